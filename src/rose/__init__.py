@@ -1,0 +1,1 @@
+"""ROSE: uncertainty-driven active learning. The public names below are imported on first use."""

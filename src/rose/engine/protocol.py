@@ -1,0 +1,134 @@
+"""What every engine is: it runs a task, and knows nothing of learning, retries or disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """A task's name: unique in a run, and the same on every replay.
+
+    >>> str(TaskKey("bald", 3, "training", "mlp"))
+    'bald/3/training/mlp'
+    """
+
+    workflow: str
+    iteration: int
+    stage: str
+    model: str | None = None
+    index: int | None = None
+
+    def __str__(self) -> str:
+        parts = [self.workflow, str(self.iteration), self.stage]
+        if self.model is not None:
+            parts.append(self.model)
+        if self.index is not None:
+            parts.append(str(self.index))
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one task occupies while it runs: whole cpus, whole gpus, and memory in bytes (None: not counted)."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command line to run. `line` is split like a shell would; a shell runs it only if it uses shell syntax.
+
+    `cwd` is created when missing; `env` is added to the driver's environment.
+    """
+
+    line: str
+    cwd: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work: a callable with its arguments, or a `Command`.
+
+    `call` may be a plain or an `async def` function; `args` and `kwargs` may hold `Ref`s, which arrive as the values
+    they stand for. `timeout` is in seconds of running time (waiting for a slot does not count).
+    """
+
+    key: TaskKey
+    call: Callable[..., Any] | Command
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    resources: Resources = Resources()
+    timeout: float | None = None
+
+
+@runtime_checkable
+class Ref(Protocol):
+    """A handle to a value that was shipped once with `Engine.share`; a legal task argument, cheap to pickle."""
+
+    def load(self) -> Any:
+        """The value itself (arrays: read-only and memory-mapped where the engine can)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the engine has in all: cpus (its slots), gpus, and memory in bytes (None: not counted)."""
+
+    cpus: int
+    gpus: int = 0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the engine can truly do; the contract suite skips, by name, what is False."""
+
+    stops_work: bool  # cancelling a running task ends the work itself
+    stops_children: bool  # ... and the processes that the work started
+    enforces_timeout: bool  # a running function that overruns is stopped
+    survives_crash: bool  # a worker that dies costs its one task
+    limits_threads: bool  # BLAS, OpenMP and torch threads are held to the task's cpus
+    isolates_memory: bool  # a task cannot change the driver's objects
+
+
+class Engine(Protocol):
+    """Runs tasks. Implementations: `LocalEngine`, `ThreadEngine`."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def run(self, task: Task) -> Any:
+        """Wait for a slot, run the task, and return its result (for a `Command`: its `CommandOutput`).
+
+        Cancelling the awaiting asyncio task stops the work itself.
+
+        Raises:
+            CapacityError: at once, if the request can never fit.
+            TaskFailedError, CommandFailedError, TaskTimeoutError, WorkerLostError, UnpicklableError: with the task's
+                key; the root cause is the `__cause__`.
+            EngineClosedError: after `close`.
+        """
+        ...
+
+    async def share(self, value: Any) -> Ref:
+        """Ship a large value (an array, a model) once; the Ref is a legal task argument."""
+        ...
+
+    async def release(self, ref: Ref) -> None:
+        """Free what `share` stored; the Ref must not be used again."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """What there is in all; a request beyond it raises when it is submitted."""
+        ...
+
+    async def close(self) -> None:
+        """End everything: no task, process or file of ours outlives this. May be called twice."""
+        ...

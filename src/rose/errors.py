@@ -1,0 +1,150 @@
+"""Every error a user can meet, as one tree.
+
+Each error is also the built-in that Python programmers would expect (`UnknownMetricError` is a `KeyError`), so
+`except ValueError` works as well as `except RoseError`. A message says what was wrong, where (the task's key or the
+argument's name) and what to do about it. Errors cross process borders: each must survive pickling.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RoseError(Exception):
+    """The root of all errors raised by ROSE on purpose."""
+
+
+# --- wrong before anything ran -----------------------------------------------------------------------------------
+
+
+class ConfigurationError(RoseError, ValueError):
+    """An argument, a stage or a combination of them cannot work; found before anything expensive ran."""
+
+
+class UnknownNameError(RoseError, KeyError):
+    """A name (metric, acquisition method, ...) that is not registered; the message offers near misses."""
+
+    def __str__(self) -> str:  # KeyError shows repr(message); people read this one
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownMetricError(UnknownNameError):
+    """A metric name that no one registered."""
+
+
+class UnknownAcquisitionError(UnknownNameError):
+    """An acquisition method that no one registered."""
+
+
+class UnknownStateError(RoseError, AttributeError):
+    """A state name that no task has reported; the message offers near misses."""
+
+
+class BindingError(ConfigurationError, TypeError):
+    """A task function asks for a parameter that nothing provides."""
+
+
+class CapacityError(ConfigurationError):
+    """A task asks for more cpus, gpus or memory than the engine will ever have."""
+
+
+class PoolError(ConfigurationError):
+    """The pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
+
+
+# --- wrong numbers -----------------------------------------------------------------------------------------------
+
+
+class PredictionError(RoseError, ValueError):
+    """Stacked predictions with a wrong shape, range, sum, or values that are not finite."""
+
+
+class NotANumberError(RoseError, ValueError):
+    """A criterion or uncertainty value that is NaN or no number at all."""
+
+
+# --- a task went wrong -------------------------------------------------------------------------------------------
+
+
+class TaskError(RoseError, RuntimeError):
+    """A task did not give a result. `key` is the task's key as text; `__cause__` the reason, where there is one."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message, key)
+        self.message = message
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"task {self.key}: {self.message}" if self.key else self.message
+
+
+class TaskFailedError(TaskError):
+    """The task's function raised; the original exception is the `__cause__`."""
+
+
+class CommandFailedError(TaskError):
+    """A command ended with a non-zero exit code."""
+
+    def __init__(
+        self, message: str, key: str = "", exit_code: int = 0, command: str = "", stderr: str = ""
+    ) -> None:
+        super().__init__(message, key)
+        self.args = (message, key, exit_code, command, stderr)
+        self.exit_code = exit_code
+        self.command = command
+        self.stderr = stderr
+
+
+class CommandOutputError(TaskError, ValueError):
+    """A command that ended well but printed no value where one is needed."""
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """A task ran longer than its `timeout` and was stopped."""
+
+
+class WorkerLostError(TaskError):
+    """The process that ran the task died (killed, out of memory, segmentation fault)."""
+
+
+class UnpicklableError(TaskError, TypeError):
+    """A task, or what it returned, cannot be sent between processes."""
+
+
+class EngineClosedError(RoseError, RuntimeError):
+    """A task was given to an engine that has been closed."""
+
+
+# --- a run went wrong --------------------------------------------------------------------------------------------
+
+
+class RunFailedError(RoseError, RuntimeError):
+    """At least one workflow ended with an error, after all the others were allowed to finish.
+
+    `errors` maps each failed workflow to its error; `results` holds what all of them learned.
+    """
+
+    def __init__(self, message: str, errors: dict[str, BaseException], results: object = None) -> None:
+        super().__init__(message, errors, results)
+        self.message = message
+        self.errors = errors
+        self.results = results
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """Name the closest known spellings, or list all of them.
+
+    >>> near_miss("entropi", ["entropy", "margin"])
+    "did you mean 'entropy'?"
+    >>> near_miss("xyz", ["entropy", "margin"])
+    'known: entropy, margin'
+    """
+    names = sorted(str(k) for k in known)
+    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    return "known: " + (", ".join(names) if names else "none")
