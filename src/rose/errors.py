@@ -86,9 +86,7 @@ class TaskFailedError(TaskError):
 class CommandFailedError(TaskError):
     """A command ended with a non-zero exit code."""
 
-    def __init__(
-        self, message: str, key: str = "", exit_code: int = 0, command: str = "", stderr: str = ""
-    ) -> None:
+    def __init__(self, message: str, key: str = "", exit_code: int = 0, command: str = "", stderr: str = "") -> None:
         super().__init__(message, key)
         self.args = (message, key, exit_code, command, stderr)
         self.exit_code = exit_code

@@ -100,9 +100,7 @@ def check_operator(operator: str, argument: str = "operator") -> str:
         ConfigurationError: if it is none of `<  >  =  ==  <=  >=`.
     """
     if operator not in _COMPARE:
-        raise ConfigurationError(
-            f"{argument}={operator!r} is no comparison; use one of {'  '.join(_COMPARE)}"
-        )
+        raise ConfigurationError(f"{argument}={operator!r} is no comparison; use one of {'  '.join(_COMPARE)}")
     return operator
 
 
