@@ -1,0 +1,146 @@
+"""Turning a caller's arguments into a `Problem`, or into an error that says what to change."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rose.acquisition.predictions import Predictions, as_floats
+from rose.acquisition.problem import Floats, Index
+from rose.errors import ConfigurationError
+
+
+def scores_or_predictions(first: Any, mc_preds: Any) -> tuple[Floats | None, Predictions | None]:
+    """Tell `[N]` scores from `[S, N]` / `[S, N, C]` stacked predictions by their number of axes.
+
+    Raises:
+        ConfigurationError: for anything else, or predictions given twice.
+    """
+    scores: Floats | None = None
+    if first is not None:
+        axes = _axes(first)
+        if axes == 1:
+            scores = np.asarray(first, dtype=np.float64)
+        elif axes not in (2, 3):
+            raise ConfigurationError(
+                f"the first argument has {axes} axes; give [N] scores, or [S, N] or [S, N, C] stacked predictions"
+            )
+        elif mc_preds is not None:
+            raise ConfigurationError("stacked predictions given twice: as the first argument and as mc_preds=")
+        else:
+            mc_preds = first
+    return scores, None if mc_preds is None else Predictions.of(mc_preds)
+
+
+def _axes(first: Any) -> int:
+    if isinstance(first, list | tuple) and first and np.ndim(first[0]) > 0:
+        return 1 + np.ndim(first[0])  # a list of arrays; Predictions compares their shapes
+    return np.ndim(first)
+
+
+def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
+    """`[N, F]`, float32 or float64; further axes (images, time series) are flattened.
+
+    Raises:
+        ConfigurationError: if there are no axes or it is no array of numbers.
+    """
+    if features is None:
+        return None
+    array = np.asarray(features)
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise ConfigurationError(f"features must be [N, F] numbers, not {array.dtype} of shape {array.shape}")
+    array = as_floats(array)
+    return array.reshape(len(array), int(np.prod(array.shape[1:])))
+
+
+def pool_size(given: dict[str, int]) -> int:
+    """N, on which all inputs that have one must agree.
+
+    Raises:
+        ConfigurationError: if they do not, or nothing was given.
+    """
+    if not given:
+        raise ConfigurationError("nothing says how many candidates there are: give scores, mc_preds, features or cost")
+    if len(set(given.values())) > 1:
+        sizes = ", ".join(f"{name} has {n}" for name, n in given.items())
+        raise ConfigurationError(f"the inputs disagree on the number of candidates: {sizes}")
+    return next(iter(given.values()))
+
+
+def as_index(name: str, given: ArrayLike | None, size: int) -> Index:
+    """Sorted unique indices below `size`, from indices or a boolean mask `[N]`.
+
+    Raises:
+        ConfigurationError: if an index is out of range, or the array is no list of integers.
+    """
+    if given is None:
+        return np.empty(0, dtype=np.int64)
+    array = np.asarray(given)
+    if array.dtype == bool:
+        if array.shape != (size,):
+            raise ConfigurationError(f"{name} is a mask of shape {array.shape}; there are {size} candidates")
+        return np.flatnonzero(array).astype(np.int64)
+    if array.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ConfigurationError(f"{name} must be indices or a mask, not {array.dtype} of shape {array.shape}")
+    outside = array[(array < 0) | (array >= size)]
+    if len(outside):
+        raise ConfigurationError(f"{name} holds index {outside[0]}; there are {size} candidates (0 to {size - 1})")
+    return np.unique(array).astype(np.int64)
+
+
+def as_count(k: SupportsIndex | None, available: int) -> int:
+    """How many to choose.
+
+    Raises:
+        ConfigurationError: if it is no whole number, negative, or more than there are.
+    """
+    if k is None or isinstance(k, bool):
+        raise ConfigurationError(f"k={k!r}; say how many candidates to choose")
+    try:
+        count = operator.index(k)
+    except TypeError:
+        raise ConfigurationError(f"k={k!r} is no whole number") from None
+    if count < 0:
+        raise ConfigurationError(f"k={count} is negative")
+    if count > available:
+        raise ConfigurationError(f"k={count}, but only {available} candidates are neither labelled nor pending")
+    return count
+
+
+def check_scores(scores: Floats | None, available: Index) -> None:
+    """Refuse NaN scores of candidates that could be chosen.
+
+    Raises:
+        ConfigurationError: naming the first such candidate.
+    """
+    if scores is None:
+        return
+    nan = np.isnan(scores[available])
+    if nan.any():
+        raise ConfigurationError(f"the scores of {nan.sum()} candidates are NaN, the first is {available[nan][0]}")
+
+
+def as_cost(cost: ArrayLike | None, budget: float | None, size: int) -> tuple[Floats | None, float | None]:
+    """What each candidate costs (`[N]`, or one number for all) and what may be spent.
+
+    Raises:
+        ConfigurationError: if a cost is not positive and finite, or there is a budget but no cost.
+    """
+    if cost is None:
+        if budget is not None:
+            raise ConfigurationError("budget= needs cost=, what each candidate costs")
+        return None, None
+    costs = np.asarray(cost, dtype=np.float64)
+    costs = np.broadcast_to(costs, (size,)) if costs.ndim == 0 else costs
+    wrong = ~(np.isfinite(costs) & (costs > 0))
+    if wrong.any():
+        at = np.flatnonzero(wrong)[0]
+        raise ConfigurationError(f"cost of candidate {at} is {costs[at]}; costs must be positive and finite")
+    if budget is not None and not budget >= 0:
+        raise ConfigurationError(f"budget={budget!r} must be 0 or more")
+    return costs, None if budget is None else float(budget)

@@ -1,0 +1,89 @@
+"""Weighted k-means for some hundreds to thousands of points.
+
+scikit-learn's adds up its centres in the order in which threads finish, so that the last digits, and now and then a
+choice, differ between runs; a run that resumes must choose as it did. This one is sequential and float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose.acquisition.problem import Floats, Index
+
+_MAX_ITERATIONS = 100
+
+
+def kmeans(
+    points: NDArray[Any], k: int, weights: Floats, rng: np.random.Generator, restarts: int = 1
+) -> tuple[Index, Floats]:
+    """Cluster `[n, D]` points with weights `[n]` >= 0; the best of some restarts.
+
+    Returns:
+        the cluster of each point `[n]`, and each point's squared distance to its centre `[n]`. There may be fewer than
+        k clusters where there are fewer distinct points.
+
+    >>> cluster, _ = kmeans(np.array([[0.0], [0.1], [5.0]]), 2, np.ones(3), np.random.default_rng(0))
+    >>> bool(cluster[0] == cluster[1] != cluster[2])
+    True
+    """
+    x = np.asarray(points, dtype=np.float64)
+    x = x - x.mean(axis=0)  # distances by inner products lose fewer digits near the origin
+    best: tuple[float, Index, Floats] | None = None
+    for _ in range(max(1, restarts)):
+        cluster, distance = _lloyd(x, _spread_seeds(x, k, weights, rng), weights)
+        inertia = float(weights @ distance)
+        if best is None or inertia < best[0]:
+            best = inertia, cluster, distance
+    assert best is not None
+    return best[1], best[2]
+
+
+def _spread_seeds(x: Floats, k: int, weights: Floats, rng: np.random.Generator) -> Floats:
+    """k-means++ (Arthur & Vassilvitskii 2007): seeds are drawn by weight x squared distance to the others."""
+    seeds = [_draw(weights, rng)]
+    nearest = _squared(x, x[seeds])[:, 0]
+    while len(seeds) < k:
+        mass = weights * nearest
+        if not mass.sum() > 0:
+            mass = nearest  # what is left has no weight; a zero weight is still a distinct point
+        if not mass.sum() > 0:
+            break  # fewer than k distinct points
+        seeds.append(_draw(mass, rng))
+        nearest = np.minimum(nearest, _squared(x, x[seeds[-1:]])[:, 0])
+    return x[seeds].copy()
+
+
+def _draw(mass: Floats, rng: np.random.Generator) -> int:
+    total = np.cumsum(mass)
+    if not total[-1] > 0:
+        return int(rng.integers(len(mass)))
+    # side="right": an item without mass is never drawn
+    return min(int(np.searchsorted(total, rng.random() * total[-1], side="right")), len(mass) - 1)
+
+
+def _lloyd(x: Floats, centres: Floats, weights: Floats) -> tuple[Index, Floats]:
+    cluster = np.full(len(x), -1, dtype=np.int64)
+    for _ in range(_MAX_ITERATIONS):
+        moved = np.argmin(_squared(x, centres), axis=1)
+        if np.array_equal(moved, cluster):
+            break
+        cluster = moved
+        member = np.zeros((len(centres), len(x)))
+        member[cluster, np.arange(len(x))] = weights
+        mass = member.sum(axis=1)
+        full = mass > 0  # an empty cluster keeps its centre
+        centres[full] = (member[full] @ x) / mass[full, None]
+    distance = ((x - centres[cluster]) ** 2).sum(axis=1)
+    return cluster, distance
+
+
+def _squared(x: Floats, centres: Floats) -> Floats:
+    """`[n, K]` squared distances. To a single centre, identical rows are at exactly 0: seeding counts on it."""
+    if len(centres) == 1:
+        apart: Floats = ((x - centres) ** 2).sum(axis=1, keepdims=True)
+        return apart
+    expanded: Floats = (x * x).sum(axis=1)[:, None] - 2 * (x @ centres.T) + (centres * centres).sum(axis=1)
+    return np.maximum(expanded, 0.0)

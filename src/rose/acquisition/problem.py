@@ -1,0 +1,137 @@
+"""What a method is given: a checked question, with the arithmetic that many methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose.acquisition.predictions import Predictions
+from rose.errors import ConfigurationError
+
+Direction = Literal["higher", "lower"]
+Index = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Which `k` of the `available` candidates? Built and checked by `acquire`; read by the methods.
+
+    Everything of shape `[N]` or `[N, ...]` covers the whole pool, labelled candidates too; `available`, `labelled` and
+    `pending` are sorted indices into it. `k` is never above `len(available)`.
+    """
+
+    k: int
+    size: int
+    available: Index
+    labelled: Index
+    pending: Index
+    rng: np.random.Generator
+    scores: Floats | None = None
+    direction: Direction = "higher"
+    range: tuple[float, float] | None = None
+    predictions: Predictions | None = None
+    features: NDArray[Any] | None = None
+    cost: Floats | None = None
+    budget: float | None = None
+
+    @cached_property
+    def ranking(self) -> Floats:
+        """`[n]` keys of the available candidates, larger = wanted more; only their order means something.
+
+        The scores, turned over where lower is more uncertain; with costs, `utility`.
+        """
+        if self.cost is not None:
+            return self.utility
+        scores = self._available_scores()
+        return scores if self.direction == "higher" else -scores
+
+    @cached_property
+    def utility(self) -> Floats:
+        """`[n]` uncertainty of the available candidates, >= 0, larger = more uncertain; per unit of cost if there is one.
+
+        A score's distance from the *least* uncertain end of its scale. That end is the metric's declared one where
+        `range` gives a finite one. Otherwise, for scores where higher is more uncertain, it is 0, or the smallest
+        score of an available candidate if that is negative; where lower is, the largest.
+
+        Raises:
+            ConfigurationError: for infinite scores, or scores outside `range`.
+        """
+        scores = self._available_scores()
+        if not np.isfinite(scores).all():
+            bad = self.available[~np.isfinite(scores)][0]
+            raise ConfigurationError(
+                f"the score of candidate {bad} is infinite; only 'top_k' and 'softrank' (without cost) can do with ranks"
+            )
+        utility = _above_least_uncertain(scores, self.direction, self.range)
+        return utility if self.cost is None else utility / self.cost[self.available]
+
+    def embedding(self, index: Index) -> NDArray[Any]:
+        """`[len(index), D]` coordinates for distances: the features, or without any the centred stacked predictions.
+
+        Raises:
+            ConfigurationError: for features that are not finite.
+            PredictionError: for predictions that are not finite.
+        """
+        if self.features is None:
+            assert self.predictions is not None  # acquire() checked the method's declared needs
+            return self.predictions.centred(index)
+        rows: NDArray[Any] = self.features[index]
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            raise ConfigurationError(f"features of candidate {index[~finite][0]} are not finite")
+        return rows
+
+    def within_budget(self, order: Index) -> Index:
+        """The first `k` positions of `order` (into `available`) that fit the budget: what no longer fits is skipped."""
+        if self.budget is None or self.cost is None:
+            return order[: self.k]
+        costs = self.cost[self.available]
+        left, cheapest = self.budget, float(costs.min(initial=np.inf))
+        taken: list[int] = []
+        for position, cost in zip(order.tolist(), costs[order].tolist(), strict=True):
+            if len(taken) == self.k or left < cheapest:
+                break
+            if cost <= left:
+                taken.append(position)
+                left -= cost
+        return np.array(taken, dtype=np.int64)
+
+    def _available_scores(self) -> Floats:
+        assert self.scores is not None  # acquire() checked the method's declared needs
+        return self.scores[self.available]
+
+
+def largest_first(keys: Floats, k: int) -> Index:
+    """Positions of the `k` largest keys, largest first, ties by the lower position; O(n + k log k).
+
+    >>> largest_first(np.array([1.0, 3.0, 3.0, 2.0]), 3)
+    array([1, 2, 3])
+    """
+    if k <= 0:
+        return np.empty(0, dtype=np.int64)
+    n = len(keys)
+    positions = np.arange(n)
+    if k < n:
+        kth = np.partition(keys, n - k)[n - k]
+        above = np.flatnonzero(keys > kth)
+        positions = np.concatenate([above, np.flatnonzero(keys == kth)[: k - len(above)]])
+    return positions[np.argsort(-keys[positions], kind="stable")].astype(np.int64)
+
+
+def _above_least_uncertain(scores: Floats, direction: Direction, span: tuple[float, float] | None) -> Floats:
+    low, high = (-np.inf, np.inf) if span is None else span
+    slack = 1e-6 * max([1.0, *(abs(end) for end in (low, high) if np.isfinite(end))])
+    if len(scores) and (scores.min() < low - slack or scores.max() > high + slack):
+        raise ConfigurationError(
+            f"scores run from {scores.min():g} to {scores.max():g}, outside range=({low:g}, {high:g})"
+        )
+    if direction == "higher":
+        end = low if np.isfinite(low) else min(0.0, float(scores.min(initial=0.0)))
+        return np.maximum(scores - end, 0.0)
+    end = high if np.isfinite(high) else float(scores.max(initial=-np.inf))
+    return np.maximum(end - scores, 0.0)

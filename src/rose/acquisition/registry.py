@@ -1,0 +1,165 @@
+"""The declared acquisition methods: what each is called, needs, and does. Other packages add theirs here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
+
+from rose.errors import ConfigurationError, UnknownAcquisitionError, near_miss
+
+Select = Callable[..., ArrayLike]
+SelectT = TypeVar("SelectT", bound=Select)
+
+ENTRY_POINTS = "rose.acquisitions"
+INPUTS = ("scores", "mc_preds", "features", "labelled", "pending")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One way to choose a batch. `select(problem, **options)` returns pool indices, most wanted first.
+
+    Attributes:
+        name: how programs ask for it.
+        select: a function of a `Problem` and keyword options; what it returns is checked by `acquire`.
+        needs: inputs it cannot work without; `"features|mc_preds"` means one of the two (the first is preferred).
+        uses: inputs it takes into account when they are there, beyond those it needs.
+        stochastic: whether the seed changes the choice.
+        summary: one line for people.
+        reference: authors, year and title of what it implements.
+        aliases: other names.
+    """
+
+    name: str
+    select: Select = field(repr=False)
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    stochastic: bool = False
+    summary: str = ""
+    reference: str = ""
+    aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for need in (*self.needs, *self.uses):
+            for name in need.split("|"):
+                if name not in INPUTS:
+                    raise ConfigurationError(f"acquisition {self.name!r} needs {name!r}; {near_miss(name, INPUTS)}")
+
+    def wants(self, name: str) -> bool:
+        """Whether the method can make use of an input ("scores", "mc_preds", ...)."""
+        return any(name in need.split("|") for need in (*self.needs, *self.uses))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword options and their defaults."""
+        parameters = list(inspect.signature(self.select).parameters.values())[1:]
+        return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Refuse an option the method does not have.
+
+        Raises:
+            ConfigurationError: naming the option and what there is.
+        """
+        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(self.select).parameters.values()):
+            return
+        for name in options:
+            if name not in self.options:
+                raise ConfigurationError(f"{self.name!r} has no option {name!r}; {near_miss(name, self.options)}")
+
+
+_methods: dict[str, Acquisition] = {}
+_aliases: dict[str, str] = {}
+
+
+def register_acquisition(
+    name: str,
+    *,
+    needs: tuple[str, ...] = ("scores",),
+    uses: tuple[str, ...] = (),
+    stochastic: bool = False,
+    summary: str = "",
+    reference: str = "",
+    aliases: tuple[str, ...] = (),
+    replace: bool = False,
+) -> Callable[[SelectT], SelectT]:
+    """Declare the decorated function as an acquisition method.
+
+    >>> from rose.acquisition import acquire, register_acquisition
+    >>> @register_acquisition("every_other", needs=("scores",), replace=True)
+    ... def every_other(problem, *, start=0):
+    ...     '''Every other candidate, by index.'''
+    ...     return problem.available[start::2][: problem.k]
+    >>> acquire([0.1, 0.2, 0.3, 0.4], k=2, method="every_other", start=1)
+    array([1, 3])
+
+    Raises:
+        ConfigurationError: if the name or an alias is taken (and `replace` is not set), or a need is unknown.
+    """
+
+    def declare(select: SelectT) -> SelectT:
+        line = summary or (inspect.getdoc(select) or "").partition("\n")[0]
+        _add(Acquisition(name, select, needs, uses, stochastic, line, reference, aliases), replace)
+        return select
+
+    return declare
+
+
+def get_acquisition(name: str | Acquisition) -> Acquisition:
+    """The declaration of a method, by name or alias; installed packages' methods are loaded when first asked for.
+
+    Raises:
+        UnknownAcquisitionError: with near misses.
+        ConfigurationError: if the package that provides it cannot be loaded.
+    """
+    if isinstance(name, Acquisition):
+        return name
+    key = _normal(name)
+    if key not in _methods and key not in _aliases:
+        _load(key)
+    found = _methods.get(_aliases.get(key, key))
+    if found is None:
+        raise UnknownAcquisitionError(f"no acquisition method {name!r}; {near_miss(key, acquisitions())}")
+    return found
+
+
+def acquisitions() -> tuple[str, ...]:
+    """The names of all methods, sorted, those of installed packages included.
+
+    >>> "diverse" in acquisitions()
+    True
+    """
+    return tuple(sorted({*_methods, *(_normal(point.name) for point in entry_points(group=ENTRY_POINTS))}))
+
+
+def _normal(name: str) -> str:
+    return str(name).strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def _add(method: Acquisition, replace: bool) -> None:
+    names = [_normal(method.name), *map(_normal, method.aliases)]
+    taken = [n for n in names if n in _methods or n in _aliases]
+    if taken and not replace:
+        raise ConfigurationError(f"acquisition {taken[0]!r} is already registered; say replace=True to replace it")
+    for name in taken:
+        _aliases.pop(name, None)
+    _methods[names[0]] = method
+    _aliases.update(dict.fromkeys(names[1:], names[0]))
+
+
+def _load(key: str) -> None:
+    """Load the entry point of that name: an `Acquisition`, a function, or a module that registers it when imported."""
+    points: list[EntryPoint] = [p for p in entry_points(group=ENTRY_POINTS) if _normal(p.name) == key]
+    for point in points[:1]:
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise ConfigurationError(f"acquisition {key!r} ({point.value}) cannot be loaded: {error}") from error
+        if isinstance(loaded, Acquisition):
+            _add(loaded, replace=True)
+        elif callable(loaded) and key not in _methods:
+            register_acquisition(key)(loaded)

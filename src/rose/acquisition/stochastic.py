@@ -1,0 +1,77 @@
+"""Stochastic batches: the scores, perturbed. Nearly free, and hard to beat on redundant pools.
+
+Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron & Gal (2021/2023), "Stochastic Batch Acquisition: A Simple
+Baseline for Deep Active Learning". Adding Gumbel noise to log-weights and taking the k largest draws k candidates
+without replacement, each draw in proportion to the weights (Vieira 2014; Kool et al. 2019).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rose.acquisition.problem import Floats, Index, Problem, largest_first
+from rose.acquisition.registry import register_acquisition
+from rose.errors import ConfigurationError
+
+_PAPER = "Kirsch et al. 2021, Stochastic Batch Acquisition"
+
+
+@register_acquisition("power", needs=("scores",), stochastic=True, aliases=("powerbald",), reference=_PAPER)
+def power(problem: Problem, *, beta: float = 1.0) -> Index:
+    """Draw k candidates in proportion to utility ** beta.
+
+    Right where a score near its least uncertain end means "nothing to learn here", as for mutual information, entropy
+    or variance. The utility is the distance from that end (`Problem.utility`), per unit of cost. Candidates of
+    utility 0 come last, in random order.
+
+    >>> from rose.acquisition import acquire
+    >>> acquire([0.0, 1e9, 0.0, 1e-9], k=2, method="power")
+    array([1, 3])
+    """
+    with np.errstate(divide="ignore"):
+        return _draw(problem, _positive(beta) * np.log(problem.utility))
+
+
+@register_acquisition("softmax", needs=("scores",), stochastic=True, aliases=("softmaxbald",), reference=_PAPER)
+def softmax(problem: Problem, *, beta: float = 1.0) -> Index:
+    """Draw k candidates in proportion to exp(beta * score), or exp(-beta * score) where lower is more uncertain.
+
+    Makes no assumption on where the scores' zero lies, but `beta` must suit their scale. With costs, the utility per
+    unit of cost (`Problem.utility`) takes the score's place.
+
+    >>> from rose.acquisition import acquire
+    >>> acquire([0.0, 100.0, 0.0, 50.0], k=2, method="softmax")
+    array([1, 3])
+    """
+    return _draw(problem, _positive(beta) * problem.utility)
+
+
+@register_acquisition("softrank", needs=("scores",), stochastic=True, aliases=("softrankbald",), reference=_PAPER)
+def softrank(problem: Problem, *, beta: float = 1.0) -> Index:
+    """Draw k candidates in proportion to rank ** -beta, the most uncertain having rank 1.
+
+    Uses nothing but the order, so it suits any score. Ties get consecutive ranks, the lower index first. With costs,
+    the rank is that of the utility per unit of cost.
+
+    >>> from rose.acquisition import acquire
+    >>> acquire([0.1, 0.4, 0.2, 0.3], k=2, method="softrank", beta=50.0)
+    array([1, 3])
+    """
+    order = largest_first(problem.ranking, len(problem.available))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(1, len(order) + 1)
+    return _draw(problem, -_positive(beta) * np.log(rank))
+
+
+def _draw(problem: Problem, log_weight: Floats) -> Index:
+    """Gumbel top-k; a log-weight of -inf comes after all others, in random order."""
+    noise = problem.rng.gumbel(size=len(log_weight))
+    keys = log_weight + noise
+    order = np.lexsort((-noise, -keys))  # the second key orders those at -inf
+    return problem.available[problem.within_budget(order)]
+
+
+def _positive(beta: float) -> float:
+    if not (np.isfinite(beta) and beta > 0):
+        raise ConfigurationError(f"beta={beta!r} must be a positive number")
+    return float(beta)
