@@ -52,7 +52,7 @@ class Problem:
 
     @cached_property
     def utility(self) -> Floats:
-        """`[n]` uncertainty of the available candidates, >= 0, larger = more uncertain; per unit of cost if there is one.
+        """`[n]` uncertainty of the available candidates: >= 0, larger is more uncertain; per unit of cost if any.
 
         A score's distance from the *least* uncertain end of its scale. That end is the metric's declared one where
         `range` gives a finite one. Otherwise, for scores where higher is more uncertain, it is 0, or the smallest
@@ -65,7 +65,7 @@ class Problem:
         if not np.isfinite(scores).all():
             bad = self.available[~np.isfinite(scores)][0]
             raise ConfigurationError(
-                f"the score of candidate {bad} is infinite; only 'top_k' and 'softrank' (without cost) can do with ranks"
+                f"the score of candidate {bad} is infinite; only 'top_k' and 'softrank' (without cost) do with ranks"
             )
         utility = _above_least_uncertain(scores, self.direction, self.range)
         return utility if self.cost is None else utility / self.cost[self.available]
