@@ -1,0 +1,306 @@
+"""Regression metrics over `[S, N]` values: the statistics they share, and the formulas.
+
+`ValueStatistics` is the plain NumPy definition of every statistic; the compiled kernels may fill in the same attributes
+faster, and the tests hold them to this file. Values are widened to float64 first, and deviations are taken before they
+are squared: 1e8 + noise in float32 has the right variance. Quantiles interpolate linearly, as `numpy.percentile` does.
+
+Edge cases, for all metrics here: `N = 0` gives an empty result; `S = 1` raises where only disagreement is measured
+(`min_samples`); NaN and inf raise (`nan="omit"` drops NaN members of a candidate, never inf).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rose.metrics import PREDICTIVE_INTERVAL_WIDTH, PREDICTIVE_VARIANCE
+from rose.scoring.registry import Array, declare
+
+
+class ValueStatistics:
+    """Per-candidate statistics of S members' predictions for a block of candidates.
+
+    Args:
+        rows: S arrays `[n]`, float16 to float64.
+        targets: true values `[n]`, for the statistics that need them.
+        variances: S arrays `[n]` of the members' own (aleatoric) variances.
+        level: the nominal coverage of the central interval, between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[npt.NDArray[Any]],
+        targets: Array | None = None,
+        variances: Sequence[npt.NDArray[Any]] | None = None,
+        level: float = 0.95,
+    ) -> None:
+        self.rows = rows
+        self.targets = targets
+        self.variances = variances
+        self.level = level
+        self.members = len(rows)
+
+    @cached_property
+    def mean(self) -> Array:
+        """The mean over members, `[n]`, taken as a deviation from the first so that nothing is lost to size."""
+        first = self.rows[0].astype(np.float64)
+        total = np.zeros_like(first)
+        for row in self.rows:
+            total += row - first
+        return first + total / self.members
+
+    @cached_property
+    def variance(self) -> Array:
+        """The population variance over members (divided by S, as `numpy.var`), `[n]`."""
+        total = np.zeros(len(self.rows[0]))
+        for row in self.rows:
+            deviation = row - self.mean
+            total += deviation * deviation
+        return total / self.members
+
+    @cached_property
+    def ordered(self) -> npt.NDArray[Any]:
+        """Each candidate's predictions in ascending order, `[n, S]`, in the input's dtype."""
+        return np.sort(np.stack(list(self.rows), axis=1), axis=1)
+
+    def quantile(self, q: float) -> Array:
+        """The q-quantile over members, `[n]`, interpolated linearly between order statistics."""
+        below, above, weight = quantile_position(q, self.members)
+        return between(
+            self.ordered[:, below].astype(np.float64), self.ordered[:, above].astype(np.float64), weight
+        )  # fmt: skip
+
+    @cached_property
+    def lower(self) -> Array:
+        """The lower end of the central interval of `level`."""
+        return self.quantile((1.0 - self.level) / 2.0)
+
+    @cached_property
+    def upper(self) -> Array:
+        """The upper end of the central interval of `level`."""
+        return self.quantile((1.0 + self.level) / 2.0)
+
+    @cached_property
+    def lower_quartile(self) -> Array:
+        """The 25 % quantile."""
+        return self.quantile(0.25)
+
+    @cached_property
+    def upper_quartile(self) -> Array:
+        """The 75 % quantile."""
+        return self.quantile(0.75)
+
+    @cached_property
+    def smallest(self) -> Array:
+        """The smallest prediction."""
+        return np.asarray(np.minimum.reduce(list(self.rows)), dtype=np.float64)
+
+    @cached_property
+    def largest(self) -> Array:
+        """The largest prediction."""
+        return np.asarray(np.maximum.reduce(list(self.rows)), dtype=np.float64)
+
+    @cached_property
+    def mean_variance(self) -> Array:
+        """The mean of the members' own variances."""
+        assert self.variances is not None
+        total = np.zeros(len(self.rows[0]))
+        for row in self.variances:
+            total += row
+        return total / self.members
+
+    @cached_property
+    def total_variance(self) -> Array:
+        """Law of total variance; without member variances, the variance of the means alone."""
+        return self.variance if self.variances is None else self.variance + self.mean_variance
+
+    @cached_property
+    def absolute_error(self) -> Array:
+        """The mean over members of |x_s - y|."""
+        assert self.targets is not None
+        total = np.zeros(len(self.rows[0]))
+        for row in self.rows:
+            total += np.abs(row - self.targets)
+        return total / self.members
+
+    @cached_property
+    def mean_difference(self) -> Array:
+        """The mean over all pairs of |x_s - x_t|, from the order statistics."""
+        ordered = self.ordered.astype(np.float64)
+        ordered -= ordered[:, :1].copy()
+        total = np.zeros(len(ordered))
+        for i in range(self.members):
+            total += (2.0 * i - self.members + 1.0) * ordered[:, i]
+        return 2.0 * total / self.members**2
+
+
+def quantile_position(q: float, members: int) -> tuple[int, int, float]:
+    """Which two order statistics the q-quantile lies between, and how far from the first.
+
+    >>> quantile_position(0.5, 4)
+    (1, 2, 0.5)
+    """
+    position = q * (members - 1)
+    below = min(max(math.floor(position), 0), members - 1)
+    return below, min(below + 1, members - 1), position - below
+
+
+def between(low: Array, high: Array, weight: float) -> Array:
+    """The point at `weight` between `low` and `high`, from the nearer end, as NumPy's percentile does."""
+    gap = high - low
+    return low + gap * weight if weight < 0.5 else high - gap * (1.0 - weight)
+
+
+_VALUES = {"values"}
+
+
+@declare(PREDICTIVE_VARIANCE, task="regression", needs=_VALUES, uses={"variance"}, min_samples=2,
+         aliases=("variance",))  # fmt: skip
+def predictive_variance(s: ValueStatistics) -> Array:
+    """Variance of the members' predictions (population: divided by S).
+
+    Formula: V = mean_s (x_s - mean_t x_t)^2
+
+    Reference: Seung et al. 1992, COLT; Lakshminarayanan et al. 2017, NeurIPS
+    """
+    return s.variance
+
+
+@declare("standard_deviation", task="regression", needs=_VALUES, uses={"variance"}, min_samples=2,
+         aliases=("std",))  # fmt: skip
+def standard_deviation(s: ValueStatistics) -> Array:
+    """Standard deviation of the members' predictions, in the units of the target.
+
+    Formula: SD = sqrt(mean_s (x_s - mean_t x_t)^2)
+
+    Reference: Lakshminarayanan et al. 2017, NeurIPS
+    """
+    return np.sqrt(s.variance)
+
+
+@declare(PREDICTIVE_INTERVAL_WIDTH, task="regression", needs=_VALUES, uses={"lower", "upper"}, min_samples=2,
+         aliases=("interval_width",))  # fmt: skip
+def predictive_interval_width(s: ValueStatistics) -> Array:
+    """Width of the central interval that holds `level` (0.95) of the members' predictions.
+
+    Formula: W = Q((1 + level) / 2) - Q((1 - level) / 2), quantiles interpolated linearly
+
+    Reference: Hyndman and Fan 1996, The American Statistician 50 (type 7)
+    """
+    return s.upper - s.lower
+
+
+@declare("interquartile_range", task="regression", needs=_VALUES, uses={"lower_quartile", "upper_quartile"},
+         min_samples=2, aliases=("iqr",))  # fmt: skip
+def interquartile_range(s: ValueStatistics) -> Array:
+    """Width of the middle half of the members' predictions: robust to outlying members.
+
+    Formula: IQR = Q(0.75) - Q(0.25), quantiles interpolated linearly
+
+    Reference: Hyndman and Fan 1996, The American Statistician 50 (type 7)
+    """
+    return s.upper_quartile - s.lower_quartile
+
+
+@declare("coefficient_of_variation", task="regression", needs=_VALUES, uses={"mean", "variance"}, min_samples=2,
+         aliases=("cv",))  # fmt: skip
+def coefficient_of_variation(s: ValueStatistics) -> Array:
+    """Standard deviation relative to the size of the mean; 0 if all agree, inf if they disagree around a mean of 0.
+
+    Formula: CV = sqrt(mean_s (x_s - m)^2) / |m|, m = mean_s x_s
+
+    Reference: Pearson 1896, Philosophical Transactions of the Royal Society A 187
+    """
+    spread = np.sqrt(s.variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(spread > 0.0, spread / np.abs(s.mean), 0.0)
+
+
+@declare("range", task="regression", needs=_VALUES, uses={"smallest", "largest"}, min_samples=2)
+def value_range(s: ValueStatistics) -> Array:
+    """Distance between the largest and the smallest prediction.
+
+    Formula: R = max_s x_s - min_s x_s
+
+    Reference: Seung et al. 1992, COLT
+    """
+    return s.largest - s.smallest
+
+
+_GAUSSIAN = {"values", "variances"}
+
+
+@declare("total_variance", task="regression", needs=_GAUSSIAN, uses={"variance", "mean_variance"})
+def total_variance(s: ValueStatistics) -> Array:
+    """Variance of the mixture of all members' predictive distributions; with S = 1, the member's own variance.
+
+    Formula: T = mean_s v_s + mean_s (x_s - mean_t x_t)^2
+
+    Reference: Lakshminarayanan et al. 2017, NeurIPS (law of total variance)
+    """
+    return s.total_variance
+
+
+@declare("epistemic_variance", task="regression", needs=_GAUSSIAN, uses={"variance"}, min_samples=2)
+def epistemic_variance(s: ValueStatistics) -> Array:
+    """Variance of the members' means: what more data can remove.
+
+    Formula: V = mean_s (x_s - mean_t x_t)^2
+
+    Reference: Kendall and Gal 2017, NeurIPS
+    """
+    return s.variance
+
+
+@declare("aleatoric_variance", task="regression", needs=_GAUSSIAN, uses={"mean_variance"})
+def aleatoric_variance(s: ValueStatistics) -> Array:
+    """Mean of the members' own variances: noise that more data does not remove.
+
+    Formula: A = mean_s v_s
+
+    Reference: Kendall and Gal 2017, NeurIPS
+    """
+    return s.mean_variance
+
+
+@declare("mixture_entropy", task="regression", range=(-math.inf, math.inf), needs=_GAUSSIAN, uses=())
+def mixture_entropy(s: ValueStatistics) -> Array:
+    """Differential entropy of the Gaussian mixture of all members, by Gauss-Hermite quadrature over each component.
+
+    Formula: H = -mean_s integral N(x; x_s, v_s) log mean_t N(x; x_t, v_t) dx
+
+    Reference: Huber et al. 2008, IEEE MFI; Depeweg et al. 2018, ICML
+
+    Exact for one component; within 1e-3 for components whose widths are within a factor of ten of each other. A
+    variance of 0 counts as 1e-12 times the spread of the members (or as 1e-300 if there is none).
+    """
+    assert s.variances is not None
+    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
+    weights = weights / weights.sum()
+    total = np.zeros(len(s.rows[0]))
+    floor = np.maximum(1e-12 * s.variance, 1e-300)
+    for mean, variance in zip(s.rows, s.variances, strict=True):
+        wide = np.sqrt(np.maximum(variance, floor, dtype=np.float64))
+        for node, weight in zip(nodes, weights, strict=True):
+            total -= weight * mixture_log_density(s, mean + node * wide, floor)
+    return total / s.members
+
+
+def mixture_log_density(s: ValueStatistics, at: Array, floor: Array | float) -> Array:
+    """log of the members' Gaussian mixture density at one point per candidate, `[n]`; variances: at least `floor`."""
+    assert s.variances is not None
+    logs = np.empty((s.members, len(at)))
+    for out, mean, variance in zip(logs, s.rows, s.variances, strict=True):
+        wide = np.maximum(variance, floor, dtype=np.float64)
+        out[:] = -0.5 * (np.log(2.0 * np.pi * wide) + np.square(at - mean) / wide)
+    top = logs.max(axis=0)
+    logs -= top
+    total = np.zeros(len(at))
+    for row in np.exp(logs, out=logs):
+        total += row
+    return np.asarray(top + np.log(total / s.members))

@@ -1,0 +1,372 @@
+"""`score` and `top_k`: stacked predictions in, uncertainty or the most uncertain candidates out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from rose.errors import ConfigurationError, PredictionError
+from rose.scoring.blocks import each_block, thread_count
+from rose.scoring.classification import ClassStatistics
+from rose.scoring.inputs import Predictions, Rows, check_block, predictions, task_of
+from rose.scoring.ranking import Indices, Leaders, check_k
+from rose.scoring.registry import Array, Metric, get_metric
+from rose.scoring.regression import ValueStatistics
+
+Nan = Literal["raise", "omit"]
+Reduction = Literal["mean", "max", "sum", "norm"]
+
+_REDUCE: dict[str, Callable[[Array], Array]] = {
+    "mean": lambda x: np.asarray(x.mean(axis=1)),
+    "max": lambda x: np.asarray(x.max(axis=1)),
+    "sum": lambda x: np.asarray(x.sum(axis=1)),
+    "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
+}
+_CACHE_ELEMENTS = 1 << 15  # float64 temporaries of a block then fit a core's L2 cache
+_SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `score` and `top_k`."""
+
+    y_true: npt.ArrayLike | None
+    variances: object
+    nan: Nan
+    level: float
+    reduction: Reduction | None
+    check: bool
+    threads: int | None
+    block_size: int | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a scoring pass needs, checked."""
+
+    found: Predictions
+    metrics: tuple[Metric, ...]
+    task: str
+    targets: npt.NDArray[Any] | None
+    variances: Predictions | None
+    nan: str
+    level: float
+    reduction: str | None
+    check: bool
+    threads: int
+    block: int
+
+    @property
+    def n(self) -> int:
+        return self.found.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a candidate has in multi-output regression, else 1."""
+        return self.found.shape[2] if self.task == "regression" and len(self.found.shape) == 3 else 1
+
+
+@overload
+def score(  # type: ignore[overload-overlap]  # a str is also an iterable of str; the first overload wins
+    mc_preds: object, metric: str | Metric, **options: Unpack[Options]
+) -> Array: ...
+@overload
+def score(mc_preds: object, metric: Iterable[str | Metric], **options: Unpack[Options]) -> dict[str, Array]: ...
+
+
+def score(
+    mc_preds: object,
+    metric: str | Metric | Iterable[str | Metric],
+    *,
+    y_true: npt.ArrayLike | None = None,
+    variances: object = None,
+    nan: Nan = "raise",
+    level: float = 0.95,
+    reduction: Reduction | None = None,
+    check: bool = True,
+    threads: int | None = None,
+    block_size: int | None = None,
+) -> Array | dict[str, Array]:
+    """Score every candidate's uncertainty; several metrics share one read of the predictions.
+
+    Args:
+        mc_preds: `[S, N, C]` probabilities or `[S, N]` values, float16 to float64: one array (also memory-mapped), a
+            list of S arrays `[N, C]` or `[N]`, a list of S .npy paths, or an array of another library.
+        metric: a name, an alias or a `Metric`; or several of them.
+        y_true: `[N]` class numbers or values, for metrics that need the truth.
+        variances: the members' own variances, in the form and shape of `mc_preds`.
+        nan: "raise", or "omit" to drop a member that is NaN for a candidate, for that candidate.
+        level: nominal coverage of interval metrics, between 0 and 1.
+        reduction: how the D outputs of `[S, N, D]` regression become one score: "mean", "max", "sum" or "norm".
+        check: whether to check that predictions are finite and probabilities sum to 1.
+        threads: how many to use; by default the CPUs of this process, at most NUMBA_NUM_THREADS.
+        block_size: candidates per block; changes memory and speed, never the result.
+
+    Returns:
+        float64 `[N]`; for several metrics a dict of them under the names asked for.
+
+    Raises:
+        UnknownMetricError: for a name nobody registered.
+        PredictionError: for predictions of a wrong shape, dtype or range, NaN or inf, or too few members.
+        ConfigurationError: for metrics of another task type, missing or wrong targets, or options that cannot be.
+
+    >>> import numpy as np
+    >>> p = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.5, 0.5], [1.0, 0.0]]])  # 2 members, 2 candidates, 2 classes
+    >>> score(p, "predictive_entropy").round(4)
+    array([0.6931, 0.    ])
+    >>> sorted(score(p, ["margin", "bald"]))
+    ['bald', 'margin']
+    """
+    names = [metric] if isinstance(metric, (str, Metric)) else list(metric)
+    request = prepare(
+        mc_preds, names, y_true=y_true, variances=variances, nan=nan, level=level, reduction=reduction, check=check,
+        threads=threads, block_size=block_size,
+    )  # fmt: skip
+    results = [np.empty(request.n) for _ in names]
+
+    def keep(low: int, high: int) -> None:
+        for out, values in zip(results, score_block(request, low, high), strict=True):
+            out[low:high] = values
+
+    each_block(request.n, request.block, request.threads, keep)
+    _fill_whole(request, results)
+    if isinstance(metric, (str, Metric)):
+        return results[0]
+    return {m.name if isinstance(m, Metric) else m: r for m, r in zip(names, results, strict=True)}
+
+
+def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Options]) -> tuple[Indices, Array]:
+    """The `k` most uncertain candidates, found as blocks pass: memory does not grow with N.
+
+    Args:
+        mc_preds, metric: as for `score`.
+        k: how many; 0 gives empty arrays.
+        options: those of `score`.
+
+    Returns:
+        indices and scores, both `[k]`, most uncertain first; equal scores: lower index first.
+
+    Raises:
+        ConfigurationError: for a `k` that is negative, no integer, or larger than N; and as `score`.
+        NotANumberError: if a user's metric gives NaN.
+
+    >>> import numpy as np
+    >>> top_k(np.array([[1.0, 2.0, 3.0], [1.0, 4.0, 3.5]]), 2, "variance")
+    (array([1, 2]), array([1.    , 0.0625]))
+    """
+    request = prepare(mc_preds, [metric], **options)
+    k = check_k(k, request.n)
+    leaders = Leaders(k, request.metrics[0].direction)
+    if request.metrics[0].kind == "whole":
+        leaders.offer(0, score(mc_preds, metric, **options))
+    else:
+        each_block(
+            request.n, request.block, request.threads,
+            lambda low, high: leaders.offer(low, score_block(request, low, high)[0]),
+        )  # fmt: skip
+    return leaders.result()
+
+
+def prepare(
+    mc_preds: object,
+    names: Sequence[str | Metric],
+    *,
+    y_true: npt.ArrayLike | None = None,
+    variances: object = None,
+    nan: str = "raise",
+    level: float = 0.95,
+    reduction: str | None = None,
+    check: bool = True,
+    threads: int | None = None,
+    block_size: int | None = None,
+) -> Request:
+    """Check everything that can be checked before the first block."""
+    found, chosen = predictions(mc_preds), tuple(get_metric(m) for m in names)
+    if nan not in ("raise", "omit"):
+        raise ConfigurationError(f"nan={nan!r} must be 'raise' or 'omit'")
+    if not 0.0 < level < 1.0:
+        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
+    if reduction is not None and reduction not in _REDUCE:
+        raise ConfigurationError(f"reduction={reduction!r} is none of {', '.join(_REDUCE)}")
+    if block_size is not None and block_size < 1:
+        raise ConfigurationError(f"block_size={block_size} must be 1 or more")
+    task = _one_task(found, chosen, reduction)
+    spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
+    request = Request(
+        found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
+        thread_count(threads) if found.size >= _SMALL or threads else 1,
+        block_size or max(1, _CACHE_ELEMENTS // math.prod(found.shape[2:])),
+    )  # fmt: skip
+    for metric in chosen:
+        _check_needs(metric, request, found.shape[0])
+    return request
+
+
+def _one_task(found: Predictions, chosen: Sequence[Metric], reduction: str | None) -> str:
+    tasks = {m.task for m in chosen} - {"any"}
+    if len(tasks) > 1:
+        by_task = {t: next(m.name for m in chosen if m.task == t) for t in sorted(tasks)}
+        raise ConfigurationError(f"metrics of different task types in one call: {by_task}")
+    return task_of(found, tasks.pop() if tasks else "any", reduction)
+
+
+def _check_variances(variances: Predictions, found: Predictions) -> Predictions:
+    if variances.shape != found.shape:
+        raise PredictionError(f"variances have shape {variances.shape}, but mc_preds {found.shape}")
+    return variances
+
+
+def _check_targets(y_true: npt.ArrayLike | None, found: Predictions, task: str) -> npt.NDArray[Any] | None:
+    if y_true is None:
+        return None
+    targets = np.asarray(y_true)
+    expected = (found.shape[1],) if task == "classification" else found.shape[1:]
+    if targets.shape != expected:
+        raise ConfigurationError(f"y_true must have shape {expected}, not {targets.shape}")
+    if task == "regression":
+        if targets.dtype.kind not in "fiub" or not np.isfinite(targets).all():
+            raise ConfigurationError("y_true must be finite numbers")
+        return targets.astype(np.float64)
+    whole = targets.dtype.kind in "iub" or (targets.dtype.kind == "f" and bool((targets == np.floor(targets)).all()))
+    classes = found.shape[2]
+    if not whole or (targets.size and (targets.min() < 0 or targets.max() >= classes)):
+        raise ConfigurationError(f"y_true must be class numbers from 0 to {classes - 1}")
+    return targets.astype(np.intp)
+
+
+def _check_needs(metric: Metric, request: Request, members: int) -> None:
+    if "targets" in metric.needs and request.targets is None:
+        raise ConfigurationError(f"{metric.name} needs y_true")
+    if "variances" in metric.needs and request.variances is None:
+        raise ConfigurationError(f"{metric.name} needs variances (of each member, shaped as mc_preds)")
+    if members < smallest_s(metric, request):
+        raise PredictionError(
+            f"{metric.name} measures disagreement and needs at least {smallest_s(metric, request)} members or passes; "
+            f"mc_preds has S = {members}"
+        )
+
+
+def smallest_s(metric: Metric, request: Request) -> int:
+    """`min_samples`; a likelihood under the members' own spread needs two of them, where no variances are given."""
+    if metric.built_in and metric.task == "any" and request.task == "regression" and request.variances is None:
+        return max(metric.min_samples, 2)
+    return metric.min_samples
+
+
+def score_block(request: Request, low: int, high: int) -> list[Array]:
+    """All metrics of a request for candidates `low` to `high - 1`."""
+    rows = request.found.block(low, high)
+    spread = None if request.variances is None else request.variances.block(low, high)
+    targets = None if request.targets is None else request.targets[low:high]
+    missing = _missing(rows, spread) if request.nan == "omit" else None
+    if request.check:
+        check_block(rows, low, request.task, nan=request.nan)
+        if spread is not None:
+            _check_spread(spread, low)
+    if missing is None or not missing.any():
+        return _values(request, rows, targets, spread)
+    return _values_without(request, missing, low, rows, targets, spread)
+
+
+def _check_spread(spread: Rows, low: int) -> None:
+    for member, row in enumerate(spread):
+        if (row < 0.0).any() or np.isinf(row).any():
+            at = int(np.argwhere((row < 0.0) | np.isinf(row))[0][0])
+            raise PredictionError(f"member {member}, candidate {low + at}: the variance is negative or not finite")
+
+
+def _missing(rows: Rows, spread: Rows | None) -> npt.NDArray[np.bool_]:
+    """Which member is NaN for which candidate, `[n, S]`."""
+    missing = np.empty((len(rows[0]), len(rows)), dtype=np.bool_)
+    for s, row in enumerate(rows):
+        missing[:, s] = np.isnan(row).reshape(len(row), -1).any(axis=1)
+        if spread is not None:
+            missing[:, s] |= np.isnan(spread[s]).reshape(len(row), -1).any(axis=1)
+    return missing
+
+
+def _values_without(
+    request: Request, missing: npt.NDArray[np.bool_], low: int, rows: Rows, targets: Any, spread: Rows | None
+) -> list[Array]:
+    """Candidates that miss the same members are scored together, from the members they have."""
+    results = [np.empty(len(missing)) for _ in request.metrics]
+    patterns, which = np.unique(missing, axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        among = np.flatnonzero(which.reshape(-1) == i)
+        present = np.flatnonzero(~pattern)
+        least = max([1, *(smallest_s(m, request) for m in request.metrics)])
+        if len(present) < least:
+            raise PredictionError(
+                f"candidate {low + int(among[0])}: {len(present)} of {len(pattern)} members are not NaN, "
+                f"but {least} are needed"
+            )
+        values = _values(
+            request,
+            [rows[s][among] for s in present],
+            None if targets is None else targets[among],
+            None if spread is None else [spread[s][among] for s in present],
+        )
+        for out, value in zip(results, values, strict=True):
+            out[among] = value
+    return results
+
+
+def _values(request: Request, rows: Rows, targets: Any, spread: Rows | None) -> list[Array]:
+    statistics: ClassStatistics | ValueStatistics
+    if request.task == "classification":
+        statistics = ClassStatistics(rows, targets)
+    else:
+        flat = [row.reshape(-1) for row in rows]
+        statistics = ValueStatistics(
+            flat,
+            None if targets is None else targets.reshape(-1),
+            None if spread is None else [row.reshape(-1) for row in spread],
+            request.level,
+        )
+    return [_apply(metric, request, statistics, rows, targets, spread) for metric in request.metrics]
+
+
+def _apply(metric: Metric, request: Request, statistics: Any, rows: Rows, targets: Any, spread: Rows | None) -> Array:
+    if metric.kind == "formula":
+        values = np.asarray(metric.definition(statistics))
+        if request.task == "regression" and request.reduction is not None and rows[0].ndim == 2:
+            values = _REDUCE[request.reduction](values.reshape(-1, request.outputs))
+        return values
+    if metric.kind == "whole":
+        return np.zeros(len(rows[0]))
+    extra: dict[str, Any] = {}
+    if "targets" in metric.needs:
+        extra["y_true"] = targets
+    if "variances" in metric.needs:
+        extra["variances"] = np.stack(spread or [])
+    return checked_scores(metric, metric.definition(np.stack(rows), **extra), len(rows[0]))
+
+
+def checked_scores(metric: Metric, values: object, n: int) -> Array:
+    """What a user's metric returned, as float64 `[n]`.
+
+    Raises:
+        PredictionError: if it is anything else.
+    """
+    try:
+        scores = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise PredictionError(f"metric {metric.name!r} must return numbers, one per candidate: {error}") from error
+    if scores.shape != (n,):
+        raise PredictionError(f"metric {metric.name!r} must return shape ({n},), not {scores.shape}")
+    return scores
+
+
+def _fill_whole(request: Request, results: list[Array]) -> None:
+    """Users' metrics that see all candidates at once."""
+    from rose.scoring.scorer import UQScorer  # such functions take a scorer as their `self`
+
+    for metric, out in zip(request.metrics, results, strict=True):
+        if metric.kind == "whole":
+            scorer = UQScorer("classification" if request.task == "classification" else "regression")
+            extra = [request.targets] if "targets" in metric.needs else []
+            out[:] = checked_scores(metric, metric.definition(scorer, request.found.whole(), *extra), request.n)
