@@ -1,1 +1,1 @@
-"""(being built)"""
+"""The workflow: what the user registers, and the loop that learns from it."""

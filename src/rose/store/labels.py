@@ -1,0 +1,103 @@
+"""Labels by content: whoever asks for a sample that was asked for before gets the same execution, in flight too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Simulates the candidates at these positions of the request: one label each, in order.
+Simulate = Callable[[Sequence[int]], Awaitable[Sequence[Any]]]
+
+
+@dataclass
+class _Execution:
+    """One execution, for one or more samples (a batch), and how many requests wait for it."""
+
+    keys: Sequence[bytes]
+    task: asyncio.Task[Sequence[Any]]
+    waiters: int = 0
+
+    def label(self, key: bytes) -> Any:
+        """The label of one of its samples, once it is done."""
+        return self.task.result()[self.keys.index(key)]
+
+
+class LabelStore:
+    """Simulates each distinct sample at most once.
+
+    An execution belongs to the store, not to who asked first: it goes on while anyone waits for it, and is cancelled
+    when no one does. One that failed stays failed: every later request for the sample gets the same error, because
+    trying an expensive simulation again is the user's decision.
+    """
+
+    def __init__(self) -> None:
+        self._executions: dict[bytes, _Execution] = {}
+        self._running: set[asyncio.Task[Sequence[Any]]] = set()
+
+    async def get(self, keys: Sequence[bytes], simulate: Simulate, batch: int = 1) -> list[Any]:
+        """The labels of the samples with these content keys, simulating those that no one has asked for.
+
+        Args:
+            keys: what identifies each sample; equal keys share one execution.
+            simulate: runs the simulation of the samples at some positions of `keys`.
+            batch: how many samples one execution takes at most.
+
+        Raises:
+            Exception: the first that an execution raised; what else this request asked for is let go.
+        """
+        first = {key: position for position, key in reversed(list(enumerate(keys)))}
+        new = sorted(position for key, position in first.items() if key not in self._executions)
+        for start in range(0, len(new), batch):
+            self._start(keys, new[start : start + batch], simulate)
+        wanted = [self._executions[key] for key in keys]
+        await self._wait(list({id(execution): execution for execution in wanted}.values()))
+        return [execution.label(key) for execution, key in zip(wanted, keys, strict=True)]
+
+    async def close(self) -> None:
+        """Cancel what still runs, and wait for its end."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _start(self, keys: Sequence[bytes], positions: Sequence[int], simulate: Simulate) -> None:
+        task = asyncio.ensure_future(_run(simulate, positions))
+        execution = _Execution([keys[position] for position in positions], task)
+        self._executions.update(dict.fromkeys(execution.keys, execution))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Sequence[Any]]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # marks it as seen: those who wait report it
+
+    async def _wait(self, executions: Sequence[_Execution]) -> None:
+        for execution in executions:
+            execution.waiters += 1
+        try:
+            pending = {execution.task for execution in executions}
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+                for task in done:
+                    task.result()
+        finally:
+            for execution in executions:
+                execution.waiters -= 1
+                if not execution.waiters and not execution.task.done():
+                    self._abandon(execution)
+
+    def _abandon(self, execution: _Execution) -> None:
+        # Forgotten at once, so that whoever asks next starts it anew instead of waiting for a dying task.
+        for key in execution.keys:
+            del self._executions[key]
+        execution.task.cancel()
+
+
+async def _run(simulate: Simulate, positions: Sequence[int]) -> Sequence[Any]:
+    labels = await simulate(positions)
+    if len(labels) != len(positions):
+        raise ValueError(f"simulate gave {len(labels)} labels for {len(positions)} samples")
+    return labels

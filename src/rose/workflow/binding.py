@@ -1,0 +1,78 @@
+"""Binding by name: a task function of a pool's workflow names what it wants, as a pytest test names its fixtures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rose.errors import BindingError, near_miss
+
+# What the learner provides, per stage. (`workdir` is added where the stage is a command.)
+_COMMON = ("iteration", "workflow", "seed")
+PROVIDED: dict[str, tuple[str, ...]] = {
+    "simulation": ("x", "index", *_COMMON),
+    "simulation batch": ("X", "index", *_COMMON),
+    "training": ("X", "y", "model_name", "previous_model", *_COMMON),
+    "prediction": ("model", "X", "model_name", "pass_index", *_COMMON),
+    "uncertainty": ("mc_preds", "X", "candidates", "query_size", *_COMMON),
+    "active_learn": ("scores", "mc_preds", "X", "candidates", "labelled", "y", "query_size", *_COMMON),
+    "criterion": ("model", "models", "model_name", "X", "y", *_COMMON),
+}
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A function and the provided names that it wants; `configured` holds what its configuration adds."""
+
+    func: Callable[..., Any]
+    names: frozenset[str]
+    configured: Mapping[str, Any]
+
+    def arguments(self, **provided: Any) -> dict[str, Any]:
+        """Those of `provided` that the function wants, and its configured arguments."""
+        return {**self.configured, **{name: value for name, value in provided.items() if name in self.names}}
+
+
+def bind(func: Callable[..., Any], provided: tuple[str, ...], configured: Mapping[str, Any], where: str) -> Binding:
+    """Decide what `func` is called with.
+
+    Args:
+        func: the user's function.
+        provided: the names that the learner has for this stage.
+        configured: keyword arguments from the stage's configuration.
+        where: how messages call the stage.
+
+    Raises:
+        BindingError: if a parameter without a default is neither provided nor configured, a configured argument is
+            not a parameter, or a parameter cannot be passed by name.
+
+    >>> sorted(bind(lambda x, seed=0: x, ("x", "seed", "index"), {}, "simulation task").names)
+    ['seed', 'x']
+    """
+    wanted, missing, takes_any = set(), [], False
+    parameters = inspect.signature(func).parameters
+    for name, parameter in parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            takes_any = True
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
+            raise BindingError(f"{where}: parameter {name!r} is positional-only; the learner passes by name")
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            if name in provided and name not in configured:
+                wanted.add(name)
+            elif name not in configured and parameter.default is parameter.empty:
+                missing.append(name)
+    if missing:
+        raise BindingError(
+            f"{where} asks for {', '.join(map(repr, missing))}, which nothing provides "
+            f"({near_miss(missing[0], [*provided, *configured])}); there is: {', '.join(sorted(provided))}"
+            + (f"; configured: {', '.join(sorted(configured))}" if configured else "")
+        )
+    unused = [name for name in configured if name not in parameters]
+    if unused and not takes_any:
+        raise BindingError(
+            f"{where} is configured with {', '.join(map(repr, unused))}, which it does not take "
+            f"({near_miss(unused[0], parameters)})"
+        )
+    return Binding(func, frozenset(wanted), dict(configured))

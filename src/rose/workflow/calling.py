@@ -1,0 +1,46 @@
+"""One stage of a pool's workflow, called by name, as a function or as a command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rose.engine import TaskKey
+from rose.errors import BindingError
+from rose.workflow.binding import Binding, bind
+from rose.workflow.config import LearnerConfig
+from rose.workflow.runner import Runner, Shared
+from rose.workflow.stages import Stage
+from rose.workflow.values import printed_value
+
+
+def bind_stage(stage: Stage, provided: tuple[str, ...], config: LearnerConfig, iteration: int) -> Binding:
+    """Bind a stage's function by name, with its configuration for this iteration.
+
+    Raises:
+        BindingError: as `bind` does, and if the configuration has positional arguments.
+    """
+    configured = config.get_task_config(stage.kind, iteration)
+    if configured is not None and configured.args:
+        raise BindingError(f"{stage.name}: a pool's tasks are bound by name; configure kwargs, not args")
+    names = (*provided, "workdir") if stage.as_executable else provided
+    return bind(stage.func, names, configured.kwargs if configured else {}, stage.name)
+
+
+async def run_stage(runner: Runner, stage: Stage, key: TaskKey, binding: Binding, given: Mapping[str, Any]) -> Any:
+    """Run a stage that is a function or a command; a command's value is what it left or printed.
+
+    `given` holds the values by name; of what is `Shared`, functions get the reference and commands the value.
+    """
+    arguments = binding.arguments(**given)
+    if not stage.as_executable:
+        by_reference = {name: v.ref if isinstance(v, Shared) else v for name, v in arguments.items()}
+        return await runner.function(key, stage, binding.func, **by_reference)
+    workdir = runner.directory.workdir(str(key))
+    by_value = {name: v.value if isinstance(v, Shared) else v for name, v in arguments.items()}
+    if "workdir" in binding.names:
+        by_value["workdir"] = workdir
+    text = await runner.command(key, stage, (), by_value, workdir)
+    if stage.collect is not None:
+        return await runner.collect(key, stage, workdir)
+    return workdir if stage.kind == "training" else printed_value(text, key)

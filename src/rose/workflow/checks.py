@@ -1,0 +1,124 @@
+"""All that can be known to be wrong before the first simulation is found here."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rose.engine import Capacity
+from rose.errors import BindingError, CapacityError, ConfigurationError, near_miss
+from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.stages import Stage
+
+
+def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
+    """Names of workflows or models: at least one, non-empty texts, distinct.
+
+    Raises:
+        ConfigurationError: if they are not.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ConfigurationError(f"{argument}={names!r} must be a list of names")
+    if not names:
+        raise ConfigurationError(f"{argument} is empty; name at least one")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"{argument} holds {name!r}; a name is a non-empty text")
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"{argument} holds {', '.join(map(repr, twice))} more than once; names are distinct")
+    return tuple(names)
+
+
+def check_configs(
+    configs: Mapping[str, LearnerConfig | None] | None, names: Sequence[str], argument: str = "learner_configs"
+) -> dict[str, LearnerConfig]:
+    """A private copy of each workflow's configuration; an empty one where there is none.
+
+    Raises:
+        ConfigurationError: if one is for an unknown workflow or is no configuration.
+    """
+    given = dict(configs or {})
+    for name in given:
+        if name not in names:
+            raise ConfigurationError(f"{argument} is for an unknown learner {name!r}; {near_miss(name, names)}")
+    return {name: check_config(given.get(name), f"{argument}[{name!r}]") for name in names}
+
+
+def check_config(config: LearnerConfig | None, argument: str) -> LearnerConfig:
+    """A private copy of a configuration.
+
+    Raises:
+        ConfigurationError: if it is none, or cannot be copied.
+    """
+    if config is None:
+        return UQLearnerConfig()
+    if not isinstance(config, LearnerConfig):
+        raise ConfigurationError(f"{argument} must be a UQLearnerConfig, got {type(config).__name__}")
+    try:
+        return copy.deepcopy(config)
+    except Exception as error:
+        raise ConfigurationError(f"{argument} holds something that cannot be copied: {error}") from error
+
+
+def check_count(value: Any, argument: str, least: int) -> int:
+    """A whole number of at least `least`.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ConfigurationError(f"{argument}={value!r} must be a whole number of {least} or more")
+    return int(value)
+
+
+def check_stages(stages: Mapping[str, Stage], needed: Iterable[str]) -> None:
+    """That every needed stage is registered.
+
+    Raises:
+        ConfigurationError: naming those that are not.
+    """
+    missing = [kind for kind in needed if kind not in stages]
+    if missing:
+        names = " and ".join(missing)
+        hint = ", or give scikit-learn estimators with learner.models(...)" if "training" in missing else ""
+        raise ConfigurationError(
+            f"no {names} stage is registered: decorate a function with @learner.{missing[0]}_task(){hint}"
+        )
+
+
+def check_capacity(stages: Iterable[Stage], capacity: Capacity) -> None:
+    """That the engine can ever run each stage.
+
+    Raises:
+        CapacityError: naming the first it can not.
+    """
+    for stage in stages:
+        wanted = stage.resources
+        for what, asked, there in (
+            ("cpus", wanted.cpus, capacity.cpus),
+            ("gpus", wanted.gpus, capacity.gpus),
+            ("memory", wanted.memory or 0, capacity.memory),
+        ):
+            if there is not None and asked > there:
+                raise CapacityError(f"{stage.name} asks for {what}={asked}; the engine has {there} in all")
+
+
+def check_positional(stage: Stage, config: LearnerConfig, injected: Sequence[str], upstream: int) -> None:
+    """That a stage of ROSE's dataflow can be called as it will be: positionally, with injected names like --model_name.
+
+    Raises:
+        BindingError: if it does not take them.
+    """
+    configured = config.get_task_config(stage.kind, 0)
+    args = [None] * ((len(configured.args) if configured else 0) + upstream)
+    kwargs = {**(configured.kwargs if configured else {}), **dict.fromkeys(injected)}
+    try:
+        inspect.signature(stage.func).bind(*args, **kwargs)
+    except TypeError as error:
+        raise BindingError(
+            f"{stage.name} cannot be called with {len(args)} positional results and the names "
+            f"{', '.join(kwargs) or 'none'}: {error}; define it as {stage.func.__name__}(*args, **kwargs)"
+        ) from error

@@ -1,0 +1,121 @@
+"""Configuration of a workflow's stages, per iteration.
+
+pydantic rather than msgspec because ROSE's `TaskConfig` and `LearnerConfig` are pydantic models and its users'
+programs treat them so (`model_dump`, `model_copy`, validation of keyword arguments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from rose.errors import ConfigurationError
+
+
+class TaskConfig(BaseModel):
+    """Arguments for one stage: `args` come before what earlier stages returned, `kwargs` are passed by name.
+
+    >>> TaskConfig(kwargs={"--epochs": 10}).kwargs
+    {'--epochs': 10}
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+
+
+class AdaptiveSchedule:
+    """A stage's configuration as a function of the iteration, called when the iteration comes (any, not a range).
+
+    >>> AdaptiveSchedule(lambda i: {"kwargs": {"lr": 0.1 * 0.5**i}})[2].kwargs
+    {'lr': 0.025}
+    """
+
+    def __init__(self, param_schedule: Callable[[int], Mapping[str, Any]]) -> None:
+        if not callable(param_schedule):
+            raise ConfigurationError(f"param_schedule must be a function of the iteration, got {param_schedule!r}")
+        self.param_schedule = param_schedule
+
+    def __getitem__(self, iteration: int) -> TaskConfig:
+        return task_config(self.param_schedule(iteration), f"param_schedule({iteration})")
+
+
+StageConfig = TaskConfig | AdaptiveSchedule | dict[int, TaskConfig] | None
+
+
+class LearnerConfig(BaseModel):
+    """Per stage: a `TaskConfig` for all iterations, `{iteration: TaskConfig}` with -1 as the default, or a schedule."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    simulation: StageConfig = None
+    training: StageConfig = None
+    prediction: StageConfig = None
+    active_learn: StageConfig = None
+    criterion: StageConfig = None
+
+    @field_validator("*")
+    @classmethod
+    def _iterations(cls, value: Any) -> Any:
+        if isinstance(value, dict) and any(i < -1 for i in value):
+            raise ValueError(f"iterations are 0, 1, 2, ... or -1 for the default; got {sorted(value)}")
+        return value
+
+    def get_task_config(self, task_name: str, iteration: int) -> TaskConfig | None:
+        """The configuration of one stage in one iteration (0-based), or None where there is none.
+
+        Raises:
+            ConfigurationError: if there is no such stage.
+        """
+        if task_name not in type(self).model_fields:
+            raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(stage_fields(type(self)))}")
+        config = getattr(self, task_name)
+        if isinstance(config, dict):
+            return config.get(iteration, config.get(-1))
+        if isinstance(config, AdaptiveSchedule):
+            return config[iteration]
+        assert config is None or isinstance(config, TaskConfig)
+        return config
+
+
+class UQLearnerConfig(LearnerConfig):
+    """Configuration of one workflow; what is None is taken from the learner.
+
+    The stages are as in `LearnerConfig`, and `uncertainty`. With a pool, a workflow may also have its own metric,
+    `query_size`, `threshold` and `acquisition`.
+    """
+
+    uncertainty: StageConfig = None
+    uq_metric_name: str | None = None
+    query_size: int | None = None
+    threshold: float | None = None
+    acquisition: str | None = None
+
+
+def stage_fields(model: type[LearnerConfig]) -> list[str]:
+    """The names of the stages that a configuration class knows."""
+    return [name for name, field in model.model_fields.items() if field.annotation == StageConfig]
+
+
+def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfig:
+    """A `TaskConfig` from what a schedule says.
+
+    Raises:
+        ConfigurationError: if it is neither a TaskConfig nor a mapping with `args` and `kwargs`.
+    """
+    if isinstance(config, TaskConfig):
+        return config
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(f"{where} must be a TaskConfig or a dict with 'args' and 'kwargs', got {config!r}")
+    unknown = set(config) - {"args", "kwargs"}
+    if unknown:
+        raise ConfigurationError(f"{where} has unknown keys {sorted(unknown)}; a task takes 'args' and 'kwargs'")
+    return TaskConfig(args=tuple(config.get("args", ())), kwargs=dict(config.get("kwargs", {})))
+
+
+def iteration_schedule(schedule: Mapping[int, Mapping[str, Any] | TaskConfig]) -> dict[int, TaskConfig]:
+    """`{iteration: {"args": ..., "kwargs": ...}}` as `{iteration: TaskConfig}`; -1 is the default."""
+    return {i: task_config(config, f"schedule[{i}]") for i, config in schedule.items()}

@@ -1,0 +1,96 @@
+"""The stop criterion of a pool's workflow, measured on a freshly trained ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rose.errors import PredictionError
+from rose.metrics import compare
+from rose.workflow.binding import PROVIDED
+from rose.workflow.calling import bind_stage, run_stage
+from rose.workflow.config import LearnerConfig
+from rose.workflow.ensemble import Round
+from rose.workflow.holdout import holdout_metric
+from rose.workflow.member_tasks import with_models
+from rose.workflow.runner import Runner, Shared, all_of
+from rose.workflow.stages import StopCriterion
+from rose.workflow.values import number
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One workflow's stop criterion: the user's function, or a metric on the labels `y_test` of the hold-out."""
+
+    rule: StopCriterion
+    runner: Runner
+    y_test: np.ndarray | None
+
+    @property
+    def on_holdout(self) -> bool:
+        """Whether it is measured on the pool's hold-out instead of by a function."""
+        return self.rule.stage is None
+
+    async def values(
+        self,
+        round: Round,
+        members: Mapping[str, Shared],
+        data: Mapping[str, Shared],
+        tested: list[np.ndarray],
+        config: LearnerConfig,
+    ) -> dict[str, float]:
+        """The criterion's value: one for each model if the function asks for `model`, else one under "ensemble".
+
+        Args:
+            round: which round this is.
+            members: the trained models by name.
+            data: the labelled set, as `X` and `y`.
+            tested: the members' predictions of the hold-out, if that is what counts.
+            config: the workflow's configuration.
+
+        Raises:
+            NotANumberError: if a value is none.
+        """
+        stage, names, key = self.rule.stage, ("metric_value", self.rule.metric_name), round.key("criterion")
+        if stage is None:
+            call = (self.rule.metric_name, self.y_test, _classes(members), *tested)
+            return {"ensemble": number(await self.runner.function(key, None, holdout_metric, *call), key, names)}
+        binding = bind_stage(stage, PROVIDED["criterion"], config, round.iteration)
+        if {"model", "model_name"} & binding.names:
+
+            async def one(model: str) -> float:
+                given = {**data, "model": members[model], "model_name": model, **round.given("criterion", model)}
+                own = round.key("criterion", model)
+                return number(await run_stage(self.runner, stage, own, binding, given), own, names)
+
+            return dict(zip(members, await all_of(one(model) for model in members), strict=True))
+        given: dict[str, Any] = {**data, **round.given("criterion")}
+        if "models" in binding.names and not stage.as_executable:
+            arguments = {n: v.ref if isinstance(v, Shared) else v for n, v in binding.arguments(**given).items()}
+            refs = [member.ref for member in members.values()]
+            result = await self.runner.function(key, stage, with_models, binding.func, *refs, **arguments)
+        else:
+            given["models"] = [member.value for member in members.values()]
+            result = await run_stage(self.runner, stage, key, binding, given)
+        return {"ensemble": number(result, key, names)}
+
+    def met(self, values: Mapping[str, float]) -> bool:
+        """Whether every value meets the threshold."""
+        return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
+
+
+def _classes(members: Mapping[str, Shared]) -> list[Any] | None:
+    """The label of each column of the probabilities, where the models say it.
+
+    Raises:
+        PredictionError: if they disagree.
+    """
+    named = {model: getattr(member.value, "classes_", None) for model, member in members.items()}
+    lists = {model: None if classes is None else np.asarray(classes).tolist() for model, classes in named.items()}
+    first = next(iter(lists.values()))
+    if any(classes != first for classes in lists.values()):
+        raise PredictionError(f"the models' classes_ differ, so their columns cannot be averaged: {lists}")
+    return first

@@ -1,0 +1,146 @@
+"""A round of ROSE's dataflow: results travel positionally from stage to stage, files are the user's.
+
+simulation -> training of each model -> its predictions -> uncertainty -> active_learn -> criterion of each model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rose.engine import TaskKey
+from rose.metrics import compare
+from rose.workflow.config import LearnerConfig
+from rose.workflow.reporting import register
+from rose.workflow.rounds import Ending, Outcome
+from rose.workflow.runner import Runner, all_of
+from rose.workflow.stages import Stage, StopCriterion, UncertaintyRule
+from rose.workflow.state import StopReason, WorkflowResult
+from rose.workflow.values import number, plain
+
+_SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set, which the history need not repeat
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """What a workflow of ROSE's dataflow is made of."""
+
+    name: str
+    stages: Mapping[str, Stage]
+    criterion: StopCriterion | None
+    rule: UncertaintyRule | None
+    uncertainty_operator: str
+    model_names: tuple[str, ...]
+    num_predictions: int
+    skip_pre_loop: bool
+
+
+@dataclass
+class DataflowRounds:
+    """Plays the rounds of one workflow; remembers only which models have met the criterion."""
+
+    flow: Dataflow
+    runner: Runner
+    _active: list[str] = field(init=False)
+    _criterion_values: dict[str, float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._active = list(self.flow.model_names)
+
+    async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
+        """Simulate once, train and predict every model that has not met the criterion, then judge and choose."""
+        upstream: tuple[Any, ...] = ()
+        if iteration or not self.flow.skip_pre_loop:
+            simulated = await self._stage("simulation", iteration, config, ())
+            members = (self._member(model, iteration, config, simulated) for model in self._active)
+            upstream = (await all_of(members),)
+        uncertainty = None
+        if self.flow.rule is not None:
+            value = await self._stage("uncertainty", iteration, config, upstream)
+            uncertainty = self._uncertainty(value, iteration)
+            if self._certain(uncertainty):
+                return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
+            upstream = (value,)
+        chosen = await self._stage("active_learn", iteration, config, upstream)
+        outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
+        if self.flow.criterion is None:
+            return outcome
+        return await self._judge(iteration, config, chosen, outcome)
+
+    def result(self) -> WorkflowResult:
+        """The models and labels are the user's files: the result is the history."""
+        return WorkflowResult(self.flow.name)
+
+    async def _member(self, model: str, iteration: int, config: LearnerConfig, simulated: Any) -> list[Any]:
+        named = {"--model_name": model}
+        trained = await self._stage("training", iteration, config, (simulated,), named, model)
+        passes = (
+            self._stage("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i)
+            for i in range(self.flow.num_predictions)
+        )
+        return await all_of(passes)
+
+    async def _judge(self, iteration: int, config: LearnerConfig, chosen: Any, outcome: Outcome) -> Outcome:
+        criterion = self.flow.criterion
+        assert criterion is not None
+        checks = (
+            self._stage("criterion", iteration, config, (chosen,), {"--model_name": model}, model)
+            for model in self._active
+        )
+        values = {}
+        names = ("metric_value", criterion.metric_name)
+        for model, value in zip(self._active, await all_of(checks), strict=True):
+            values[model] = number(value, TaskKey(self.flow.name, iteration, "criterion", model), names)
+        self._active = [m for m in self._active if not compare(values[m], criterion.operator, criterion.threshold)]
+        return Outcome(
+            metric_value=sum(values.values()) / len(values),
+            criterion_values=values,
+            uncertainty=outcome.uncertainty,
+            selection=outcome.selection,
+            stop=None if self._active else StopReason.CRITERION_MET,
+        )
+
+    async def _stage(
+        self,
+        kind: str,
+        iteration: int,
+        config: LearnerConfig,
+        upstream: tuple[Any, ...],
+        injected: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        index: int | None = None,
+    ) -> Any:
+        stage = self.flow.stages[kind]
+        key = TaskKey(self.flow.name, iteration, kind, model, index)
+        configured = config.get_task_config(kind, iteration)
+        args = (*(configured.args if configured else ()), *upstream)
+        kwargs = {**(configured.kwargs if configured else {}), **(injected or {})}
+        if stage.as_executable:
+            return await self.runner.command(key, stage, args, kwargs)
+        result = await self.runner.function(key, stage, stage.func, *args, **kwargs)
+        if isinstance(result, dict):
+            register(result)
+        return result
+
+    def _uncertainty(self, value: Any, iteration: int) -> float:
+        rule = self.flow.rule
+        assert rule is not None
+        key = TaskKey(self.flow.name, iteration, "uncertainty")
+        return number(value, key, ("uq_value", rule.metric_name))
+
+    def _certain(self, uncertainty: float) -> bool:
+        rule = self.flow.rule
+        assert rule is not None
+        return rule.threshold is not None and compare(uncertainty, self.flow.uncertainty_operator, rule.threshold)
+
+
+def _selection(chosen: Any) -> Any:
+    """What active_learn returned, in plain JSON; only a description where it is large."""
+    if isinstance(chosen, str):
+        return chosen.strip()[-_SELECTION_LIMIT:]
+    size = getattr(chosen, "size", None)
+    count = size if isinstance(size, int) else len(chosen) if hasattr(chosen, "__len__") else 1
+    if count > _SELECTION_LIMIT:
+        return f"{type(chosen).__name__} of {count} entries"
+    return plain(chosen)

@@ -1,0 +1,128 @@
+"""The ensemble of a pool's workflow: its members are trained side by side, and each predicts as soon as it can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rose.engine import TaskKey
+from rose.workflow.binding import PROVIDED, Binding
+from rose.workflow.calling import bind_stage, run_stage
+from rose.workflow.config import LearnerConfig
+from rose.workflow.member_tasks import predict, predict_slice, sliced
+from rose.workflow.runner import Runner, Shared, all_of
+from rose.workflow.seeds import derive_seed
+from rose.workflow.stages import Stage
+
+
+@dataclass(frozen=True)
+class Round:
+    """Which round of which workflow: what every task of it is told."""
+
+    workflow: str
+    iteration: int
+    seed: int  # of the run
+
+    def key(self, stage: str, model: str | None = None, index: int | None = None) -> TaskKey:
+        """The key of one of its tasks."""
+        return TaskKey(self.workflow, self.iteration, stage, model, index)
+
+    def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
+        """What every task may ask for, its own seed among it."""
+        seed = derive_seed(self.seed, str(self.key(stage, model, index)))
+        return {"iteration": self.iteration, "workflow": self.workflow, "seed": seed}
+
+
+@dataclass
+class Ensemble:
+    """The members of one workflow, and how they are trained and asked. Keeps the last of each."""
+
+    training: Stage
+    prediction: Stage
+    model_names: tuple[str, ...]
+    num_predictions: int
+    block: int
+    runner: Runner
+    members: dict[str, Shared] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """S: members x stochastic passes."""
+        return len(self.model_names) * self.num_predictions
+
+    def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
+        """How training is called under this configuration."""
+        return bind_stage(self.training, PROVIDED["training"], config, iteration)
+
+    def bind_prediction(self, config: LearnerConfig, iteration: int) -> Binding:
+        """How prediction is called under this configuration."""
+        return bind_stage(self.prediction, PROVIDED["prediction"], config, iteration)
+
+    async def train(self, round: Round, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
+        """Train one member on the labelled set; it replaces its predecessor when the round's members are kept."""
+        binding = self.bind_training(config, round.iteration)
+        previous = self.members.get(model)
+        given = {"X": X, "y": y, "model_name": model, "previous_model": previous, **round.given("training", model)}
+        key = round.key("training", model)
+        return await self.runner.share(await run_stage(self.runner, self.training, key, binding, given))
+
+    async def keep(self, members: Mapping[str, Shared]) -> None:
+        """Make these the members; what they replace is freed."""
+        replaced = [old for name, old in self.members.items() if members.get(name) is not old]
+        self.members = dict(members)
+        await self.runner.release(replaced)
+
+    async def predict(
+        self,
+        round: Round,
+        stage: str,
+        model: str,
+        member: Shared,
+        X: Shared,
+        rows: Shared | None,
+        config: LearnerConfig,
+    ) -> list[np.ndarray]:
+        """All stochastic passes of one member over some rows of `X` (None: all), in blocks.
+
+        `stage` names the tasks ("prediction", "holdout"). Returns a `[n, C]` or `[n]` array a pass.
+        """
+        binding = self.bind_prediction(config, round.iteration)
+        total = len(X.value if rows is None else rows.value)
+        starts = range(0, total, self.block)
+
+        async def block(index: int, start: int) -> np.ndarray:
+            stop = min(start + self.block, total)
+            given = self._given(round, stage, model, index)
+            key = round.key(stage, model, index * len(starts) + start // self.block)
+            if self.prediction.as_executable:
+                samples = sliced(X.value, None if rows is None else rows.value, start, stop)
+                given |= {"model": member, "X": samples}
+                return np.asarray(await run_stage(self.runner, self.prediction, key, binding, given))
+            where = (X.ref, None if rows is None else rows.ref, start, stop)
+            call = (binding.func, member.ref, *where, self._arguments(binding, given))
+            return np.asarray(await self.runner.function(key, self.prediction, predict_slice, *call))
+
+        async def one_pass(index: int) -> np.ndarray:
+            blocks = await all_of(block(index, start) for start in starts)
+            return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+        return await all_of(one_pass(index) for index in range(self.num_predictions))
+
+    def predict_here(self, round: Round, models: Mapping[str, Any], X: Any, config: LearnerConfig) -> list[np.ndarray]:
+        """All passes of all models over `X`, in this process: for results, when the engine is gone."""
+        binding = self.bind_prediction(config, round.iteration)
+        return [
+            predict(binding.func, model, X, self._arguments(binding, self._given(round, "predict", name, index)))
+            for name, model in models.items()
+            for index in range(self.num_predictions)
+        ]
+
+    def _given(self, round: Round, stage: str, model: str, index: int) -> dict[str, Any]:
+        return {**round.given(stage, model, index), "model_name": model, "pass_index": index}
+
+    def _arguments(self, binding: Binding, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments that travel with each task; True stands for the large ones, filled in by the worker."""
+        return binding.arguments(**given, model=True, X=True)

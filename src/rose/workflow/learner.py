@@ -1,0 +1,389 @@
+"""The learners: what users construct, decorate and run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from rose.engine import Engine, TaskKey, as_engine
+from rose.errors import ConfigurationError
+from rose.store import EventLog, RunDirectory
+from rose.workflow import checks
+from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.plan import DataflowPlan, Plan, PoolPlan, Request, check_limits
+from rose.workflow.pool import Pool
+from rose.workflow.registration import Registration
+from rose.workflow.reporting import LearnerInTask, reports
+from rose.workflow.rounds import Workflow
+from rose.workflow.runner import Runner
+from rose.workflow.session import Session
+from rose.workflow.stages import make_stage
+from rose.workflow.state import IterationState, Results, WorkflowResult
+from rose.workflow.synchronous import run_synchronously
+
+
+class UQLearner(Registration):
+    """What both learners have in common: stages, an engine, state, and the runs they started.
+
+    Args:
+        engine: what executes tasks: nothing (the embedded `LocalEngine`, started for each run and closed after it), a
+            number of workers, or an engine of ours, which stays yours to close (`await learner.shutdown()`).
+        pool: the candidates; without one, the learner runs ROSE's dataflow over files of yours.
+        run_dir: an empty or new directory for what the run's commands write; None for a temporary one.
+        acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
+
+    Raises:
+        ConfigurationError: if one of them cannot be.
+    """
+
+    def __init__(
+        self,
+        engine: Any = None,
+        *,
+        pool: Pool | None = None,
+        run_dir: str | Path | None = None,
+        acquisition: str = "diverse",
+    ) -> None:
+        super().__init__()
+        if pool is not None and not isinstance(pool, Pool):
+            raise ConfigurationError(
+                f"pool must be a rose.Pool, got {type(pool).__name__}; wrap it: Pool(X, initial=20)"
+            )
+        self.learner_name = "UQLearner"
+        self.pool = pool
+        self.acquisition = acquisition
+        self.events = EventLog()
+        self._given = engine
+        self._engine: Engine | None = None if engine is None or isinstance(engine, int) else as_engine(engine)
+        self._run_dir = run_dir
+        RunDirectory(run_dir)  # an unusable directory is an error now, not in the run
+        self._workflows: list[Workflow] = []
+        self._sessions: list[Session] = []
+        self._state: dict[str, Any] = {}
+        self._callbacks: list[Callable[[str, Any], None]] = []
+        self._utility_calls = itertools.count()
+
+    def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
+        """In a task's process a learner is only what state is registered with."""
+        return LearnerInTask, ()
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def register_state(self, key: str, value: Any) -> None:
+        """Report a value to whoever looks at the iterations: it becomes `state.key` of the workflow that is running.
+
+        Outside of tasks it becomes part of every workflow's later states.
+        """
+        reported = reports.get()
+        (self._state if reported is None else reported)[key] = value
+        for callback in tuple(self._callbacks):
+            callback(key, value)
+
+    def get_state(self, key: str, default: Any = None) -> Any:
+        """A value that was registered outside of tasks, or by the stage that runs now."""
+        return {**self._state, **(reports.get() or {})}.get(key, default)
+
+    def on_state_update(self, callback: Callable[[str, Any], None]) -> None:
+        """Call `callback(key, value)` at each `register_state` in this process."""
+        self._callbacks.append(callback)
+
+    def set_next_config(self, config: LearnerConfig, learner_name: str | None = None) -> None:
+        """Use another configuration from the next iteration on, for one workflow or (None) for all.
+
+        Raises:
+            ConfigurationError: if there is no such workflow, or `config` is no configuration.
+        """
+        names = [workflow.name for workflow in self._workflows]
+        if learner_name is not None:
+            checks.check_configs({learner_name: config}, names, "set_next_config")
+        for workflow in self._workflows:
+            if learner_name in (None, workflow.name):
+                workflow.config = checks.check_config(config, "set_next_config")
+
+    def stop(self) -> None:
+        """End all workflows now, and what runs for them; `start` ends, `teach` returns what was learned."""
+        for session in self._sessions:
+            session.stop()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` ended the last run."""
+        return bool(self._sessions) and self._sessions[-1].stopped
+
+    # --- utility tasks -------------------------------------------------------------------------------------------
+
+    def utility_task(self, func: Any = None, **options: Any) -> Any:
+        """Register a task outside the loop: the decorated function, awaited, runs on the engine.
+
+        Example:
+            @learner.utility_task(as_executable=False)
+            def summarise(path): ...
+            text = await summarise("results.json")
+        """
+
+        def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
+            stage = make_stage("utility", function, options)
+
+            @wraps(function)
+            async def run(*args: Any, **kwargs: Any) -> Any:
+                async with AsyncExitStack() as stack:
+                    runner = await self._open(stack, close_engine=False)
+                    key = TaskKey(self.learner_name, 0, "utility", index=next(self._utility_calls))
+                    if stage.as_executable:
+                        return await runner.command(key, stage, args, kwargs)
+                    return await runner.function(key, stage, function, *args, **kwargs)
+
+            return run
+
+        return decorator if func is None else decorator(func)
+
+    async def shutdown(self) -> None:
+        """End what still runs, and close the engine."""
+        self.stop()
+        for session in self._sessions:
+            await session.ended()
+        if self._engine is not None:
+            await self._engine.close()
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
+        async def open_workflows(stack: AsyncExitStack) -> list[Workflow]:
+            runner = await self._open(stack, close_engine)
+            checks.check_capacity(plan.stages, runner.engine.capacity())
+            self._workflows = await plan.open(runner, stack)
+            return self._workflows
+
+        session = Session(open_workflows, self.events, self._state)
+        self._sessions = [old for old in self._sessions if not old.over] + [session]
+        return session
+
+    async def _open(self, stack: AsyncExitStack, close_engine: bool) -> Runner:
+        """A runner for one use. The embedded engine lives as long as the use; one that was given stays open."""
+        directory = RunDirectory(self._run_dir)
+        stack.callback(directory.close)
+        engine = self._engine
+        if engine is None:
+            engine, close_engine = as_engine(self._given), True
+        if close_engine:
+            stack.push_async_callback(engine.close)
+        return Runner(engine, self.events, directory, self)
+
+    def _plan(self, request: Request) -> Plan:
+        if self.pool is None:
+            return DataflowPlan(self, request)
+        return PoolPlan(self, request, self.pool, self.acquisition)
+
+    def _model_names(self, model_names: Sequence[str] | None) -> tuple[str, ...]:
+        """The models to train: those named, else the registered estimators."""
+        if model_names is None:
+            if not self.estimators:
+                raise ConfigurationError(
+                    "model_names is missing: name the models to train, e.g. model_names=['a', 'b']"
+                )
+            model_names = list(self.estimators)
+        names = checks.check_names(model_names, "model_names")
+        if self.estimators:
+            for name in names:
+                if name not in self.estimators:
+                    raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(self.estimators)}")
+        return names
+
+
+class SeqUQLearner(UQLearner):
+    """One workflow: an ensemble trained round after round on what its own uncertainty asks for."""
+
+    def start(
+        self,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learning_config: LearnerConfig | None = None,
+        *,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> AsyncIterator[IterationState]:
+        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with.
+
+        Args:
+            model_names: the members of the ensemble.
+            num_predictions: stochastic passes per member.
+            max_iter: the most iterations; 0: until another end.
+            skip_pre_loop: (ROSE's dataflow) begin with the uncertainty of what is there already.
+            learning_config: configuration of the stages.
+            budget: (pools) the most labels.
+            max_time: seconds after which no new round begins.
+
+        Raises:
+            ConfigurationError and its kinds: at once, before anything runs.
+            RunFailedError: when the workflow has failed.
+        """
+        return self._session(self._request_plan(locals())).states()
+
+    async def teach(
+        self,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learning_config: LearnerConfig | None = None,
+        *,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> WorkflowResult:
+        """Run the workflow to its end, and give what it learned. Arguments and errors as for `start`."""
+        results = await self._session(self._request_plan(locals())).run()
+        return results[self.learner_name]
+
+    def run(
+        self,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learning_config: LearnerConfig | None = None,
+        *,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> WorkflowResult:
+        """`teach` for synchronous callers, notebooks included; closes the engine at the end."""
+        plan = self._request_plan(locals())
+        return run_synchronously(lambda: self._session(plan, close_engine=True).run())[self.learner_name]
+
+    def get_metric_results(self) -> dict[int, float]:
+        """The criterion's value by iteration, of the last run."""
+        return dict(self._workflows[0].metrics) if self._workflows else {}
+
+    def get_uncertainty_results(self) -> dict[int, float]:
+        """The uncertainty by iteration, of the last run."""
+        return dict(self._workflows[0].uncertainties) if self._workflows else {}
+
+    def _request_plan(self, asked: Mapping[str, Any]) -> Plan:
+        name = self.learner_name
+        request = Request(
+            names=(name,),
+            model_names=self._model_names(asked["model_names"]),
+            num_predictions=checks.check_count(asked["num_predictions"], "num_predictions", 1),
+            configs={name: checks.check_config(asked["learning_config"], "learning_config")},
+            limits=check_limits(asked["max_iter"], asked["budget"], asked["max_time"]),
+            skip_pre_loop=asked["skip_pre_loop"],
+            learner_ids=False,
+        )
+        return self._plan(request)
+
+
+class ParallelUQLearner(UQLearner):
+    """Several workflows side by side on the same workers, each with its own configuration."""
+
+    def start(
+        self,
+        learner_names: Sequence[str] | None = None,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
+        *,
+        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> AsyncIterator[IterationState]:
+        """Run the workflows, giving each state as it arrives, with `learner_id`.
+
+        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them.
+
+        Args:
+            learner_names: the workflows.
+            model_names: the members of each ensemble.
+            num_predictions: stochastic passes per member.
+            max_iter: the most iterations of each workflow; 0: until another end.
+            skip_pre_loop: (ROSE's dataflow) begin with the uncertainty of what is there already.
+            learner_configs: configurations by workflow; a missing one is empty.
+            workflows: (pools) in short: `{name: metric name or configuration}` instead of names and configs.
+            budget: (pools) the most labels a workflow may hold.
+            max_time: seconds after which no new round begins.
+
+        Raises:
+            ConfigurationError and its kinds: at once, before anything runs.
+            RunFailedError: when all have ended, if a workflow failed.
+        """
+        return self._session(self._request_plan(locals())).states()
+
+    async def teach(
+        self,
+        learner_names: Sequence[str] | None = None,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
+        *,
+        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> Results:
+        """Run the workflows to their ends, and give what each learned. Arguments and errors as for `start`."""
+        return await self._session(self._request_plan(locals())).run()
+
+    def run(
+        self,
+        learner_names: Sequence[str] | None = None,
+        model_names: Sequence[str] | None = None,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        skip_pre_loop: bool = False,
+        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
+        *,
+        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> Results:
+        """`teach` for synchronous callers, notebooks included; closes the engine at the end."""
+        plan = self._request_plan(locals())
+        return run_synchronously(lambda: self._session(plan, close_engine=True).run())
+
+    def get_metric_results(self) -> dict[str, dict[int, float]]:
+        """The criterion's value by iteration, under `learner-NAME`, of the last run."""
+        return {f"learner-{workflow.name}": dict(workflow.metrics) for workflow in self._workflows}
+
+    def get_uncertainty_results(self) -> dict[str, dict[int, float]]:
+        """The uncertainty by iteration, under `learner-NAME`, of the last run."""
+        return {f"learner-{workflow.name}": dict(workflow.uncertainties) for workflow in self._workflows}
+
+    def _request_plan(self, asked: Mapping[str, Any]) -> Plan:
+        names, configs = asked["learner_names"], asked["learner_configs"]
+        if asked["workflows"] is not None:
+            if names is not None or configs is not None:
+                raise ConfigurationError("give either workflows=, or learner_names and learner_configs")
+            names, configs = self._in_short(asked["workflows"])
+        if names is None:
+            raise ConfigurationError("learner_names is missing: name the workflows, e.g. learner_names=['a', 'b']")
+        names = checks.check_names(names, "learner_names")
+        request = Request(
+            names=names,
+            model_names=self._model_names(asked["model_names"]),
+            num_predictions=checks.check_count(asked["num_predictions"], "num_predictions", 1),
+            configs=checks.check_configs(configs, names),
+            limits=check_limits(asked["max_iter"], asked["budget"], asked["max_time"]),
+            skip_pre_loop=asked["skip_pre_loop"],
+        )
+        return self._plan(request)
+
+    def _in_short(self, workflows: Mapping[str, Any]) -> tuple[list[str], dict[str, UQLearnerConfig]]:
+        if self.pool is None:
+            raise ConfigurationError("workflows= names each workflow's metric, which needs a pool: use learner_names")
+        if not isinstance(workflows, Mapping):
+            raise ConfigurationError("workflows must be a dict {name: metric name or UQLearnerConfig}")
+        configs = {}
+        for name, value in workflows.items():
+            if not isinstance(value, (str, UQLearnerConfig)):
+                raise ConfigurationError(
+                    f"workflows[{name!r}] must be a metric name or a UQLearnerConfig, got {value!r}"
+                )
+            configs[name] = UQLearnerConfig(uq_metric_name=value) if isinstance(value, str) else value
+        return list(workflows), configs

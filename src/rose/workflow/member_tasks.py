@@ -1,0 +1,51 @@
+"""What runs in a worker around the user's functions in a pool's workflow."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rose.workflow.pool import take
+
+
+def sliced(X: Any, rows: np.ndarray | None, start: int, stop: int) -> Any:
+    """Samples `start` to `stop` of those rows of `X` (None: of all)."""
+    return X[start:stop] if rows is None else take(X, rows[start:stop])
+
+
+def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> np.ndarray:
+    """Predict by the user's function: `[n, C]` or `[n]`. In `arguments`, True stands for `model` and `X`."""
+    large = {"model": model, "X": X}
+    wanted = {name: large.get(name, value) for name, value in arguments.items()}
+    return np.asarray(_done(func(**wanted)))
+
+
+def predict_slice(
+    func: Callable[..., Any],
+    model: Any,
+    X: Any,
+    rows: np.ndarray | None,
+    start: int,
+    stop: int,
+    arguments: Mapping[str, Any],
+) -> np.ndarray:
+    """Predict one block; `model`, `X` and `rows` were shipped once for all blocks."""
+    return predict(func, model, sliced(X, rows, start, stop), arguments)
+
+
+def with_rows(func: Callable[..., Any], X: Any, rows: np.ndarray, /, **arguments: Any) -> Any:
+    """Call a function that wants the candidates of this round as `X`."""
+    return _done(func(X=take(X, rows), **arguments))
+
+
+def with_models(func: Callable[..., Any], /, *models: Any, **arguments: Any) -> Any:
+    """Call a function that wants the whole ensemble as `models`, a list."""
+    return _done(func(models=list(models), **arguments))
+
+
+def _done(result: Any) -> Any:
+    return asyncio.run(result) if inspect.iscoroutine(result) else result

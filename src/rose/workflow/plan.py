@@ -1,0 +1,254 @@
+"""From what was registered and asked for to workflows ready to run; every check is made here, before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from rose.errors import ConfigurationError, UnknownMetricError
+from rose.scoring import get_metric
+from rose.store import LabelStore
+from rose.workflow import checks
+from rose.workflow.binding import PROVIDED
+from rose.workflow.calling import bind_stage
+from rose.workflow.choosing import Chooser, make_scoring
+from rose.workflow.config import LearnerConfig
+from rose.workflow.criterion import Criterion
+from rose.workflow.dataflow import Dataflow, DataflowRounds
+from rose.workflow.ensemble import Ensemble
+from rose.workflow.holdout import check_holdout_metric
+from rose.workflow.labelling import Simulator
+from rose.workflow.pool import Pool
+from rose.workflow.pool_rounds import PoolRounds, SharedPool
+from rose.workflow.registration import Registration
+from rose.workflow.rounds import Limits, Rounds, Workflow
+from rose.workflow.runner import Runner
+from rose.workflow.stages import Stage, StopCriterion, UncertaintyRule
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `teach`, `start` or `run` was asked for; without `learner_ids`, states carry no name (one workflow)."""
+
+    names: tuple[str, ...]
+    model_names: tuple[str, ...]
+    num_predictions: int
+    configs: Mapping[str, LearnerConfig]
+    limits: Limits
+    skip_pre_loop: bool = False
+    learner_ids: bool = True
+
+
+def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> Limits:
+    """The ends of a run other than its criterion.
+
+    Raises:
+        ConfigurationError: if one cannot be.
+    """
+    checks.check_count(max_iter, "max_iter", 0)
+    if budget is not None:
+        checks.check_count(budget, "budget", 1)
+    if max_time is not None and (math.isnan(max_time) or max_time <= 0):
+        raise ConfigurationError(f"max_time={max_time!r} must be positive seconds")
+    return Limits(max_iter, budget, max_time)
+
+
+class DataflowPlan:
+    """Workflows of ROSE's dataflow.
+
+    Raises:
+        ConfigurationError: if a stage is missing or nothing would ever end the run.
+        BindingError: if a stage's function cannot take what it will be given.
+    """
+
+    def __init__(self, registered: Registration, request: Request) -> None:
+        checks.check_stages(registered.stages, ("simulation", "training", "prediction", "active_learn"))
+        self._registered = registered
+        self._request = request
+        self._stages = _all_stages(registered)
+        limits, rule = request.limits, registered.rule
+        if limits.budget is not None:
+            raise ConfigurationError(
+                "budget= counts the labels of a pool; without a pool they are your files: use max_iter"
+            )
+        for what, found in (("uncertainty_quantification", rule), ("as_stop_criterion", registered.criterion)):
+            if found is not None and found.stage is None:
+                raise ConfigurationError(f"{what} decorates no function; only a learner with a pool can do without one")
+        if not limits.max_iter and limits.max_time is None and registered.criterion is None:
+            raise ConfigurationError("nothing would end the run: give max_iter, or register a stop criterion")
+        self._operator = rule.operator if rule else ""
+        if rule is not None and not rule.operator:
+            try:
+                self._operator = get_metric(rule.metric_name).threshold_operator
+            except UnknownMetricError:
+                self._operator = "<"  # as ROSE's "custom_uq": a function of the user's, higher is more uncertain
+        for config in request.configs.values():
+            self._check_calls(config)
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All that will run."""
+        return list(self._stages.values())
+
+    async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
+        """The workflows, ready to run."""
+        return [self._workflow(name, runner) for name in self._request.names]
+
+    def _workflow(self, name: str, runner: Runner) -> Workflow:
+        request, registered = self._request, self._registered
+        flow = Dataflow(
+            name=name,
+            stages=self._stages,
+            criterion=registered.criterion,
+            rule=registered.rule,
+            uncertainty_operator=self._operator,
+            model_names=request.model_names,
+            num_predictions=request.num_predictions,
+            skip_pre_loop=request.skip_pre_loop,
+        )
+        return make_workflow(request, name, DataflowRounds(flow, runner), registered.criterion)
+
+    def _check_calls(self, config: LearnerConfig) -> None:
+        injected = {"training": 1, "prediction": 2, "criterion": 1}
+        upstream = {"simulation": 0, "uncertainty": 0 if self._request.skip_pre_loop else 1}
+        for kind, stage in self._stages.items():
+            names = ("--model_name", "--iteration")[: injected.get(kind, 0)]
+            checks.check_positional(stage, config, names, upstream.get(kind, 1))
+
+
+class PoolPlan:
+    """Workflows over a pool.
+
+    Raises:
+        ConfigurationError and its kinds, UnknownMetricError, UnknownAcquisitionError: for all that can be known to be
+            wrong before anything has run.
+    """
+
+    def __init__(self, registered: Registration, request: Request, pool: Pool, acquisition: str) -> None:
+        checks.check_stages(registered.stages, ("simulation", "training", "prediction"))
+        if registered.rule is None:
+            raise ConfigurationError(
+                "no uncertainty rule: call learner.uncertainty_quantification(uq_metric_name=..., query_size=...)"
+            )
+        if request.skip_pre_loop:
+            raise ConfigurationError("skip_pre_loop is for ROSE's dataflow; a pool's first training needs its labels")
+        self._registered = registered
+        self._request = request
+        self._pool = pool
+        self._acquisition = acquisition
+        self._rule: UncertaintyRule = registered.rule
+        self._stages = _all_stages(registered)
+        self._check_criterion(registered.criterion)
+        for name in request.names:
+            self._check_workflow(name, request.configs[name])
+        self._check_ends()
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All that will run."""
+        return list(self._stages.values())
+
+    async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
+        """The workflows, ready to run; the pool is shipped."""
+        store = LabelStore()
+        stack.push_async_callback(store.close)
+        simulator = Simulator(self._pool, self._stages["simulation"], runner, store)
+        X_test = None if self._pool.holdout is None else await runner.share(self._pool.holdout[0])
+        shared = SharedPool(await runner.share(self._pool.X), X_test)
+        return [self._workflow(name, runner, simulator, shared) for name in self._request.names]
+
+    def _workflow(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> Workflow:
+        request, criterion = self._request, self._registered.criterion
+        y_test = None if self._pool.holdout is None else self._pool.holdout[1]
+        rounds = PoolRounds(
+            name=name,
+            pool=self._pool,
+            shared=shared,
+            runner=runner,
+            simulator=simulator,
+            ensemble=Ensemble(
+                training=self._stages["training"],
+                prediction=self._stages["prediction"],
+                model_names=request.model_names,
+                num_predictions=request.num_predictions,
+                block=self._pool.block,
+                runner=runner,
+            ),
+            chooser=Chooser(runner, self._stages.get("active_learn"), self._pool.features),
+            rule=self._rule,
+            acquisition=self._acquisition,
+            criterion=None if criterion is None else Criterion(criterion, runner, y_test),
+            budget=request.limits.budget,
+        )
+        return make_workflow(request, name, rounds, criterion)
+
+    def _check_workflow(self, name: str, config: LearnerConfig) -> None:
+        """One workflow's configuration: its bindings in the first iteration, its metric, its batch."""
+        where = f"workflow {name!r}: "
+        for kind, stage in self._stages.items():
+            batch = "simulation batch" if stage.batch else kind
+            bind_stage(stage, PROVIDED[batch], config, 0)
+        scoring = make_scoring(self._rule, config, self._acquisition)
+        passes = len(self._request.model_names) * self._request.num_predictions
+        metric = scoring.metric
+        if metric is not None and scoring.rule.stage is None:
+            if passes < metric.min_samples:
+                raise ConfigurationError(
+                    f"{where}{metric.name} measures disagreement and needs {metric.min_samples} predictions of each "
+                    f"candidate, but {len(self._request.model_names)} model x {self._request.num_predictions} pass "
+                    f"gives {passes}; add models, or raise num_predictions for stochastic ones"
+                )
+            task = self._registered.task_type
+            if task is not None and not metric.serves(task):
+                raise ConfigurationError(f"{where}{metric.name} is a {metric.task} metric, but the models do {task}")
+        left = len(self._pool) - len(self._pool.initial)
+        if scoring.rule.query_size > max(left, 1):
+            raise ConfigurationError(
+                f"{where}query_size={scoring.rule.query_size} is more than the pool has to choose from: "
+                f"{len(self._pool)} candidates, {len(self._pool.initial)} of them labelled at the start"
+            )
+
+    def _check_criterion(self, criterion: StopCriterion | None) -> None:
+        if criterion is None or criterion.stage is not None:
+            return
+        task = check_holdout_metric(criterion.metric_name)
+        if self._pool.holdout is None:
+            raise ConfigurationError(
+                f"as_stop_criterion({criterion.metric_name!r}) decorates no function: decorate one, or give the pool a "
+                "hold-out, Pool(X, holdout=(X_test, y_test))"
+            )
+        models = self._registered.task_type
+        if models is not None and models != task:
+            raise ConfigurationError(f"{criterion.metric_name} is a {task} metric, but the models do {models}")
+
+    def _check_ends(self) -> None:
+        limits, rule = self._request.limits, self._rule
+        if limits.budget is not None and limits.budget < len(self._pool.initial):
+            raise ConfigurationError(
+                f"budget={limits.budget} labels does not pay for the {len(self._pool.initial)} initial candidates"
+            )
+        ends = (limits.max_iter, limits.budget, limits.max_time, rule.threshold, self._registered.criterion)
+        if not any(end is not None and end != 0 for end in ends) and rule.threshold is None:
+            raise ConfigurationError(
+                "nothing would end the run before the pool is exhausted: give max_iter, budget, max_time, an "
+                "uncertainty threshold or a stop criterion"
+            )
+
+
+Plan = DataflowPlan | PoolPlan
+
+
+def make_workflow(request: Request, name: str, rounds: Rounds, criterion: StopCriterion | None) -> Workflow:
+    """One workflow of a request."""
+    learner_id = name if request.learner_ids else None
+    return Workflow(name, learner_id, rounds, request.limits, criterion, request.configs[name])
+
+
+def _all_stages(registered: Registration) -> dict[str, Stage]:
+    stages = {kind: stage for kind, stage in registered.stages.items() if kind != "utility"}
+    for one in (registered.rule, registered.criterion):
+        if one is not None and one.stage is not None:
+            stages[one.stage.kind] = one.stage
+    return stages

@@ -1,0 +1,169 @@
+"""A round of a pool's workflow: label what was chosen, train, judge, and choose anew.
+
+Members are trained side by side; each predicts the candidates as soon as it is trained, while the criterion waits for
+all of them and no longer. A workflow that stops chooses nothing: its ensemble has seen every label it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rose.errors import PredictionError
+from rose.scoring import score
+from rose.workflow.choosing import Candidates, Chooser, Scoring, check_members, make_scoring
+from rose.workflow.config import LearnerConfig
+from rose.workflow.criterion import Criterion
+from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.labelling import LabelledSet, Simulator
+from rose.workflow.pool import Pool, take
+from rose.workflow.rounds import Ending, Outcome
+from rose.workflow.runner import Runner, Shared, task_group
+from rose.workflow.stages import UncertaintyRule
+from rose.workflow.state import Prediction, StopReason, WorkflowResult
+
+
+@dataclass(frozen=True)
+class SharedPool:
+    """What all workflows of a run ask for, shipped once: the candidates and the hold-out."""
+
+    X: Shared
+    X_test: Shared | None = None
+
+
+@dataclass
+class PoolRounds:
+    """Plays the rounds of one workflow, and holds what it has: the labelled set and the last ensemble."""
+
+    name: str
+    pool: Pool
+    shared: SharedPool
+    runner: Runner
+    simulator: Simulator
+    ensemble: Ensemble
+    chooser: Chooser
+    rule: UncertaintyRule
+    acquisition: str
+    criterion: Criterion | None
+    budget: int | None
+    labelled: LabelledSet = field(init=False)
+    _chosen: np.ndarray = field(init=False)
+    _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
+    _iteration: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.labelled = LabelledSet(len(self.pool))
+        self._chosen = self.pool.initial if self.budget is None else self.pool.initial[: self.budget]
+
+    async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
+        """One round, as the module says."""
+        round = Round(self.name, iteration, self.pool.seed)
+        scoring = make_scoring(self.rule, config, self.acquisition)
+        labels = await self.simulator.label(self.name, iteration, self._chosen, config)
+        self.labelled.add(self._chosen, labels)
+        candidates = self.labelled.candidates
+        rows = candidates
+        if self.chooser.looks_at_labelled(scoring):
+            rows = np.concatenate([candidates, self.labelled.indices])
+        data = {
+            "X": await self.runner.share(take(self.pool.X, self.labelled.indices)),
+            "y": await self.runner.share(self.labelled.y),
+        }
+        shared_rows = await self.runner.share(rows)
+        try:
+            values, passes = await self._learn(round, data, shared_rows, len(candidates), config)
+            self._config, self._iteration = config, iteration
+            outcome = self._judged(values, ending)
+            if not passes:
+                return outcome
+            check_members(self.ensemble, round, passes, len(rows), _task(scoring, passes))
+            preds = [array for model in self.ensemble.model_names for array in passes[model]]
+            found = Candidates(shared_rows, len(candidates), preds, self.shared.X)
+            return await self._choose(round, scoring, found, outcome, config)
+        finally:
+            await self.runner.release([*data.values(), shared_rows])
+
+    def result(self) -> WorkflowResult:
+        """The last ensemble, the labels, and how to predict."""
+        models = {name: member.value for name, member in self.ensemble.members.items()}
+        labels, indices = self.labelled.y, self.labelled.indices
+        return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
+
+    async def _learn(
+        self, round: Round, data: Mapping[str, Shared], rows: Shared, candidates: int, config: LearnerConfig
+    ) -> tuple[dict[str, float] | None, dict[str, list[np.ndarray]]]:
+        """Train all members; give the criterion's values, and each member's predictions (none if it is met)."""
+        ensemble, names = self.ensemble, self.ensemble.model_names
+        on_holdout = self.criterion is not None and self.criterion.on_holdout
+        async with task_group() as group:
+            training = {m: group.create_task(ensemble.train(round, m, data["X"], data["y"], config)) for m in names}
+
+            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[np.ndarray]:
+                return await ensemble.predict(round, stage, model, await training[model], X, rows, config)
+
+            tasks = {}
+            if candidates:
+                tasks = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
+            holdout = []
+            if on_holdout and self.shared.X_test is not None:
+                X_test = self.shared.X_test
+                holdout = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
+            members = {model: await task for model, task in training.items()}
+            values = None
+            if self.criterion is not None:
+                tested = [array for task in holdout for array in await task]
+                values = await self.criterion.values(round, members, data, tested, config)
+                if self.criterion.met(values):
+                    for task in tasks.values():
+                        task.cancel()
+                    tasks = {}
+        await ensemble.keep(members)
+        return values, {model: task.result() for model, task in tasks.items()}
+
+    def _judged(self, values: dict[str, float] | None, ending: Ending) -> Outcome:
+        """What is known before the candidates are looked at."""
+        count = len(self.labelled)
+        mean = None if values is None else sum(values.values()) / len(values)
+        reason = ending(count)
+        if self.criterion is not None and values is not None and self.criterion.met(values):
+            reason = StopReason.CRITERION_MET
+        elif count == len(self.pool):
+            reason = StopReason.POOL_EXHAUSTED
+        return Outcome(mean, values, labels=count, selection=[], stop=reason)
+
+    async def _choose(
+        self, round: Round, scoring: Scoring, found: Candidates, outcome: Outcome, config: LearnerConfig
+    ) -> Outcome:
+        scores = await self.chooser.scores(round, scoring, found, config)
+        uncertainty = self.chooser.uncertainty(scoring, scores)
+        stop = outcome.stop
+        if stop is None and scoring.certain(uncertainty):
+            stop = StopReason.CERTAIN_ENOUGH
+        selection: list[int] = []
+        if stop is None:
+            left = found.count if self.budget is None else min(found.count, self.budget - len(self.labelled))
+            k = min(scoring.rule.query_size, left)
+            more = {"labelled": self.labelled.indices, "y": self.labelled.y}
+            chosen = await self.chooser.choose(round, scoring, found, scores, k, config, more)
+            self._chosen = chosen[:left]
+            selection = self._chosen.tolist()
+        return Outcome(outcome.metric_value, outcome.criterion_values, uncertainty, selection, outcome.labels, stop)
+
+    def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
+        round = Round(self.name, self._iteration, self.pool.seed)
+        preds = self.ensemble.predict_here(round, models, X, self._config)
+        scoring = make_scoring(self.rule, self._config, self.acquisition)
+        mean = np.mean([np.asarray(one, dtype=np.float64) for one in preds], axis=0)
+        if scoring.metric is None or "targets" in scoring.metric.needs:
+            raise PredictionError(f"{scoring.rule.metric_name!r} is a task of this run; call .models to predict")
+        return Prediction(mean, np.asarray(score(preds, scoring.metric)))
+
+
+def _task(scoring: Scoring, passes: Mapping[str, list[np.ndarray]]) -> str:
+    """The task type that the predictions must have: the metric's, else what their shape says."""
+    if scoring.metric is not None and scoring.metric.task != "any":
+        return scoring.metric.task
+    return "classification" if next(iter(passes.values()))[0].ndim > 1 else "regression"

@@ -1,0 +1,168 @@
+"""The decorators with which a user tells a learner what its stages are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, overload
+
+from rose.workflow.config import AdaptiveSchedule, TaskConfig, iteration_schedule
+from rose.workflow.estimators import estimator_stages, estimator_task
+from rose.workflow.stages import (
+    Stage,
+    StopCriterion,
+    UncertaintyRule,
+    make_criterion,
+    make_rule,
+    make_stage,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+class Registration:
+    """Holds what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
+
+    Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
+    the function back unchanged. Options: `as_executable` (True: the function returns the command line to run; False:
+    the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"), `timeout` (seconds), `collect` (what reads a
+    command's result, for pools), and for simulations `batch` (candidates a task).
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Stage] = {}
+        self.criterion: StopCriterion | None = None
+        self.rule: UncertaintyRule | None = None
+        self.estimators: dict[str, Any] = {}
+
+    @overload
+    def simulation_task(self, func: F) -> F: ...
+    @overload
+    def simulation_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def simulation_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what labels a candidate."""
+        return self._register("simulation", func, options)
+
+    @overload
+    def training_task(self, func: F) -> F: ...
+    @overload
+    def training_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def training_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what trains one member of the ensemble."""
+        return self._register("training", func, options)
+
+    @overload
+    def prediction_task(self, func: F) -> F: ...
+    @overload
+    def prediction_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def prediction_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what predicts with one member."""
+        return self._register("prediction", func, options)
+
+    @overload
+    def active_learn_task(self, func: F) -> F: ...
+    @overload
+    def active_learn_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def active_learn_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what chooses the next candidates."""
+        return self._register("active_learn", func, options)
+
+    def uncertainty_quantification(
+        self,
+        uq_metric_name: str,
+        query_size: float,
+        threshold: float | None = None,
+        operator: str = "",
+        as_executable: bool = True,
+        **options: Any,
+    ) -> Decorator[Any]:
+        """Say how candidates are scored; decorating a function makes it the score. With a pool the call is enough.
+
+        Args:
+            uq_metric_name: a metric of `rose.scoring`, or a name for the decorated function's.
+            query_size: how many candidates a round chooses.
+            threshold: stop when the uncertainty (with a pool: the mean score of the `query_size` most uncertain
+                candidates) is below it, or above it for metrics where low means uncertain. None (pools): never.
+            operator: `<  >  =  <=  >=` instead of the metric's own.
+            as_executable: whether the decorated function returns a command line.
+            **options: as for the other decorators.
+
+        Raises:
+            ConfigurationError: if the threshold is NaN or the query size not 1, 2, 3, ...
+        """
+        self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator)
+
+        def decorator(func: F) -> F:
+            stage = make_stage("uncertainty", func, {"as_executable": as_executable, **options})
+            self.rule = replace(rule, stage=stage)
+            return func
+
+        return decorator
+
+    def as_stop_criterion(
+        self,
+        metric_name: str,
+        threshold: float,
+        operator: str = "",
+        as_executable: bool = True,
+        **options: Any,
+    ) -> Decorator[Any]:
+        """Say when to stop; decorating a function makes it the metric. With a pool's hold-out the call is enough.
+
+        Args:
+            metric_name: a metric of `rose.metrics`, or a name of your own together with `operator`.
+            threshold: stop when `metric operator threshold` holds.
+            operator: `<  >  =  <=  >=` instead of the metric's own.
+            as_executable: whether the decorated function returns a command line.
+            **options: as for the other decorators.
+
+        Raises:
+            ConfigurationError: if the threshold is NaN, or a metric of your own comes without an operator.
+        """
+        self.criterion = criterion = make_criterion(metric_name, threshold, operator)
+
+        def decorator(func: F) -> F:
+            stage = make_stage("criterion", func, {"as_executable": as_executable, **options})
+            self.criterion = replace(criterion, stage=stage)
+            return func
+
+        return decorator
+
+    def models(self, **estimators: Any) -> None:
+        """Register scikit-learn estimators, by model name, instead of training and prediction functions.
+
+        Each round fits fresh clones; every `random_state` is derived from the task's seed.
+
+        Raises:
+            ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
+        """
+        training, prediction = estimator_stages(estimators)
+        self.estimators = dict(estimators)
+        self.stages |= {"training": training, "prediction": prediction}
+
+    @property
+    def task_type(self) -> str | None:
+        """ "classification" or "regression" where estimators tell it before anything has run, else None."""
+        return estimator_task(self.estimators) if self.estimators else None
+
+    def create_iteration_schedule(
+        self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
+    ) -> dict[int, TaskConfig]:
+        """`{iteration: {"args": ..., "kwargs": ...}}` for a configuration; -1 is the default."""
+        return iteration_schedule(schedule)
+
+    def create_adaptive_schedule(
+        self, task_name: str, param_schedule: Callable[[int], Mapping[str, Any]]
+    ) -> AdaptiveSchedule:
+        """A configuration computed for each iteration when it comes, by `param_schedule(iteration)`."""
+        return AdaptiveSchedule(param_schedule)
+
+    def _register(self, kind: str, func: Any, options: dict[str, Any]) -> Any:
+        def decorator(function: F) -> F:
+            self.stages[kind] = make_stage(kind, function, options)
+            if kind in ("training", "prediction"):
+                self.estimators = {}
+            return function
+
+        return decorator if func is None else decorator(func)

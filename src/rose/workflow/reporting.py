@@ -1,0 +1,78 @@
+"""`register_state`: how a task tells the outside of itself, from wherever it runs.
+
+What is reported lands in the dict that the context holds: the workflow's own in the driver, the task's own in a worker,
+from where it travels back beside the task's result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import CodeType
+from typing import Any, NoReturn
+
+reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=None)
+
+
+def call_reporting(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """Call a task's function in its worker; return its result and what it registered."""
+    reported: dict[str, Any] = {}
+    token = reports.set(reported)
+    try:
+        result = func(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    finally:
+        reports.reset(token)
+    return result, reported
+
+
+def register(reported: Mapping[str, Any]) -> None:
+    """Put what a task reported into the dict that this context holds; without one, nobody asked for it."""
+    state = reports.get()
+    if state is not None:
+        state.update(reported)
+
+
+class LearnerInTask:
+    """What a learner becomes in a worker process: there is nothing to steer there, but state can be registered."""
+
+    def register_state(self, key: str, value: Any) -> None:
+        """Report a value; it arrives with the task's result."""
+        reported = reports.get()
+        if reported is None:
+            raise RuntimeError(
+                f"register_state({key!r}) was reached through another function than the task's own, and cannot be "
+                "reported from a worker process; call it in the task function itself, or return a dict"
+            )
+        reported[key] = value
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"learner.{name} is not available inside a task: the task runs in another process, and only "
+            "learner.register_state(key, value) reaches the learner from there"
+        )
+
+
+def mentions(func: Callable[..., Any], thing: object) -> bool:
+    """Whether a function's own code refers to `thing`, through its closure or its module's globals."""
+    code, names = getattr(func, "__code__", None), getattr(func, "__globals__", {})
+    if not isinstance(code, CodeType):
+        return False
+    cells = [cell.cell_contents for cell in (func.__closure__ or ()) if _is_set(cell)]
+    return any(value is thing for value in cells) or any(names.get(name) is thing for name in _names(code))
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _is_set(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - an empty cell raises
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,199 @@
+"""All workflows of a run, side by side: the owner of their asyncio tasks, from the first round to the last clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rose.errors import NotANumberError, RunFailedError
+from rose.store import EventLog, WorkflowStopped
+from rose.workflow.rounds import Workflow
+from rose.workflow.state import IterationState, Results, StopReason
+
+Publish = Callable[[IterationState], Awaitable[None]]
+
+
+@dataclass
+class _Handover:
+    """A state on its way to the caller; its workflow goes on when the caller asks for the next one."""
+
+    state: IterationState
+    taken: asyncio.Future[None]
+
+
+class Session:
+    """One `teach`, `start` or `run`.
+
+    Args:
+        open_workflows: makes the workflows, with distinct names; what has to be closed after them (engine, label store,
+            directory) it puts on the stack.
+        events: the run's event log.
+        shared_state: what was registered outside any workflow.
+    """
+
+    def __init__(
+        self,
+        open_workflows: Callable[[AsyncExitStack], Awaitable[list[Workflow]]],
+        events: EventLog,
+        shared_state: Mapping[str, Any],
+    ) -> None:
+        self._open = open_workflows
+        self._events = events
+        self._shared_state = shared_state
+        self._workflows: list[Workflow] = []
+        self._work: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+        self.stopped = False
+
+    @property
+    def over(self) -> bool:
+        """Whether it has run and ended."""
+        return self._end is not None and self._end.is_set()
+
+    def stop(self) -> None:
+        """End all workflows now; what runs for them is cancelled. Their results say `stopped`. From any thread."""
+        if self._loop is None or self.over:
+            return
+        self.stopped = True
+        self._loop.call_soon_threadsafe(self._cancel_work)
+
+    async def ended(self) -> None:
+        """Wait until it is over; one that never began is."""
+        if self._end is not None:
+            await self._end.wait()
+
+    async def run(self) -> Results:
+        """Run all workflows to their ends.
+
+        Raises:
+            RunFailedError: after all have ended, if one failed.
+        """
+        await self._supervise(_no_one_waits)
+        return self._finish()
+
+    async def states(self) -> AsyncIterator[IterationState]:
+        """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
+
+        Leaving the iteration early (`break`, an exception) ends all workflows.
+
+        Raises:
+            RunFailedError: after all have ended, if one failed.
+        """
+        queue: asyncio.Queue[_Handover | None] = asyncio.Queue()
+
+        async def publish(state: IterationState) -> None:
+            handover = _Handover(state, asyncio.get_running_loop().create_future())
+            queue.put_nowait(handover)
+            await handover.taken
+
+        async def supervise() -> None:
+            try:
+                await self._supervise(publish)
+            finally:
+                queue.put_nowait(None)
+
+        supervisor = asyncio.create_task(supervise())
+        try:
+            while (handover := await queue.get()) is not None:
+                yield handover.state
+                if not handover.taken.done():
+                    handover.taken.set_result(None)
+            await supervisor  # raises what went wrong outside the workflows
+        finally:
+            supervisor.cancel()
+            await asyncio.wait([supervisor])
+        self._finish()
+
+    async def _supervise(self, publish: Publish) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            with _ending_on_sigterm():
+                async with AsyncExitStack() as stack:
+                    self._workflows = await self._open(stack)
+                    await self._run_all(publish)
+        finally:
+            self._end.set()
+
+    async def _run_all(self, publish: Publish) -> None:
+        self._work = [asyncio.create_task(self._run(workflow, publish)) for workflow in self._workflows]
+        if self.stopped:
+            self._cancel_work()
+        try:
+            await asyncio.gather(*self._work)
+        finally:
+            self._cancel_work()
+            await asyncio.gather(*self._work, return_exceptions=True)
+
+    def _cancel_work(self) -> None:
+        for task in self._work:
+            task.cancel()
+
+    async def _run(self, workflow: Workflow, publish: Publish) -> None:
+        """One workflow to its end; its error ends it alone."""
+        try:
+            workflow.stop_reason = await workflow.run(self._events, self._shared_state, publish)
+        except asyncio.CancelledError:
+            if not self.stopped:
+                raise
+        except Exception as error:
+            not_a_number = isinstance(error, NotANumberError)
+            workflow.stop_reason = StopReason.NOT_A_NUMBER if not_a_number else StopReason.ERROR
+            workflow.error = error
+        finally:
+            error_text = None if workflow.error is None else str(workflow.error)
+            self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
+
+    def _finish(self) -> Results:
+        results = Results({workflow.name: workflow.result() for workflow in self._workflows})
+        errors = {w.name: w.error for w in self._workflows if w.error is not None}
+        if errors:
+            first = next(iter(errors.values()))
+            what = "; ".join(f"{name}: {error}" for name, error in errors.items())
+            raise RunFailedError(
+                f"{len(errors)} of {len(self._workflows)} workflows failed ({what}); "
+                "what all of them learned is in this error's `results`",
+                errors,
+                results,
+            ) from first
+        return results
+
+
+async def _no_one_waits(state: IterationState) -> None:
+    """Nobody looks at the states one by one: go on at once."""
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """On SIGTERM, cancel what the session does, which ends everything of ours, then die of the signal as expected.
+
+    Only where the process has no handler of its own and the loop can take one (the main thread, not Windows).
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    loop, supervisor, terminated = asyncio.get_running_loop(), asyncio.current_task(), False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        if supervisor is not None:
+            supervisor.cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    except (NotImplementedError, RuntimeError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        if terminated:
+            os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,157 @@
+"""What a run gives back: the state after each iteration, why a workflow stopped, and what it learned."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rose.errors import ConfigurationError, UnknownStateError, near_miss
+from rose.workflow.config import LearnerConfig
+from rose.workflow.values import plain
+
+
+class StopReason(StrEnum):
+    """Why a workflow ended."""
+
+    CRITERION_MET = "criterion_met"
+    CERTAIN_ENOUGH = "uncertainty_below_threshold"
+    MAX_ITER = "max_iter_reached"
+    BUDGET = "budget_spent"
+    MAX_TIME = "max_time_reached"
+    POOL_EXHAUSTED = "pool_exhausted"
+    STOPPED = "stopped"
+    NOT_A_NUMBER = "not_a_number"
+    ERROR = "error"
+
+
+@dataclass
+class IterationState:
+    """One workflow after one iteration.
+
+    `state` holds what tasks reported (`register_state`, results that are dicts) beside `uq_value` and
+    `criterion_values`; its entries are attributes too: `state.uq_value`.
+
+    Attributes:
+        iteration: 0-based.
+        metric_name, metric_value, metric_threshold: the stop criterion's; the value is None where it was not computed.
+        metric_history: all values so far, this one included.
+        should_stop: whether the criterion or the uncertainty threshold is met.
+        current_config: the workflow's configuration in this iteration.
+        learner_id: the workflow's name.
+    """
+
+    iteration: int
+    metric_name: str | None = None
+    metric_value: float | None = None
+    metric_threshold: float | None = None
+    metric_history: list[float] = field(default_factory=list)
+    should_stop: bool = False
+    current_config: LearnerConfig | None = None
+    learner_id: int | str | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "state":  # copy and pickle look for these before `state` exists
+            raise AttributeError(name)
+        try:
+            return self.state[name]
+        except KeyError:
+            known = {*self.state, *(f.name for f in dataclasses.fields(self))}
+            raise UnknownStateError(
+                f"no state {name!r} in iteration {self.iteration} of {self.learner_id!r}; {near_miss(name, known)}"
+            ) from None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A value from `state`, or `default` where no task has reported it."""
+        return self.state.get(key, default)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON values, the entries of `state` at the top level."""
+        return {
+            "iteration": self.iteration,
+            "metric_name": self.metric_name,
+            "metric_value": self.metric_value,
+            "metric_threshold": self.metric_threshold,
+            "metric_history": list(self.metric_history),
+            "should_stop": self.should_stop,
+            "learner_id": self.learner_id,
+            **{key: plain(value) for key, value in self.state.items()},
+        }
+
+
+class Prediction(NamedTuple):
+    """What an ensemble says of some samples.
+
+    Attributes:
+        mean: `[n, C]` mean probabilities, or `[n]` mean values.
+        uncertainty: `[n]`, by the metric of the workflow that trained the ensemble.
+    """
+
+    mean: np.ndarray
+    uncertainty: np.ndarray
+
+
+class WorkflowResult(dict[str, Any]):
+    """What one workflow learned: as a dict, its history in plain JSON; as attributes, what was paid for.
+
+    Keys: `workflow`, `stop_reason`, `error` (a text, or None), `iterations` (a list of dicts: iteration, metric,
+    uncertainty, selection, ...).
+
+    Attributes:
+        models: the last ensemble, by model name (empty where the models are the user's files).
+        indices, labels: the labelled candidates of the pool, in the order they were labelled.
+    """
+
+    def __init__(
+        self,
+        workflow: str,
+        *,
+        models: Mapping[str, Any] | None = None,
+        indices: np.ndarray | None = None,
+        labels: Any = None,
+        predictor: Callable[[Mapping[str, Any], Any], Prediction] | None = None,
+    ) -> None:
+        super().__init__(workflow=workflow, stop_reason=None, error=None, iterations=[])
+        self.models = dict(models or {})
+        self.indices = np.empty(0, np.int64) if indices is None else indices
+        self.labels = labels
+        self._predictor = predictor
+
+    @property
+    def iterations(self) -> list[dict[str, Any]]:
+        """The history: one dict an iteration."""
+        return list(self["iterations"])
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the workflow ended: one of `StopReason`."""
+        reason: str | None = self["stop_reason"]
+        return reason
+
+    def predict(self, X: Any) -> Prediction:
+        """Predict with the last ensemble, in this process: mean and uncertainty.
+
+        Args:
+            X: samples as the prediction function takes them, `[n, ...]`.
+
+        Raises:
+            ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
+        """
+        if self._predictor is None or not self.models:
+            raise ConfigurationError(
+                f"workflow {self['workflow']!r} holds no ensemble to predict with "
+                "(its models are files of yours, or it ended before one was trained)"
+            )
+        return self._predictor(self.models, X)
+
+
+class Results(dict[str, WorkflowResult]):
+    """The workflows' results by name; `json.dump` writes it as it is. A misspelt name raises with the near miss."""
+
+    def __missing__(self, name: str) -> WorkflowResult:
+        raise KeyError(f"no workflow {name!r}; {near_miss(name, self)}")

@@ -1,0 +1,49 @@
+"""Running a coroutine for callers who are not async, inside a running event loop (a notebook) too."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_synchronously(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run the coroutine to its end. Ctrl-C cancels it, waits for its clean-up, and raises KeyboardInterrupt."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(make())
+    return _in_thread(make)
+
+
+def _in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """On a loop of its own in another thread, while this thread (and its loop) waits."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
+    result: Future[T] = Future()
+
+    async def main() -> T:
+        task = asyncio.ensure_future(make())
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await task
+
+    def work() -> None:
+        try:
+            result.set_result(asyncio.run(main()))
+        except BaseException as error:  # whatever it is, the waiting thread raises it
+            result.set_exception(error)
+
+    thread = threading.Thread(target=work, name="rose-run")
+    thread.start()
+    try:
+        return result.result()
+    except KeyboardInterrupt:
+        loop, task = begun.result()
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    finally:
+        thread.join()
