@@ -1,1 +1,54 @@
-"""(being built)"""
+"""Where tasks run. An engine runs a task; it knows nothing of learning, retries or disks.
+
+`LocalEngine` uses this machine's processes, `ThreadEngine` its threads; `Engine` is the contract of all engines, and
+`rose.testing` has the tests for it. A `Task` has a `TaskKey`, `Resources`, and a function or a `Command`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rose.engine.accept import as_engine
+from rose.engine.protocol import (
+    Capabilities,
+    Capacity,
+    Command,
+    CommandOutput,
+    Engine,
+    Ref,
+    Resources,
+    Task,
+    TaskKey,
+)
+
+if TYPE_CHECKING:
+    from rose.engine.failures import RemoteError
+    from rose.engine.local import LocalEngine
+    from rose.engine.threads import ThreadEngine
+
+__all__ = [
+    "Capabilities",
+    "Capacity",
+    "Command",
+    "CommandOutput",
+    "Engine",
+    "LocalEngine",
+    "Ref",
+    "RemoteError",
+    "Resources",
+    "Task",
+    "TaskKey",
+    "ThreadEngine",
+    "as_engine",
+]
+
+# These bring asyncio, subprocess and cloudpickle: loaded when first asked for.
+_LAZY = {"LocalEngine": "local", "ThreadEngine": "threads", "RemoteError": "failures"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f"rose.engine.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

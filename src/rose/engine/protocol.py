@@ -68,6 +68,15 @@ class Task:
     timeout: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CommandOutput:
+    """What a `Command` that ended well left: the end of what it printed (bounded), and how long it ran."""
+
+    stdout: str
+    stderr: str
+    seconds: float
+
+
 @runtime_checkable
 class Ref(Protocol):
     """A handle to a value that was shipped once with `Engine.share`; a legal task argument, cheap to pickle."""
@@ -98,6 +107,7 @@ class Capabilities:
     isolates_memory: bool  # a task cannot change the driver's objects
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs tasks. Implementations: `LocalEngine`, `ThreadEngine`."""
 

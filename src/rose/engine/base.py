@@ -1,0 +1,182 @@
+"""What our own engines share: admission, commands, one event loop at a time, opening and closing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rose.engine.command import CommandRunner
+from rose.engine.custody import Custody
+from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
+from rose.engine.slots import Request, Slots
+from rose.errors import ConfigurationError, EngineClosedError
+
+
+class BaseEngine(ABC):
+    """Admission and commands; a subclass runs functions and keeps shared values.
+
+    An engine may be made anywhere and belongs to the event loop that uses it; when nothing runs, another loop may.
+    """
+
+    capabilities: Capabilities
+
+    def __init__(self, workers: int | None, gpus: int, memory: int | None, temp_dir: str | Path | None) -> None:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if workers is not None:
+            if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+                raise ConfigurationError(f"workers must be a whole number from 1 on, or None, got {workers!r}")
+            cpus = workers
+        if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
+            raise ConfigurationError(f"gpus must be a whole number from 0 on, got {gpus!r}")
+        if temp_dir is not None and not Path(temp_dir).is_dir():
+            raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
+        self._slots = Slots(Capacity(cpus, gpus, memory))
+        self._gpu_names = _gpu_names(gpus)
+        self._custody = Custody(temp_dir)
+        self._commands = CommandRunner(self._custody)
+        self._waiting: dict[Request, asyncio.Future[None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._closed = False
+        self._finalizer = weakref.finalize(self, self._custody.abandon)
+
+    def capacity(self) -> Capacity:
+        """What there is in all."""
+        return self._slots.capacity
+
+    async def run(self, task: Task) -> Any:
+        """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
+        self._enter(f"task {task.key}: ")
+        self._slots.check(task)
+        if isinstance(task.call, Command):
+            return await self._run_command(task)
+        return await self._run_function(task)
+
+    async def share(self, value: Any) -> Ref:
+        """Store a value once, for many tasks; they get it read-only and must not change it."""
+        self._enter("share: ")
+        return await self._store(value)
+
+    async def release(self, ref: Ref) -> None:
+        """Free what `share` stored; the Ref must not be used again."""
+        self._enter("release: ")
+        await self._forget(ref)
+
+    async def close(self) -> None:
+        """End all tasks (their callers get EngineClosedError), processes and files. May be called twice."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+            return
+        if not self._closed:
+            loop = asyncio.get_running_loop()
+            if loop is not self._loop:
+                self._bind(loop)
+            self._closed = True
+            self._closing = loop.create_future()
+            try:
+                self._refuse_waiting()
+                await asyncio.gather(self._close_functions(), self._commands.close())
+                await self._custody.close()
+                self._finalizer.detach()
+            finally:
+                self._closing.set_result(None)
+                self._closing = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- for subclasses ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def _run_function(self, task: Task) -> Any: ...
+
+    @abstractmethod
+    async def _store(self, value: Any) -> Ref: ...
+
+    @abstractmethod
+    async def _forget(self, ref: Ref) -> None: ...
+
+    @abstractmethod
+    async def _close_functions(self) -> None: ...
+
+    @property
+    @abstractmethod
+    def _is_busy(self) -> bool: ...
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to this loop from now on."""
+        if self._loop is not None and (self._is_busy or self._commands.is_busy or self._waiting):
+            raise ConfigurationError("the engine has tasks in another event loop; an engine serves one loop at a time")
+        self._loop = loop
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _enter(self, who: str) -> None:
+        if self._closed:
+            raise EngineClosedError(f"{who}the engine has been closed")
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+
+    async def _acquire(self, task: Task) -> Request:
+        """Wait for the task's resources; the caller must release the request in the end."""
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[None] = loop.create_future()
+
+        def grant(request: Request) -> None:
+            if granted.done():
+                self._slots.release(request)
+            else:
+                granted.set_result(None)
+
+        request = Request(task, grant)
+        request.plain = False
+        self._waiting[request] = granted
+        self._slots.submit(request)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.cancelled():
+                self._slots.withdraw(request)
+            else:  # granted in the moment of the cancellation
+                self._slots.release(request)
+            raise
+        finally:
+            del self._waiting[request]
+        return request
+
+    async def _run_command(self, task: Task) -> CommandOutput:
+        request = await self._acquire(task)
+        try:
+            gpus = ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
+            return await self._commands.run(task, gpus)
+        finally:
+            self._slots.release(request)
+
+    def _refuse_waiting(self) -> None:
+        for request, granted in self._waiting.items():
+            self._slots.withdraw(request)
+            if not granted.done():
+                error = f"task {request.task.key}: the engine was closed before it began"
+                granted.set_exception(EngineClosedError(error))
+
+
+def _gpu_names(count: int) -> list[str]:
+    """The gpus as CUDA names them, of those that this process may see itself."""
+    if not count:
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(number) for number in range(count)] if visible is None else [n for n in visible.split(",") if n]
+    if len(names) < count:
+        raise ConfigurationError(f"gpus={count}, but CUDA_VISIBLE_DEVICES={visible} lets this process see {len(names)}")
+    return names[:count]

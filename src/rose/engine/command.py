@@ -1,0 +1,201 @@
+"""Command tasks: one process group each, its output in files, ended as a group."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from time import monotonic
+
+from rose.engine.custody import Custody
+from rose.engine.process import Child, describe_exit
+from rose.engine.protocol import Command, CommandOutput, Task
+from rose.engine.shell import split
+from rose.engine.threadlimits import environment
+from rose.errors import CommandFailedError, EngineClosedError, TaskTimeoutError
+
+OUTPUT_MAX = 8 * 1024 * 1024  # bytes of stdout that are read back: the last ones
+ERRORS_MAX = 64 * 1024  # bytes of stderr
+SHOWN_LINES = 20  # of stderr, in an error
+GRACE = 0.5  # seconds from SIGTERM to SIGKILL
+
+
+class CommandRunner:
+    """Runs commands, as many as it is given: how many at a time is the slots' matter."""
+
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
+        self._running: dict[_Run, asyncio.Future[None]] = {}
+        self._count = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any command has not ended."""
+        return bool(self._running)
+
+    async def run(self, task: Task, gpus: str | None = None) -> CommandOutput:
+        """Run one command; cancelling the caller ends it, and all that it started.
+
+        Raises:
+            CommandFailedError: it could not be started (exit code 126 or 127), or ended with a non-zero exit code.
+            TaskTimeoutError: it ran longer than the task's timeout.
+            ConfigurationError: its line cannot be split.
+        """
+        loop = asyncio.get_running_loop()
+        self._count += 1
+        run = _Run(task, gpus, self._custody, self._count, loop)
+        self._running[run] = ended = loop.create_future()
+        try:
+            await run.to_end()
+            return await loop.run_in_executor(self._custody.threads, run.outcome)
+        finally:
+            run.remove_files()
+            del self._running[run]
+            ended.set_result(None)
+
+    async def close(self) -> None:
+        """End all commands with EngineClosedError."""
+        for run in self._running:
+            run.stop(EngineClosedError(f"task {run.key}: the engine was closed before its command ended"))
+        if self._running:
+            await asyncio.wait(list(self._running.values()))
+
+
+class _Run:
+    """One run of one command."""
+
+    def __init__(
+        self, task: Task, gpus: str | None, custody: Custody, number: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        assert isinstance(task.call, Command)
+        self.key = str(task.key)
+        self._command = task.call
+        self._timeout = task.timeout
+        self._argv = split(task.call.line)
+        self._marker = custody.new_marker()
+        self._env = os.environ | environment(task.resources.cpus) | {self._marker: "1"}
+        if gpus is not None:
+            self._env["CUDA_VISIBLE_DEVICES"] = gpus
+        self._env.update(task.call.env)
+        self._custody = custody
+        self._stdout = Path(custody.folder, f"command-{number}.out")
+        self._stderr = Path(custody.folder, f"command-{number}.err")
+        self._loop = loop
+        self._exit: asyncio.Future[int] = loop.create_future()
+        self._child: Child | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._stopping = False
+        self._error: Exception | None = None  # why it is being stopped
+        self._began = self._seconds = 0.0
+
+    async def to_end(self) -> None:
+        """Start the command and wait for its end; cancelled, it ends first."""
+        starting = self._loop.run_in_executor(self._custody.threads, self._start)
+        try:
+            await asyncio.shield(starting)
+            self._watch()
+            await asyncio.shield(self._exit)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                self._watch()
+                self.stop(None)
+                await self._exit
+            raise
+
+    def stop(self, error: Exception | None) -> None:
+        """End it and all that it started: first asked to (SIGTERM), made to after GRACE; `outcome` raises `error`."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._error = error
+        if self._child is not None:  # else it is stopped when it has been started
+            self._terminate()
+
+    def outcome(self) -> CommandOutput:
+        """What it printed, or the error it ended with. Blocks."""
+        code = self._exit.result()
+        stderr = _tail(self._stderr, ERRORS_MAX)
+        if isinstance(self._error, EngineClosedError):
+            raise self._error
+        if self._error is not None:
+            raise TaskTimeoutError(str(self._error) + _shown(stderr), self.key)
+        if code != 0:
+            text = f"command ended with {describe_exit(code)}: {self._command.line}{_shown(stderr)}"
+            raise CommandFailedError(text, self.key, code, self._command.line, stderr)
+        return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
+
+    def remove_files(self) -> None:
+        """Its output has been read."""
+        self._stdout.unlink(missing_ok=True)
+        self._stderr.unlink(missing_ok=True)
+
+    def _start(self) -> None:
+        """Blocks: called in a thread."""
+        cwd = self._command.cwd
+        self._custody.guard()
+        try:
+            if cwd is not None:
+                cwd.mkdir(parents=True, exist_ok=True)
+            with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+                self._child = Child(self._argv, env=self._env, cwd=cwd, stdout=stdout, stderr=stderr)
+        except OSError as error:
+            raise self._cannot_start(error) from error
+        self._began = monotonic()
+        self._custody.adopt(self._child)
+
+    def _cannot_start(self, error: OSError) -> CommandFailedError:
+        program, line = self._argv[0], self._command.line
+        code = 126
+        if isinstance(error, FileNotFoundError) and error.filename == program:
+            code, reason = 127, f"program {program!r} not found"
+            if "/" not in program:
+                reason += " on the PATH"
+        elif isinstance(error, PermissionError) and error.filename == program:
+            reason = f"program {program!r} is not executable (chmod +x?)"
+        else:
+            reason = str(error)
+        return CommandFailedError(f"{reason}: {line}", self.key, code, line)
+
+    def _watch(self) -> None:
+        """It has been started: be told of its end."""
+        assert self._child is not None
+        if self._began and not self._timers and not self._exit.done():
+            self._child.watch(self._loop, self._exited)
+            if self._stopping:
+                self._terminate()
+            elif self._timeout is not None:
+                text = f"ran longer than its timeout of {self._timeout:g} s and was stopped: {self._command.line}"
+                self._timers.append(self._loop.call_later(self._timeout, self.stop, TaskTimeoutError(text)))
+
+    def _terminate(self) -> None:
+        assert self._child is not None
+        self._child.signal_group(signal.SIGTERM)
+        self._timers.append(self._loop.call_later(GRACE, self._kill))
+
+    def _kill(self) -> None:
+        assert self._child is not None
+        self._child.signal_group(signal.SIGKILL)
+
+    def _exited(self) -> None:
+        assert self._child is not None
+        self._seconds = monotonic() - self._began
+        for timer in self._timers:
+            timer.cancel()
+        code = self._custody.reap(self._child)
+        if self._stopping:
+            self._custody.kill_marked(self._marker)
+        self._exit.set_result(code)
+
+
+def _tail(path: Path, limit: int) -> str:
+    """The last `limit` bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+        return file.read(limit).decode(errors="replace")
+
+
+def _shown(stderr: str) -> str:
+    lines = stderr.rstrip().splitlines()[-SHOWN_LINES:]
+    return "".join(f"\n  {line}" for line in ["it said:", *lines]) if lines else ""

@@ -1,0 +1,93 @@
+"""How what goes wrong in a worker reaches the driver: the exception itself where it pickles, else all that it said."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import traceback
+from types import FunctionType
+from typing import Any
+
+import cloudpickle
+
+from rose.errors import TaskFailedError, UnpicklableError
+
+
+class RemoteError(Exception):
+    """Stands for an exception that could not be brought back from the worker; its text says what it was."""
+
+
+def describe(error: BaseException) -> str:
+    """An exception's type and text.
+
+    >>> describe(ValueError("no convergence"))
+    'ValueError: no convergence'
+    """
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def pack_failure(error: BaseException) -> bytes:
+    """Pickle an exception with its traceback; one that does not pickle is described."""
+    # The first frame is the engine's own.
+    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    try:
+        original = cloudpickle.dumps(error)
+    except Exception:  # whatever user classes raise: the text stands for it
+        original = b""
+    # All of it must fit into one message (wire.py): four bytes a character at worst.
+    if len(original) > 40_000:
+        original = b""
+    return pickle.dumps((describe(error)[:2_000], text[-12_000:], original))
+
+
+def unpack_failure(body: Any, key: str) -> TaskFailedError:
+    """The error that the driver raises, with the original as its cause and the remote traceback as the cause's note."""
+    description, text, original = pickle.loads(body)
+    cause: BaseException = RemoteError(description)
+    if original:
+        try:
+            loaded = pickle.loads(original)
+        except Exception:  # e.g. an __init__ that takes other arguments than `args`
+            loaded = None
+        if isinstance(loaded, BaseException):
+            cause = loaded
+    cause.add_note(f"In the worker process:\n{text}")
+    error = TaskFailedError(description, key)
+    error.__cause__ = cause
+    return error
+
+
+def unpicklable(what: str, value: Any, reason: Exception, key: str) -> UnpicklableError:
+    """The error for a value that does not pickle, naming the part of it that is to blame."""
+    error = UnpicklableError(f"{culprit(what, value)} cannot be sent between processes: {describe(reason)}", key)
+    error.__cause__ = reason
+    return error
+
+
+def culprit(what: str, value: Any, depth: int = 4) -> str:
+    """Name the innermost part of `value` that does not pickle.
+
+    >>> import threading
+    >>> culprit("the result", {"model": [1, threading.Lock()]})
+    "the result['model'][1] (a lock)"
+    """
+    parts: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        parts = [(f"{what}[{key!r}]", part) for key, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(f"{what}[{index}]", part) for index, part in enumerate(value)]
+    elif isinstance(value, FunctionType):
+        inside = inspect.getclosurevars(value)
+        used = {**inside.nonlocals, **inside.globals}
+        parts = [(f"{what}, its variable {name!r}", part) for name, part in used.items()]
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        parts = [(f"{what}.{name}", part) for name, part in vars(value).items()]
+    if depth:
+        for name, part in parts:
+            try:
+                cloudpickle.dumps(part)
+            except Exception:  # it is this part
+                return culprit(name, part, depth - 1)
+    kind = type(value).__name__
+    return f"{what} ({'an' if kind[0] in 'aeiou' else 'a'} {kind})"

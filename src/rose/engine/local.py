@@ -1,0 +1,99 @@
+"""The embedded engine: worker processes for functions, subprocesses for commands, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from rose.engine import transfer
+from rose.engine.base import BaseEngine
+from rose.engine.failures import unpicklable
+from rose.engine.pool import Pool
+from rose.engine.protocol import Capabilities, Ref, Task
+from rose.errors import ConfigurationError
+
+
+class LocalEngine(BaseEngine):
+    """Runs functions in worker processes and commands as subprocesses; needs no server and no `__main__` guard.
+
+    `workers` is how many cpus it may occupy (None: all that this process may use), `gpus` how many gpus, and `memory`
+    how many bytes (None: not counted); what tasks ask for is kept within them. Large arrays and shared values are
+    files in a private directory inside `temp_dir` (None: the system's, see TMPDIR). Tasks are sent with cloudpickle,
+    so lambdas, closures and a notebook's functions work; arguments must not be changed until `run` returns.
+
+    >>> import asyncio
+    >>> from rose.engine import LocalEngine, Task, TaskKey
+    >>> async def main():
+    ...     async with LocalEngine(workers=2) as engine:
+    ...         return await engine.run(Task(TaskKey("demo", 0, "simulation"), lambda x: x**2, (7,)))
+    >>> asyncio.run(main())
+    49
+    """
+
+    capabilities = Capabilities(
+        stops_work=True,
+        stops_children=True,
+        enforces_timeout=True,
+        survives_crash=True,
+        limits_threads=True,
+        isolates_memory=True,
+    )
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        gpus: int = 0,
+        memory: int | None = None,
+        temp_dir: str | Path | None = None,
+    ) -> None:
+        if sys.platform == "win32":
+            raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
+        super().__init__(workers, gpus, memory, temp_dir)
+        self._refs: set[str] = set()  # the paths of what is shared
+        self._ref_numbers = itertools.count()
+        self._pool = Pool(self._slots, self._custody, self._refs, self._gpu_names)
+
+    async def _run_function(self, task: Task) -> Any:
+        return await self._pool.run(task)
+
+    async def _store(self, value: Any) -> Ref:
+        folder = os.path.join(self._custody.folder, f"ref-{next(self._ref_numbers)}")
+
+        def store() -> Ref:
+            self._custody.guard()
+            return transfer.store(value, folder)
+
+        loop = asyncio.get_running_loop()
+        try:
+            ref = await loop.run_in_executor(self._custody.threads, store)
+        except OSError:
+            raise
+        except Exception as error:
+            raise unpicklable("the value to share", value, error, "") from error
+        assert isinstance(ref, transfer.FileRef)
+        self._refs.add(ref.path)
+        return ref
+
+    async def _forget(self, ref: Ref) -> None:
+        if not isinstance(ref, transfer.FileRef) or ref.path not in self._refs:
+            raise ConfigurationError("release: this Ref is another engine's, or was released before")
+        self._refs.discard(ref.path)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._custody.threads, shutil.rmtree, os.path.dirname(ref.path))
+
+    async def _close_functions(self) -> None:
+        await self._pool.close()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._pool.is_busy
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        super()._bind(loop)
+        self._pool.bind(loop)

@@ -1,0 +1,71 @@
+"""A task as it is sent to a worker, and what is made of the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Container
+from typing import Any
+
+from rose.engine.failures import describe, unpack_failure, unpicklable
+from rose.engine.protocol import Task
+from rose.engine.transfer import Packed, load, pack
+from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
+from rose.errors import RoseError, TaskFailedError, UnpicklableError
+
+
+def pack_task(task: Task, prefix: str, refs: Container[str]) -> Packed:
+    """Pickle a function task; large arrays in its arguments become files whose names start with `prefix`.
+
+    Raises:
+        UnpicklableError: naming the function or the argument that does not pickle.
+        ConfigurationError: a Ref that is none of `refs`.
+    """
+    try:
+        return pack((task.call, task.args, dict(task.kwargs)), prefix, refs)
+    except RoseError:
+        raise
+    except Exception as error:
+        raise _blame(task, error, prefix, refs) from error
+
+
+def _blame(task: Task, error: Exception, prefix: str, refs: Container[str]) -> UnpicklableError:
+    name = getattr(task.call, "__qualname__", type(task.call).__name__)
+    parts: list[tuple[str, Any]] = [(f"the function {name!r}", task.call)]
+    parts += [(f"argument {position}", value) for position, value in enumerate(task.args)]
+    parts += [(f"argument {name!r}", value) for name, value in task.kwargs.items()]
+    for what, value in parts:
+        try:
+            pack(value, prefix, refs)
+        except Exception as reason:
+            return unpicklable(what, value, reason, str(task.key))
+    return unpicklable("the task", task, error, str(task.key))
+
+
+def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Future[object]) -> None:
+    """Load a result, or make the error that the worker reports, and end `future` with it.
+
+    A result is loaded even if nobody wants it any more: loading is what removes its files.
+    """
+    error: Exception
+    if status == RESULT:
+        try:
+            result = load(body)
+        except Exception as reason:
+            error = UnpicklableError(f"its result cannot be loaded here: {describe(reason)}", str(task.key))
+            error.__cause__ = reason
+        else:
+            if not future.done():
+                future.set_result(result)
+            return
+    elif status == UNPICKLABLE:
+        what, reason_text = pickle.loads(body)
+        error = UnpicklableError(f"{what} cannot be sent between processes: {reason_text}", str(task.key))
+    else:
+        error = unpack_failure(body, str(task.key))
+        if status != FAILED:
+            text = f"its function or arguments cannot be loaded in the worker: {error.message}"
+            cause, error = error.__cause__, TaskFailedError(text, str(task.key))
+            error.__cause__ = cause
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,182 @@
+"""Who runs next: one pool of cpus, gpus and memory for functions and commands, fair between workflows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rose.engine.protocol import Capacity, Resources, Task
+from rose.errors import CapacityError, ConfigurationError
+
+
+class Request:
+    """A task that waits for its resources, and then holds them. `start` is called once, when they are granted."""
+
+    __slots__ = ("early", "gpu_ids", "plain", "start", "task")
+
+    def __init__(self, task: Task, start: Callable[[Any], None]) -> None:
+        self.task = task
+        self.start = start
+        self.gpu_ids: tuple[int, ...] = ()  # which gpus were granted: numbers below Capacity.gpus
+        self.early = False  # granted ahead of a free slot: it will take over the slot of the task before it
+        resources = task.resources
+        # One cpu and nothing else: only such a task may be granted early, and take over another such task's slot.
+        self.plain = resources.cpus == 1 and resources.gpus == 0 and resources.memory is None
+
+
+class Slots:
+    """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first.
+
+    A workflow's first task that needs more cpus than are free keeps the free ones waiting for it, so that small tasks
+    cannot starve it. One that waits for a gpu or for memory holds up nobody but its own workflow.
+    """
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self.free_cpus = capacity.cpus
+        self._free_memory = capacity.memory
+        self._free_gpus = list(range(capacity.gpus))
+        self._queues: dict[str, deque[Request]] = {}  # only workflows that wait; the longest unserved first
+        self._occupied: dict[str, int] = {}  # cpus by workflow, early grants included
+        self._filling = False
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any task waits for resources."""
+        return bool(self._queues)
+
+    def check(self, task: Task) -> None:
+        """Refuse what can never be granted.
+
+        Raises:
+            CapacityError: more than the engine has in all.
+            ConfigurationError: resources or a timeout that mean nothing.
+        """
+        wanted, have = task.resources, self.capacity
+        if wanted.cpus < 1 or wanted.gpus < 0 or (wanted.memory is not None and wanted.memory < 0):
+            raise ConfigurationError(f"task {task.key}: a task needs at least 1 cpu and no negative amounts: {wanted}")
+        if task.timeout is not None and not task.timeout > 0:
+            raise ConfigurationError(f"task {task.key}: timeout must be positive seconds, got {task.timeout!r}")
+        too_much = [
+            f"{amount} {what} (the engine has {limit})"
+            for what, amount, limit in (("cpus", wanted.cpus, have.cpus), ("gpus", wanted.gpus, have.gpus))
+            if amount > limit
+        ]
+        if wanted.memory is not None and have.memory is not None and wanted.memory > have.memory:
+            too_much.append(f"{wanted.memory} bytes of memory (the engine has {have.memory})")
+        if too_much:
+            raise CapacityError(
+                f"task {task.key} asks for {' and '.join(too_much)}: it could never run; "
+                "ask for less or give the engine more"
+            )
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; it starts at once (before this returns) if its turn has come and its resources are free."""
+        self._queues.setdefault(request.task.key.workflow, deque()).append(request)
+        self.fill()
+
+    def withdraw(self, request: Request) -> None:
+        """Take a waiting request out of the queue; nothing happens if it does not wait."""
+        workflow = request.task.key.workflow
+        queue = self._queues.get(workflow)
+        if queue is not None and request in queue:
+            queue.remove(request)
+            if not queue:
+                del self._queues[workflow]
+            self.fill()
+
+    def drain(self) -> list[Request]:
+        """Empty the queue: the requests that will now never start."""
+        waiting = [request for queue in self._queues.values() for request in queue]
+        self._queues.clear()
+        return waiting
+
+    def release(self, request: Request) -> None:
+        """Give back what a request held, and start whoever may use it."""
+        self._free(request)
+        self.fill()
+
+    def requeue(self, request: Request) -> None:
+        """Undo a grant: the request waits again, as the first of its workflow."""
+        self._free(request)
+        workflow = request.task.key.workflow
+        self._queues.setdefault(workflow, deque()).appendleft(request)
+
+    def fill(self) -> None:
+        """Start waiting requests while the next in turn fits."""
+        if self._filling:  # a request that ends while it is being started comes back here
+            return
+        self._filling = True
+        try:
+            while self.free_cpus and (request := self._next()) is not None:
+                if request.task.resources.cpus > self.free_cpus:
+                    return
+                self._take(request)
+                request.start(request)
+        finally:
+            self._filling = False
+
+    def next_early(self) -> Request | None:
+        """Grant the next request ahead of time, if it is a plain one: it must then `take_over` a plain one's slot."""
+        request = self._next()
+        if request is None or not request.plain:
+            return None
+        request.early = True
+        self._take(request)
+        return request
+
+    def take_over(self, ended: Request, successor: Request) -> None:
+        """An early request goes on in the slot of a plain one that ended."""
+        self._unoccupy(ended)
+        successor.early = False
+
+    def _next(self) -> Request | None:
+        best: Request | None = None
+        least = -1
+        for workflow, queue in self._queues.items():
+            occupied = self._occupied.get(workflow, 0)
+            if (best is None or occupied < least) and self._has_devices(queue[0].task.resources):
+                best, least = queue[0], occupied
+        return best
+
+    def _has_devices(self, wanted: Resources) -> bool:
+        fits = self._free_memory is None or wanted.memory is None or wanted.memory <= self._free_memory
+        return fits and wanted.gpus <= len(self._free_gpus)
+
+    def _take(self, request: Request) -> None:
+        workflow, wanted = request.task.key.workflow, request.task.resources
+        queue = self._queues.pop(workflow)
+        queue.popleft()
+        if queue:  # to the end: equals take turns
+            self._queues[workflow] = queue
+        self._occupied[workflow] = self._occupied.get(workflow, 0) + wanted.cpus
+        if request.early:
+            return
+        self.free_cpus -= wanted.cpus
+        if wanted.gpus:
+            request.gpu_ids = tuple(self._free_gpus[: wanted.gpus])
+            del self._free_gpus[: wanted.gpus]
+        if wanted.memory is not None and self._free_memory is not None:
+            self._free_memory -= wanted.memory
+
+    def _free(self, request: Request) -> None:
+        self._unoccupy(request)
+        if request.early:
+            request.early = False
+            return
+        wanted = request.task.resources
+        self.free_cpus += wanted.cpus
+        self._free_gpus.extend(request.gpu_ids)
+        self._free_gpus.sort()
+        request.gpu_ids = ()
+        if wanted.memory is not None and self._free_memory is not None:
+            self._free_memory += wanted.memory
+
+    def _unoccupy(self, request: Request) -> None:
+        workflow = request.task.key.workflow
+        left = self._occupied[workflow] - request.task.resources.cpus
+        if left:
+            self._occupied[workflow] = left
+        else:
+            del self._occupied[workflow]

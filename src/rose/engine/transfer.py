@@ -1,0 +1,220 @@
+"""How values travel between processes: small ones as one message, large arrays as memory-mapped .npy files."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import mmap
+import os
+import pickle
+import sys
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from rose.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MESSAGE_MAX = 112 * 1024  # bytes of a pickle that goes through the socket; a longer one goes through a file
+ARRAY_MIN = 64 * 1024  # bytes from which an array becomes a file
+MAP_MIN = 1024 * 1024  # bytes from which a file that is read once is mapped: a mapping holds a file descriptor
+MAPS_MAX = 256  # ... so no more than this many at a time; what comes beyond is copied into memory
+CACHED_REFS = 8  # shared values that a worker keeps loaded
+
+_count = itertools.count()
+_maps_alive = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A value that `share` stored in the engine's directory; as a task's argument it arrives as the value itself."""
+
+    path: str
+
+    def load(self) -> Any:
+        """The value; arrays are read-only and memory-mapped."""
+        return _load_file(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pickled value, and the files that must be written before anyone may load it (arrays or bytes, by path)."""
+
+    body: bytes
+    files: list[tuple[str, Any]]
+
+    def write(self) -> None:
+        """Write the files. Blocks: call it where that is allowed."""
+        for path, content in self.files:
+            if isinstance(content, bytes):
+                with open(path, "wb") as file:
+                    file.write(content)
+            else:
+                import numpy as np
+
+                np.save(path, content, allow_pickle=False)
+
+    def discard(self) -> None:
+        """Remove those files that were written and that nobody has taken."""
+        for path, _ in self.files:
+            if os.path.exists(path):
+                os.unlink(path)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle, with large arrays set aside and refs replaced by what they stand for."""
+
+    def __init__(self, file: io.BytesIO, prefix: str, keep: bool, refs: Container[str]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self.files: list[tuple[str, Any]] = []
+        self._prefix = prefix
+        self._keep = keep
+        self._refs = refs
+
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        if kind is FileRef:
+            if obj.path not in self._refs:
+                raise ConfigurationError("a Ref is used that this engine has released, or that is another engine's")
+            return _load_ref, (obj.path,)
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and (kind is numpy.ndarray or kind is numpy.memmap) and obj.nbytes >= ARRAY_MIN:
+            if kind is numpy.memmap and (place := _place_in_file(obj)) is not None:
+                return _map_users_file, place
+            if not obj.dtype.hasobject:
+                path = f"{self._prefix}{next(_count)}.npy"
+                self.files.append((path, obj))
+                return (_map_array if self._keep else _take_array), (path,)
+        return super().reducer_override(obj)
+
+
+def pack(value: Any, prefix: str, refs: Container[str] = ()) -> Packed:
+    """Pickle a value that will be loaded once; the files' names start with `prefix`. What loads them removes them.
+
+    Raises whatever the value's own pickling raises.
+    """
+    packed = _pack(value, prefix, keep=False, refs=refs)
+    if len(packed.body) > MESSAGE_MAX:
+        path = f"{prefix}{next(_count)}.pkl"
+        packed.files.append((path, packed.body))
+        return Packed(pickle.dumps(_Spilled(path)), packed.files)
+    return packed
+
+
+def store(value: Any, folder: str) -> FileRef:
+    """Write a value that will be loaded many times into a folder of its own, which is made. Blocks."""
+    packed = _pack(value, os.path.join(folder, "array-"), keep=True, refs=())
+    path = os.path.join(folder, "value.pkl")
+    os.mkdir(folder)
+    packed.write()
+    Packed(b"", [(path, packed.body)]).write()
+    return FileRef(path)
+
+
+load: Callable[[Any], Any] = pickle.loads
+
+
+def _pack(value: Any, prefix: str, keep: bool, refs: Container[str]) -> Packed:
+    file = io.BytesIO()
+    pickler = _Pickler(file, prefix, keep, refs)
+    pickler.dump(value)
+    return Packed(file.getvalue(), pickler.files)
+
+
+class _Spilled:
+    """Unpickles as what the file holds."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return _take_pickle, (self._path,)
+
+
+def _take_pickle(path: str) -> Any:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        os.unlink(path)
+        return pickle.loads(content)
+
+
+def _take_array(path: str) -> np.ndarray[Any, Any]:
+    """An array that was written for us alone: ours to change, and its file is gone."""
+    import numpy as np
+
+    global _maps_alive
+    if os.path.getsize(path) < MAP_MIN or _maps_alive >= MAPS_MAX:
+        array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
+    else:
+        mapped = np.load(path, mmap_mode="c", allow_pickle=False)
+        _maps_alive += 1
+        weakref.finalize(mapped._mmap, _map_ended).atexit = False
+        array = mapped.view(np.ndarray)
+    os.unlink(path)
+    return array
+
+
+def _map_ended() -> None:
+    global _maps_alive
+    _maps_alive -= 1
+
+
+def _map_array(path: str) -> np.ndarray[Any, Any]:
+    """An array that others map too."""
+    import numpy as np
+
+    array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _place_in_file(array: np.memmap[Any, Any]) -> tuple[Any, ...] | None:
+    """Where in its own file a memory-mapped array lies, if the file holds what the array does."""
+    import numpy as np
+
+    source = array._mmap  # type: ignore[attr-defined]
+    order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else None
+    if source is None or order is None or array.mode == "c" or array.filename is None:
+        return None
+    filename = os.path.abspath(array.filename)
+    if not os.path.exists(filename):
+        return None
+    start = np.frombuffer(source, dtype=np.uint8).__array_interface__["data"][0]
+    within = array.__array_interface__["data"][0] - start
+    mapped_from = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    return filename, array.dtype, array.shape, mapped_from + within, order
+
+
+def _map_users_file(
+    filename: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, order: Any
+) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    return np.memmap(filename, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+
+
+_refs: OrderedDict[str, Any] = OrderedDict()
+
+
+def _load_ref(path: str) -> Any:
+    """In a worker: what a Ref stands for. The last few stay loaded, so a model is not unpickled for every task."""
+    if path in _refs:
+        _refs.move_to_end(path)
+    else:
+        _refs[path] = _load_file(path)
+        while len(_refs) > CACHED_REFS:
+            _refs.popitem(last=False)
+    return _refs[path]
+
+
+def _load_file(path: str) -> Any:
+    with open(path, "rb") as file:
+        value = pickle.load(file)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        value.setflags(write=False)  # small ones are no file; all shared arrays behave alike
+    return value

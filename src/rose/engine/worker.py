@@ -1,0 +1,77 @@
+"""The worker process: one task after the other, until it is killed or the driver has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import pickle
+import socket
+import sys
+from time import perf_counter
+from typing import Any
+
+from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.threadlimits import ThreadLimits
+from rose.engine.transfer import load, pack
+from rose.engine.wire import BUFFER, FAILED, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
+
+
+def main(descriptor: int, folder: str, path: list[str]) -> None:
+    """Serve the driver at the other end of the socket; large results become files in `folder`."""
+    sys.path[:] = path
+    sys.argv[:] = ["rose-worker"]
+    os.set_inheritable(descriptor, False)
+    os.mkdir(folder)
+    driver = socket.socket(fileno=descriptor)
+    limits = ThreadLimits()
+    buffer = bytearray(BUFFER)
+    content = memoryview(buffer)
+    driver.send(REPLY.pack(0, 0.0, READY))
+    while size := driver.recv_into(buffer):
+        number, cpus = TASK.unpack_from(buffer)
+        limits.hold(cpus)
+        started = perf_counter()
+        status, body = execute(content[TASK.size : size], os.path.join(folder, ""))
+        flush()
+        driver.send(REPLY.pack(number, perf_counter() - started, status) + body)
+    os._exit(0)  # the driver has gone: nothing that a user's module left behind may keep us
+
+
+def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
+    """Run one pickled task: the status and the body of the reply."""
+    try:
+        call, args, kwargs = load(body)
+    except BaseException as error:
+        return UNLOADABLE, pack_failure(error)
+    try:
+        result = call(*args, **kwargs)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
+        return FAILED, pack_failure(error)
+    return pack_result(result, prefix)
+
+
+def pack_result(result: Any, prefix: str) -> tuple[int, bytes]:
+    """Pickle a result and write its files."""
+    try:
+        packed = pack(result, prefix)
+    except Exception as error:
+        return UNPICKLABLE, pickle.dumps((culprit("the result", result), describe(error)))
+    try:
+        packed.write()
+    except OSError as error:
+        packed.discard()
+        return FAILED, pack_failure(error)
+    return RESULT, packed.body
+
+
+def flush() -> None:
+    """What the task printed is seen now: the worker may be killed any time."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a user's module may have closed or replaced it
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                continue
