@@ -1,0 +1,70 @@
+"""The `rose` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from rose import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rose",
+        description="ROSE: uncertainty-driven active learning. Runs are Python programs; this command tells what "
+        "they can be made of.",
+    )
+    parser.add_argument("--version", action="version", version=f"rose-uq {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
+    metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
+    metrics.add_argument("--markdown", action="store_true", help="as a table for documents")
+    metrics.set_defaults(run=_metrics)
+    acquisitions = commands.add_parser(
+        "acquisitions", help="list the ways to choose a batch", description="List the ways to choose a batch."
+    )
+    acquisitions.set_defaults(run=_acquisitions)
+    return parser
+
+
+def _metrics(arguments: argparse.Namespace) -> None:
+    from rose.scoring import describe, metrics
+
+    if arguments.markdown:
+        print(describe(arguments.task))
+        return
+    for metric in metrics(arguments.task):
+        names = ", ".join((metric.name, *metric.aliases))
+        print(f"{names}  ({metric.task}; {metric.direction} is more uncertain)")
+        _wrapped(metric.summary)
+        _wrapped(f"{metric.formula}.  [{metric.reference}]")
+
+
+def _acquisitions(arguments: argparse.Namespace) -> None:
+    from rose.acquisition import acquisitions, get_acquisition
+
+    for method in map(get_acquisition, acquisitions()):
+        print(", ".join((method.name, *method.aliases)))
+        _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
+
+
+def _wrapped(text: str) -> None:
+    print(textwrap.fill(text, width=100, initial_indent="    ", subsequent_indent="    "))

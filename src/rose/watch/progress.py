@@ -1,0 +1,155 @@
+"""Progress on a terminal: one line a workflow, redrawn in place; plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from rose.store import (
+    Event,
+    EventLog,
+    IterationDone,
+    TaskCancelled,
+    TaskDone,
+    TaskFailed,
+    TaskQueued,
+    WorkflowStopped,
+)
+
+
+class Watched(Protocol):
+    """What has events to read: every learner."""
+
+    events: EventLog
+
+
+@dataclass
+class _Line:
+    """What is shown of one workflow."""
+
+    iteration: int | None = None
+    labels: int | None = None
+    metric_name: str | None = None
+    metric_value: float | None = None
+    uncertainty: float | None = None
+    open_tasks: int = 0
+    done_tasks: int = 0
+    failed_tasks: int = 0
+    end: str = ""
+
+
+@dataclass
+class _Board:
+    """All workflows, kept up to date by events; read by the drawing thread."""
+
+    lines: dict[str, _Line] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    start: float = field(default_factory=time.monotonic)
+
+    def read(self, event: Event) -> None:
+        with self.lock:
+            name = (
+                event.workflow if isinstance(event, (IterationDone, WorkflowStopped)) else event.key.partition("/")[0]
+            )
+            line = self.lines.setdefault(name, _Line())
+            match event:
+                case TaskQueued():
+                    line.open_tasks += 1
+                case TaskDone():
+                    line.open_tasks, line.done_tasks = line.open_tasks - 1, line.done_tasks + 1
+                case TaskCancelled():
+                    line.open_tasks -= 1
+                case TaskFailed():
+                    line.open_tasks, line.failed_tasks = line.open_tasks - 1, line.failed_tasks + 1
+                case IterationDone():
+                    line.iteration, line.labels = event.iteration, event.labels
+                    line.metric_name, line.uncertainty = event.metric_name, event.uncertainty
+                    line.metric_value = event.metric_value
+                case WorkflowStopped():
+                    line.end = event.reason if event.error is None else f"{event.reason}: {event.error}"
+
+    def __rich__(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for title in ("workflow", "iteration", "labels", "metric", "uncertainty", "tasks open / done / failed", ""):
+            table.add_column(title)
+        with self.lock:
+            for name, line in self.lines.items():
+                table.add_row(*(_escaped(cell) for cell in (name, *_cells(line))))
+        table.caption = f"{time.monotonic() - self.start:.0f} s"
+        table.caption_justify = "left"
+        return table
+
+
+def _cells(line: _Line) -> tuple[str, ...]:
+    metric = "" if line.metric_value is None else f"{line.metric_name} {line.metric_value:.4g}"
+    return (
+        _shown(line.iteration),
+        _shown(line.labels),
+        metric,
+        "" if line.uncertainty is None else f"{line.uncertainty:.4g}",
+        f"{line.open_tasks} / {line.done_tasks} / {line.failed_tasks}",
+        line.end,
+    )
+
+
+def _shown(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")  # names and errors are the user's: no markup of theirs is obeyed
+
+
+@contextlib.contextmanager
+def progress(learner: Watched, console: Console | None = None) -> Iterator[None]:
+    """Show the progress of what the learner runs inside the `with` block.
+
+    Args:
+        learner: whose events to read.
+        console: where to write; None: standard error, so that a program's own output stays clean.
+
+    Example:
+        with progress(learner):
+            results = learner.run(workflows={"entropy": PREDICTIVE_ENTROPY}, max_iter=20)
+    """
+    console = console or Console(stderr=True)
+    board = _Board()
+    drawing: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    reader: Callable[[Event], None] = board.read
+    if console.is_terminal:
+        drawing = Live(board, console=console, refresh_per_second=8)
+    else:
+        reader = _printing(console)
+    learner.events.subscribe(reader)
+    try:
+        with drawing:
+            yield
+    finally:
+        learner.events.unsubscribe(reader)
+
+
+def _printing(console: Console) -> Callable[[Event], None]:
+    """For logs and pipes: a line an iteration."""
+    board = _Board()
+
+    def read(event: Event) -> None:
+        board.read(event)
+        if isinstance(event, (IterationDone, WorkflowStopped)):
+            line = board.lines[event.workflow]
+            iteration, labels, metric, uncertainty, _, end = _cells(line)
+            parts = [f"iteration {iteration}"] if iteration else []
+            parts += [f"{labels} labels"] if labels else []
+            parts += [metric] if metric else []
+            parts += [f"uncertainty {uncertainty}"] if uncertainty else []
+            text = f"stopped: {end}" if isinstance(event, WorkflowStopped) else ", ".join(parts)
+            console.print(f"{event.workflow}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    return read
