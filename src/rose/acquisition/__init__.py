@@ -6,9 +6,8 @@
 Arrays in, indices out: no files, no workflow. `acquisitions()` lists the methods, `register_acquisition` adds one.
 """
 
-from rose.acquisition import diverse as _diverse
-from rose.acquisition import stochastic as _stochastic
-from rose.acquisition import top as _top
+from rose.acquisition import badge, batchbald, diverse, kcenter, lcmd, maxdet, stochastic, top  # noqa: F401  (they register)
+from rose.acquisition.batchbald import SaturatedBatchWarning
 from rose.acquisition.choose import acquire
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
@@ -18,10 +17,9 @@ __all__ = [
     "Acquisition",
     "Predictions",
     "Problem",
+    "SaturatedBatchWarning",
     "acquire",
     "acquisitions",
     "get_acquisition",
     "register_acquisition",
 ]
-
-del _diverse, _stochastic, _top  # imported for what they register

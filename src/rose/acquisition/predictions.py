@@ -74,6 +74,31 @@ class Predictions:
             )
         return rows
 
+    def probabilities(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows `[S, n, C]` that are distributions.
+
+        Raises:
+            PredictionError: if one is negative or does not sum to 1 (within 1e-3, or 1e-2 for float16).
+        """
+        rows = self.rows(index)
+        slack = 1e-2 if self.arrays[0].dtype == np.float16 else 1e-3
+        off = (np.abs(rows.sum(axis=-1) - 1.0) > slack) | (rows < -slack).any(axis=-1)
+        if off.any():
+            s, n = np.argwhere(off)[0]
+            raise PredictionError(
+                f"mc_preds: member {s} gives candidate {index[n]} {rows[s, n]}, which are no probabilities"
+            )
+        clipped: NDArray[Any] = np.maximum(rows, 0.0)
+        return clipped
+
+    def mean(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The ensemble's mean probabilities `[n, C]`, in float64."""
+        out = np.empty((len(index), self.classes or 1))
+        for start in range(0, len(index), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            out[block] = self.probabilities(index[block]).mean(axis=0, dtype=np.float64)
+        return out
+
     def centred(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Each member's deviation from the mean, `[n, S]` or `[n, S * C]`, divided by sqrt(S).
 

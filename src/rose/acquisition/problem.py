@@ -70,8 +70,10 @@ class Problem:
         utility = _above_least_uncertain(scores, self.direction, self.range)
         return utility if self.cost is None else utility / self.cost[self.available]
 
-    def embedding(self, index: Index) -> NDArray[Any]:
-        """`[len(index), D]` coordinates for distances: the features, or without any the centred stacked predictions.
+    def embedding(self, index: Index | None = None) -> NDArray[Any]:
+        """Coordinates for distances: the features, or without any the centred stacked predictions.
+
+        `[len(index), D]`, or `[N, D]` of the whole pool: then not to be written to, it may be the caller's own array.
 
         Raises:
             ConfigurationError: for features that are not finite.
@@ -79,11 +81,15 @@ class Problem:
         """
         if self.features is None:
             assert self.predictions is not None  # acquire() checked the method's declared needs
-            return self.predictions.centred(index)
-        rows: NDArray[Any] = self.features[index]
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            raise ConfigurationError(f"features of candidate {index[~finite][0]} are not finite")
+            return self.predictions.centred(np.arange(self.size) if index is None else index)
+        rows: NDArray[Any] = self.features if index is None else self.features[index]
+        with np.errstate(all="ignore"):
+            total = rows.sum()
+        if not np.isfinite(total):  # the sum allocates nothing; finite numbers may overflow it, so look again
+            finite = np.isfinite(rows).all(axis=1)
+            if not finite.all():
+                bad = np.flatnonzero(~finite)[0]
+                raise ConfigurationError(f"features of candidate {bad if index is None else index[bad]} are not finite")
         return rows
 
     def within_budget(self, order: Index) -> Index:

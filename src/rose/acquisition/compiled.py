@@ -1,0 +1,45 @@
+"""Where the compiled kernels come in, and threads to run them on."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import ModuleType
+
+# Work on (block, low, high); how many rows in all; how many in a block: fixed, lest sums depend on how many threads
+Work = Callable[[int, int, int], None]
+Run = Callable[[Work, int, int], None]
+
+
+@functools.cache
+def kernels() -> ModuleType | None:
+    """The module of compiled kernels, or None without numba; the plain definitions serve then."""
+    try:
+        from rose.acquisition import kernels as module
+    except ImportError:
+        return None
+    return module
+
+
+@contextmanager
+def workers() -> Iterator[Run]:
+    """Yield `run(work, n, rows)`, which calls `work(block, low, high)` for each block of rows below n, on all cores.
+
+    Plain threads over kernels that release the GIL, rather than numba's own parallel loops: those must not be entered
+    from two threads at once, nor after a fork, and a library cannot forbid its user either.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores, thread_name_prefix="rose-acquisition") as pool:
+
+        def run(work: Work, n: int, rows: int) -> None:
+            tasks = [(block, low, min(low + rows, n)) for block, low in enumerate(range(0, n, rows))]
+            if len(tasks) == 1 or cores == 1:
+                for task in tasks:
+                    work(*task)
+            else:
+                list(pool.map(lambda task: work(*task), tasks))  # list: raise what a block raised
+
+        yield run

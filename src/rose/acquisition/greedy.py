@@ -1,0 +1,54 @@
+"""Bookkeeping of a greedy choice, one candidate after the other: who is still open, and gain per unit of cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rose.acquisition.problem import Floats, Index, Problem
+
+
+@dataclass
+class Greedy:
+    """The picks so far, as positions into `problem.available`, and who may come next."""
+
+    open: NDArray[np.bool_]
+    wanted: int
+    picks: list[int]
+    cost: Floats | None
+    left: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> Greedy:
+        """Nothing taken yet."""
+        cost = None if problem.cost is None else problem.cost[problem.available]
+        left = np.inf if problem.budget is None else problem.budget
+        start = np.ones(len(problem.available), dtype=bool) if cost is None else cost <= left
+        return cls(start, problem.k, [], cost, left)
+
+    @property
+    def done(self) -> bool:
+        """Whether the batch is full, or nobody is left who fits the budget."""
+        return len(self.picks) >= self.wanted or not self.open.any()
+
+    def best(self, gain: Floats) -> int:
+        """The open position with the largest gain per unit of cost; the lowest of equals."""
+        return self.first(gain if self.cost is None else gain / self.cost)
+
+    def first(self, keys: Floats) -> int:
+        """The open position with the largest key, whatever it costs; the lowest of equals."""
+        return int(np.argmax(np.where(self.open, keys, -np.inf)))
+
+    def take(self, position: int) -> None:
+        """Add to the batch; close what no longer fits the budget."""
+        self.picks.append(position)
+        self.open[position] = False
+        if self.cost is not None:
+            self.left -= float(self.cost[position])
+            self.open &= self.cost <= self.left
+
+    def result(self, problem: Problem) -> Index:
+        """The picks as indices into the pool."""
+        return problem.available[np.array(self.picks, dtype=np.int64)]
