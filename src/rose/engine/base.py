@@ -6,11 +6,13 @@ import asyncio
 import os
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rose.engine.command import CommandRunner
+from rose.engine.cpus import usable_cpus
 from rose.engine.custody import Custody
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
 from rose.engine.slots import Request, Slots
@@ -26,7 +28,7 @@ class BaseEngine(ABC):
     capabilities: Capabilities
 
     def __init__(self, workers: int | None, gpus: int, memory: int | None, temp_dir: str | Path | None) -> None:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cpus = usable_cpus()
         if workers is not None:
             if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
                 raise ConfigurationError(f"workers must be a whole number from 1 on, or None, got {workers!r}")
@@ -43,7 +45,8 @@ class BaseEngine(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Future[None] | None = None
         self._closed = False
-        self._finalizer = weakref.finalize(self, self._custody.abandon)
+        self._abandoning = [self._custody.abandon]
+        self._finalizer = weakref.finalize(self, _abandon, self._abandoning)
 
     def capacity(self) -> Capacity:
         """What there is in all."""
@@ -74,6 +77,10 @@ class BaseEngine(ABC):
             return
         if not self._closed:
             loop = asyncio.get_running_loop()
+            if self._loop is not None and self._loop.is_closed() and self._has_tasks:
+                self._closed = True
+                self._finalizer()  # what runs belongs to a loop that is gone: only the hard way is left
+                return
             if loop is not self._loop:
                 self._bind(loop)
             self._closed = True
@@ -115,11 +122,19 @@ class BaseEngine(ABC):
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to this loop from now on."""
-        if self._loop is not None and (self._is_busy or self._commands.is_busy or self._waiting):
+        if self._loop is not None and self._has_tasks:
             raise ConfigurationError("the engine has tasks in another event loop; an engine serves one loop at a time")
         self._loop = loop
 
+    def _abandon_first(self, action: Callable[[], None]) -> None:
+        """Do this before the rest if the engine is never closed; it must not refer to the engine."""
+        self._abandoning.insert(0, action)
+
     # --- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_tasks(self) -> bool:
+        return self._is_busy or self._commands.is_busy or bool(self._waiting)
 
     def _enter(self, who: str) -> None:
         if self._closed:
@@ -169,6 +184,11 @@ class BaseEngine(ABC):
             if not granted.done():
                 error = f"task {request.task.key}: the engine was closed before it began"
                 granted.set_exception(EngineClosedError(error))
+
+
+def _abandon(actions: list[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
 
 
 def _gpu_names(count: int) -> list[str]:

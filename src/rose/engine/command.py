@@ -50,7 +50,7 @@ class CommandRunner:
             await run.to_end()
             return await loop.run_in_executor(self._custody.threads, run.outcome)
         finally:
-            run.remove_files()
+            self._custody.threads.submit(run.remove_files)
             del self._running[run]
             ended.set_result(None)
 
@@ -127,7 +127,7 @@ class _Run:
         return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
 
     def remove_files(self) -> None:
-        """Its output has been read."""
+        """Its output has been read, or is not wanted. Blocks."""
         self._stdout.unlink(missing_ok=True)
         self._stderr.unlink(missing_ok=True)
 

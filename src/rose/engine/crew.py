@@ -64,7 +64,7 @@ class Worker:
         self.child: Child | None = None
         self._custody = custody
         self._marker = custody.new_marker()
-        self.folder = os.path.join(custody.folder, self._marker)
+        self.folder = os.path.join(custody.folder, f"worker-{self._marker.removeprefix(custody.prefix)}")
         self.driver_end, self._worker_end = socket_pair()
         # Both are the driver's: the second one only to take messages back.
         self.driver_end.setblocking(False)

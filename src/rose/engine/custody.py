@@ -37,6 +37,7 @@ class Custody:
         self._guardian: Child | None = None
         self._orders = -1
         self._lock = threading.Lock()
+        self._guardian_lock = threading.Lock()  # held for milliseconds: never taken in the event loop
         self._owner = os.getpid()
         self._count = 0
 
@@ -52,7 +53,7 @@ class Custody:
     def guard(self) -> None:
         """Have a guardian. Called before anything is started or stored; starting it takes milliseconds."""
         folder = self.folder
-        with self._lock:
+        with self._guardian_lock:
             if self._guardian is not None:
                 return
             # Of the driver's environment it gets nothing: an outer engine that kills by marker must not hit it.
@@ -99,8 +100,8 @@ class Custody:
         return code
 
     def kill_marked(self, marker: str) -> None:
-        """Have the guardian kill what bears the marker: also processes that left their group."""
-        self._order(f"x {marker}")
+        """Have the guardian kill what bears exactly this marker: also processes that left their group."""
+        self._order(f"x {marker}=")
 
     async def close(self) -> None:
         """Kill what is left, remove the directory, and wait until that is done. All children must have been reaped."""

@@ -5,7 +5,7 @@ It reads orders, one a line, from its standard input:
 
     + PGID      this process group is the engine's
     - PGID      ... and has ended
-    x MARKER    kill every process whose environment has a variable of this name
+    x MARKER=   kill every process whose environment has this variable
     q           the engine closes
 
 On `q`, at the end of its input or when the driver has died it kills the groups and every process whose environment has
@@ -32,7 +32,7 @@ def kill_group(group: int) -> None:
 
 
 def marked(prefix: str) -> list[int]:
-    """The processes that were started with an environment variable whose name starts with `prefix` (Linux only)."""
+    """The processes that were started with an environment variable `prefix...` (Linux only)."""
     if not os.path.isdir("/proc/self"):
         return []
     start, inside, found = prefix.encode(), b"\0" + prefix.encode(), []

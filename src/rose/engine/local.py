@@ -58,6 +58,7 @@ class LocalEngine(BaseEngine):
         self._refs: set[str] = set()  # the paths of what is shared
         self._ref_numbers = itertools.count()
         self._pool = Pool(self._slots, self._custody, self._refs, self._gpu_names)
+        self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task) -> Any:
         return await self._pool.run(task)
@@ -65,18 +66,19 @@ class LocalEngine(BaseEngine):
     async def _store(self, value: Any) -> Ref:
         folder = os.path.join(self._custody.folder, f"ref-{next(self._ref_numbers)}")
 
-        def store() -> Ref:
+        def store() -> transfer.FileRef:
             self._custody.guard()
             return transfer.store(value, folder)
 
         loop = asyncio.get_running_loop()
         try:
             ref = await loop.run_in_executor(self._custody.threads, store)
-        except OSError:
-            raise
         except Exception as error:
+            self._enter("share: ")  # it may have been closed meanwhile, and the directory be gone
+            if isinstance(error, OSError):
+                raise
             raise unpicklable("the value to share", value, error, "") from error
-        assert isinstance(ref, transfer.FileRef)
+        self._enter("share: ")
         self._refs.add(ref.path)
         return ref
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +37,8 @@ class Slots:
         self.free_cpus = capacity.cpus
         self._free_memory = capacity.memory
         self._free_gpus = list(range(capacity.gpus))
-        self._queues: dict[str, deque[Request]] = {}  # only workflows that wait; the longest unserved first
+        # Only workflows that wait; the longest unserved first. OrderedDict: any request can leave at once.
+        self._queues: dict[str, OrderedDict[Request, None]] = {}
         self._occupied: dict[str, int] = {}  # cpus by workflow, early grants included
         self._filling = False
 
@@ -73,7 +74,7 @@ class Slots:
 
     def submit(self, request: Request) -> None:
         """Queue a request; it starts at once (before this returns) if its turn has come and its resources are free."""
-        self._queues.setdefault(request.task.key.workflow, deque()).append(request)
+        self._queues.setdefault(request.task.key.workflow, OrderedDict())[request] = None
         self.fill()
 
     def withdraw(self, request: Request) -> None:
@@ -81,16 +82,10 @@ class Slots:
         workflow = request.task.key.workflow
         queue = self._queues.get(workflow)
         if queue is not None and request in queue:
-            queue.remove(request)
+            del queue[request]
             if not queue:
                 del self._queues[workflow]
             self.fill()
-
-    def drain(self) -> list[Request]:
-        """Empty the queue: the requests that will now never start."""
-        waiting = [request for queue in self._queues.values() for request in queue]
-        self._queues.clear()
-        return waiting
 
     def release(self, request: Request) -> None:
         """Give back what a request held, and start whoever may use it."""
@@ -101,7 +96,9 @@ class Slots:
         """Undo a grant: the request waits again, as the first of its workflow."""
         self._free(request)
         workflow = request.task.key.workflow
-        self._queues.setdefault(workflow, deque()).appendleft(request)
+        queue = self._queues.setdefault(workflow, OrderedDict())
+        queue[request] = None
+        queue.move_to_end(request, last=False)
 
     def fill(self) -> None:
         """Start waiting requests while the next in turn fits."""
@@ -136,8 +133,10 @@ class Slots:
         least = -1
         for workflow, queue in self._queues.items():
             occupied = self._occupied.get(workflow, 0)
-            if (best is None or occupied < least) and self._has_devices(queue[0].task.resources):
-                best, least = queue[0], occupied
+            if best is None or occupied < least:
+                first = next(iter(queue))
+                if self._has_devices(first.task.resources):
+                    best, least = first, occupied
         return best
 
     def _has_devices(self, wanted: Resources) -> bool:
@@ -147,7 +146,7 @@ class Slots:
     def _take(self, request: Request) -> None:
         workflow, wanted = request.task.key.workflow, request.task.resources
         queue = self._queues.pop(workflow)
-        queue.popleft()
+        queue.popitem(last=False)
         if queue:  # to the end: equals take turns
             self._queues[workflow] = queue
         self._occupied[workflow] = self._occupied.get(workflow, 0) + wanted.cpus

@@ -34,7 +34,10 @@ class ThreadLimits:
         """Limit the libraries that are loaded, and through the environment those that the task will load."""
         if cpus != self._cpus:
             self._cpus = cpus
-            os.environ.update(environment(cpus))
+            variables = environment(cpus)
+            if "numba" in sys.modules:  # it reads its variable again, and refuses another value once it has threads
+                del variables["NUMBA_NUM_THREADS"]
+            os.environ.update(variables)
         if len(sys.modules) != self._modules:
             self._look_for_libraries()
         for library in self._libraries:
@@ -44,7 +47,7 @@ class ThreadLimits:
         if torch is not None and torch.get_num_threads() != cpus:
             torch.set_num_threads(cpus)
         numba = sys.modules.get("numba")
-        if numba is not None:
+        if numba is not None and numba.config.NUMBA_NUM_THREADS > 1:
             # numba cannot go beyond what it started with: fewer threads than allowed, never more.
             numba.set_num_threads(min(cpus, numba.config.NUMBA_NUM_THREADS))
 

@@ -86,7 +86,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         numpy = sys.modules.get("numpy")
         if numpy is not None and (kind is numpy.ndarray or kind is numpy.memmap) and obj.nbytes >= ARRAY_MIN:
             if kind is numpy.memmap and (place := _place_in_file(obj)) is not None:
-                return _map_users_file, place
+                return _map_users_file, ("r" if self._keep else "c", *place)
             if not obj.dtype.hasobject:
                 path = f"{self._prefix}{next(_count)}.npy"
                 self.files.append((path, obj))
@@ -190,11 +190,11 @@ def _place_in_file(array: np.memmap[Any, Any]) -> tuple[Any, ...] | None:
 
 
 def _map_users_file(
-    filename: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, order: Any
+    mode: Any, filename: str, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int, order: Any
 ) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    return np.memmap(filename, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+    return np.memmap(filename, dtype=dtype, mode=mode, offset=offset, shape=shape, order=order)
 
 
 _refs: OrderedDict[str, Any] = OrderedDict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 import pickle
@@ -30,9 +29,13 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
     driver.send(REPLY.pack(0, 0.0, READY))
     while size := driver.recv_into(buffer):
         number, cpus = TASK.unpack_from(buffer)
-        limits.hold(cpus)
         started = perf_counter()
-        status, body = execute(content[TASK.size : size], os.path.join(folder, ""))
+        try:
+            limits.hold(cpus)
+        except Exception as error:  # a library that will not be limited
+            status, body = FAILED, pack_failure(error)
+        else:
+            status, body = execute(content[TASK.size : size], os.path.join(folder, ""))
         flush()
         driver.send(REPLY.pack(number, perf_counter() - started, status) + body)
     os._exit(0)  # the driver has gone: nothing that a user's module left behind may keep us
@@ -47,6 +50,8 @@ def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
     try:
         result = call(*args, **kwargs)
         if inspect.iscoroutine(result):
+            import asyncio  # here, since most workers never need it, and all would start later
+
             result = asyncio.run(result)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
         return FAILED, pack_failure(error)
@@ -70,8 +75,7 @@ def pack_result(result: Any, prefix: str) -> tuple[int, bytes]:
 def flush() -> None:
     """What the task printed is seen now: the worker may be killed any time."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a user's module may have closed or replaced it
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                continue
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):  # the task has closed or replaced it, or nobody reads it any more
+            continue

@@ -1,1 +1,19 @@
-"""(being built)"""
+"""Test suites that we ship: whoever writes an engine runs ours over it.
+
+    # test_my_engine.py
+    from rose.testing import EngineContract
+    from my_package import MyEngine
+
+    class TestMyEngine(EngineContract):
+        def make_engine(self, workers):
+            return MyEngine(workers=workers)
+
+pytest collects all of the contract's tests; what the engine declares as absent in its `capabilities` is skipped by name.
+Importing this module imports pytest.
+"""
+
+from __future__ import annotations
+
+from rose.testing.engine_contract import EngineContract
+
+__all__ = ["EngineContract"]

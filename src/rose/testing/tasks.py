@@ -1,0 +1,140 @@
+"""Functions that the contract tests run as tasks; importable by workers, and light (no pytest)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+# A process that ignores SIGTERM and writes a line every 20 ms.
+_BEATING = (
+    "import signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "while True:\n"
+    "    open(sys.argv[1], 'a').write('.')\n"
+    "    time.sleep(0.02)\n"
+)
+
+
+class Moody(Exception):
+    """An exception that pickles and does not unpickle."""
+
+    def __init__(self, mood: str, cause: str) -> None:
+        super().__init__(f"{mood} because of {cause}")
+
+
+class Stubborn(Exception):
+    """An exception that does not pickle."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("I do not travel")
+
+
+def add(first: Any, second: Any = 0) -> Any:
+    """Their sum."""
+    return first + second
+
+
+async def add_later(first: Any, second: Any = 0) -> Any:
+    """The same, after a moment."""
+    await asyncio.sleep(0.01)
+    return first + second
+
+
+def fail(error: type[Exception], *args: Any) -> NoReturn:
+    """Raise what is asked for."""
+    raise error(*args)
+
+
+def beat(file: Path) -> NoReturn:
+    """Write to a file every 20 ms, for ever."""
+    while True:
+        with file.open("a") as stream:
+            stream.write(".")
+        time.sleep(0.02)
+
+
+def beat_in_child(file: Path, new_session: bool) -> None:
+    """Start a process that beats and ignores SIGTERM, and wait for it."""
+    subprocess.run([sys.executable, "-c", _BEATING, str(file)], start_new_session=new_session, check=True)
+
+
+def beating_command(file: Path) -> str:
+    """A command line whose grandchild beats, and ignores SIGTERM."""
+    script = file.with_suffix(".py")
+    script.write_text(_BEATING)
+    return f"{sys.executable} {script} {file}; true"
+
+
+def hold_the_gil(file: Path) -> None:
+    """Say so, then compute in C for hours without letting other threads run."""
+    file.write_text(".")
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def occupy(folder: Path, name: str, seconds: float) -> None:
+    """Note when this ran, on the machine's clock."""
+    began = time.monotonic()
+    time.sleep(seconds)
+    Path(folder, name).write_text(f"{began} {time.monotonic()}")
+
+
+def occupying_command(folder: Path, name: str, seconds: float) -> str:
+    """The same as a command line."""
+    code = f"from pathlib import Path; from rose.testing.tasks import occupy; occupy(Path({str(folder)!r}), {name!r}, "
+    return f'{sys.executable} -c "{code}{seconds})"'
+
+
+def note(file: Path, text: str) -> None:
+    """Append a line."""
+    with file.open("a") as stream:
+        stream.write(text + "\n")
+
+
+def die() -> None:
+    """As the out-of-memory killer does it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def change(values: list[int]) -> list[int]:
+    """Change an argument."""
+    values.append(99)
+    return values
+
+
+def thread_limits() -> tuple[str, list[int]]:
+    """What OpenMP is told, and how many threads each of NumPy's libraries would use."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return os.environ.get("OMP_NUM_THREADS", ""), [library["num_threads"] for library in threadpool_info()]
+
+
+def is_writeable(array: Any) -> bool:
+    """Whether the task may change its array."""
+    return bool(array.flags.writeable)
+
+
+class Model:
+    """A small fitted model, with a large array in it."""
+
+    def __init__(self, weights: Any) -> None:
+        self.weights = weights
+
+    def predict(self) -> float:
+        """A number that depends on all weights."""
+        return float(self.weights.sum())
+
+
+def predictions(models: Any) -> Any:
+    """The prediction of each, in a list or a dict as the models are."""
+    if isinstance(models, dict):
+        return {name: model.predict() for name, model in models.items()}
+    return [model.predict() for model in models]
