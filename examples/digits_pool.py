@@ -64,7 +64,7 @@ def picture(results: Results, path: Path) -> None:
     for name, result in results.items():
         axes.plot([i["labels"] for i in result.iterations], [i["metric"] for i in result.iterations], "o-", label=name)
     axes.axhline(0.95, color="grey", linestyle="--", linewidth=1)
-    axes.annotate("stop criterion", (axes.get_xlim()[1], 0.95), ha="right", va="bottom", color="grey")
+    axes.annotate("stop criterion: 95 %", (20, 0.95), ha="left", va="bottom", color="grey")
     axes.set(
         xlabel="labelled images", ylabel="accuracy on 540 held-out images", title="Digits: labels chosen by uncertainty"
     )

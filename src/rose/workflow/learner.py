@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine import Engine, TaskKey, as_engine
-from rose.errors import ConfigurationError
+from rose.errors import ConfigurationError, EngineClosedError
 from rose.store import EventLog, RunDirectory
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
@@ -59,6 +59,7 @@ class UQLearner(Registration):
         self.events = EventLog()
         self._given = engine
         self._engine: Engine | None = None if engine is None or isinstance(engine, int) else as_engine(engine)
+        self._engine_closed = False
         self._run_dir = run_dir
         RunDirectory(run_dir)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
@@ -169,7 +170,13 @@ class UQLearner(Registration):
         engine = self._engine
         if engine is None:
             engine, close_engine = as_engine(self._given), True
+        elif self._engine_closed:
+            raise EngineClosedError(
+                "the engine was closed at the end of an earlier run(): give the learner a number of workers "
+                "instead of an engine, or use `await learner.teach(...)`, which leaves it open"
+            )
         if close_engine:
+            self._engine_closed = engine is self._engine
             stack.push_async_callback(engine.close)
         return Runner(engine, self.events, directory, self)
 
@@ -251,7 +258,7 @@ class SeqUQLearner(UQLearner):
         budget: int | None = None,
         max_time: float | None = None,
     ) -> WorkflowResult:
-        """`teach` for synchronous callers, notebooks included; closes the engine at the end."""
+        """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
         plan = self._request_plan(locals())
         return run_synchronously(lambda: self._session(plan, close_engine=True).run())[self.learner_name]
 
@@ -343,7 +350,7 @@ class ParallelUQLearner(UQLearner):
         budget: int | None = None,
         max_time: float | None = None,
     ) -> Results:
-        """`teach` for synchronous callers, notebooks included; closes the engine at the end."""
+        """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
         plan = self._request_plan(locals())
         return run_synchronously(lambda: self._session(plan, close_engine=True).run())
 

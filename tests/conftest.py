@@ -1,0 +1,16 @@
+"""Engines for the tests that every engine has to pass."""
+
+from collections.abc import Callable
+
+import pytest
+
+from rose.engine import Engine, LocalEngine, ThreadEngine
+
+MakeEngine = Callable[[], Engine]
+
+
+@pytest.fixture(params=["local", "threads"])
+def make_engine(request: pytest.FixtureRequest) -> MakeEngine:
+    """Two workers, as processes and as threads."""
+    kind = LocalEngine if request.param == "local" else ThreadEngine
+    return lambda: kind(workers=2)
