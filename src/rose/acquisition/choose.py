@@ -111,9 +111,9 @@ def acquire(
 def _check_needs(method: Acquisition, given: set[str]) -> None:
     for need in method.needs:
         alternatives = need.split("|")
-        if not given.intersection(alternatives) and given.union(("labelled", "pending")).isdisjoint(alternatives):
-            hint = " (rose.scoring computes them from mc_preds)" if need == "scores" else ""
-            raise ConfigurationError(f"{method.name!r} needs {' or '.join(alternatives)}{hint}")
+        if given.isdisjoint(alternatives):
+            hint = "rose.scoring computes them from mc_preds" if need == "scores" else "'top_k' and 'power' do without"
+            raise ConfigurationError(f"{method.name!r} needs {' or '.join(alternatives)} ({hint})")
 
 
 def _checked(name: str, chosen: Any, problem: Problem, free: Any) -> Index:

@@ -52,23 +52,29 @@ _LN2 = np.float32(np.log(2.0))
 
 
 @_compile
-def _mix(q: F32, posterior: F32, start: int, width: int, row: F32) -> None:
-    """q[m] = sum_k posterior[k, start + m] row[k]: four members a pass, so that q is fetched and stored less often."""
-    members = len(row)
+def _mix(q: F32, r: F32, posterior: F32, start: int, width: int, row: F32, other: F32) -> None:
+    """q[m] = sum_k posterior[k, start + m] row[k], and r[m] likewise for another row.
+
+    Two classes and four members a pass: the sums are bound by what is fetched and stored, which this shares.
+    """
+    members, end = len(row), start + width
     q[:width] = np.float32(1e-30)  # 0 log 0 = 0
-    end = start + width
+    r[:width] = np.float32(1e-30)
     k = 0
     while k + 4 <= members:
         p0, p1, p2, p3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+        s0, s1, s2, s3 = other[k], other[k + 1], other[k + 2], other[k + 3]
         w0, w1 = posterior[k, start:end], posterior[k + 1, start:end]
         w2, w3 = posterior[k + 2, start:end], posterior[k + 3, start:end]
         for m in range(width):
             q[m] += (w0[m] * p0 + w1[m] * p1) + (w2[m] * p2 + w3[m] * p3)
+            r[m] += (w0[m] * s0 + w1[m] * s1) + (w2[m] * s2 + w3[m] * s3)
         k += 4
     while k < members:
-        p0, w0 = row[k], posterior[k, start:end]
+        p0, s0, w0 = row[k], other[k], posterior[k, start:end]
         for m in range(width):
             q[m] += w0[m] * p0
+            r[m] += w0[m] * s0
         k += 1
 
 
@@ -95,15 +101,20 @@ def conditional_entropies(rows: F32, posterior: F32, mass: F32, low: int, high: 
     `rows [n, C, K]`, `posterior [K, M]`, `mass [M]`; writes `out[low:high]`. Works on strips of outcomes that stay in
     the first cache; 16 digits of a logarithm would be wasted on sampled outcomes, so 7 are computed.
     """
-    outcomes = posterior.shape[1]
-    q, mantissa, exponent = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
+    outcomes, classes = posterior.shape[1], rows.shape[1]
+    q, r = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
+    mantissa, exponent = np.empty(_STRIP, np.float32), np.empty(_STRIP, np.float32)
     for n in range(low, high):
         total = 0.0
         for start in range(0, outcomes, _STRIP):
             width = min(_STRIP, outcomes - start)
-            for c in range(rows.shape[1]):
-                _mix(q, posterior, start, width, rows[n, c])
-                total += float(_sum_entropy(q, mantissa, exponent, mass[start : start + width], width))
+            for c in range(0, classes, 2):
+                other = min(c + 1, classes - 1)  # of an odd number, the last is paired with itself and counted once
+                _mix(q, r, posterior, start, width, rows[n, c], rows[n, other])
+                weights = mass[start : start + width]
+                total += float(_sum_entropy(q, mantissa, exponent, weights, width))
+                if other > c:
+                    total += float(_sum_entropy(r, mantissa, exponent, weights, width))
         out[n] = total
 
 

@@ -131,7 +131,7 @@ def largest_first(keys: Floats, k: int) -> Index:
 
 def _above_least_uncertain(scores: Floats, direction: Direction, span: tuple[float, float] | None) -> Floats:
     low, high = (-np.inf, np.inf) if span is None else span
-    slack = 1e-6 * max([1.0, *(abs(end) for end in (low, high) if np.isfinite(end))])
+    slack = 1e-3 * max([1.0, *(abs(end) for end in (low, high) if np.isfinite(end))])
     if len(scores) and (scores.min() < low - slack or scores.max() > high + slack):
         raise ConfigurationError(
             f"scores run from {scores.min():g} to {scores.max():g}, outside range=({low:g}, {high:g})"

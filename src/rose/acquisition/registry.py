@@ -16,7 +16,8 @@ Select = Callable[..., ArrayLike]
 SelectT = TypeVar("SelectT", bound=Select)
 
 ENTRY_POINTS = "rose.acquisitions"
-INPUTS = ("scores", "mc_preds", "features", "labelled", "pending")
+REQUIRED = ("scores", "mc_preds", "features")
+INPUTS = (*REQUIRED, "labelled", "pending")
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Acquisition:
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for need in (*self.needs, *self.uses):
-            for name in need.split("|"):
-                if name not in INPUTS:
-                    raise ConfigurationError(f"acquisition {self.name!r} needs {name!r}; {near_miss(name, INPUTS)}")
+        for wants, known in ((self.needs, REQUIRED), (self.uses, INPUTS)):
+            for name in (name for want in wants for name in want.split("|")):
+                if name not in known:
+                    raise ConfigurationError(f"acquisition {self.name!r} wants {name!r}; {near_miss(name, known)}")
 
     def wants(self, name: str) -> bool:
         """Whether the method can make use of an input ("scores", "mc_preds", ...)."""

@@ -1,0 +1,23 @@
+"""Compiled kernels and the plain definitions, each in its turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from rose.acquisition import joint, kcenter, lcmd
+
+
+def use_plain(patch: pytest.MonkeyPatch) -> None:
+    """Make the methods behave as they do where numba is not installed."""
+    for module in (joint, kcenter, lcmd):
+        patch.setattr(module, "kernels", lambda: None)
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with the kernels and without."""
+    if request.param == "plain":
+        use_plain(monkeypatch)
+    else:
+        pytest.importorskip("numba")
+    return str(request.param)
