@@ -26,7 +26,8 @@ class Request:
 
 
 class Slots:
-    """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first.
+    """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
+    equals the one that was served longest ago.
 
     A workflow's first task that needs more cpus than are free keeps the free ones waiting for it, so that small tasks
     cannot starve it. One that waits for a gpu or for memory holds up nobody but its own workflow.
@@ -37,9 +38,11 @@ class Slots:
         self.free_cpus = capacity.cpus
         self._free_memory = capacity.memory
         self._free_gpus = list(range(capacity.gpus))
-        # Only workflows that wait; the longest unserved first. OrderedDict: any request can leave at once.
+        # Only workflows that wait. OrderedDict: any request can leave at once.
         self._queues: dict[str, OrderedDict[Request, None]] = {}
         self._occupied: dict[str, int] = {}  # cpus by workflow, early grants included
+        self._served: dict[str, int] = {}  # by workflow that waits or occupies: the number of its last grant
+        self._grants = 0
         self._filling = False
 
     @property
@@ -85,6 +88,8 @@ class Slots:
             del queue[request]
             if not queue:
                 del self._queues[workflow]
+                if workflow not in self._occupied:
+                    self._served.pop(workflow, None)
             self.fill()
 
     def release(self, request: Request) -> None:
@@ -130,13 +135,13 @@ class Slots:
 
     def _next(self) -> Request | None:
         best: Request | None = None
-        least = -1
+        least = (0, 0)
         for workflow, queue in self._queues.items():
-            occupied = self._occupied.get(workflow, 0)
-            if best is None or occupied < least:
+            rank = (self._occupied.get(workflow, 0), self._served.get(workflow, 0))
+            if best is None or rank < least:
                 first = next(iter(queue))
                 if self._has_devices(first.task.resources):
-                    best, least = first, occupied
+                    best, least = first, rank
         return best
 
     def _has_devices(self, wanted: Resources) -> bool:
@@ -145,10 +150,12 @@ class Slots:
 
     def _take(self, request: Request) -> None:
         workflow, wanted = request.task.key.workflow, request.task.resources
-        queue = self._queues.pop(workflow)
+        queue = self._queues[workflow]
         queue.popitem(last=False)
-        if queue:  # to the end: equals take turns
-            self._queues[workflow] = queue
+        if not queue:
+            del self._queues[workflow]
+        self._grants += 1
+        self._served[workflow] = self._grants
         self._occupied[workflow] = self._occupied.get(workflow, 0) + wanted.cpus
         if request.early:
             return
@@ -179,3 +186,5 @@ class Slots:
             self._occupied[workflow] = left
         else:
             del self._occupied[workflow]
+            if workflow not in self._queues:
+                del self._served[workflow]

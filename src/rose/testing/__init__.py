@@ -8,8 +8,8 @@
         def make_engine(self, workers):
             return MyEngine(workers=workers)
 
-pytest collects all of the contract's tests; what the engine declares as absent in its `capabilities` is skipped by name.
-Importing this module imports pytest.
+pytest collects all of the contract's tests; what the engine declares as absent in its `capabilities` is skipped by its
+name. Importing this module imports pytest.
 """
 
 from __future__ import annotations

@@ -138,3 +138,9 @@ def predictions(models: Any) -> Any:
     if isinstance(models, dict):
         return {name: model.predict() for name, model in models.items()}
     return [model.predict() for model in models]
+
+
+def occupy_quietly(seconds: float, result: Any) -> Any:
+    """Take a while, then return the result."""
+    time.sleep(seconds)
+    return result
