@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import hypothesis  # noqa: F401  # loaded early: Python 3.11.7 cannot compile it late in a session (gh-106905)
 import pytest
 
 from rose.engine import Engine, LocalEngine, ThreadEngine

@@ -133,16 +133,22 @@ class RunFailedError(RoseError, RuntimeError):
         return self.message
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question that names the closest known spellings; empty where none is close.
+
+    >>> did_you_mean("Entropi", ["entropy", "margin"])
+    "did you mean 'entropy'?"
+    """
+    spelt = {str(k).casefold(): str(k) for k in sorted(map(str, known), reverse=True)}
+    close = difflib.get_close_matches(str(name).casefold(), spelt, n=2, cutoff=0.6)
+    return "did you mean " + " or ".join(repr(spelt[c]) for c in close) + "?" if close else ""
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Name the closest known spellings, or list all of them.
 
-    >>> near_miss("entropi", ["entropy", "margin"])
-    "did you mean 'entropy'?"
     >>> near_miss("xyz", ["entropy", "margin"])
     'known: entropy, margin'
     """
-    names = sorted(str(k) for k in known)
-    close = difflib.get_close_matches(str(name), names, n=2, cutoff=0.6)
-    if close:
-        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
-    return "known: " + (", ".join(names) if names else "none")
+    names = sorted(map(str, known))
+    return did_you_mean(name, names) or "known: " + (", ".join(names) if names else "none")

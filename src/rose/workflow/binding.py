@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rose.errors import BindingError, near_miss
+from rose.errors import BindingError, did_you_mean, near_miss
 
 # What the learner provides, per stage. (`workdir` is added where the stage is a command.)
 _COMMON = ("iteration", "workflow", "seed")
@@ -65,8 +65,8 @@ def bind(func: Callable[..., Any], provided: tuple[str, ...], configured: Mappin
                 missing.append(name)
     if missing:
         raise BindingError(
-            f"{where} asks for {', '.join(map(repr, missing))}, which nothing provides "
-            f"({near_miss(missing[0], [*provided, *configured])}); there is: {', '.join(sorted(provided))}"
+            f"{where} asks for {', '.join(map(repr, missing))}, which nothing provides; "
+            f"{did_you_mean(missing[0], [*provided, *configured])} there is: {', '.join(sorted(provided))}"
             + (f"; configured: {', '.join(sorted(configured))}" if configured else "")
         )
     unused = [name for name in configured if name not in parameters]

@@ -131,7 +131,7 @@ def check_members(
             try:
                 check_predictions([array], task)
             except PredictionError as error:
-                raise PredictionError(f"{where}: {error}") from error
+                raise PredictionError(f"{where}: {str(error).removeprefix('member 0, ')}") from error
             shapes[where] = array.shape
     if len(set(shapes.values())) > 1:
         raise PredictionError(f"the members' predictions differ in shape: {shapes}")
