@@ -1,0 +1,66 @@
+"""Progress is drawn from events alone, and shows nothing unescaped."""
+
+import io
+
+from rich.console import Console
+
+from rose.store import EventLog, IterationDone, TaskCancelled, TaskDone, TaskFailed, TaskQueued, WorkflowStopped
+from rose.watch import progress
+from tests.workflow.programs import classifier
+
+
+class Learner:
+    def __init__(self):
+        self.events = EventLog()
+
+
+def events(log):
+    for key in ("w/0/training/a", "w/0/training/b", "w/0/training/c", "w/0/training/d"):
+        log.append(TaskQueued(key))
+    log.append(TaskDone("w/0/training/a", 0.1))
+    log.append(TaskFailed("w/0/training/b", 0.1, "[red]bad[/red]"))
+    log.append(TaskCancelled("w/0/training/c", 0.1))
+    log.append(IterationDone("w", 0, 20, "model_accuracy", 0.51, 0.25))
+    log.append(WorkflowStopped("w", "error", "[bold]bad[/bold]"))
+
+
+def test_a_terminal_shows_a_line_a_workflow():
+    learner, console = Learner(), Console(file=io.StringIO(), force_terminal=True, width=140)
+    with progress(learner, console):
+        events(learner.events)
+    text = console.file.getvalue()
+    assert "1 / 1 / 1" in text
+    assert "model_accuracy 0.51" in text
+    assert "error: [bold]bad[/bold]" in text
+    assert not learner.events.watched
+
+
+def test_a_pipe_gets_a_line_an_iteration():
+    learner, console = Learner(), Console(file=io.StringIO(), width=40)
+    with progress(learner, console):
+        events(learner.events)
+    assert console.file.getvalue().splitlines() == [
+        "w: iteration 0, 20 labels, model_accuracy 0.51, uncertainty 0.25",
+        "w: stopped: error: [bold]bad[/bold]",
+    ]
+
+
+def test_a_run_does_not_depend_on_who_watches(caplog):
+    learner = classifier(2)
+
+    def broken(event):
+        raise ZeroDivisionError
+
+    learner.events.subscribe(broken)
+    assert len(learner.run(["w"], ["a", "b"], max_iter=1)["w"].iterations) == 1
+    assert not learner.events.watched
+    assert "an event reader failed and is dropped" in caplog.text
+
+
+def test_a_real_run_reports_all_its_tasks():
+    learner, seen = classifier(2), []
+    learner.events.subscribe(seen.append)
+    learner.run(["w"], ["a", "b"], num_predictions=2, max_iter=1)
+    done = [event.key for event in seen if isinstance(event, TaskDone)]
+    assert len(done) == len(set(done)) == len([e for e in seen if isinstance(e, TaskQueued)]) == 6 + 2 + 4
+    assert seen[-1] == WorkflowStopped("w", "max_iter_reached", None)
