@@ -6,7 +6,7 @@ simulation -> training of each model -> its predictions -> uncertainty -> active
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rose.engine import TaskKey
@@ -64,9 +64,9 @@ class DataflowRounds:
             upstream = (value,)
         chosen = await self._stage("active_learn", iteration, config, upstream)
         outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
-        if self.flow.criterion is None:
-            return outcome
-        return await self._judge(iteration, config, chosen, outcome)
+        if self.flow.criterion is not None:
+            outcome = await self._judge(iteration, config, chosen, outcome)
+        return replace(outcome, stop=outcome.stop or ending(None))
 
     def result(self) -> WorkflowResult:
         """The models and labels are the user's files: the result is the history."""
@@ -93,13 +93,9 @@ class DataflowRounds:
         for model, value in zip(self._active, await all_of(checks), strict=True):
             values[model] = number(value, TaskKey(self.flow.name, iteration, "criterion", model), names)
         self._active = [m for m in self._active if not compare(values[m], criterion.operator, criterion.threshold)]
-        return Outcome(
-            metric_value=sum(values.values()) / len(values),
-            criterion_values=values,
-            uncertainty=outcome.uncertainty,
-            selection=outcome.selection,
-            stop=None if self._active else StopReason.CRITERION_MET,
-        )
+        mean = sum(values.values()) / len(values)
+        stop = None if self._active else StopReason.CRITERION_MET
+        return replace(outcome, metric_value=mean, criterion_values=values, stop=stop)
 
     async def _stage(
         self,

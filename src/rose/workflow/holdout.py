@@ -87,8 +87,8 @@ def _labels(mean: np.ndarray, y_test: np.ndarray, classes: Sequence[Any] | None)
     if classes is None and not np.isin(y_test, columns).all():
         strange = y_test[~np.isin(y_test, columns)][0]
         raise PredictionError(
-            f"the hold-out has the label {strange!r}, but {mean.shape[1]} columns of probabilities stand for labels 0 to "
-            f"{mean.shape[1] - 1}; give the models a `classes_` attribute that names their columns"
+            f"the hold-out has the label {strange!r}, but {mean.shape[1]} columns of probabilities stand for labels 0 "
+            f"to {mean.shape[1] - 1}; give the models a `classes_` attribute that names their columns"
         )
     predicted: np.ndarray = columns[np.argmax(mean, axis=1)]
     return predicted

@@ -141,9 +141,9 @@ class PoolPlan:
         self._rule: UncertaintyRule = registered.rule
         self._stages = _all_stages(registered)
         self._check_criterion(registered.criterion)
+        self._check_budget(request.limits.budget)
         for name in request.names:
             self._check_workflow(name, request.configs[name])
-        self._check_ends()
 
     @property
     def stages(self) -> list[Stage]:
@@ -153,16 +153,22 @@ class PoolPlan:
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run; the pool is shipped."""
         store = LabelStore()
-        stack.push_async_callback(store.close)
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store)
         X_test = None if self._pool.holdout is None else await runner.share(self._pool.holdout[0])
         shared = SharedPool(await runner.share(self._pool.X), X_test)
-        return [self._workflow(name, runner, simulator, shared) for name in self._request.names]
+        stack.push_async_callback(runner.release, [one for one in (shared.X, X_test) if one is not None])
+        stack.push_async_callback(store.close)
+        workflows = []
+        for name in self._request.names:
+            rounds = self._rounds(name, runner, simulator, shared)
+            stack.push_async_callback(rounds.close)
+            workflows.append(make_workflow(self._request, name, rounds, self._registered.criterion))
+        return workflows
 
-    def _workflow(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> Workflow:
+    def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
         y_test = None if self._pool.holdout is None else self._pool.holdout[1]
-        rounds = PoolRounds(
+        return PoolRounds(
             name=name,
             pool=self._pool,
             shared=shared,
@@ -182,7 +188,6 @@ class PoolPlan:
             criterion=None if criterion is None else Criterion(criterion, runner, y_test),
             budget=request.limits.budget,
         )
-        return make_workflow(request, name, rounds, criterion)
 
     def _check_workflow(self, name: str, config: LearnerConfig) -> None:
         """One workflow's configuration: its bindings in the first iteration, its metric, its batch."""
@@ -191,6 +196,7 @@ class PoolPlan:
             batch = "simulation batch" if stage.batch else kind
             bind_stage(stage, PROVIDED[batch], config, 0)
         scoring = make_scoring(self._rule, config, self._acquisition)
+        self._check_end(where, scoring.rule.threshold)
         passes = len(self._request.model_names) * self._request.num_predictions
         metric = scoring.metric
         if metric is not None and scoring.rule.stage is None:
@@ -223,16 +229,18 @@ class PoolPlan:
         if models is not None and models != task:
             raise ConfigurationError(f"{criterion.metric_name} is a {task} metric, but the models do {models}")
 
-    def _check_ends(self) -> None:
-        limits, rule = self._request.limits, self._rule
-        if limits.budget is not None and limits.budget < len(self._pool.initial):
+    def _check_budget(self, budget: int | None) -> None:
+        if budget is not None and budget < len(self._pool.initial):
             raise ConfigurationError(
-                f"budget={limits.budget} labels does not pay for the {len(self._pool.initial)} initial candidates"
+                f"budget={budget} labels does not pay for the {len(self._pool.initial)} initial candidates"
             )
-        ends = (limits.max_iter, limits.budget, limits.max_time, rule.threshold, self._registered.criterion)
-        if not any(end is not None and end != 0 for end in ends) and rule.threshold is None:
+
+    def _check_end(self, where: str, threshold: float | None) -> None:
+        limits = self._request.limits
+        ends = (limits.max_iter or None, limits.budget, limits.max_time, threshold, self._registered.criterion)
+        if all(end is None for end in ends):
             raise ConfigurationError(
-                "nothing would end the run before the pool is exhausted: give max_iter, budget, max_time, an "
+                f"{where}nothing would end the run before the pool is exhausted: give max_iter, budget, max_time, an "
                 "uncertainty threshold or a stop criterion"
             )
 

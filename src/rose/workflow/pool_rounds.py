@@ -6,8 +6,10 @@ all of them and no longer. A workflow that stops chooses nothing: its ensemble h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,12 +81,17 @@ class PoolRounds:
             outcome = self._judged(values, ending)
             if not passes:
                 return outcome
-            check_members(self.ensemble, round, passes, len(rows), _task(scoring, passes))
+            task = _task(scoring, passes)
+            await asyncio.to_thread(check_members, self.ensemble, round, passes, len(rows), task)
             preds = [array for model in self.ensemble.model_names for array in passes[model]]
             found = Candidates(shared_rows, len(candidates), preds, self.shared.X)
             return await self._choose(round, scoring, found, outcome, config)
         finally:
             await self.runner.release([*data.values(), shared_rows])
+
+    async def close(self) -> None:
+        """Free what the last ensemble occupies on the engine; the result keeps the models themselves."""
+        await self.runner.release(self.ensemble.members.values())
 
     def result(self) -> WorkflowResult:
         """The last ensemble, the labels, and how to predict."""
@@ -98,8 +105,9 @@ class PoolRounds:
         """Train all members; give the criterion's values, and each member's predictions (none if it is met)."""
         ensemble, names = self.ensemble, self.ensemble.model_names
         on_holdout = self.criterion is not None and self.criterion.on_holdout
-        async with task_group() as group:
-            training = {m: group.create_task(ensemble.train(round, m, data["X"], data["y"], config)) for m in names}
+        training: dict[str, asyncio.Task[Shared]] = {}
+        async with self._forgetting(training), task_group() as group:
+            training |= {m: group.create_task(ensemble.train(round, m, data["X"], data["y"], config)) for m in names}
 
             async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[np.ndarray]:
                 return await ensemble.predict(round, stage, model, await training[model], X, rows, config)
@@ -122,6 +130,16 @@ class PoolRounds:
                     tasks = {}
         await ensemble.keep(members)
         return values, {model: task.result() for model, task in tasks.items()}
+
+    @contextlib.asynccontextmanager
+    async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared]]) -> AsyncIterator[None]:
+        """If the round fails, free the members that were trained in it: they replace no one."""
+        try:
+            yield
+        except BaseException:
+            trained = [task for task in training.values() if task.done() and not task.cancelled()]
+            await self.runner.release(task.result() for task in trained if task.exception() is None)
+            raise
 
     def _judged(self, values: dict[str, float] | None, ending: Ending) -> Outcome:
         """What is known before the candidates are looked at."""
@@ -150,7 +168,7 @@ class PoolRounds:
             chosen = await self.chooser.choose(round, scoring, found, scores, k, config, more)
             self._chosen = chosen[:left]
             selection = self._chosen.tolist()
-        return Outcome(outcome.metric_value, outcome.criterion_values, uncertainty, selection, outcome.labels, stop)
+        return replace(outcome, uncertainty=uncertainty, selection=selection, stop=stop)
 
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
         round = Round(self.name, self._iteration, self.pool.seed)

@@ -59,7 +59,7 @@ class Rounds(Protocol):
     """What one round does: ROSE's dataflow, or a pool's own."""
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
-        """Learn from what was chosen before, judge, and choose."""
+        """Learn from what was chosen before, judge, and choose; `ending` tells whether the workflow has to end."""
         ...
 
     def result(self) -> WorkflowResult:
@@ -101,13 +101,11 @@ class Workflow:
             reported: dict[str, Any] = {}
             reports.set(reported)
             config = self.config
-            ending = self.limits.ending(iteration, started)
-            outcome = await self.rounds.play(iteration, config, ending)
-            reason = outcome.stop or ending(outcome.labels)
+            outcome = await self.rounds.play(iteration, config, self.limits.ending(iteration, started))
             self._record(iteration, outcome, events)
             await publish(self._state(iteration, outcome, config, {**shared_state, **reported}))
-            if reason is not None:
-                return reason
+            if outcome.stop is not None:
+                return outcome.stop
         raise AssertionError("the loop has no end of its own")
 
     def result(self) -> WorkflowResult:
