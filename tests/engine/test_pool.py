@@ -185,6 +185,32 @@ def test_a_memory_mapped_argument_is_mapped_again_and_not_copied(tmp_path: Path)
     asyncio.run(main())
 
 
+def test_a_memory_mapped_result_is_a_copy(tmp_path: Path) -> None:
+    def scratch(value: int) -> Any:
+        array = np.lib.format.open_memmap(tmp_path / "scratch.npy", mode="w+", dtype=np.float64, shape=(200_000,))
+        array[:] = value
+        return array
+
+    async def main() -> None:
+        async with LocalEngine(1) as engine:
+            first = await engine.run(task(scratch, 1))
+            await engine.run(task(scratch, 2))
+            assert (first == 1).all()
+
+    asyncio.run(main())
+
+
+def test_messages_that_fill_the_inbox() -> None:
+    async def main() -> None:
+        async with LocalEngine(2) as engine:
+            await warm(engine)
+            texts = [str(index) * 50_000 for index in range(10, 99)]
+            assert await asyncio.gather(*[engine.run(task(tasks.add, text, "")) for text in texts]) == texts
+            assert_idle(engine)
+
+    asyncio.run(main())
+
+
 class Counting:
     """Notes every unpickling."""
 

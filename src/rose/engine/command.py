@@ -140,12 +140,12 @@ class _Run:
                 cwd.mkdir(parents=True, exist_ok=True)
             with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
                 self._child = Child(self._argv, env=self._env, cwd=cwd, stdout=stdout, stderr=stderr)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:  # the latter: what is no text in its line, env or cwd
             raise self._cannot_start(error) from error
         self._began = monotonic()
         self._custody.adopt(self._child)
 
-    def _cannot_start(self, error: OSError) -> CommandFailedError:
+    def _cannot_start(self, error: Exception) -> CommandFailedError:
         program, line = self._argv[0], self._command.line
         code = 126
         if isinstance(error, FileNotFoundError) and error.filename == program:
@@ -155,7 +155,7 @@ class _Run:
         elif isinstance(error, PermissionError) and error.filename == program:
             reason = f"program {program!r} is not executable (chmod +x?)"
         else:
-            reason = str(error)
+            reason = str(error) if isinstance(error, OSError) else f"its line, cwd or env cannot be used ({error})"
         return CommandFailedError(f"{reason}: {line}", self.key, code, line)
 
     def _watch(self) -> None:

@@ -77,7 +77,7 @@ class Worker:
         env = os.environ | environment(1) | {self._marker: "1"}
         if self.gpus is not None:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus
-        argv = [sys.executable, "-c", _BOOT, json.dumps([fd, self.folder, path])]
+        argv = [sys.executable, "-P", "-c", _BOOT, json.dumps([fd, self.folder, path])]
         self.child = Child(argv, env=env, pass_fds=(fd,))
         self._custody.adopt(self.child)
 

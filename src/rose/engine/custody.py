@@ -19,6 +19,7 @@ from rose.engine.process import Child
 
 logger = logging.getLogger(__name__)
 
+_OWNER = "ROSE_OWNER_"
 _Then = Callable[[BaseException | None], None]
 
 
@@ -29,7 +30,7 @@ class Custody:
     """
 
     def __init__(self, temp_dir: str | Path | None = None) -> None:
-        self.prefix = f"ROSE_OWNER_{secrets.token_hex(8)}_"
+        self.prefix = f"{_OWNER}{secrets.token_hex(8)}_"
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rose-engine")
         self.children: set[Child] = set()  # not yet reaped
         self._temp_dir = temp_dir
@@ -56,10 +57,11 @@ class Custody:
         with self._guardian_lock:
             if self._guardian is not None:
                 return
-            # Of the driver's environment it gets nothing: an outer engine that kills by marker must not hit it.
+            # Without markers: if this is a task of an outer engine, that one's kill must not hit our guardian.
+            env = {name: value for name, value in os.environ.items() if not name.startswith(_OWNER)}
             self._guardian = Child(
-                [sys.executable, "-I", "-S", guardian.__file__, folder, self.prefix, str(self._owner)],
-                env={},
+                [sys.executable, "-S", "-P", guardian.__file__, folder, self.prefix, str(self._owner)],
+                env=env,
                 cwd=Path("/"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

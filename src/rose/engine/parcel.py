@@ -9,7 +9,7 @@ from typing import Any
 
 from rose.engine.failures import describe, unpack_failure, unpicklable
 from rose.engine.protocol import Task
-from rose.engine.transfer import Packed, load, pack
+from rose.engine.transfer import Packed, load, pack_arguments
 from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
 from rose.errors import RoseError, TaskFailedError, UnpicklableError
 
@@ -22,7 +22,7 @@ def pack_task(task: Task, prefix: str, refs: Container[str]) -> Packed:
         ConfigurationError: a Ref that is none of `refs`.
     """
     try:
-        return pack((task.call, task.args, dict(task.kwargs)), prefix, refs)
+        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs)
     except RoseError:
         raise
     except Exception as error:
@@ -36,7 +36,7 @@ def _blame(task: Task, error: Exception, prefix: str, refs: Container[str]) -> U
     parts += [(f"argument {name!r}", value) for name, value in task.kwargs.items()]
     for what, value in parts:
         try:
-            pack(value, prefix, refs)
+            pack_arguments(value, prefix, refs)
         except Exception as reason:
             return unpicklable(what, value, reason, str(task.key))
     return unpicklable("the task", task, error, str(task.key))

@@ -10,7 +10,7 @@ import pickle
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +70,13 @@ class Packed:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """cloudpickle, with large arrays set aside and refs replaced by what they stand for."""
 
-    def __init__(self, file: io.BytesIO, prefix: str, keep: bool, refs: Container[str]) -> None:
+    def __init__(self, file: io.BytesIO, prefix: str, keep: bool, refs: Container[str], modes: Sequence[str]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self.files: list[tuple[str, Any]] = []
         self._prefix = prefix
         self._keep = keep
         self._refs = refs
+        self._modes = modes
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
@@ -85,7 +86,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _load_ref, (obj.path,)
         numpy = sys.modules.get("numpy")
         if numpy is not None and (kind is numpy.ndarray or kind is numpy.memmap) and obj.nbytes >= ARRAY_MIN:
-            if kind is numpy.memmap and (place := _place_in_file(obj)) is not None:
+            if kind is numpy.memmap and obj.mode in self._modes and (place := _place_in_file(obj)) is not None:
                 return _map_users_file, ("r" if self._keep else "c", *place)
             if not obj.dtype.hasobject:
                 path = f"{self._prefix}{next(_count)}.npy"
@@ -94,12 +95,21 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return super().reducer_override(obj)
 
 
-def pack(value: Any, prefix: str, refs: Container[str] = ()) -> Packed:
-    """Pickle a value that will be loaded once; the files' names start with `prefix`. What loads them removes them.
+def pack_arguments(value: Any, prefix: str, refs: Container[str]) -> Packed:
+    """Pickle what will be loaded once; its files' names start with `prefix`, and what loads them removes them.
 
+    Refs in it become what they stand for. Memory-mapped arrays are mapped again, from the user's file.
     Raises whatever the value's own pickling raises.
     """
-    packed = _pack(value, prefix, keep=False, refs=refs)
+    return _spill(_pack(value, prefix, keep=False, refs=refs, modes=("r", "r+", "w+")), prefix)
+
+
+def pack_result(value: Any, prefix: str) -> Packed:
+    """The same for a result. Memory-mapped arrays are copied: who knows what becomes of a task's files."""
+    return _spill(_pack(value, prefix, keep=False), prefix)
+
+
+def _spill(packed: Packed, prefix: str) -> Packed:
     if len(packed.body) > MESSAGE_MAX:
         path = f"{prefix}{next(_count)}.pkl"
         packed.files.append((path, packed.body))
@@ -109,7 +119,7 @@ def pack(value: Any, prefix: str, refs: Container[str] = ()) -> Packed:
 
 def store(value: Any, folder: str) -> FileRef:
     """Write a value that will be loaded many times into a folder of its own, which is made. Blocks."""
-    packed = _pack(value, os.path.join(folder, "array-"), keep=True, refs=())
+    packed = _pack(value, os.path.join(folder, "array-"), keep=True, modes=("r",))
     path = os.path.join(folder, "value.pkl")
     os.mkdir(folder)
     packed.write()
@@ -120,9 +130,9 @@ def store(value: Any, folder: str) -> FileRef:
 load: Callable[[Any], Any] = pickle.loads
 
 
-def _pack(value: Any, prefix: str, keep: bool, refs: Container[str]) -> Packed:
+def _pack(value: Any, prefix: str, keep: bool, refs: Container[str] = (), modes: Sequence[str] = ()) -> Packed:
     file = io.BytesIO()
-    pickler = _Pickler(file, prefix, keep, refs)
+    pickler = _Pickler(file, prefix, keep, refs, modes)
     pickler.dump(value)
     return Packed(file.getvalue(), pickler.files)
 
@@ -178,7 +188,7 @@ def _place_in_file(array: np.memmap[Any, Any]) -> tuple[Any, ...] | None:
 
     source = array._mmap  # type: ignore[attr-defined]
     order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else None
-    if source is None or order is None or array.mode == "c" or array.filename is None:
+    if source is None or order is None or array.filename is None:
         return None
     filename = os.path.abspath(array.filename)
     if not os.path.exists(filename):

@@ -12,7 +12,7 @@ from typing import Any
 
 from rose.engine.failures import culprit, describe, pack_failure
 from rose.engine.threadlimits import ThreadLimits
-from rose.engine.transfer import load, pack
+from rose.engine.transfer import load, pack_result
 from rose.engine.wire import BUFFER, FAILED, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
 
 
@@ -55,13 +55,13 @@ def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
             result = asyncio.run(result)
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
         return FAILED, pack_failure(error)
-    return pack_result(result, prefix)
+    return reply(result, prefix)
 
 
-def pack_result(result: Any, prefix: str) -> tuple[int, bytes]:
+def reply(result: Any, prefix: str) -> tuple[int, bytes]:
     """Pickle a result and write its files."""
     try:
-        packed = pack(result, prefix)
+        packed = pack_result(result, prefix)
     except Exception as error:
         return UNPICKLABLE, pickle.dumps((culprit("the result", result), describe(error)))
     try:

@@ -9,11 +9,23 @@
             return MyEngine(workers=workers)
 
 pytest collects all of the contract's tests; what the engine declares as absent in its `capabilities` is skipped by its
-name. Importing this module imports pytest.
+name. Using it imports pytest.
 """
 
 from __future__ import annotations
 
-from rose.testing.engine_contract import EngineContract
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rose.testing.engine_contract import EngineContract
 
 __all__ = ["EngineContract"]
+
+
+def __getattr__(name: str) -> Any:
+    # Not imported above: workers import rose.testing.tasks, and need no pytest for it.
+    if name == "EngineContract":
+        from rose.testing.engine_contract import EngineContract
+
+        return EngineContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -525,6 +525,14 @@ class EngineContract:
 
         self.drive(body)
 
+    def test_a_commands_environment_must_be_text(self) -> None:
+        async def body(engine: Engine) -> None:
+            wrong: Any = {"SEED": 1}
+            with pytest.raises(CommandFailedError, match=r"(?s)workflow/0/stage: .*env"):
+                await engine.run(task(Command("true", env=wrong)))
+
+        self.drive(body)
+
     @pytest.mark.parametrize("line", ["", "  ", "echo 'half"])
     def test_a_command_line_that_is_none(self, line: str) -> None:
         async def body(engine: Engine) -> None:
