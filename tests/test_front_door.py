@@ -30,8 +30,10 @@ def test_importing_rose_is_cheap():
 
 
 def test_errors_are_also_the_matching_built_in_and_survive_pickling():
-    for name, builtin in {"UnknownMetricError": KeyError, "PredictionError": ValueError, "PoolError": ValueError}.items():
-        assert issubclass(getattr(errors, name), (errors.RoseError, builtin))
+    matching = {"UnknownMetricError": KeyError, "PredictionError": ValueError, "TaskTimeoutError": TimeoutError}
+    for name, builtin in matching.items():
+        assert issubclass(getattr(errors, name), errors.RoseError)
+        assert issubclass(getattr(errors, name), builtin)
     for error in (
         errors.TaskTimeoutError("too long", "w/0/training/a"),
         errors.CommandFailedError("bad", "w/0/training/a", 3, "false", "no"),

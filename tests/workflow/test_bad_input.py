@@ -129,7 +129,7 @@ def test_thresholds_and_operators(flow):
         flow.as_stop_criterion(MODEL_ACCURACY, threshold=math.nan)
     with pytest.raises(ConfigurationError, match="must be a number"):
         flow.as_stop_criterion(MODEL_ACCURACY, threshold="high")
-    with pytest.raises(ConfigurationError, match="'model_acuracy' is no known metric.*'model_accuracy'.*operator"):
+    with pytest.raises(ConfigurationError, match=r"'model_acuracy' is no known metric.*'model_accuracy'.*operator"):
         flow.as_stop_criterion("model_acuracy", threshold=0.9)
     with pytest.raises(ConfigurationError, match="operator='=>' is no comparison"):
         flow.as_stop_criterion("mine", threshold=0.9, operator="=>")
@@ -208,7 +208,7 @@ def test_a_task_that_asks_for_what_nothing_provides(pooled, asks, message):
 
 def test_configuration_that_no_task_takes(pooled):
     config = UQLearnerConfig(simulation=TaskConfig(kwargs={"indx": 1}))
-    with pytest.raises(BindingError, match="configured with 'indx', which it does not take.*'index'"):
+    with pytest.raises(BindingError, match=r"configured with 'indx', which it does not take.*'index'"):
         pooled.run(["w"], TWO, max_iter=1, learner_configs={"w": config})
     config = UQLearnerConfig(simulation=TaskConfig(args=(1,)))
     with pytest.raises(BindingError, match="configure kwargs, not args"):
@@ -295,7 +295,7 @@ def test_wrong_predictions_name_the_model_and_the_iteration(spoil, message):
 
 def test_a_metric_of_the_other_task_type_found_in_the_predictions():
     learner = classifier(2)
-    with pytest.raises(RunFailedError, match="regression|values"):
+    with pytest.raises(RunFailedError, match=r"regression|values"):
         learner.run(workflows={"w": PREDICTIVE_VARIANCE}, model_names=TWO, max_iter=2)
 
 

@@ -230,9 +230,7 @@ def test_a_failing_command_names_code_stderr_and_command_and_spares_the_others(t
     async def training(*args, **kwargs):
         return "echo no disk >&2; exit 7" if kwargs["--bad"] else "echo fine"
 
-    configs = {
-        name: UQLearnerConfig(training=TaskConfig(kwargs={"--bad": name == "bad"})) for name in ("bad", "good")
-    }
+    configs = {name: UQLearnerConfig(training=TaskConfig(kwargs={"--bad": name == "bad"})) for name in ("bad", "good")}
     with pytest.raises(RunFailedError, match="1 of 2 workflows failed") as caught:
         learner.run(["bad", "good"], ["m"], max_iter=2, learner_configs=configs)
     error = caught.value.errors["bad"]

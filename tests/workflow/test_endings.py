@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from rose import StopReason
+from rose.store import IterationDone
 
 from .programs import classifier, dataflow, lines
 
@@ -123,9 +124,13 @@ def test_an_exception_in_the_users_loop_ends_all_workflows(make_engine, tmp_path
 
     async def main():
         learner = dataflow(make_engine(), log)
-        with pytest.raises(ZeroDivisionError):
+
+        async def loop():
             async for _state in learner.start(["x", "y"], TWO, max_iter=1000):
                 1 / 0  # noqa: B018
+
+        with pytest.raises(ZeroDivisionError):
+            await loop()
         await learner.shutdown()
         count = len(lines(log, "simulation"))
         await asyncio.sleep(0.3)
@@ -194,9 +199,10 @@ def test_cancelling_teach_cancels_the_work(make_engine, tmp_path):
 def test_what_was_learned_before_a_stop_is_in_the_result():
     async def main():
         learner = classifier(2)
+        learned = asyncio.Event()
+        learner.events.subscribe(lambda event: learned.set() if isinstance(event, IterationDone) else None)
         running = asyncio.create_task(learner.teach(["w"], TWO, max_iter=99))
-        while not running.done() and not learner.get_uncertainty_results().get("learner-w"):
-            await asyncio.sleep(0.02)
+        await learned.wait()
         learner.stop()
         return (await running)["w"]
 

@@ -32,7 +32,10 @@ def simulating(learner, command, **options):
         ("echo {label} > label.txt", {"collect": "label.txt"}),
         ("echo {label} > label.json; pwd", {"collect": "label.json"}),
         ("{python} -c 'import numpy; numpy.save(\"label.npy\", {label})'", {"collect": "label.npy"}),
-        ("cp input.json seen.json; echo 7", {"collect": lambda w: round(float(json.loads((w / "seen.json").read_text())[0] > 1))}),
+        (
+            "cp input.json seen.json; echo 7",
+            {"collect": lambda w: round(float(json.loads((w / "seen.json").read_text())[0] > 1))},
+        ),
     ],
     ids=["printed", "text", "json", "npy", "function"],
 )
@@ -133,7 +136,7 @@ def test_a_function_registered_as_a_command_is_told_so():
     def simulate(x):
         return 1.0
 
-    with pytest.raises(RunFailedError, match="must return the command line.*as_executable=False"):
+    with pytest.raises(RunFailedError, match=r"must return the command line.*as_executable=False"):
         learner.run(["w"], TWO, max_iter=1)
 
 

@@ -1,0 +1,66 @@
+"""The examples, run as a user runs them, in a short form."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(program), *options], capture_output=True, text=True, timeout=55)
+
+
+def rows(text: str, columns: int) -> list[list[float]]:
+    """The table's rows of numbers."""
+    found = []
+    for line in text.splitlines():
+        words = [word for word in line.replace("runs", "").split() if word.replace(".", "").isdigit()]
+        if len(words) == columns and line.strip()[0].isdigit():
+            found.append([float(word) for word in words])
+    return found
+
+
+def test_digits_pool(tmp_path):
+    ended = run(EXAMPLES / "digits_pool.py", "--max-iter", "4", "--out", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    table = rows(ended.stdout, 3)
+    assert [row[0] for row in table] == [20, 30, 40, 50]
+    assert table[-1][1] > table[0][1]
+    assert "Warning" not in ended.stderr
+    assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_surrogate(tmp_path):
+    ended = run(EXAMPLES / "surrogate.py", "--max-iter", "3", "--out", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    table = rows(ended.stdout, 3)
+    assert [row[0] for row in table] == [40, 60, 80]
+    assert table[-1][1] < table[0][1]
+    assert "Warning" not in ended.stderr
+    assert (tmp_path / "surrogate.png").exists()
+
+
+def test_digits_commands(tmp_path):
+    program = EXAMPLES / "digits_commands" / "run_me.py"
+    ended = run(program, "--iterations", "2", "--query-size", "5", "--out", str(tmp_path / "out"))
+    assert ended.returncode == 0, ended.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    for result in results.values():
+        assert result["stop_reason"] == "max_iter_reached"
+        first, last = result["iterations"]
+        assert 0.2 < first["metric"] < last["metric"]
+        assert len(json.loads(first["selection"])) == 5
+        assert set(last["criterion_values"]) == {"narrow", "wide"}
+
+
+def test_a_missing_program_is_an_error_not_a_guess(tmp_path):
+    shutil.copytree(EXAMPLES / "digits_commands", tmp_path / "copy")
+    (tmp_path / "copy" / "predict.py").unlink()
+    ended = run(tmp_path / "copy" / "run_me.py", "--iterations", "2", "--out", str(tmp_path / "out"))
+    assert ended.returncode != 0
+    assert "predict.py" in ended.stderr
+    assert "No such file" in ended.stderr
+    assert not (tmp_path / "out" / "results.json").exists()
