@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rose.errors import ConfigurationError, PredictionError
 from rose.scoring.blocks import each_block, thread_count
 from rose.scoring.classification import ClassStatistics
+from rose.scoring.compiled import fill_class_statistics, fill_value_statistics, in_place, wanted
 from rose.scoring.inputs import Predictions, Rows, check_block, predictions, task_of
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric, get_metric
@@ -28,6 +29,7 @@ _REDUCE: dict[str, Callable[[Array], Array]] = {
     "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
 }
 _CACHE_ELEMENTS = 1 << 15  # float64 temporaries of a block then fit a core's L2 cache
+_COMPILED_ELEMENTS = 1 << 17  # kernels work on shorter runs themselves; a call should take a millisecond
 _SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
 
 
@@ -59,6 +61,8 @@ class Request:
     check: bool
     threads: int
     block: int
+    compiled: frozenset[str]
+    addresses: npt.NDArray[np.uint64] | None
 
     @property
     def n(self) -> int:
@@ -196,10 +200,13 @@ def prepare(
         raise ConfigurationError(f"block_size={block_size} must be 1 or more")
     task = _one_task(found, chosen, reduction)
     spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
+    compiled = wanted(found, chosen, task)
+    elements = _COMPILED_ELEMENTS if compiled else _CACHE_ELEMENTS
     request = Request(
         found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
         thread_count(threads) if found.size >= _SMALL or threads else 1,
-        block_size or max(1, _CACHE_ELEMENTS // math.prod(found.shape[2:])),
+        block_size or max(1, elements // math.prod(found.shape[2:])),
+        compiled, in_place(found) if compiled else None,
     )  # fmt: skip
     for metric in chosen:
         _check_needs(metric, request, found.shape[0])
@@ -262,14 +269,27 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
     rows = request.found.block(low, high)
     spread = None if request.variances is None else request.variances.block(low, high)
     targets = None if request.targets is None else request.targets[low:high]
-    missing = _missing(rows, spread) if request.nan == "omit" else None
+    statistics = _statistics(request, rows, targets, spread)
+    doubtful = True
+    if request.compiled:
+        doubtful = _fill(statistics, request, low)  # the kernels looked for wrong numbers as they went
     if request.check:
-        check_block(rows, low, request.task, nan=request.nan)
+        if doubtful:
+            check_block(rows, low, request.task, nan=request.nan)
         if spread is not None:
             _check_spread(spread, low)
-    if missing is None or not missing.any():
-        return _values(request, rows, targets, spread)
-    return _values_without(request, missing, low, rows, targets, spread)
+    results = [_apply(metric, request, statistics, rows, targets, spread) for metric in request.metrics]
+    if request.nan == "omit" and (doubtful or spread is not None):
+        missing = _missing(rows, spread)
+        if missing.any():
+            _score_incomplete(request, results, missing, low, rows, targets, spread)
+    return results
+
+
+def _fill(statistics: ClassStatistics | ValueStatistics, request: Request, low: int) -> bool:
+    if isinstance(statistics, ClassStatistics):
+        return fill_class_statistics(statistics, request.compiled, request.addresses, low)
+    return fill_value_statistics(statistics, request.compiled, request.addresses, low * request.outputs)
 
 
 def _check_spread(spread: Rows, low: int) -> None:
@@ -289,45 +309,41 @@ def _missing(rows: Rows, spread: Rows | None) -> npt.NDArray[np.bool_]:
     return missing
 
 
-def _values_without(
-    request: Request, missing: npt.NDArray[np.bool_], low: int, rows: Rows, targets: Any, spread: Rows | None
-) -> list[Array]:
+def _score_incomplete(
+    request: Request, results: list[Array], missing: npt.NDArray[np.bool_], low: int, rows: Rows, targets: Any,
+    spread: Rows | None,
+) -> None:  # fmt: skip
     """Candidates that miss the same members are scored together, from the members they have."""
-    results = [np.empty(len(missing)) for _ in request.metrics]
-    patterns, which = np.unique(missing, axis=0, return_inverse=True)
+    least = max([1, *(smallest_s(m, request) for m in request.metrics)])
+    incomplete = np.flatnonzero(missing.any(axis=1))
+    patterns, which = np.unique(missing[incomplete], axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
-        among = np.flatnonzero(which.reshape(-1) == i)
+        among = incomplete[which.reshape(-1) == i]
         present = np.flatnonzero(~pattern)
-        least = max([1, *(smallest_s(m, request) for m in request.metrics)])
         if len(present) < least:
             raise PredictionError(
                 f"candidate {low + int(among[0])}: {len(present)} of {len(pattern)} members are not NaN, "
                 f"but {least} are needed"
             )
-        values = _values(
-            request,
-            [rows[s][among] for s in present],
-            None if targets is None else targets[among],
-            None if spread is None else [spread[s][among] for s in present],
-        )
-        for out, value in zip(results, values, strict=True):
-            out[among] = value
-    return results
+        some = [rows[s][among] for s in present]
+        their_targets = None if targets is None else targets[among]
+        their_spread = None if spread is None else [spread[s][among] for s in present]
+        statistics = _statistics(request, some, their_targets, their_spread)
+        for metric, out in zip(request.metrics, results, strict=True):
+            out[among] = _apply(metric, request, statistics, some, their_targets, their_spread)
 
 
-def _values(request: Request, rows: Rows, targets: Any, spread: Rows | None) -> list[Array]:
-    statistics: ClassStatistics | ValueStatistics
+def _statistics(
+    request: Request, rows: Rows, targets: Any, spread: Rows | None
+) -> ClassStatistics | ValueStatistics:  # fmt: skip
     if request.task == "classification":
-        statistics = ClassStatistics(rows, targets)
-    else:
-        flat = [row.reshape(-1) for row in rows]
-        statistics = ValueStatistics(
-            flat,
-            None if targets is None else targets.reshape(-1),
-            None if spread is None else [row.reshape(-1) for row in spread],
-            request.level,
-        )
-    return [_apply(metric, request, statistics, rows, targets, spread) for metric in request.metrics]
+        return ClassStatistics(rows, targets)
+    return ValueStatistics(
+        [row.reshape(-1) for row in rows],
+        None if targets is None else targets.reshape(-1),
+        None if spread is None else [row.reshape(-1) for row in spread],
+        request.level,
+    )
 
 
 def _apply(metric: Metric, request: Request, statistics: Any, rows: Rows, targets: Any, spread: Rows | None) -> Array:

@@ -1,0 +1,161 @@
+"""The typed door to the numba kernels: which statistics they give for a block, and when they are worth loading.
+
+Small inputs never get here, so numba is neither imported nor needed for them; without numba, nothing does. The choice
+depends on the size of the input alone: the same input takes the same path in every run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+from collections.abc import Callable, Iterable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rose.scoring.classification import ClassStatistics, xlogx
+from rose.scoring.inputs import SUM_TOLERANCE, Predictions, Rows
+from rose.scoring.registry import Array, Metric
+from rose.scoring.regression import ValueStatistics, between, quantile_position
+
+_LOG = logging.getLogger(__name__)
+
+WORTHWHILE = 1 << 22  # elements; below, NumPy is as fast as loading compiled code
+_MOST_ENDS = 16  # order statistics kept per end; for more, sorting is as fast
+_CLASS_STATISTICS = frozenset({
+    "entropy", "expected_entropy", "first", "second", "mode_votes", "vote_entropy", "cross_entropy",
+    "target_probability", "square_norm",
+})  # fmt: skip
+_VALUE_STATISTICS = frozenset({
+    "mean", "variance", "lower", "upper", "lower_quartile", "upper_quartile", "smallest", "largest",
+})  # fmt: skip
+
+
+@cache
+def _kernels(name: str) -> ModuleType | None:
+    """The kernel module, or None where numba is missing or broken."""
+    if importlib.util.find_spec("numba") is None:
+        return None
+    try:
+        return importlib.import_module(f"rose.scoring.{name}")
+    except ImportError as error:
+        _LOG.warning("numba is installed but cannot be used (%s); scoring with NumPy", error)
+        return None
+
+
+def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
+    """The statistics that kernels should provide for this input; empty: use the definitions."""
+    if found.size < WORTHWHILE:
+        return frozenset()
+    known = _CLASS_STATISTICS if task == "classification" else _VALUE_STATISTICS
+    uses = frozenset().union(*(m.uses for m in metrics if m.kind == "formula")) & known
+    name = "kernels_classification" if task == "classification" else "kernels_regression"
+    return uses if uses and _kernels(name) is not None else frozenset()
+
+
+def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
+    """Where each member's row starts, if all can be read where they lie: C-ordered float32 or float64 in memory."""
+    for row in found.rows:
+        if not isinstance(row, np.ndarray) or row.dtype != found.dtype or row.dtype not in (np.float32, np.float64):
+            return None
+        if not (row.dtype.isnative and row.flags.c_contiguous and row.flags.aligned):
+            return None
+    return np.array([_address(row) for row in found.rows], dtype=np.uint64)
+
+
+def _address(row: Any) -> int:
+    return int(row.__array_interface__["data"][0])
+
+
+def fill_class_statistics(
+    statistics: ClassStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
+) -> bool:
+    """Put the named statistics into `statistics`; whether any of its predictions may be wrong.
+
+    Args:
+        statistics: of the candidates from `low` on; its rows are read.
+        names: what to fill in.
+        addresses: where the whole rows start, if they can be read in place; otherwise they are copied.
+        low: the number of the first candidate.
+    """
+    kernels = _kernels("kernels_classification")
+    assert kernels is not None
+    n, classes = statistics.rows[0].shape
+    rows, addresses, start = _readable(statistics.rows, addresses, low)
+    where = np.full(len(kernels.STATISTICS), -1, dtype=np.int64)
+    where[[kernels.STATISTICS.index(name) for name in sorted(names)]] = np.arange(len(names))
+    out = np.empty((len(names), n))
+    shares = np.arange(statistics.members + 1) / statistics.members
+    wrong = kernels.classify(
+        addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
+        SUM_TOLERANCE[statistics.rows[0].dtype.itemsize] / statistics.members, where, out,
+    )  # fmt: skip
+    statistics.__dict__.update(zip(sorted(names), out, strict=True))
+    return bool(wrong)
+
+
+def _targets(statistics: ClassStatistics, names: frozenset[str]) -> npt.NDArray[np.intp]:
+    if statistics.targets is None or "target_probability" not in names:
+        return np.zeros(0, dtype=np.intp)
+    return np.ascontiguousarray(statistics.targets)
+
+
+def fill_value_statistics(
+    statistics: ValueStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
+) -> bool:
+    """As `fill_class_statistics`, for values. What needs too many order statistics is left to the definition."""
+    kernels = _kernels("kernels_regression")
+    assert kernels is not None
+    n, ends = len(statistics.rows[0]), _ends(statistics, names)
+    groups = math.ceil(ends / kernels.LEVELS)
+    rows, addresses, start = _readable(statistics.rows, addresses, low)
+    moments = np.empty((2 if names & {"mean", "variance"} else 0, n))
+    lows, highs = np.empty((groups * kernels.LEVELS, n)), np.empty((groups * kernels.LEVELS, n))
+    wrong = kernels.summarise(addresses, start, n, rows[0][:0], moments, lows, highs)
+    if len(moments):
+        statistics.__dict__.update(mean=moments[0], variance=moments[1])
+    if ends:
+        for name, q in _quantiles(statistics).items():
+            if name in names:
+                statistics.__dict__[name] = _quantile(q, statistics.members, lows, highs)
+    return bool(wrong)
+
+
+def _quantiles(statistics: ValueStatistics) -> dict[str, float]:
+    return {
+        "lower": (1.0 - statistics.level) / 2.0, "upper": (1.0 + statistics.level) / 2.0,
+        "lower_quartile": 0.25, "upper_quartile": 0.75, "smallest": 0.0, "largest": 1.0,
+    }  # fmt: skip
+
+
+def _ends(statistics: ValueStatistics, names: frozenset[str]) -> int:
+    """How many order statistics from either end hold all the quantiles wanted; 0 for none, or too many."""
+    most = 0
+    for name, q in _quantiles(statistics).items():
+        if name in names:
+            below, above, _ = quantile_position(q, statistics.members)
+            most = max(most, min(above + 1, statistics.members - below))
+    return most if most <= _MOST_ENDS else 0
+
+
+def _quantile(q: float, members: int, lows: Array, highs: Array) -> Array:
+    below, above, weight = quantile_position(q, members)
+    pick: Callable[[int], Array] = (
+        (lambda i: lows[i]) if above + 1 <= members - below else (lambda i: highs[members - 1 - i])
+    )
+    return between(pick(below), pick(above), weight)
+
+
+def _readable(
+    rows: Any, addresses: npt.NDArray[np.uint64] | None, low: int
+) -> tuple[Rows, npt.NDArray[np.uint64], int]:
+    """Rows of one dtype that kernels can read, their addresses, and the first candidate's number from there."""
+    if addresses is not None:
+        return rows, addresses, low
+    dtype = np.float64 if any(row.dtype == np.float64 for row in rows) else np.float32
+    copies = [np.ascontiguousarray(row, dtype=dtype) for row in rows]
+    return copies, np.array([_address(row) for row in copies], dtype=np.uint64), 0

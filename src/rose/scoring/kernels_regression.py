@@ -1,0 +1,255 @@
+"""Compiled statistics of `[S, n]` values: one read, in runs that stay in a core's nearest caches.
+
+Held to `regression.ValueStatistics`, the definition, by the tests. An interval's ends lie between order statistics near
+either end of each column, so only the few smallest and largest are kept while rows stream by: exact, without a sort.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rose.scoring.kernels_common import bits, fill, kernel, narrow, row_at
+
+LEVELS = 4  # order statistics per group, and members taken at a time
+_RUN = 4096  # candidates handled at a time when only moments are wanted
+_SHORT_RUN = 1024  # when order statistics are, too: all members' values then stay in the L2 cache for a second pass
+_TILE = 512  # candidates whose levels stay in the L1 cache; a constant, so that the compiler sees they do not overlap
+
+
+@kernel
+def summarise(addresses: Any, start: Any, n: Any, like: Any, moments: Any, lows: Any, highs: Any) -> Any:
+    """Mean and variance into `moments` [2 or 0, n]; smallest and largest values, from the ends, into `lows` and `highs`
+    [4g, n]. Returns whether any value was NaN or infinite.
+    """
+    groups = lows.shape[0] // LEVELS
+    run = _SHORT_RUN if groups else _RUN
+    first, total, squares = np.empty(run), np.empty(run), np.empty(run)
+    low_levels = np.empty((groups, LEVELS * _TILE), dtype=like.dtype)
+    high_levels = np.empty((groups, LEVELS * _TILE), dtype=like.dtype)
+    both = np.empty(2 * LEVELS * _TILE, dtype=like.dtype)
+    four = np.empty(LEVELS * _TILE, dtype=like.dtype)
+    carried = np.empty(LEVELS * _TILE, dtype=like.dtype)
+    padding = np.empty(_TILE, dtype=like.dtype)
+    wrong = False
+    for low in range(0, n, run):
+        count = min(run, n - low)
+        skip = start + low
+        if moments.shape[0]:
+            add_deviations(addresses, skip, count, like, first, total, squares)
+            wrong |= finish_moments(first, total, squares, addresses.shape[0], low, count, moments)
+        else:
+            wrong |= not_finite(addresses, skip, count, like)
+        if groups == 0:
+            continue
+        for tile in range(low, low + count, _TILE):
+            m = min(_TILE, low + count - tile)
+            if groups == 1:
+                keep_four(addresses, start + tile, m, like, padding, both)
+                unpack(both, 0, 1.0, tile, m, 0, lows)
+                unpack(both, LEVELS, -1.0, tile, m, 0, highs)
+            else:
+                keep_more(addresses, start + tile, m, like, four, carried, padding, low_levels, high_levels)
+                for g in range(groups):
+                    unpack(low_levels[g], 0, 1.0, tile, m, g * LEVELS, lows)
+                    unpack(high_levels[g], 0, -1.0, tile, m, g * LEVELS, highs)
+    return wrong
+
+
+@kernel
+def add_deviations(
+    addresses: Any, skip: Any, count: Any, like: Any, first: Any, total: Any, squares: Any
+) -> None:  # fmt: skip
+    """Sums of (x_s - x_0) and its square.
+
+    Shifted by the first member, one pass loses at most a factor S of the precision, whatever the values' size, because
+    the first member's own squared deviation is at most S variances.
+    """
+    members = addresses.shape[0]
+    start = row_at(addresses, 0, skip, count, like)
+    for j in range(count):
+        first[j] = start[j]
+        total[j] = 0.0
+        squares[j] = 0.0
+    for s in range(1, members, 4):
+        a = row_at(addresses, s, skip, count, like)
+        b = row_at(addresses, s + 1, skip, count, like) if s + 1 < members else start  # deviates by 0
+        c = row_at(addresses, s + 2, skip, count, like) if s + 2 < members else start
+        d = row_at(addresses, s + 3, skip, count, like) if s + 3 < members else start
+        for j in range(count):
+            x = np.float64(a[j]) - first[j]
+            y = np.float64(b[j]) - first[j]
+            z = np.float64(c[j]) - first[j]
+            w = np.float64(d[j]) - first[j]
+            t = total[j] + x
+            t += y
+            t += z
+            total[j] = t + w
+            q = squares[j] + x * x
+            q += y * y
+            q += z * z
+            squares[j] = q + w * w
+
+
+@kernel
+def finish_moments(first: Any, total: Any, squares: Any, members: Any, low: Any, count: Any, moments: Any) -> Any:
+    """Mean and population variance from the shifted sums; whether any is not finite."""
+    s = np.float64(members)
+    wrong = False
+    for j in range(count):
+        moments[0, low + j] = first[j] + total[j] / s
+        spread = (squares[j] - total[j] * total[j] / s) / s
+        moments[1, low + j] = 0.0 if spread < 0.0 else spread
+        wrong |= not (spread < np.inf and abs(moments[0, low + j]) < np.inf)
+    return wrong
+
+
+@kernel
+def not_finite(addresses: Any, skip: Any, count: Any, like: Any) -> Any:
+    """Whether any value is NaN or infinite (this pass also brings the run into the cache)."""
+    top = like.dtype.type(np.inf)
+    finite = narrow(bits(top) - 1, top)  # the bits of the largest finite number; NaN's and infinity's are larger
+    mask = narrow(~bits(-like.dtype.type(0.0)), top)
+    seen = narrow(0, top)
+    for s in range(addresses.shape[0]):
+        row = row_at(addresses, s, skip, count, like)
+        for j in range(count):
+            seen = narrow(seen | (finite - narrow(bits(row[j]) & mask, row[j])), row[j])
+    return seen < 0
+
+
+@kernel
+def unpack(levels: Any, first: Any, sign: Any, low: Any, count: Any, at: Any, out: Any) -> None:
+    """One group of levels into rows `at`, `at + 1`, ... of the result, as float64."""
+    for k in range(LEVELS):
+        for j in range(count):
+            out[at + k, low + j] = sign * np.float64(levels[(first + k) * _TILE + j])
+
+
+@kernel
+def keep_four(addresses: Any, skip: Any, count: Any, like: Any, padding: Any, both: Any) -> None:
+    """The four smallest values of each column in ascending order, then the four negated largest, into `both`."""
+    members = addresses.shape[0]
+    fill(both, len(both), np.inf)
+    whole = members - members % 4
+    for s in range(0, whole, 4):
+        a = row_at(addresses, s, skip, count, like)
+        b = row_at(addresses, s + 1, skip, count, like)
+        c = row_at(addresses, s + 2, skip, count, like)
+        d = row_at(addresses, s + 3, skip, count, like)
+        take_four(a, b, c, d, count, both)
+    for s in range(whole, members):
+        take_one(row_at(addresses, s, skip, count, like), count, both)
+
+
+@kernel
+def take_four(a: Any, b: Any, c: Any, d: Any, count: Any, both: Any) -> None:
+    """Sort four members' values and merge them into either end, all in registers."""
+    for j in range(count):
+        p, q, r, s = a[j], b[j], c[j], d[j]
+        p, q = (p if p < q else q), (q if p < q else p)
+        r, s = (r if r < s else s), (s if r < s else r)
+        p, r = (p if p < r else r), (r if p < r else p)
+        q, s = (q if q < s else s), (s if q < s else q)
+        q, r = (q if q < r else r), (r if q < r else q)
+        # One ascending four against the other reversed: the smaller of each pair are the four smallest, and bitonic.
+        t, u, v, w = both[j], both[_TILE + j], both[2 * _TILE + j], both[3 * _TILE + j]
+        t, u, v, w = (s if s < t else t), (r if r < u else u), (q if q < v else v), (p if p < w else w)
+        t, v = (t if t < v else v), (v if t < v else t)
+        u, w = (u if u < w else w), (w if u < w else u)
+        both[j] = t if t < u else u
+        both[_TILE + j] = u if t < u else t
+        both[2 * _TILE + j] = v if v < w else w
+        both[3 * _TILE + j] = w if v < w else v
+        p, q, r, s = -p, -q, -r, -s  # now descending
+        t, u, v, w = both[4 * _TILE + j], both[5 * _TILE + j], both[6 * _TILE + j], both[7 * _TILE + j]
+        t, u, v, w = (p if p < t else t), (q if q < u else u), (r if r < v else v), (s if s < w else w)
+        t, v = (t if t < v else v), (v if t < v else t)
+        u, w = (u if u < w else w), (w if u < w else u)
+        both[4 * _TILE + j] = t if t < u else u
+        both[5 * _TILE + j] = u if t < u else t
+        both[6 * _TILE + j] = v if v < w else w
+        both[7 * _TILE + j] = w if v < w else v
+
+
+@kernel
+def take_one(row: Any, count: Any, both: Any) -> None:
+    """Insert one member's values into either end."""
+    for j in range(count):
+        for end in range(2):
+            x = -row[j] if end else row[j]
+            for k in range(LEVELS * end, LEVELS * end + LEVELS):
+                level = both[k * _TILE + j]
+                both[k * _TILE + j] = x if x < level else level
+                x = level if x < level else x
+
+
+@kernel
+def keep_more(
+    addresses: Any, skip: Any, count: Any, like: Any, four: Any, carried: Any, padding: Any, lows: Any, highs: Any
+) -> None:  # fmt: skip
+    """As `keep_four` for any number of groups: what one group drops, the next receives."""
+    members = addresses.shape[0]
+    for g in range(lows.shape[0]):
+        fill(lows[g], lows.shape[1], np.inf)
+        fill(highs[g], highs.shape[1], np.inf)
+    for s in range(0, members, 4):
+        for flip in range(2):
+            fill(padding, count, -np.inf if flip else np.inf)
+            a = row_at(addresses, s, skip, count, like)
+            b = row_at(addresses, s + 1, skip, count, like) if s + 1 < members else padding
+            c = row_at(addresses, s + 2, skip, count, like) if s + 2 < members else padding
+            d = row_at(addresses, s + 3, skip, count, like) if s + 3 < members else padding
+            sort_four(a, b, c, d, count, four)
+            if flip:
+                for j in range(count):
+                    carried[j] = -four[3 * _TILE + j]
+                    carried[_TILE + j] = -four[2 * _TILE + j]
+                    carried[2 * _TILE + j] = -four[_TILE + j]
+                    carried[3 * _TILE + j] = -four[j]
+                for g in range(highs.shape[0]):
+                    merge(carried, highs[g], count)
+            else:
+                for g in range(lows.shape[0]):
+                    merge(four, lows[g], count)
+
+
+@kernel
+def sort_four(a: Any, b: Any, c: Any, d: Any, count: Any, four: Any) -> None:
+    """Each column of four rows in ascending order into `four`."""
+    for j in range(count):
+        p, q, r, s = a[j], b[j], c[j], d[j]
+        p, q = (p if p < q else q), (q if p < q else p)
+        r, s = (r if r < s else s), (s if r < s else r)
+        p, r = (p if p < r else r), (r if p < r else p)
+        q, s = (q if q < s else s), (s if q < s else q)
+        four[j] = p
+        four[_TILE + j] = q if q < r else r
+        four[2 * _TILE + j] = r if q < r else q
+        four[3 * _TILE + j] = s
+
+
+@kernel
+def merge(four: Any, levels: Any, count: Any) -> None:
+    """Of two ascending fours, the smaller half goes to `levels` and the larger half to `four`, both ascending."""
+    for j in range(count):
+        p, q, r, s = four[j], four[_TILE + j], four[2 * _TILE + j], four[3 * _TILE + j]
+        t, u, v, w = levels[j], levels[_TILE + j], levels[2 * _TILE + j], levels[3 * _TILE + j]
+        # One against the other reversed splits them into halves that are bitonic; two more steps put each in order.
+        s, t = (t if s < t else s), (s if s < t else t)
+        r, u = (u if r < u else r), (r if r < u else u)
+        q, v = (v if q < v else q), (q if q < v else v)
+        p, w = (w if p < w else p), (p if p < w else w)
+        t, v = (t if t < v else v), (v if t < v else t)
+        u, w = (u if u < w else w), (w if u < w else u)
+        s, q = (s if s < q else q), (q if s < q else s)
+        r, p = (r if r < p else p), (p if r < p else r)
+        levels[j] = t if t < u else u
+        levels[_TILE + j] = u if t < u else t
+        levels[2 * _TILE + j] = v if v < w else w
+        levels[3 * _TILE + j] = w if v < w else v
+        four[j] = s if s < r else r
+        four[_TILE + j] = r if s < r else s
+        four[2 * _TILE + j] = q if q < p else p
+        four[3 * _TILE + j] = p if q < p else q
