@@ -89,15 +89,15 @@ def check(results: Results) -> str:
     for name, result in results.items():
         mean, variance = result.predict(X)
         error = np.abs(mean - truth)
-        within = np.mean(error <= 2 * np.sqrt(variance))
+        rmse, within = np.sqrt(np.mean(error**2)), np.mean(error <= 2 * np.sqrt(variance))
         lines.append(
-            f"{name}: {result.stop_reason} with {len(result.indices)} simulations; RMSE "
-            f"{np.sqrt(np.mean(error**2)):.3f}, largest error {error.max():.2f}, within two standard deviations {within:.0%}"
+            f"  {name}: {result.stop_reason} with {len(result.indices)} simulations; RMSE {rmse:.3f}, "
+            f"largest error {error.max():.2f}, within two standard deviations at {within:.0%} of them"
         )
     x = np.array([[1.2, 0.10, 1.2]])
     mean, variance = results["uncertain"].predict(x)
     lines.append(
-        f"at resonance (natural 1.2, damping 0.10): {mean[0]:.3f} +- {np.sqrt(variance[0]):.3f}, "
+        f"at one resonance (natural 1.2, damping 0.10): {mean[0]:.3f} +- {np.sqrt(variance[0]):.3f}, "
         f"closed form {closed_form(x)[0]:.3f}, simulated {simulate(x[0]):.3f}"
     )
     return "\n".join(lines)
@@ -137,14 +137,15 @@ def _curve(axes, result, name: str, color: str) -> None:
 
 def _scatter(axes, result, name: str, color: str) -> None:
     X = samples(2000, seed=8)
-    axes.plot(closed_form(X), result.predict(X).mean, ".", markersize=3, color=color, label=name)
+    order = 3 if name == "uncertain" else 2
+    axes.plot(closed_form(X), result.predict(X).mean, ".", markersize=4, color=color, label=name, zorder=order)
 
 
 def _resonance(axes, result, name: str, color: str) -> None:
     driving = np.linspace(0.2, 3.0, 300)
     X = np.column_stack([np.full_like(driving, 1.2), np.full_like(driving, 0.07), driving])
     if name == "uncertain":
-        axes.plot(driving, closed_form(X), color="black", linewidth=1, label="closed form")
+        axes.plot(driving, closed_form(X), "--", color="black", linewidth=1.2, label="closed form", zorder=5)
     mean, variance = result.predict(X)
     axes.plot(driving, mean, color=color, label=name)
     spread = 2 * np.sqrt(variance)

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -47,8 +50,12 @@ def test_digits_commands(tmp_path):
     program = EXAMPLES / "digits_commands" / "run_me.py"
     ended = run(program, "--iterations", "2", "--query-size", "5", "--out", str(tmp_path / "out"))
     assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    for result in results.values():
+    assert list(results) == ["UQ_learner1", "UQ_learner2"]
+    for name, result in results.items():
+        labelled = np.load(tmp_path / "out" / name / "labelled.npz")["indices"]
+        assert len(labelled) == len(np.unique(labelled)) == 20 + 5
         assert result["stop_reason"] == "max_iter_reached"
         first, last = result["iterations"]
         assert 0.2 < first["metric"] < last["metric"]
@@ -64,3 +71,23 @@ def test_a_missing_program_is_an_error_not_a_guess(tmp_path):
     assert "predict.py" in ended.stderr
     assert "No such file" in ended.stderr
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "missing"),
+    [
+        ("simulation.py", [], "labelled.npz"),
+        ("training.py", ["--model_name", "wide"], "labelled.npz"),
+        ("predict.py", ["--model_name", "wide", "--iteration", "0"], "candidates.npz"),
+        ("check_uq.py", ["--metric", "predictive_entropy", "--query_size", "5"], "candidates.npz"),
+        ("active_learn.py", ["--query_size", "5"], "uncertain.npz"),
+        ("check_accuracy.py", ["--model_name", "wide"], "holdout.npz"),
+    ],
+)
+def test_a_missing_file_is_an_error_not_a_guess(program, options, missing, tmp_path):
+    ended = run(EXAMPLES / "digits_commands" / program, "--folder", str(tmp_path), *options)
+    assert ended.returncode != 0
+    assert f"{tmp_path / missing} is missing; " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    assert list(tmp_path.iterdir()) == []
