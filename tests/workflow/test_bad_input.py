@@ -65,6 +65,7 @@ def pooled(tmp_path):
         ({"max_iter": 1, "num_predictions": 0}, "num_predictions=0"),
         ({"max_iter": 1, "learner_configs": {"wat": None}}, "unknown learner 'wat'.*did you mean 'what'"),
         ({"max_iter": 1, "learner_configs": {"x": {"training": {}}}}, r"learner_configs\['x'\] must be a UQLearner"),
+        ({"max_iter": 1, "learner_configs": {"x": UQLearnerConfig(query_size=3)}}, "'x': query_size= needs a pool"),
         ({"max_iter": 1, "budget": 10}, "budget= counts the labels of a pool"),
         ({"max_iter": 1, "max_time": math.nan}, "max_time=nan"),
     ],

@@ -203,7 +203,7 @@ def test_configuration_by_workflow():
 
 def test_stochastic_passes_get_their_index_and_seed(tmp_path):
     log = str(tmp_path / "log")
-    learner = classifier(2)
+    learner = classifier(2, holdout=False)
 
     @learner.prediction_task(as_executable=False)
     def predict(model, X, pass_index, seed, model_name):

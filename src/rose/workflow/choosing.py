@@ -18,10 +18,11 @@ from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.member_tasks import with_rows
+from rose.workflow.passes import Passed, first_rows, means, variances
 from rose.workflow.pool import take
 from rose.workflow.runner import Runner, Shared
 from rose.workflow.seeds import derive_seed
-from rose.workflow.stages import Stage, UncertaintyRule, check_query_size
+from rose.workflow.stages import Reduction, Stage, UncertaintyRule, check_query_size
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str)
         rule.threshold if threshold is None else threshold,
         rule.operator,
         rule.stage,
+        rule.reduction,
     )
     method = getattr(config, "acquisition", None) or acquisition
     get_acquisition(method)
@@ -84,6 +86,16 @@ def _metric(rule: UncertaintyRule) -> Metric | None:
     return metric
 
 
+def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction | None) -> np.ndarray:
+    """`[N]` scores of stacked predictions; several outputs are reduced as said.
+
+    Raises:
+        PredictionError, ConfigurationError: if the predictions do not fit the metric.
+    """
+    spreads = variances(passes) if "variances" in metric.needs else None
+    return np.asarray(score(means(passes), metric, reduction=reduction, variances=spreads))
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The unlabelled candidates of a round and what the ensemble says of them.
@@ -92,13 +104,13 @@ class Candidates:
         rows: pool indices of the rows of the predictions: the candidates first, then (where the acquisition method
             looks at them) the labelled.
         count: how many of the rows are candidates.
-        preds: S arrays `[rows, C]` or `[rows]`, members in order, each with all its passes.
+        passes: S predictions of the rows, members in order, each with all its passes.
         X: the shared pool.
     """
 
     rows: Shared
     count: int
-    preds: Sequence[np.ndarray]
+    passes: Sequence[Passed]
     X: Shared
 
     @property
@@ -110,31 +122,42 @@ class Candidates:
     @property
     def mc_preds(self) -> list[np.ndarray]:
         """Stacked predictions of the candidates alone: S arrays `[N, C]` or `[N]`."""
-        return [one[: self.count] for one in self.preds]
+        return means(self.candidates)
+
+    @property
+    def candidates(self) -> list[Passed]:
+        """The predictions of the candidates alone."""
+        return [first_rows(one, self.count) for one in self.passes]
 
 
 def check_members(
-    ensemble: Ensemble, round: Round, passes: Mapping[str, Sequence[np.ndarray]], rows: int, task: str
+    ensemble: Ensemble, round: Round, passes: Mapping[str, Sequence[Passed]], rows: int, task: str
 ) -> None:
-    """Check every prediction's shape, range and sum.
+    """Check every prediction's shape, range and sum, and that variances are none below 0.
 
     Raises:
         PredictionError: naming the model and the iteration.
     """
     shapes = {}
-    for model, arrays in passes.items():
-        for index, array in enumerate(arrays):
+    for model, predicted in passes.items():
+        for index, one in enumerate(predicted):
             where = f"model {model!r}, iteration {round.iteration} of workflow {round.workflow!r}"
             where += f", pass {index}" if ensemble.num_predictions > 1 else ""
+            array, spread = means([one])[0], variances([one])
             if array.ndim == 0 or len(array) != rows:
                 raise PredictionError(f"{where}: predicted an array of shape {array.shape} for {rows} samples")
             try:
                 check_predictions([array], task)
             except PredictionError as error:
                 raise PredictionError(f"{where}: {str(error).removeprefix('member 0, ')}") from error
-            shapes[where] = array.shape
+            if spread is not None and (spread[0].shape != array.shape or not (spread[0] >= 0).all()):
+                raise PredictionError(
+                    f"{where}: a tuple is (mean, variance), of one shape and with no variance below 0 or NaN; got "
+                    f"shapes {array.shape} and {spread[0].shape}"
+                )
+            shapes[where] = (array.shape, "with variances" if spread else "without variances")
     if len(set(shapes.values())) > 1:
-        raise PredictionError(f"the members' predictions differ in shape: {shapes}")
+        raise PredictionError(f"the members' predictions differ in form: {shapes}")
 
 
 class Chooser:
@@ -159,7 +182,7 @@ class Chooser:
         stage = scoring.rule.stage
         if stage is None:
             assert scoring.metric is not None
-            return np.asarray(await asyncio.to_thread(score, found.mc_preds, scoring.metric))
+            return await asyncio.to_thread(score_passes, found.candidates, scoring.metric, scoring.rule.reduction)
         given = {"mc_preds": np.stack(found.mc_preds), **self._given(round, "uncertainty", scoring, found)}
         result = np.asarray(await self._call(stage, round.key("uncertainty"), found, given, config), dtype=np.float64)
         if result.shape != (found.count,):
@@ -199,7 +222,7 @@ class Chooser:
             acquire,
             padded,
             k,
-            mc_preds=list(found.preds),
+            mc_preds=means(found.passes),
             method=scoring.acquisition,
             direction=scoring.direction,  # type: ignore[arg-type]
             range=scoring.metric.range if scoring.metric else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Round
 from rose.workflow.holdout import holdout_metric
 from rose.workflow.member_tasks import with_models
+from rose.workflow.passes import Passed, means
 from rose.workflow.runner import Runner, Shared, all_of
 from rose.workflow.stages import StopCriterion
 from rose.workflow.values import number
@@ -39,7 +40,7 @@ class Criterion:
         round: Round,
         members: Mapping[str, Shared],
         data: Mapping[str, Shared],
-        tested: list[np.ndarray],
+        tested: Sequence[Passed],
         config: LearnerConfig,
     ) -> dict[str, float]:
         """The criterion's value: one for each model if the function asks for `model`, else one under "ensemble".
@@ -56,7 +57,7 @@ class Criterion:
         """
         stage, names, key = self.rule.stage, ("metric_value", self.rule.metric_name), round.key("criterion")
         if stage is None:
-            call = (self.rule.metric_name, self.y_test, _classes(members), *tested)
+            call = (self.rule.metric_name, self.y_test, classes(members), *means(tested))
             return {"ensemble": number(await self.runner.function(key, None, holdout_metric, *call), key, names)}
         binding = bind_stage(stage, PROVIDED["criterion"], config, round.iteration)
         if {"model", "model_name"} & binding.names:
@@ -82,15 +83,15 @@ class Criterion:
         return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
 
 
-def _classes(members: Mapping[str, Shared]) -> list[Any] | None:
+def classes(members: Mapping[str, Shared]) -> list[Any] | None:
     """The label of each column of the probabilities, where the models say it.
 
     Raises:
         PredictionError: if they disagree.
     """
     named = {model: getattr(member.value, "classes_", None) for model, member in members.items()}
-    lists = {model: None if classes is None else np.asarray(classes).tolist() for model, classes in named.items()}
+    lists = {model: None if names is None else np.asarray(names).tolist() for model, names in named.items()}
     first = next(iter(lists.values()))
-    if any(classes != first for classes in lists.values()):
+    if any(names != first for names in lists.values()):
         raise PredictionError(f"the models' classes_ differ, so their columns cannot be averaged: {lists}")
     return first

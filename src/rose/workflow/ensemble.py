@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from rose.engine import TaskKey
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.member_tasks import predict, predict_slice, sliced
+from rose.workflow.passes import Passed, as_passed, joined
 from rose.workflow.runner import Runner, Shared, all_of
 from rose.workflow.seeds import derive_seed
 from rose.workflow.stages import Stage
@@ -84,34 +83,33 @@ class Ensemble:
         X: Shared,
         rows: Shared | None,
         config: LearnerConfig,
-    ) -> list[np.ndarray]:
+    ) -> list[Passed]:
         """All stochastic passes of one member over some rows of `X` (None: all), in blocks.
 
-        `stage` names the tasks ("prediction", "holdout"). Returns a `[n, C]` or `[n]` array a pass.
+        `stage` names the tasks ("prediction", "holdout").
         """
         binding = self.bind_prediction(config, round.iteration)
         total = len(X.value if rows is None else rows.value)
         starts = range(0, total, self.block)
 
-        async def block(index: int, start: int) -> np.ndarray:
+        async def block(index: int, start: int) -> Passed:
             stop = min(start + self.block, total)
             given = self._given(round, stage, model, index)
             key = round.key(stage, model, index * len(starts) + start // self.block)
             if self.prediction.as_executable:
                 samples = sliced(X.value, None if rows is None else rows.value, start, stop)
                 given |= {"model": member, "X": samples}
-                return np.asarray(await run_stage(self.runner, self.prediction, key, binding, given))
+                return as_passed(await run_stage(self.runner, self.prediction, key, binding, given))
             where = (X.ref, None if rows is None else rows.ref, start, stop)
             call = (binding.func, member.ref, *where, self._arguments(binding, given))
-            return np.asarray(await self.runner.function(key, self.prediction, predict_slice, *call))
+            return as_passed(await self.runner.function(key, self.prediction, predict_slice, *call))
 
-        async def one_pass(index: int) -> np.ndarray:
-            blocks = await all_of(block(index, start) for start in starts)
-            return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        async def one_pass(index: int) -> Passed:
+            return joined(await all_of(block(index, start) for start in starts))
 
         return await all_of(one_pass(index) for index in range(self.num_predictions))
 
-    def predict_here(self, round: Round, models: Mapping[str, Any], X: Any, config: LearnerConfig) -> list[np.ndarray]:
+    def predict_here(self, round: Round, models: Mapping[str, Any], X: Any, config: LearnerConfig) -> list[Passed]:
         """All passes of all models over `X`, in this process: for results, when the engine is gone."""
         binding = self.bind_prediction(config, round.iteration)
         return [

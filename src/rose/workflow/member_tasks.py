@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rose.workflow.passes import Passed, as_passed
 from rose.workflow.pool import take
 
 
@@ -17,11 +18,11 @@ def sliced(X: Any, rows: np.ndarray | None, start: int, stop: int) -> Any:
     return X[start:stop] if rows is None else take(X, rows[start:stop])
 
 
-def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> np.ndarray:
-    """Predict by the user's function: `[n, C]` or `[n]`. In `arguments`, True stands for `model` and `X`."""
+def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> Passed:
+    """Predict by the user's function. In `arguments`, True stands for `model` and `X`."""
     large = {"model": model, "X": X}
     wanted = {name: large.get(name, value) for name, value in arguments.items()}
-    return np.asarray(_done(func(**wanted)))
+    return as_passed(_done(func(**wanted)))
 
 
 def predict_slice(
@@ -32,7 +33,7 @@ def predict_slice(
     start: int,
     stop: int,
     arguments: Mapping[str, Any],
-) -> np.ndarray:
+) -> Passed:
     """Predict one block; `model`, `X` and `rows` were shipped once for all blocks."""
     return predict(func, model, sliced(X, rows, start, stop), arguments)
 

@@ -84,8 +84,13 @@ class DataflowPlan:
                 self._operator = get_metric(rule.metric_name).threshold_operator
             except UnknownMetricError:
                 self._operator = "<"  # as ROSE's "custom_uq": a function of the user's, higher is more uncertain
-        for config in request.configs.values():
+        for name, config in request.configs.items():
             self._check_calls(config)
+            for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
+                if getattr(config, field, None) is not None:
+                    raise ConfigurationError(
+                        f"workflow {name!r}: {field}= needs a pool; without one your own functions score and choose"
+                    )
 
     @property
     def stages(self) -> list[Stage]:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from rose.errors import PredictionError
-from rose.scoring import score
-from rose.workflow.choosing import Candidates, Chooser, Scoring, check_members, make_scoring
+from rose.workflow.choosing import Candidates, Chooser, Scoring, check_members, make_scoring, score_passes
 from rose.workflow.config import LearnerConfig
-from rose.workflow.criterion import Criterion
+from rose.workflow.criterion import Criterion, classes
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.labelling import LabelledSet, Simulator
+from rose.workflow.passes import Passed, means
 from rose.workflow.pool import Pool, take
+from rose.workflow.quality import holdout_quality
 from rose.workflow.rounds import Ending, Outcome
 from rose.workflow.runner import Runner, Shared, task_group
 from rose.workflow.stages import UncertaintyRule
@@ -34,6 +35,16 @@ class SharedPool:
 
     X: Shared
     X_test: Shared | None = None
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What a freshly trained ensemble came to: the criterion's values, what each member predicts of the candidates
+    (nothing where the criterion is met or there are none), and its quality on the hold-out."""
+
+    values: Mapping[str, float] | None
+    passes: Mapping[str, list[Passed]]
+    quality: Mapping[str, float | None] | None
 
 
 @dataclass
@@ -76,15 +87,15 @@ class PoolRounds:
         }
         shared_rows = await self.runner.share(rows)
         try:
-            values, passes = await self._learn(round, data, shared_rows, len(candidates), config)
+            learned = await self._learn(round, data, shared_rows, scoring, config)
             self._config, self._iteration = config, iteration
-            outcome = self._judged(values, ending)
+            outcome, passes = self._judged(learned, ending), learned.passes
             if not passes:
                 return outcome
             task = _task(scoring, passes)
             await asyncio.to_thread(check_members, self.ensemble, round, passes, len(rows), task)
-            preds = [array for model in self.ensemble.model_names for array in passes[model]]
-            found = Candidates(shared_rows, len(candidates), preds, self.shared.X)
+            ordered = [one for model in self.ensemble.model_names for one in passes[model]]
+            found = Candidates(shared_rows, len(candidates), ordered, self.shared.X)
             return await self._choose(round, scoring, found, outcome, config)
         finally:
             await self.runner.release([*data.values(), shared_rows])
@@ -100,36 +111,50 @@ class PoolRounds:
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
     async def _learn(
-        self, round: Round, data: Mapping[str, Shared], rows: Shared, candidates: int, config: LearnerConfig
-    ) -> tuple[dict[str, float] | None, dict[str, list[np.ndarray]]]:
-        """Train all members; give the criterion's values, and each member's predictions (none if it is met)."""
-        ensemble, names = self.ensemble, self.ensemble.model_names
-        on_holdout = self.criterion is not None and self.criterion.on_holdout
+        self, round: Round, data: Mapping[str, Shared], rows: Shared, scoring: Scoring, config: LearnerConfig
+    ) -> _Learned:
+        """Train all members, judge them, and let them predict the candidates unless that ends the workflow."""
+        names, X_test = self.ensemble.model_names, self.shared.X_test
         training: dict[str, asyncio.Task[Shared]] = {}
         async with self._forgetting(training), task_group() as group:
-            training |= {m: group.create_task(ensemble.train(round, m, data["X"], data["y"], config)) for m in names}
 
-            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[np.ndarray]:
-                return await ensemble.predict(round, stage, model, await training[model], X, rows, config)
+            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[Passed]:
+                return await self.ensemble.predict(round, stage, model, await training[model], X, rows, config)
 
-            tasks = {}
-            if candidates:
-                tasks = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
-            holdout = []
-            if on_holdout and self.shared.X_test is not None:
-                X_test = self.shared.X_test
-                holdout = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
+            training |= {
+                name: group.create_task(self.ensemble.train(round, name, data["X"], data["y"], config))
+                for name in names
+            }
+            predicting = {}
+            if len(self.labelled) < len(self.pool):
+                predicting = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
+            testing = []
+            if X_test is not None:
+                testing = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
             members = {model: await task for model, task in training.items()}
+            tested = [one for task in testing for one in await task]
+            quality = group.create_task(self._quality(round, scoring, members, tested))
             values = None
             if self.criterion is not None:
-                tested = [array for task in holdout for array in await task]
                 values = await self.criterion.values(round, members, data, tested, config)
                 if self.criterion.met(values):
-                    for task in tasks.values():
+                    for task in predicting.values():
                         task.cancel()
-                    tasks = {}
-        await ensemble.keep(members)
-        return values, {model: task.result() for model, task in tasks.items()}
+                    predicting = {}
+        await self.ensemble.keep(members)
+        passes = {model: task.result() for model, task in predicting.items()}
+        return _Learned(values, passes, quality.result())
+
+    async def _quality(
+        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], tested: list[Passed]
+    ) -> Mapping[str, float | None] | None:
+        """How good the ensemble is on the hold-out, if there is one."""
+        if self.pool.holdout is None:
+            return None
+        call = (self.pool.holdout[1], classes(members), scoring.metric, scoring.rule.reduction, *tested)
+        found: Mapping[str, float | None]
+        found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
+        return found
 
     @contextlib.asynccontextmanager
     async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared]]) -> AsyncIterator[None]:
@@ -141,16 +166,16 @@ class PoolRounds:
             await self.runner.release(task.result() for task in trained if task.exception() is None)
             raise
 
-    def _judged(self, values: dict[str, float] | None, ending: Ending) -> Outcome:
+    def _judged(self, learned: _Learned, ending: Ending) -> Outcome:
         """What is known before the candidates are looked at."""
-        count = len(self.labelled)
+        count, values = len(self.labelled), learned.values
         mean = None if values is None else sum(values.values()) / len(values)
         reason = ending(count)
         if self.criterion is not None and values is not None and self.criterion.met(values):
             reason = StopReason.CRITERION_MET
         elif count == len(self.pool):
             reason = StopReason.POOL_EXHAUSTED
-        return Outcome(mean, values, labels=count, selection=[], stop=reason)
+        return Outcome(mean, values, labels=count, selection=[], quality=learned.quality, stop=reason)
 
     async def _choose(
         self, round: Round, scoring: Scoring, found: Candidates, outcome: Outcome, config: LearnerConfig
@@ -172,16 +197,18 @@ class PoolRounds:
 
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
         round = Round(self.name, self._iteration, self.pool.seed)
-        preds = self.ensemble.predict_here(round, models, X, self._config)
+        passes = self.ensemble.predict_here(round, models, X, self._config)
         scoring = make_scoring(self.rule, self._config, self.acquisition)
-        mean = np.mean([np.asarray(one, dtype=np.float64) for one in preds], axis=0)
-        if scoring.metric is None or "targets" in scoring.metric.needs:
-            raise PredictionError(f"{scoring.rule.metric_name!r} is a task of this run; call .models to predict")
-        return Prediction(mean, np.asarray(score(preds, scoring.metric)))
+        mean = np.mean([np.asarray(one, dtype=np.float64) for one in means(passes)], axis=0)
+        if scoring.metric is None:
+            raise PredictionError(
+                f"the uncertainty {scoring.rule.metric_name!r} is a task of the run, which has ended; use `.models`"
+            )
+        return Prediction(mean, score_passes(passes, scoring.metric, scoring.rule.reduction))
 
 
-def _task(scoring: Scoring, passes: Mapping[str, list[np.ndarray]]) -> str:
+def _task(scoring: Scoring, passes: Mapping[str, list[Passed]]) -> str:
     """The task type that the predictions must have: the metric's, else what their shape says."""
     if scoring.metric is not None and scoring.metric.task != "any":
         return scoring.metric.task
-    return "classification" if next(iter(passes.values()))[0].ndim > 1 else "regression"
+    return "classification" if means(next(iter(passes.values())))[0].ndim > 1 else "regression"

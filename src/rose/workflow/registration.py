@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from rose.workflow.config import AdaptiveSchedule, TaskConfig, iteration_schedule
 from rose.workflow.estimators import estimator_stages, estimator_task
 from rose.workflow.stages import (
+    Reduction,
     Stage,
     StopCriterion,
     UncertaintyRule,
@@ -75,6 +76,8 @@ class Registration:
         threshold: float | None = None,
         operator: str = "",
         as_executable: bool = True,
+        *,
+        reduction: Reduction | None = None,
         **options: Any,
     ) -> Decorator[Any]:
         """Say how candidates are scored; decorating a function makes it the score. With a pool the call is enough.
@@ -86,12 +89,14 @@ class Registration:
                 candidates) is below it, or above it for metrics where low means uncertain. None (pools): never.
             operator: `<  >  =  <=  >=` instead of the metric's own.
             as_executable: whether the decorated function returns a command line.
+            reduction: how the scores of several outputs, predictions `[n, D]`, become one: "mean", "max", "sum" or
+                "norm".
             **options: as for the other decorators.
 
         Raises:
             ConfigurationError: if the threshold is NaN or the query size not 1, 2, 3, ...
         """
-        self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator)
+        self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator, reduction)
 
         def decorator(func: F) -> F:
             stage = make_stage("uncertainty", func, {"as_executable": as_executable, **options})

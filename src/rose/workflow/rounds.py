@@ -45,13 +45,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one round came to. `selection` is what was chosen to be simulated next, in plain JSON."""
+    """What one round came to. `selection` is what was chosen to be simulated next, in plain JSON; `quality` says how
+    good the ensemble is on a pool's hold-out."""
 
     metric_value: float | None = None
     criterion_values: Mapping[str, float] | None = None
     uncertainty: float | None = None
     selection: Any = None
     labels: int | None = None
+    quality: Mapping[str, float | None] | None = None
     stop: StopReason | None = None
 
 
@@ -128,6 +130,7 @@ class Workflow:
                 "criterion_values": plain(outcome.criterion_values),
                 "uncertainty": plain(outcome.uncertainty),
                 "selection": outcome.selection,
+                **({} if outcome.quality is None else {"holdout": plain(outcome.quality)}),
             }
         )
         name = self.criterion.metric_name if self.criterion else None
@@ -154,5 +157,6 @@ class Workflow:
                 "criterion_values": values,
                 "labels": outcome.labels,
                 "selection": outcome.selection,
+                **({} if outcome.quality is None else {"holdout": dict(outcome.quality)}),
             },
         )

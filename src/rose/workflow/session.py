@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -155,10 +156,10 @@ class Session:
         errors = {w.name: w.error for w in self._workflows if w.error is not None}
         if errors:
             first = next(iter(errors.values()))
-            what = "; ".join(f"{name}: {error}" for name, error in errors.items())
+            what = "".join(f"\n{name}: {textwrap.indent(str(error), '  ').lstrip()}" for name, error in errors.items())
             raise RunFailedError(
-                f"{len(errors)} of {len(self._workflows)} workflows failed ({what}); "
-                "what all of them learned is in this error's `results`",
+                f"{len(errors)} of {len(self._workflows)} workflows failed; what all of them learned is in this "
+                f"error's `results`{what}",
                 errors,
                 results,
             ) from first

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.metrics import LEARNING_METRICS, check_operator
 
+Reduction = Literal["mean", "max", "sum", "norm"]
 Collect = str | Callable[[Path], Any]
 
 
@@ -54,7 +55,7 @@ class UncertaintyRule:
     """How candidates are scored and how many are chosen; `stage` replaces the built-in metric.
 
     A workflow is sure enough, and stops, when `uncertainty operator threshold` holds (`threshold` None: never;
-    `operator` "": decided by the metric's declared direction).
+    `operator` "": decided by the metric's declared direction). `reduction` makes one score of those of several outputs.
     """
 
     metric_name: str
@@ -62,6 +63,7 @@ class UncertaintyRule:
     threshold: float | None = None
     operator: str = ""
     stage: Stage | None = None
+    reduction: Reduction | None = None
 
 
 OPTIONS = ("as_executable", "cpus", "gpus", "memory", "timeout", "batch", "collect", "log_params")
@@ -116,17 +118,22 @@ def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCri
     return StopCriterion(metric_name, float(threshold), operator or str(known))
 
 
-def make_rule(uq_metric_name: str, query_size: float, threshold: float | None, operator: str) -> UncertaintyRule:
+def make_rule(
+    uq_metric_name: str, query_size: float, threshold: float | None, operator: str, reduction: Reduction | None
+) -> UncertaintyRule:
     """An uncertainty rule; the metric itself is looked up when the run starts.
 
     Raises:
-        ConfigurationError: if the threshold is NaN, the operator no comparison, or query_size not 1, 2, 3, ...
+        ConfigurationError: if the threshold is NaN, the operator no comparison, query_size not 1, 2, 3, ..., or the
+            reduction none.
     """
+    if reduction is not None and reduction not in get_args(Reduction):
+        raise ConfigurationError(f"reduction={reduction!r}; {near_miss(str(reduction), get_args(Reduction))}")
     if threshold is not None:
         _check_threshold(threshold, "uncertainty_quantification")
     if operator:
         check_operator(operator)
-    return UncertaintyRule(uq_metric_name, check_query_size(query_size), threshold, operator)
+    return UncertaintyRule(uq_metric_name, check_query_size(query_size), threshold, operator, reduction=reduction)
 
 
 def check_query_size(query_size: float) -> int:
