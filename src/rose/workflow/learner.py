@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
@@ -24,6 +25,10 @@ from rose.workflow.session import Session
 from rose.workflow.stages import make_stage
 from rose.workflow.state import IterationState, Results, WorkflowResult
 from rose.workflow.synchronous import run_synchronously
+
+L = TypeVar("L", bound="UQLearner")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class UQLearner(Registration):
@@ -201,10 +206,29 @@ class UQLearner(Registration):
         return names
 
 
+def _asked(
+    prepare: Callable[Concatenate[L, P], Plan],
+) -> Callable[[Callable[[L, Plan], R]], Callable[Concatenate[L, P], R]]:
+    """Give a method the arguments of `prepare`, which checks them at the call and makes the plan to run."""
+
+    def decorator(method: Callable[[L, Plan], R]) -> Callable[Concatenate[L, P], R]:
+        @wraps(method)
+        def call(self: L, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return method(self, prepare(self, *args, **kwargs))
+
+        call.__signature__ = inspect.signature(prepare).replace(  # type: ignore[attr-defined]
+            return_annotation=inspect.signature(method).return_annotation
+        )
+        call.__doc__ = f"{method.__doc__}\n\n{inspect.getdoc(prepare)}"
+        return call
+
+    return decorator
+
+
 class SeqUQLearner(UQLearner):
     """One workflow: an ensemble trained round after round on what its own uncertainty asks for."""
 
-    def start(
+    def _ask(
         self,
         model_names: Sequence[str] | None = None,
         num_predictions: int = 1,
@@ -214,8 +238,8 @@ class SeqUQLearner(UQLearner):
         *,
         budget: int | None = None,
         max_time: float | None = None,
-    ) -> AsyncIterator[IterationState]:
-        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with.
+    ) -> Plan:
+        """All checks are made at the call, before anything runs.
 
         Args:
             model_names: the members of the ensemble.
@@ -227,39 +251,34 @@ class SeqUQLearner(UQLearner):
             max_time: seconds after which no new round begins.
 
         Raises:
-            ConfigurationError and its kinds: at once, before anything runs.
+            ConfigurationError and its kinds: at once.
             RunFailedError: when the workflow has failed.
         """
-        return self._session(self._request_plan(locals())).states()
+        name = self.learner_name
+        request = Request(
+            names=(name,),
+            model_names=self._model_names(model_names),
+            num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
+            configs={name: checks.check_config(learning_config, "learning_config")},
+            limits=check_limits(max_iter, budget, max_time),
+            skip_pre_loop=skip_pre_loop,
+            learner_ids=False,
+        )
+        return self._plan(request)
 
-    async def teach(
-        self,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learning_config: LearnerConfig | None = None,
-        *,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> WorkflowResult:
-        """Run the workflow to its end, and give what it learned. Arguments and errors as for `start`."""
-        results = await self._session(self._request_plan(locals())).run()
-        return results[self.learner_name]
+    @_asked(_ask)
+    def start(self, plan: Plan) -> AsyncIterator[IterationState]:
+        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with."""
+        return self._session(plan).states()
 
-    def run(
-        self,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learning_config: LearnerConfig | None = None,
-        *,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> WorkflowResult:
+    @_asked(_ask)
+    async def teach(self, plan: Plan) -> WorkflowResult:
+        """Run the workflow to its end, and give what it learned."""
+        return (await self._session(plan).run())[self.learner_name]
+
+    @_asked(_ask)
+    def run(self, plan: Plan) -> WorkflowResult:
         """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
-        plan = self._request_plan(locals())
         return run_synchronously(lambda: self._session(plan, close_engine=True).run())[self.learner_name]
 
     def get_metric_results(self) -> dict[int, float]:
@@ -270,24 +289,11 @@ class SeqUQLearner(UQLearner):
         """The uncertainty by iteration, of the last run."""
         return dict(self._workflows[0].uncertainties) if self._workflows else {}
 
-    def _request_plan(self, asked: Mapping[str, Any]) -> Plan:
-        name = self.learner_name
-        request = Request(
-            names=(name,),
-            model_names=self._model_names(asked["model_names"]),
-            num_predictions=checks.check_count(asked["num_predictions"], "num_predictions", 1),
-            configs={name: checks.check_config(asked["learning_config"], "learning_config")},
-            limits=check_limits(asked["max_iter"], asked["budget"], asked["max_time"]),
-            skip_pre_loop=asked["skip_pre_loop"],
-            learner_ids=False,
-        )
-        return self._plan(request)
-
 
 class ParallelUQLearner(UQLearner):
     """Several workflows side by side on the same workers, each with its own configuration."""
 
-    def start(
+    def _ask(
         self,
         learner_names: Sequence[str] | None = None,
         model_names: Sequence[str] | None = None,
@@ -299,10 +305,8 @@ class ParallelUQLearner(UQLearner):
         workflows: Mapping[str, str | UQLearnerConfig] | None = None,
         budget: int | None = None,
         max_time: float | None = None,
-    ) -> AsyncIterator[IterationState]:
-        """Run the workflows, giving each state as it arrives, with `learner_id`.
-
-        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them.
+    ) -> Plan:
+        """All checks are made at the call, before anything runs.
 
         Args:
             learner_names: the workflows.
@@ -316,42 +320,42 @@ class ParallelUQLearner(UQLearner):
             max_time: seconds after which no new round begins.
 
         Raises:
-            ConfigurationError and its kinds: at once, before anything runs.
+            ConfigurationError and its kinds: at once.
             RunFailedError: when all have ended, if a workflow failed.
         """
-        return self._session(self._request_plan(locals())).states()
+        if workflows is not None:
+            if learner_names is not None or learner_configs is not None:
+                raise ConfigurationError("give either workflows=, or learner_names and learner_configs")
+            learner_names, learner_configs = self._in_short(workflows)
+        if learner_names is None:
+            raise ConfigurationError("learner_names is missing: name the workflows, e.g. learner_names=['a', 'b']")
+        names = checks.check_names(learner_names, "learner_names")
+        request = Request(
+            names=names,
+            model_names=self._model_names(model_names),
+            num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
+            configs=checks.check_configs(learner_configs, names),
+            limits=check_limits(max_iter, budget, max_time),
+            skip_pre_loop=skip_pre_loop,
+        )
+        return self._plan(request)
 
-    async def teach(
-        self,
-        learner_names: Sequence[str] | None = None,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
-        *,
-        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> Results:
-        """Run the workflows to their ends, and give what each learned. Arguments and errors as for `start`."""
-        return await self._session(self._request_plan(locals())).run()
+    @_asked(_ask)
+    def start(self, plan: Plan) -> AsyncIterator[IterationState]:
+        """Run the workflows, giving each state as it arrives, with `learner_id`.
 
-    def run(
-        self,
-        learner_names: Sequence[str] | None = None,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
-        *,
-        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> Results:
+        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them.
+        """
+        return self._session(plan).states()
+
+    @_asked(_ask)
+    async def teach(self, plan: Plan) -> Results:
+        """Run the workflows to their ends, and give what each learned."""
+        return await self._session(plan).run()
+
+    @_asked(_ask)
+    def run(self, plan: Plan) -> Results:
         """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
-        plan = self._request_plan(locals())
         return run_synchronously(lambda: self._session(plan, close_engine=True).run())
 
     def get_metric_results(self) -> dict[str, dict[int, float]]:
@@ -361,25 +365,6 @@ class ParallelUQLearner(UQLearner):
     def get_uncertainty_results(self) -> dict[str, dict[int, float]]:
         """The uncertainty by iteration, under `learner-NAME`, of the last run."""
         return {f"learner-{workflow.name}": dict(workflow.uncertainties) for workflow in self._workflows}
-
-    def _request_plan(self, asked: Mapping[str, Any]) -> Plan:
-        names, configs = asked["learner_names"], asked["learner_configs"]
-        if asked["workflows"] is not None:
-            if names is not None or configs is not None:
-                raise ConfigurationError("give either workflows=, or learner_names and learner_configs")
-            names, configs = self._in_short(asked["workflows"])
-        if names is None:
-            raise ConfigurationError("learner_names is missing: name the workflows, e.g. learner_names=['a', 'b']")
-        names = checks.check_names(names, "learner_names")
-        request = Request(
-            names=names,
-            model_names=self._model_names(asked["model_names"]),
-            num_predictions=checks.check_count(asked["num_predictions"], "num_predictions", 1),
-            configs=checks.check_configs(configs, names),
-            limits=check_limits(asked["max_iter"], asked["budget"], asked["max_time"]),
-            skip_pre_loop=asked["skip_pre_loop"],
-        )
-        return self._plan(request)
 
     def _in_short(self, workflows: Mapping[str, Any]) -> tuple[list[str], dict[str, UQLearnerConfig]]:
         if self.pool is None:
