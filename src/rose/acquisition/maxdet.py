@@ -55,7 +55,7 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     covariance = posterior(points[seen], noise)
     variance = _quadratic(points, candidates, covariance)
     while not greedy.done:
-        pick = greedy.best(variance if problem.cost is None else np.log1p(variance / noise))
+        pick = greedy.best(np.log1p(variance / noise))
         greedy.take(pick)
         # Sherman-Morrison: what one more noisy label does to the weights' covariance, and with it to all variances
         direction = covariance @ points[candidates[pick]].astype(np.float64)
