@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     bench = Bench({OURS: Path(sys.executable), ROSE: peers_python()}, options.quick)
     facts = machine_facts(bench)
-    console = Console(width=max(Console().width, 150), highlight=False)
+    console = Console(width=max(Console().width, 200), highlight=False)
     for name, fact in facts.items():
         console.print(f"{name}: {fact}", soft_wrap=True)
     rows: list[Row] = []
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for row in measured:
             console.print(f"[dim]{row.what}: ours {row.ours}; ROSE {row.rose}", soft_wrap=True)
     console.print(table(rows, options.quick))
+    console.print(notes(rows), soft_wrap=True)
     console.print(summary(rows))
     if os.getloadavg()[0] > 2 * WORKERS:
         console.print(
@@ -70,17 +72,21 @@ def machine_facts(bench: Bench) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Row], quick: bool) -> Table:
-    """All rows; below a row, in grey, what is to be known about its figures."""
+    """All rows; their notes are printed below it."""
     form = "short form: fewer rounds, one run each" if quick else "best of several runs"
-    made = Table(title=f"Orchestration on 2 workers, {form}", show_lines=True)
-    for heading in ("what", "ours", "ROSE 0.3.0", "ours / ROSE", "must reach", "reached", "met"):
+    made = Table(title=f"Orchestration on {WORKERS} workers, {form}", box=box.SIMPLE_HEAD)
+    for heading in ("", "what", "ours", "ROSE 0.3.0", "ours / ROSE", "must reach", "reached", "met"):
         made.add_column(heading, overflow="fold")
-    for row in rows:
-        what = row.what + "".join(f"\n[dim]{note}[/dim]" for note in row.notes)
+    for number, row in enumerate(rows, 1):
         ratio = "-" if row.ratio is None else f"{row.ratio:.3f}"
         met = {True: "[green]yes", False: "[bold red]NO", None: "not judged"}[row.met]
-        made.add_row(what, row.ours, row.rose, ratio, row.bar, row.reached, met)
+        made.add_row(str(number), row.what, row.ours, row.rose, ratio, row.bar, row.reached, met)
     return made
+
+
+def notes(rows: Sequence[Row]) -> str:
+    """What is to be known about the figures of each row."""
+    return "\n".join(f"{number}: {note}" for number, row in enumerate(rows, 1) for note in row.notes)
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ PEERS = HERE / "orchestration-peers.txt"
 PEERS_VENV = HERE / ".venv-rose"
 
 OURS, ROSE = "ours", "rose"
+TIMED_OUT = "not done in"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class Measurement:
 
     records: tuple[dict[str, Any], ...] = ()
     why_not: str | None = None
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because it took too long."""
+        return self.why_not is not None and self.why_not.startswith(TIMED_OUT)
+
+    def up_to(self, rounds: int) -> Measurement:
+        """As if it had ended with its last iteration: ROSE trains once more after that, which may take too long."""
+        return replace(self, why_not=None) if self.timed_out and len(self.iterations) == rounds else self
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
@@ -58,15 +68,12 @@ class Bench:
     quick: bool
     log: list[dict[str, Any]] = field(default_factory=list)
 
-    def interleave(
-        self, case: Mapping[str, Any], repeats: int, limit: float, rose: Mapping[str, Any] | None = None
-    ) -> dict[str, list[Measurement]]:
-        """Measure both systems in turns; `rose` overrides what is asked of ROSE, `limit` is in seconds for one run."""
+    def interleave(self, case: Mapping[str, Any], repeats: int, limit: float) -> dict[str, list[Measurement]]:
+        """Measure both systems in turns, each so many times; `limit` is in seconds for one run."""
         measured: dict[str, list[Measurement]] = {OURS: [], ROSE: []}
         for _ in range(repeats):
-            for system in (OURS, ROSE):
-                wanted = {**case, **(rose or {})} if system == ROSE else case
-                measured[system].append(self.measure(system, wanted, limit))
+            for system, runs in measured.items():
+                runs.append(self.measure(system, case, limit))
         return measured
 
     def measure(self, system: str, case: Mapping[str, Any], limit: float) -> Measurement:
@@ -80,7 +87,7 @@ class Bench:
             trouble = _run([interpreter, WORKLOAD, json.dumps(arguments), records], Path(folder), limit)
             lines = records.read_text().splitlines() if records.exists() else []
         measurement = Measurement(tuple(json.loads(line) for line in lines), trouble)
-        self.log.append({**arguments, "why_not": trouble, "records": measurement.records})
+        self.log.append({**arguments, "why_not": measurement.why_not, "records": measurement.records})
         return measurement
 
 
@@ -97,7 +104,7 @@ def _run(command: list[Any], folder: Path, limit: float) -> str | None:
         try:
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
-            return f"not done in {limit:g} s"
+            return f"{TIMED_OUT} {limit:g} s"
         finally:
             _end_group(process)
     if code:
