@@ -26,11 +26,11 @@ _LOG = logging.getLogger(__name__)
 
 WORTHWHILE = 1 << 22  # elements; below, NumPy is as fast as loading compiled code
 _MOST_ENDS = 16  # order statistics kept per end; for more, sorting is as fast
-_CLASS_STATISTICS = frozenset({
+CLASS_STATISTICS = frozenset({
     "entropy", "expected_entropy", "first", "second", "mode_votes", "vote_entropy", "cross_entropy",
     "target_probability", "square_norm",
 })  # fmt: skip
-_VALUE_STATISTICS = frozenset({
+VALUE_STATISTICS = frozenset({
     "mean", "variance", "lower", "upper", "lower_quartile", "upper_quartile", "smallest", "largest",
 })  # fmt: skip
 
@@ -49,9 +49,9 @@ def _kernels(name: str) -> ModuleType | None:
 
 def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
     """The statistics that kernels should provide for this input; empty: use the definitions."""
-    if found.size < WORTHWHILE:
+    if found.size < WORTHWHILE or found.elsewhere is not None:
         return frozenset()
-    known = _CLASS_STATISTICS if task == "classification" else _VALUE_STATISTICS
+    known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
     uses = frozenset().union(*(m.uses for m in metrics if m.kind == "formula")) & known
     name = "kernels_classification" if task == "classification" else "kernels_regression"
     return uses if uses and _kernels(name) is not None else frozenset()
@@ -147,7 +147,8 @@ def _quantile(q: float, members: int, lows: Array, highs: Array) -> Array:
     pick: Callable[[int], Array] = (
         (lambda i: lows[i]) if above + 1 <= members - below else (lambda i: highs[members - 1 - i])
     )
-    return between(pick(below), pick(above), weight)
+    with np.errstate(invalid="ignore"):  # what is not finite has been noticed, and is named by the check
+        return between(pick(below), pick(above), weight)
 
 
 def _readable(

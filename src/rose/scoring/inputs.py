@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rose.errors import ConfigurationError, PredictionError
+from rose.scoring.device import lives_elsewhere, stacked, to_host
 
 Rows = list[npt.NDArray[Any]]
 
@@ -60,11 +60,16 @@ class Predictions:
     Attributes:
         rows: S arrays or files, each of shape `[N]`, `[N, C]` or `[N, D]`.
         shape: `(S, N)` or `(S, N, C)`.
+        dtype: of all rows in common.
+        array: the one array that the rows are views of, where there is one.
+        elsewhere: what lives on an accelerator instead: one array, or a list of S; `rows` is then empty.
     """
 
     rows: Sequence[npt.NDArray[Any] | NpyFile]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    array: npt.NDArray[Any] | None = None
+    elsewhere: Any = None
 
     @property
     def size(self) -> int:
@@ -72,16 +77,19 @@ class Predictions:
 
     def block(self, low: int, high: int) -> Rows:
         """The rows of candidates `low` to `high - 1`: S arrays `[n, ...]`, native-endian floats."""
-        return [
-            usable(row.read(low, high) if isinstance(row, NpyFile) else row[low:high]) for row in self.rows
-        ]  # fmt: skip
+        if self.elsewhere is not None:
+            return [usable(row) for row in to_host(self.device_block(low, high))]
+        return [usable(row.read(low, high) if isinstance(row, NpyFile) else row[low:high]) for row in self.rows]
+
+    def device_block(self, low: int, high: int) -> Any:
+        """`[S, n, ...]` for candidates `low` to `high - 1`, on the device where the predictions live."""
+        if isinstance(self.elsewhere, list):
+            return stacked([row[low:high, ...] for row in self.elsewhere])
+        return self.elsewhere[:, low:high, ...]
 
     def whole(self) -> npt.NDArray[Any]:
         """Everything as one array `[S, N, ...]`; what already is one array is not copied."""
-        base = getattr(self.rows[0], "base", None) if len(self.rows) else None
-        if isinstance(base, np.ndarray) and base.shape == self.shape and base.dtype == self.dtype:
-            return base
-        return np.stack(self.block(0, self.shape[1]))
+        return np.stack(self.block(0, self.shape[1])) if self.array is None else self.array
 
 
 def usable(row: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -104,16 +112,26 @@ def predictions(mc_preds: object, name: str = "mc_preds") -> Predictions:
         return mc_preds
     if isinstance(mc_preds, (str, os.PathLike)):
         raise PredictionError(f"{name} is one path; give a list of S paths (one .npy file per member), or the array")
-    rows: list[npt.NDArray[Any] | NpyFile]
-    if isinstance(mc_preds, (list, tuple)) and mc_preds and all(isinstance(r, (str, Path)) for r in mc_preds):
-        rows = [NpyFile.open(path) for path in mc_preds]
-    elif isinstance(mc_preds, (list, tuple)) and mc_preds and all(hasattr(r, "__array__") for r in mc_preds):
-        rows = [_array(row, f"{name}[{i}]") for i, row in enumerate(mc_preds)]
-    else:
-        stacked = _array(mc_preds, name)
-        if stacked.ndim not in (2, 3):
-            raise PredictionError(f"{name} must be [S, N] or [S, N, C], not of shape {stacked.shape}")
-        rows = list(stacked)
+    if lives_elsewhere(mc_preds):
+        return _elsewhere(mc_preds, tuple(getattr(mc_preds, "shape", ())), name)
+    if not isinstance(mc_preds, (list, tuple)) or not mc_preds:
+        return _one_array(_array(mc_preds, name), name)
+    if lives_elsewhere(mc_preds[0]):
+        return _elsewhere(list(mc_preds), (len(mc_preds), *mc_preds[0].shape), name)
+    if all(isinstance(row, (str, os.PathLike)) for row in mc_preds):
+        return _rows([NpyFile.open(path) for path in mc_preds], name)
+    if all(hasattr(row, "__array__") or hasattr(row, "__dlpack__") for row in mc_preds):
+        return _rows([_array(row, f"{name}[{i}]") for i, row in enumerate(mc_preds)], name)
+    return _one_array(_array(mc_preds, name), name)
+
+
+def _one_array(array: npt.NDArray[Any], name: str) -> Predictions:
+    if array.ndim not in (2, 3):
+        raise PredictionError(f"{name} must be [S, N] or [S, N, C], not of shape {array.shape}")
+    return replace(_rows(list(array), name), array=array)
+
+
+def _rows(rows: Sequence[npt.NDArray[Any] | NpyFile], name: str) -> Predictions:
     if not rows:
         raise PredictionError(f"{name} holds no member: S = 0")
     shape = rows[0].shape
@@ -122,15 +140,30 @@ def predictions(mc_preds: object, name: str = "mc_preds") -> Predictions:
             raise PredictionError(f"{name}: member {i} has shape {row.shape}, but member 0 has {shape}")
         if row.dtype.kind not in "fiu" or row.dtype.itemsize > 8:
             raise PredictionError(f"{name}: member {i} is of dtype {row.dtype}; use float16, float32 or float64")
-    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
-        raise PredictionError(f"{name}: each member must be [N] or [N, C] with C > 0, not of shape {shape}")
+    _check_member_shape(shape, name)
     kinds = {row.dtype if row.dtype.kind == "f" else np.dtype(np.float64) for row in rows}
     return Predictions(rows, (len(rows), *shape), np.result_type(*kinds).newbyteorder("="))
 
 
+def _elsewhere(arrays: Any, shape: tuple[int, ...], name: str) -> Predictions:
+    if len(shape) not in (2, 3) or shape[0] == 0:
+        raise PredictionError(f"{name} must be [S, N] or [S, N, C] with S > 0, not of shape {shape}")
+    _check_member_shape(shape[1:], name)
+    some = arrays[0][:1, ...] if isinstance(arrays, list) else arrays[:1, :1, ...]
+    dtype = to_host(some).dtype
+    if dtype.kind != "f":
+        raise PredictionError(f"{name} is of dtype {dtype}; use float16, float32 or float64")
+    return Predictions([], shape, dtype, elsewhere=arrays)
+
+
+def _check_member_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] == 0):
+        raise PredictionError(f"{name}: each member must be [N] or [N, C] with C > 0, not of shape {shape}")
+
+
 def _array(value: object, name: str) -> npt.NDArray[Any]:
     try:
-        array = np.asarray(value)
+        array = to_host(value)
     except (TypeError, ValueError) as error:
         raise PredictionError(f"{name} is no array: {error}") from error
     if array.dtype.kind not in "fiu":

@@ -95,7 +95,7 @@ class Leaders:
     def _settle(self) -> None:
         order = np.lexsort((self._indices, self._keys))[: self._k]
         self._keys, self._indices = self._keys[order], self._indices[order]
-        if len(order) == self._k:
+        if 0 < len(order) == self._k:
             self._bar = float(self._keys[-1])
 
     def result(self) -> tuple[Indices, Array]:

@@ -12,7 +12,6 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, Literal
 
 import numpy as np
@@ -186,6 +185,8 @@ def load_entry_points() -> None:
         if _entry_points_loaded:
             return
         _entry_points_loaded = True
+    from importlib.metadata import entry_points  # slow to import, and seldom needed
+
     for point in entry_points(group=ENTRY_POINT_GROUP):
         offered = point.load()
         if isinstance(offered, Metric) and _find(offered.name) is None:

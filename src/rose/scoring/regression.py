@@ -10,6 +10,7 @@ Edge cases, for all metrics here: `N = 0` gives an empty result; `S = 1` raises 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -270,25 +271,35 @@ def aleatoric_variance(s: ValueStatistics) -> Array:
 
 @declare("mixture_entropy", task="regression", range=(-math.inf, math.inf), needs=_GAUSSIAN, uses=())
 def mixture_entropy(s: ValueStatistics) -> Array:
-    """Differential entropy of the Gaussian mixture of all members, by Gauss-Hermite quadrature over each component.
+    """Differential entropy of the Gaussian mixture of all members, by quadrature.
 
-    Formula: H = -mean_s integral N(x; x_s, v_s) log mean_t N(x; x_t, v_t) dx
+    Formula: H = -integral f(x) log f(x) dx, f = mean_s N(x_s, v_s)
 
     Reference: Huber et al. 2008, IEEE MFI; Depeweg et al. 2018, ICML
 
-    Exact for one component; within 1e-3 for components whose widths are within a factor of ten of each other. A
-    variance of 0 counts as 1e-12 times the spread of the members (or as 1e-300 if there is none).
+    Gauss-Legendre between the marks (mean +- multiples of the deviation) of all members together: narrow members are
+    resolved inside wide ones. Absolute error below 1e-6. Costs S^2 per candidate. A variance of 0 counts as 1e-12
+    times that of the members' means (or as 1e-300 if that is 0, too).
     """
     assert s.variances is not None
-    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
-    weights = weights / weights.sum()
-    total = np.zeros(len(s.rows[0]))
+    nodes, weights = np.polynomial.legendre.leggauss(6)
     floor = np.maximum(1e-12 * s.variance, 1e-300)
-    for mean, variance in zip(s.rows, s.variances, strict=True):
-        wide = np.sqrt(np.maximum(variance, floor, dtype=np.float64))
+    marks = np.stack([
+        mean + offset * np.sqrt(np.maximum(variance, floor, dtype=np.float64))
+        for mean, variance in zip(s.rows, s.variances, strict=True)
+        for offset in _MARKS
+    ])  # fmt: skip
+    marks.sort(axis=0)
+    total = np.zeros(len(s.rows[0]))
+    for left, right in itertools.pairwise(marks):
+        half = 0.5 * (right - left)
         for node, weight in zip(nodes, weights, strict=True):
-            total -= weight * mixture_log_density(s, mean + node * wide, floor)
-    return total / s.members
+            log_density = mixture_log_density(s, left + (1.0 + node) * half, floor)
+            total -= weight * half * np.exp(log_density) * log_density
+    return total
+
+
+_MARKS = [sign * x for x in (0.75, 1.5, 2.25, 3.0, 4.0, 5.0, 6.5, 8.5) for sign in (-1, 1)] + [0.0]
 
 
 def mixture_log_density(s: ValueStatistics, at: Array, floor: Array | float) -> Array:

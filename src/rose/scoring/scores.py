@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack, overload
+from collections.abc import Iterable
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from rose.errors import ConfigurationError, PredictionError
-from rose.scoring.blocks import each_block, thread_count
+from rose.errors import PredictionError
+from rose.scoring.blocks import each_block
 from rose.scoring.classification import ClassStatistics
-from rose.scoring.compiled import fill_class_statistics, fill_value_statistics, in_place, wanted
-from rose.scoring.inputs import Predictions, Rows, check_block, predictions, task_of
+from rose.scoring.compiled import fill_class_statistics, fill_value_statistics
+from rose.scoring.device import class_statistics, value_statistics
+from rose.scoring.inputs import SUM_TOLERANCE, Rows, check_block
 from rose.scoring.ranking import Indices, Leaders, check_k
-from rose.scoring.registry import Array, Metric, get_metric
+from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-
-Nan = Literal["raise", "omit"]
-Reduction = Literal["mean", "max", "sum", "norm"]
-
-_REDUCE: dict[str, Callable[[Array], Array]] = {
-    "mean": lambda x: np.asarray(x.mean(axis=1)),
-    "max": lambda x: np.asarray(x.max(axis=1)),
-    "sum": lambda x: np.asarray(x.sum(axis=1)),
-    "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
-}
-_CACHE_ELEMENTS = 1 << 15  # float64 temporaries of a block then fit a core's L2 cache
-_COMPILED_ELEMENTS = 1 << 17  # kernels work on shorter runs themselves; a call should take a millisecond
-_SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments of `score` and `top_k`."""
-
-    y_true: npt.ArrayLike | None
-    variances: object
-    nan: Nan
-    level: float
-    reduction: Reduction | None
-    check: bool
-    threads: int | None
-    block_size: int | None
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything a scoring pass needs, checked."""
-
-    found: Predictions
-    metrics: tuple[Metric, ...]
-    task: str
-    targets: npt.NDArray[Any] | None
-    variances: Predictions | None
-    nan: str
-    level: float
-    reduction: str | None
-    check: bool
-    threads: int
-    block: int
-    compiled: frozenset[str]
-    addresses: npt.NDArray[np.uint64] | None
-
-    @property
-    def n(self) -> int:
-        return self.found.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        """How many outputs a candidate has in multi-output regression, else 1."""
-        return self.found.shape[2] if self.task == "regression" and len(self.found.shape) == 3 else 1
+from rose.scoring.requests import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_s
 
 
 @overload
@@ -175,97 +121,12 @@ def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Opti
     return leaders.result()
 
 
-def prepare(
-    mc_preds: object,
-    names: Sequence[str | Metric],
-    *,
-    y_true: npt.ArrayLike | None = None,
-    variances: object = None,
-    nan: str = "raise",
-    level: float = 0.95,
-    reduction: str | None = None,
-    check: bool = True,
-    threads: int | None = None,
-    block_size: int | None = None,
-) -> Request:
-    """Check everything that can be checked before the first block."""
-    found, chosen = predictions(mc_preds), tuple(get_metric(m) for m in names)
-    if nan not in ("raise", "omit"):
-        raise ConfigurationError(f"nan={nan!r} must be 'raise' or 'omit'")
-    if not 0.0 < level < 1.0:
-        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
-    if reduction is not None and reduction not in _REDUCE:
-        raise ConfigurationError(f"reduction={reduction!r} is none of {', '.join(_REDUCE)}")
-    if block_size is not None and block_size < 1:
-        raise ConfigurationError(f"block_size={block_size} must be 1 or more")
-    task = _one_task(found, chosen, reduction)
-    spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
-    compiled = wanted(found, chosen, task)
-    elements = _COMPILED_ELEMENTS if compiled else _CACHE_ELEMENTS
-    request = Request(
-        found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
-        thread_count(threads) if found.size >= _SMALL or threads else 1,
-        block_size or max(1, elements // math.prod(found.shape[2:])),
-        compiled, in_place(found) if compiled else None,
-    )  # fmt: skip
-    for metric in chosen:
-        _check_needs(metric, request, found.shape[0])
-    return request
-
-
-def _one_task(found: Predictions, chosen: Sequence[Metric], reduction: str | None) -> str:
-    tasks = {m.task for m in chosen} - {"any"}
-    if len(tasks) > 1:
-        by_task = {t: next(m.name for m in chosen if m.task == t) for t in sorted(tasks)}
-        raise ConfigurationError(f"metrics of different task types in one call: {by_task}")
-    return task_of(found, tasks.pop() if tasks else "any", reduction)
-
-
-def _check_variances(variances: Predictions, found: Predictions) -> Predictions:
-    if variances.shape != found.shape:
-        raise PredictionError(f"variances have shape {variances.shape}, but mc_preds {found.shape}")
-    return variances
-
-
-def _check_targets(y_true: npt.ArrayLike | None, found: Predictions, task: str) -> npt.NDArray[Any] | None:
-    if y_true is None:
-        return None
-    targets = np.asarray(y_true)
-    expected = (found.shape[1],) if task == "classification" else found.shape[1:]
-    if targets.shape != expected:
-        raise ConfigurationError(f"y_true must have shape {expected}, not {targets.shape}")
-    if task == "regression":
-        if targets.dtype.kind not in "fiub" or not np.isfinite(targets).all():
-            raise ConfigurationError("y_true must be finite numbers")
-        return targets.astype(np.float64)
-    whole = targets.dtype.kind in "iub" or (targets.dtype.kind == "f" and bool((targets == np.floor(targets)).all()))
-    classes = found.shape[2]
-    if not whole or (targets.size and (targets.min() < 0 or targets.max() >= classes)):
-        raise ConfigurationError(f"y_true must be class numbers from 0 to {classes - 1}")
-    return targets.astype(np.intp)
-
-
-def _check_needs(metric: Metric, request: Request, members: int) -> None:
-    if "targets" in metric.needs and request.targets is None:
-        raise ConfigurationError(f"{metric.name} needs y_true")
-    if "variances" in metric.needs and request.variances is None:
-        raise ConfigurationError(f"{metric.name} needs variances (of each member, shaped as mc_preds)")
-    if members < smallest_s(metric, request):
-        raise PredictionError(
-            f"{metric.name} measures disagreement and needs at least {smallest_s(metric, request)} members or passes; "
-            f"mc_preds has S = {members}"
-        )
-
-
-def smallest_s(metric: Metric, request: Request) -> int:
-    """`min_samples`; a likelihood under the members' own spread needs two of them, where no variances are given."""
-    if metric.built_in and metric.task == "any" and request.task == "regression" and request.variances is None:
-        return max(metric.min_samples, 2)
-    return metric.min_samples
-
-
 def score_block(request: Request, low: int, high: int) -> list[Array]:
     """All metrics of a request for candidates `low` to `high - 1`."""
+    if request.on_device:
+        values = _device_block(request, low, high)
+        if values is not None:
+            return values
     rows = request.found.block(low, high)
     spread = None if request.variances is None else request.variances.block(low, high)
     targets = None if request.targets is None else request.targets[low:high]
@@ -277,7 +138,7 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
         if doubtful:
             check_block(rows, low, request.task, nan=request.nan)
         if spread is not None:
-            _check_spread(spread, low)
+            _check_spread(spread, low, request.nan)
     results = [_apply(metric, request, statistics, rows, targets, spread) for metric in request.metrics]
     if request.nan == "omit" and (doubtful or spread is not None):
         missing = _missing(rows, spread)
@@ -286,17 +147,41 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
     return results
 
 
+def _device_block(request: Request, low: int, high: int) -> list[Array] | None:
+    """The same, computed where the predictions live; None if something looks wrong, which the host then names."""
+    block = request.found.device_block(low, high)
+    statistics: ClassStatistics | ValueStatistics
+    if request.task == "classification":
+        targets = None if request.targets is None else request.targets[low:high]
+        statistics = ClassStatistics([], targets)
+        tolerance = SUM_TOLERANCE[request.found.dtype.itemsize]
+        found, wrong = class_statistics(block, request.on_device, targets, tolerance)
+    else:
+        statistics = ValueStatistics([], None if request.targets is None else request.targets[low:high])
+        found, wrong = value_statistics(block, request.on_device, request.level)
+    if wrong and (request.check or request.nan == "omit"):
+        return None
+    statistics.members = request.found.shape[0]
+    statistics.__dict__.update(found)
+    return [np.asarray(metric.definition(statistics)) for metric in request.metrics]
+
+
 def _fill(statistics: ClassStatistics | ValueStatistics, request: Request, low: int) -> bool:
     if isinstance(statistics, ClassStatistics):
         return fill_class_statistics(statistics, request.compiled, request.addresses, low)
     return fill_value_statistics(statistics, request.compiled, request.addresses, low * request.outputs)
 
 
-def _check_spread(spread: Rows, low: int) -> None:
+def _check_spread(spread: Rows, low: int, nan: str) -> None:
     for member, row in enumerate(spread):
-        if (row < 0.0).any() or np.isinf(row).any():
-            at = int(np.argwhere((row < 0.0) | np.isinf(row))[0][0])
-            raise PredictionError(f"member {member}, candidate {low + at}: the variance is negative or not finite")
+        bad = (row < 0.0) | np.isinf(row)
+        if nan == "raise":
+            bad |= np.isnan(row)
+        if bad.any():
+            at = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise PredictionError(
+                f"member {member}, candidate {low + at[0]}: the variance is {row[at]}, not a finite number >= 0"
+            )
 
 
 def _missing(rows: Rows, spread: Rows | None) -> npt.NDArray[np.bool_]:
@@ -350,7 +235,7 @@ def _apply(metric: Metric, request: Request, statistics: Any, rows: Rows, target
     if metric.kind == "formula":
         values = np.asarray(metric.definition(statistics))
         if request.task == "regression" and request.reduction is not None and rows[0].ndim == 2:
-            values = _REDUCE[request.reduction](values.reshape(-1, request.outputs))
+            values = REDUCE[request.reduction](values.reshape(-1, request.outputs))
         return values
     if metric.kind == "whole":
         return np.zeros(len(rows[0]))

@@ -1,0 +1,164 @@
+"""Predictions that live on an accelerator: statistics are computed there, and only `[N]` numbers come back.
+
+Any array-API library (CuPy, JAX, array_api_strict) and torch; nothing is imported here: the array brings its library.
+Arrays in ordinary memory are not this module's business: they are viewed as NumPy arrays without a copy. Sums are in
+float64 where the device has it, otherwise in the array's own type.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rose.errors import PredictionError
+from rose.scoring.registry import Array
+from rose.scoring.regression import between, quantile_position
+
+_IN_MEMORY = (1, 3, 13)  # DLPack's numbers for devices whose memory NumPy can read: CPU, CUDA pinned, CUDA managed
+
+
+def lives_elsewhere(array: object) -> bool:
+    """Whether this is an array on a device whose memory NumPy cannot read."""
+    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
+        return False
+    return int(array.__dlpack_device__()[0]) not in _IN_MEMORY
+
+
+class TorchNamespace:
+    """The few functions used here under their array-API names and behaviour, for torch, which has none of its own."""
+
+    def __init__(self, torch: Any) -> None:
+        self.float64, self.int64 = torch.float64, torch.int64
+        for name in ("abs", "isfinite", "isnan", "log", "where", "maximum", "minimum", "zeros_like"):
+            setattr(self, name, getattr(torch, name))
+        self.sum: Callable[..., Any] = lambda x, axis: torch.sum(x, dim=axis)
+        self.max: Callable[..., Any] = lambda x, axis: torch.amax(x, dim=axis)
+        self.min: Callable[..., Any] = lambda x, axis: torch.amin(x, dim=axis)
+        self.argmax: Callable[..., Any] = lambda x, axis: torch.argmax(x, dim=axis)
+        self.sort: Callable[..., Any] = lambda x, axis: torch.sort(x, dim=axis).values
+        self.all: Callable[..., Any] = torch.all
+        self.stack: Callable[..., Any] = torch.stack
+        self.astype: Callable[..., Any] = lambda x, dtype: x.to(dtype)
+
+
+def namespace(array: Any) -> Any:
+    """The array's own library, as far as this module needs it.
+
+    Raises:
+        PredictionError: if the library is unknown.
+    """
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    if type(array).__module__.split(".")[0] == "torch":
+        return TorchNamespace(sys.modules["torch"])
+    raise PredictionError(f"cannot compute with a {type(array).__name__} on its device: it is no array-API array")
+
+
+def stacked(rows: list[Any]) -> Any:
+    """S arrays `[n, ...]` of one device as `[S, n, ...]` there."""
+    xp = namespace(rows[0])
+    return xp.stack(rows)
+
+
+def to_host(array: Any) -> npt.NDArray[Any]:
+    """The array's numbers in ordinary memory; without a copy, where they are there."""
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "detach"):  # torch: no gradients, and bfloat16 becomes what NumPy knows
+        array = array.detach().cpu()
+        return np.asarray(array.float() if "bfloat16" in str(array.dtype) else array)
+    if hasattr(array, "get"):  # CuPy
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def _wide(xp: Any, x: Any) -> Any:
+    try:
+        return xp.astype(x, xp.float64)
+    except (TypeError, RuntimeError, AttributeError):  # a device without float64
+        return x
+
+
+def class_statistics(
+    block: Any, names: frozenset[str], targets: npt.NDArray[np.intp] | None, tolerance: float
+) -> tuple[dict[str, Array], bool]:
+    """The named statistics of `classification.ClassStatistics` for `[S, n, C]`, and whether anything looked wrong."""
+    xp = namespace(block)
+    members, _, classes = block.shape
+    p = _wide(xp, block)
+    mean = xp.sum(p, axis=0) / members
+    sums = xp.sum(p, axis=-1)
+    wrong = not bool(xp.all((xp.abs(sums - 1.0) <= tolerance) & (xp.min(p, axis=-1) >= 0.0)))
+    found: dict[str, Any] = {}
+    if "entropy" in names:
+        found["entropy"] = -xp.sum(_xlogx(xp, mean), axis=-1)
+    if names & {"expected_entropy", "cross_entropy"}:
+        found["expected_entropy"] = -xp.sum(xp.sum(_xlogx(xp, p), axis=0), axis=-1) / members
+    if "cross_entropy" in names:
+        logs = -xp.sum(xp.where(p > 0.0, _safe_log(xp, p), xp.zeros_like(p) - math.inf), axis=0)
+        found["cross_entropy"] = xp.sum(mean * xp.where(mean > 0.0, logs, mean), axis=-1) / members
+    if names & {"first", "second"}:
+        ranked = xp.sort(mean, axis=-1)
+        found["first"] = ranked[:, -1]
+        found["second"] = ranked[:, -2] if classes > 1 else 0.0 * ranked[:, -1]
+    if "square_norm" in names:
+        found["square_norm"] = xp.sum(mean * mean, axis=-1)
+    host = {name: to_host(value).astype(np.float64) for name, value in found.items()}
+    if names & {"mode_votes", "vote_entropy"}:
+        host.update(_votes(xp, p, members, classes))
+    if "target_probability" in names and targets is not None:
+        host["target_probability"] = to_host(mean).astype(np.float64)[np.arange(len(targets)), targets]
+    for name in ("entropy", "expected_entropy"):
+        if name in host:
+            host[name] = np.maximum(host[name], 0.0) + 0.0
+    return {name: value for name, value in host.items() if name in names}, wrong
+
+
+def _xlogx(xp: Any, p: Any) -> Any:
+    return xp.where(p > 0.0, p * _safe_log(xp, p), xp.zeros_like(p))
+
+
+def _safe_log(xp: Any, p: Any) -> Any:
+    """log(p), and 0 where p is 0."""
+    return xp.log(xp.where(p > 0.0, p, xp.zeros_like(p) + 1.0))
+
+
+def _votes(xp: Any, p: Any, members: int, classes: int) -> dict[str, Array]:
+    choice = xp.argmax(p, axis=-1)
+    mode = entropy = np.zeros(p.shape[1])
+    for c in range(classes):
+        count = to_host(xp.sum(xp.astype(choice == c, xp.int64), axis=0)).astype(np.float64)
+        share = count / members
+        mode = np.maximum(mode, count)
+        entropy = entropy - share * np.log(np.where(share > 0.0, share, 1.0))
+    return {"mode_votes": mode, "vote_entropy": np.maximum(entropy, 0.0) + 0.0}
+
+
+def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[dict[str, Array], bool]:
+    """The named statistics of `regression.ValueStatistics` for `[S, n]`, and whether anything looked wrong."""
+    xp = namespace(block)
+    members = block.shape[0]
+    x = _wide(xp, block)
+    found: dict[str, Any] = {}
+    if names & {"mean", "variance"}:
+        deviations = x - x[:1, :]
+        shift = xp.sum(deviations, axis=0) / members
+        found["mean"] = x[0, :] + shift
+        rest = deviations - shift
+        found["variance"] = xp.sum(rest * rest, axis=0) / members
+    quantiles = {
+        "lower": (1.0 - level) / 2.0, "upper": (1.0 + level) / 2.0, "lower_quartile": 0.25, "upper_quartile": 0.75,
+        "smallest": 0.0, "largest": 1.0,
+    }  # fmt: skip
+    if names & quantiles.keys():
+        ordered = xp.sort(x, axis=0)
+        for name in names & quantiles.keys():
+            below, above, weight = quantile_position(quantiles[name], members)
+            found[name] = between(ordered[below, :], ordered[above, :], weight)
+    wrong = not bool(xp.all(xp.isfinite(x)))
+    return {name: to_host(value).astype(np.float64) for name, value in found.items() if name in names}, wrong

@@ -1,0 +1,182 @@
+"""One scoring request: what was asked, checked against what was given, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from rose.errors import ConfigurationError, PredictionError
+from rose.scoring.blocks import thread_count
+from rose.scoring.compiled import CLASS_STATISTICS, VALUE_STATISTICS, in_place, wanted
+from rose.scoring.inputs import Predictions, predictions, task_of
+from rose.scoring.registry import Array, Metric, get_metric
+
+Nan = Literal["raise", "omit"]
+Reduction = Literal["mean", "max", "sum", "norm"]
+
+REDUCE: dict[str, Callable[[Array], Array]] = {
+    "mean": lambda x: np.asarray(x.mean(axis=1)),
+    "max": lambda x: np.asarray(x.max(axis=1)),
+    "sum": lambda x: np.asarray(x.sum(axis=1)),
+    "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
+}
+_CACHE_ELEMENTS = 1 << 15  # float64 temporaries of a block then fit a core's L2 cache
+_COMPILED_ELEMENTS = 1 << 17  # kernels work on shorter runs themselves; a call should take a millisecond
+_SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `score` and `top_k`."""
+
+    y_true: npt.ArrayLike | None
+    variances: object
+    nan: Nan
+    level: float
+    reduction: Reduction | None
+    check: bool
+    threads: int | None
+    block_size: int | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a scoring pass needs, checked."""
+
+    found: Predictions
+    metrics: tuple[Metric, ...]
+    task: str
+    targets: npt.NDArray[Any] | None
+    variances: Predictions | None
+    nan: str
+    level: float
+    reduction: str | None
+    check: bool
+    threads: int
+    block: int
+    compiled: frozenset[str]
+    addresses: npt.NDArray[np.uint64] | None
+    on_device: frozenset[str] = frozenset()
+
+    @property
+    def n(self) -> int:
+        return self.found.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a candidate has in multi-output regression, else 1."""
+        return self.found.shape[2] if self.task == "regression" and len(self.found.shape) == 3 else 1
+
+
+def prepare(
+    mc_preds: object,
+    names: Sequence[str | Metric],
+    *,
+    y_true: npt.ArrayLike | None = None,
+    variances: object = None,
+    nan: str = "raise",
+    level: float = 0.95,
+    reduction: str | None = None,
+    check: bool = True,
+    threads: int | None = None,
+    block_size: int | None = None,
+) -> Request:
+    """Check everything that can be checked before the first block."""
+    found, chosen = predictions(mc_preds), tuple(get_metric(m) for m in names)
+    if nan not in ("raise", "omit"):
+        raise ConfigurationError(f"nan={nan!r} must be 'raise' or 'omit'")
+    if not 0.0 < level < 1.0:
+        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
+    if reduction is not None and reduction not in REDUCE:
+        raise ConfigurationError(f"reduction={reduction!r} is none of {', '.join(REDUCE)}")
+    if block_size is not None and block_size < 1:
+        raise ConfigurationError(f"block_size={block_size} must be 1 or more")
+    task = _one_task(found, chosen, reduction)
+    spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
+    compiled = wanted(found, chosen, task)
+    addresses = in_place(found) if compiled else None
+    large = addresses is not None or found.elsewhere is not None  # otherwise blocks are copies: keep them small
+    elements = _COMPILED_ELEMENTS if large else _CACHE_ELEMENTS
+    request = Request(
+        found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
+        thread_count(threads) if found.size >= _SMALL or threads is not None else 1,
+        block_size or max(1, elements // math.prod(found.shape[2:])),
+        compiled, addresses, _device_statistics(found, chosen, task, spread),
+    )  # fmt: skip
+    for metric in chosen:
+        _check_needs(metric, request, found.shape[0])
+    return request
+
+
+def _device_statistics(
+    found: Predictions, chosen: Sequence[Metric], task: str, spread: Predictions | None
+) -> frozenset[str]:
+    """The statistics to compute on the predictions' own device; empty: bring blocks of them to the host instead."""
+    known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
+    if found.elsewhere is None or spread is not None or (task == "regression" and len(found.shape) == 3):
+        return frozenset()
+    if any(m.kind != "formula" or not m.uses or not _uses(m, task) <= known for m in chosen):
+        return frozenset()
+    return frozenset().union(*(_uses(m, task) for m in chosen))
+
+
+def _uses(metric: Metric, task: str) -> frozenset[str]:
+    """What a metric for both tasks uses for this one."""
+    mine = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
+    other = VALUE_STATISTICS if task == "classification" else CLASS_STATISTICS
+    return metric.uses - (other - mine) if metric.task == "any" else metric.uses
+
+
+def _one_task(found: Predictions, chosen: Sequence[Metric], reduction: str | None) -> str:
+    tasks = {m.task for m in chosen} - {"any"}
+    if len(tasks) > 1:
+        by_task = {t: next(m.name for m in chosen if m.task == t) for t in sorted(tasks)}
+        raise ConfigurationError(f"metrics of different task types in one call: {by_task}")
+    return task_of(found, tasks.pop() if tasks else "any", reduction)
+
+
+def _check_variances(variances: Predictions, found: Predictions) -> Predictions:
+    if variances.shape != found.shape:
+        raise PredictionError(f"variances have shape {variances.shape}, but mc_preds {found.shape}")
+    return variances
+
+
+def _check_targets(y_true: npt.ArrayLike | None, found: Predictions, task: str) -> npt.NDArray[Any] | None:
+    if y_true is None:
+        return None
+    targets = np.asarray(y_true)
+    expected = (found.shape[1],) if task == "classification" else found.shape[1:]
+    if targets.shape != expected:
+        raise ConfigurationError(f"y_true must have shape {expected}, not {targets.shape}")
+    if task == "regression":
+        if targets.dtype.kind not in "fiub" or not np.isfinite(targets).all():
+            raise ConfigurationError("y_true must be finite numbers")
+        return targets.astype(np.float64)
+    whole = targets.dtype.kind in "iub" or (targets.dtype.kind == "f" and bool((targets == np.floor(targets)).all()))
+    classes = found.shape[2]
+    if not whole or (targets.size and (targets.min() < 0 or targets.max() >= classes)):
+        raise ConfigurationError(f"y_true must be class numbers from 0 to {classes - 1}")
+    return targets.astype(np.intp)
+
+
+def _check_needs(metric: Metric, request: Request, members: int) -> None:
+    if "targets" in metric.needs and request.targets is None:
+        raise ConfigurationError(f"{metric.name} needs y_true")
+    if "variances" in metric.needs and request.variances is None:
+        raise ConfigurationError(f"{metric.name} needs variances (of each member, shaped as mc_preds)")
+    if members < smallest_s(metric, request):
+        raise PredictionError(
+            f"{metric.name} measures disagreement and needs at least {smallest_s(metric, request)} members or passes; "
+            f"mc_preds has S = {members}"
+        )
+
+
+def smallest_s(metric: Metric, request: Request) -> int:
+    """`min_samples`; a likelihood under the members' own spread needs two of them, where no variances are given."""
+    if metric.built_in and metric.task == "any" and request.task == "regression" and request.variances is None:
+        return max(metric.min_samples, 2)
+    return metric.min_samples

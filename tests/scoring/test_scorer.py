@@ -1,0 +1,297 @@
+"""ROSE's surface, the registry behind it, and metrics that users and packages add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rose.errors import ConfigurationError, NotANumberError, PredictionError, UnknownMetricError
+from rose.scoring import (
+    UQ_REGISTRY,
+    Metric,
+    UQScorer,
+    describe,
+    get_metric,
+    metrics,
+    register_metric,
+    register_uq,
+    registry,
+    score,
+    table,
+    top_k,
+)
+from tests.scoring.conftest import probabilities, values
+
+P, X = probabilities(4, 20, 3), values(4, 20)
+CLASSES, NUMBERS = UQScorer("classification"), UQScorer("regression")
+
+
+@pytest.fixture(autouse=True)
+def _tidy() -> Iterator[None]:
+    before = {m.name for m in metrics()}
+    yield
+    for name in {m.name for m in metrics()} - before:
+        registry.remove(name)
+
+
+# --- UQScorer ----------------------------------------------------------------------------------------------------
+
+
+def test_methods_are_the_metrics() -> None:
+    y = np.arange(20) % 3
+    assert (CLASSES.predictive_entropy(P) == score(P, "predictive_entropy")).all()
+    assert (CLASSES.mutual_information(P) == score(P, "mutual_information")).all()
+    assert (CLASSES.variation_ratio(P) == score(P, "variation_ratio")).all()
+    assert (CLASSES.margin(P) == score(P, "margin")).all()
+    assert (CLASSES.negative_log_likelihood(P, y) == score(P, "nll", y_true=y)).all()
+    assert (NUMBERS.predictive_variance(X) == score(X, "variance")).all()
+    assert (NUMBERS.predictive_interval_width(X, quantile=0.5) == score(X, "iqr")).all()
+    assert (NUMBERS.negative_log_likelihood(X, X[0]) == score(X, "nll", y_true=X[0])).all()
+
+
+def test_a_method_of_the_other_task_says_so() -> None:
+    with pytest.raises(
+        ConfigurationError, match="margin is a classification metric; for regression there are: predictive"
+    ):
+        NUMBERS.margin(X)
+    with pytest.raises(ConfigurationError, match="task_type must be"):
+        UQScorer("ranking")
+
+
+def test_single_axes_are_squeezed_as_in_rose() -> None:
+    assert (NUMBERS.predictive_variance(X[..., None]) == NUMBERS.predictive_variance(X)).all()
+    assert (CLASSES.margin(P[:, None]) == CLASSES.margin(P)).all()
+    assert (CLASSES.margin(P.tolist()) == CLASSES.margin(P)).all()
+    assert (CLASSES.margin(list(P)) == CLASSES.margin(P)).all()
+    assert (NUMBERS.predictive_variance([row[:, None] for row in X]) == NUMBERS.predictive_variance(X)).all()
+    y = (np.arange(20) % 3)[:, None]
+    assert CLASSES.negative_log_likelihood(P, y).shape == (20,)
+
+
+def test_one_instance_is_one_score() -> None:
+    assert NUMBERS.predictive_variance([[1.0], [3.0]]).tolist() == [1.0]
+    assert CLASSES.margin(P[:, :1]).shape == (1,)
+
+
+def test_shapes_of_the_other_task_are_errors() -> None:
+    with pytest.raises(
+        PredictionError, match=r"for classification, mc_preds must be \[S, N, C\], not of shape \(4, 20\)"
+    ):
+        CLASSES.margin(X)
+    with pytest.raises(PredictionError, match=r"for regression, mc_preds must be \[S, N\], not of shape"):
+        NUMBERS.predictive_variance(P)
+
+
+def test_compute_uncertainty_gives_what_fits() -> None:
+    plain = CLASSES.compute_uncertainty(P)
+    assert "predictive_entropy" in plain
+    assert not {"predictive_variance", "brier", "negative_log_likelihood", "total_variance"} & plain.keys()
+    full = CLASSES.compute_uncertainty(P, np.arange(20) % 3)
+    assert full.keys() - plain.keys() == {"brier", "negative_log_likelihood"}
+    assert all(scores.shape == (20,) for scores in full.values())
+    assert "mutual_information" not in CLASSES.compute_uncertainty(P[:1])
+    assert {"predictive_variance", "crps_ensemble"} <= NUMBERS.compute_uncertainty(X, X[0]).keys()
+    assert NUMBERS.compute_uncertainty(X[:1]) == {}
+
+
+def test_selection_follows_the_direction() -> None:
+    p = np.array([[[0.9, 0.1], [0.5, 0.5], [0.7, 0.3]]] * 2)
+    for metric in (None, "predictive_entropy", "margin", "least_confidence"):
+        indices, scores = CLASSES.select_top_uncertain(p, k=2, metric=metric)
+        assert indices.tolist() == [1, 2]
+        assert scores.shape == (2,)
+    assert NUMBERS.select_top_uncertain(X, k=3)[0].tolist() == np.argsort(-X.var(axis=0))[:3].tolist()
+    y = np.array([0, 1, 1])
+    assert CLASSES.select_top_uncertain(p, 1, "negative_log_likelihood", y)[0].tolist() == [2]
+
+
+def test_selection_checks_its_arguments() -> None:
+    with pytest.raises(ConfigurationError, match="k=21 is more than the 20 candidates"):
+        CLASSES.select_top_uncertain(P, k=21)
+    with pytest.raises(ValueError, match="k=-1 is negative"):
+        CLASSES.select_top_uncertain(P, k=-1)
+    assert len(CLASSES.select_top_uncertain(P, k=0)[0]) == 0
+    with pytest.raises(UnknownMetricError, match="did you mean 'margin'"):
+        CLASSES.select_top_uncertain(P, metric="margn")
+    with pytest.raises(ConfigurationError, match="needs y_true"):
+        CLASSES.select_top_uncertain(P, metric="nll")
+
+
+# --- users' metrics ----------------------------------------------------------------------------------------------
+
+
+def test_a_registered_function_is_a_metric() -> None:
+    @register_uq("midrange")
+    def midrange(self: UQScorer, mc_preds: Any) -> Any:
+        """Half the range."""
+        assert isinstance(self, UQScorer)
+        assert isinstance(mc_preds, np.ndarray)
+        return np.ptp(mc_preds, axis=0) / 2
+
+    assert UQ_REGISTRY["midrange"] is midrange
+    assert get_metric("midrange").summary == "Half the range."
+    expected = np.ptp(X, axis=0) / 2
+    assert (score(X, "midrange") == expected).all()
+    assert (score(X, ["midrange", "range"])["midrange"] == expected).all()
+    assert (score(list(X), "midrange") == expected).all()
+    assert (score(X[::-1], "midrange") == expected).all()
+    assert top_k(X, 2, "midrange")[0].tolist() == np.argsort(-expected)[:2].tolist()
+    assert "midrange" in NUMBERS.compute_uncertainty(X)
+
+
+def test_the_function_sees_members_in_their_order() -> None:
+    @register_uq("first_member", task="regression")
+    def first_member(self: UQScorer, mc_preds: Any) -> Any:
+        return mc_preds[0]
+
+    assert (score(X[::-1], "first_member") == X[-1]).all()
+
+
+def test_registration_can_say_more() -> None:
+    @register_uq("confidence", task="classification", direction="lower", needs=("targets",))
+    def confidence(self: UQScorer, mc_preds: Any, y_true: Any) -> Any:
+        return mc_preds.mean(axis=0)[np.arange(len(y_true)), y_true]
+
+    y = np.arange(20) % 3
+    found = score(P, "confidence", y_true=y)
+    assert CLASSES.select_top_uncertain(P, 3, "confidence", y)[0].tolist() == np.argsort(found)[:3].tolist()
+    assert "confidence" not in NUMBERS.compute_uncertainty(X)
+    assert "confidence" not in CLASSES.compute_uncertainty(P)
+    assert "confidence" in CLASSES.compute_uncertainty(P, y)
+
+
+def test_the_registry_is_a_live_dictionary() -> None:
+    assert set(UQ_REGISTRY) == {m.name for m in metrics()}
+    assert len(UQ_REGISTRY) == len(metrics())
+    assert (UQ_REGISTRY["margin"](CLASSES, P) == score(P, "margin")).all()
+    assert (UQ_REGISTRY["negative_log_likelihood"](CLASSES, P, np.zeros(20, int))).shape == (20,)
+    assert "no such" not in UQ_REGISTRY
+    UQ_REGISTRY["zero"] = lambda self, mc_preds: np.zeros(mc_preds.shape[1])
+    assert (score(X, "zero") == 0.0).all()
+    del UQ_REGISTRY["zero"]
+    with pytest.raises(KeyError):
+        UQ_REGISTRY["zero"]
+    with pytest.raises(ConfigurationError, match="'margin' is a built-in metric and cannot be removed"):
+        del UQ_REGISTRY["margin"]
+
+
+def test_names_have_one_owner() -> None:
+    for name in ("margin", "bald"):
+        with pytest.raises(ConfigurationError, match=f"the name '{name}' belongs to a built-in metric"):
+            register_uq(name)(lambda self, mc_preds: mc_preds[0])
+    register_uq("mine")(lambda self, mc_preds: mc_preds[0])
+    register_uq("mine")(lambda self, mc_preds: mc_preds[1])  # a notebook cell run twice
+    assert (score(X, "mine") == X[1]).all()
+    with pytest.raises(ConfigurationError, match="belongs to metric 'mine'"):
+        registry.add(Metric("other", "any", "higher", aliases=("mine",)))
+
+
+def test_declarations_are_checked() -> None:
+    with pytest.raises(ConfigurationError, match="task='ranking' of metric 'm' is none of"):
+        Metric("m", "ranking", "higher")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="direction='up' of metric 'm'"):
+        Metric("m", "any", "up")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"needs=\['luck'\]"):
+        Metric("m", "any", "higher", needs=frozenset({"luck"}))
+    with pytest.raises(ConfigurationError, match="must be a non-empty string"):
+        registry.add(Metric("", "any", "higher"))
+    with pytest.raises(ConfigurationError, match="task='ranking' is none of"):
+        metrics("ranking")
+
+
+def test_a_blockwise_metric_sees_blocks() -> None:
+    sizes: list[int] = []
+
+    @register_metric("lead", task="classification", direction="lower", needs=("targets",))
+    def lead(p: Any, y_true: Any) -> Any:
+        sizes.append(p.shape[1])
+        return p.mean(axis=0)[np.arange(len(y_true)), y_true]
+
+    y = np.arange(20) % 3
+    found = score(P, "lead", y_true=y, block_size=8)
+    assert sizes == [8, 8, 4]
+    assert (found == P.mean(axis=0)[np.arange(20), y]).all()
+
+    @register_metric("noise", task="regression", direction="higher", needs=("variances",))
+    def noise(x: Any, variances: Any) -> Any:
+        return variances.max(axis=0)
+
+    assert (score(X, "noise", variances=X**2) == (X**2).max(axis=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.zeros(3), r"metric 'odd' must return shape \(20,\), not \(3,\)"),
+        ("?", "metric 'odd' must return numbers"),
+        (None, "metric 'odd' must return"),
+    ],
+)
+def test_what_a_metric_returns_is_checked(returned: Any, message: str) -> None:
+    for register in (
+        lambda: register_uq("odd")(lambda self, mc_preds: returned),
+        lambda: register_metric("odd", task="regression", direction="higher")(lambda x: returned),
+    ):
+        register()
+        with pytest.raises(PredictionError, match=message):
+            score(X, "odd")
+
+
+def test_a_nan_score_is_never_ranked() -> None:
+    register_uq("gap")(lambda self, mc_preds: np.where(np.arange(20) == 7, np.nan, 1.0))
+    with pytest.raises(NotANumberError, match="candidate 7 is NaN"):
+        top_k(X, 3, "gap")
+
+
+# --- finding metrics ---------------------------------------------------------------------------------------------
+
+
+def test_packages_offer_metrics_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata
+
+    class Point:
+        def load(self) -> Metric:
+            return Metric("from_afar", "regression", "higher", kind="blockwise", definition=lambda x: x[0])
+
+    asked: list[str] = []
+
+    def entry_points(group: str) -> list[Point]:
+        asked.append(group)
+        return [Point()]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    monkeypatch.setattr(registry, "_entry_points_loaded", False)
+    get_metric("margin")
+    assert asked == []  # known names look no further
+    assert (score(X, "from_afar") == X[0]).all()
+    with pytest.raises(UnknownMetricError):
+        get_metric("from_nowhere")
+    assert asked == ["rose.metrics"]
+
+
+def test_aliases_and_objects_find_the_same() -> None:
+    bald = get_metric("bald")
+    assert bald is get_metric("mutual_information")
+    assert bald is get_metric(bald)
+    assert score(P, ["bald"]).keys() == {"bald"}
+    assert score(P, [bald]).keys() == {"mutual_information"}
+
+
+def test_tables_are_made_from_the_declarations() -> None:
+    rows = {row["name"]: row for row in table()}
+    assert rows["margin"]["more uncertain"] == "lower"
+    assert rows["mutual_information"]["min S"] == "2"
+    text = describe("regression")
+    assert "crps_gaussian" in text
+    assert "vote_entropy" not in text
+    assert len({line.count(" | ") for line in text.splitlines() if "|---" not in line}) == 1
+
+
+def test_rose_import_path() -> None:
+    from rose.uq import uq_scorer
+
+    assert uq_scorer.UQScorer is UQScorer
+    assert uq_scorer.UQ_REGISTRY is UQ_REGISTRY
