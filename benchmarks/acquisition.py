@@ -97,7 +97,7 @@ def bmdal(row: str) -> Call:
     from bmdal_reg.bmdal.features import Features
     from bmdal_reg.bmdal.selection import LargestClusterMaxDistSelectionMethod, MaxDistSelectionMethod
 
-    np.Inf = np.inf  # bmdal_reg 3.0.2 was written for NumPy 1
+    np.Inf = np.inf  # noqa: NPY201  bmdal_reg 3.0.2 was written for NumPy 1
     x = torch.tensor(points())
     known = 256 if row == "lcmd" else 1
     pool, train = (Features(IdentityFeatureMap(64), TensorFeatureData(part)) for part in (x[known:], x[:known]))
