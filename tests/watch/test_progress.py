@@ -58,7 +58,7 @@ def test_a_run_does_not_depend_on_who_watches(caplog):
 
 
 def test_a_real_run_reports_all_its_tasks():
-    learner, seen = classifier(2), []
+    learner, seen = classifier(2, holdout=False), []
     learner.events.subscribe(seen.append)
     learner.run(["w"], ["a", "b"], num_predictions=2, max_iter=1)
     done = [event.key for event in seen if isinstance(event, TaskDone)]
