@@ -145,6 +145,8 @@ def picture(curves: dict[str, Curves], path: Path) -> None:
             axes.set(ylim=(0.75, 0.99), ylabel="accuracy on the hold-out")
         else:
             axes.set(yscale="log", ylabel="RMSE on the hold-out")
+            axes.yaxis.set_minor_formatter("{x:.2g}")
+            axes.yaxis.set_major_formatter("{x:.2g}")
         seeds = len(next(iter(of_task.values())))
         axes.set(xlabel="labels", title=f"{task}, mean of {seeds} seeds")
         axes.grid(alpha=0.3, which="both")

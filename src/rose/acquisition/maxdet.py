@@ -23,7 +23,7 @@ _BLOCK = 1 << 13
 
 @register_acquisition(
     "maxdet",
-    needs=("features|mc_preds",),
+    needs=("mc_preds|features",),
     uses=("labelled", "pending"),
     aliases=("max_det", "d_optimal", "determinant"),
     reference="Krause et al. 2008; Holzmueller et al. 2023",
@@ -31,9 +31,10 @@ _BLOCK = 1 << 13
 def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     """Again and again the candidate whose prediction is the least certain, given the batch so far.
 
-    With features, predictions are a Bayesian linear model of them (weights of variance 1) that has seen what is
-    labelled, pending and chosen. Without, their covariance is the ensemble's, which has seen the labels; pending and
-    chosen ones are added. With costs: the largest information 1/2 log(1 + variance / noise), in nats, per unit of cost.
+    The predictions' covariance is the ensemble's, which has seen the labels; pending and chosen candidates are added to
+    it. Without an ensemble, it is that of a Bayesian linear model of the features (weights of variance 1) that has seen
+    what is labelled, pending and chosen: take a network's last layer, for in raw inputs it would ask for corners.
+    With costs: the largest information 1/2 log(1 + variance / noise), in nats, per unit of cost.
 
     Args:
         problem: the question.
@@ -44,14 +45,15 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     >>> acquire(features=[[3.0, 0.0], [2.9, 0.0], [0.0, 1.0]], k=2, method="maxdet")
     array([0, 2])
     """
-    points = coordinates(problem)
+    ensemble = problem.predictions
+    points = coordinates(problem) if ensemble is None else ensemble.centred(np.arange(problem.size))
     candidates = problem.available
     greedy = Greedy.of(problem)
     if noise is None:
         noise = 0.01 * float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[candidates].mean()) or 1.0
     if not (np.isfinite(noise) and noise > 0):
         raise ConfigurationError(f"noise={noise!r} must be a positive variance")
-    seen = problem.pending if problem.features is None else np.concatenate([problem.labelled, problem.pending])
+    seen = problem.pending if ensemble is not None else np.concatenate([problem.labelled, problem.pending])
     covariance = posterior(points[seen], noise)
     variance = _quadratic(points, candidates, covariance)
     while not greedy.done:
