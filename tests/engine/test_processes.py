@@ -22,7 +22,7 @@ KEY = TaskKey("w", 0, "s")
 
 # Workers that are idle and busy, commands with grandchildren, children in sessions of their own, a shared array.
 BUSY = """
-    import asyncio, subprocess, time
+    import asyncio, signal, subprocess, time
     import numpy as np
     from rose.engine import Command, LocalEngine, Task, TaskKey
 
@@ -42,6 +42,7 @@ BUSY = """
         print("busy", flush=True)
         {end}
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     asyncio.run(main())
 """
 

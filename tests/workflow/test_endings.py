@@ -20,7 +20,8 @@ TWO = ["a", "b"]
 
 # A run that simulates for ever, in a function, in a command, and in a child that a function started.
 PROGRAM = """
-import asyncio, subprocess, sys, time
+import asyncio, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from rose import ParallelUQLearner
 
 learner = ParallelUQLearner(4)

@@ -225,6 +225,7 @@ class Pool:
             if len(worker.jobs) > 1:
                 if now - worker.since > LONG:
                     self._requeue(worker.take_back())
+                    self._set_free(worker)  # it may just have ended what it ran, and have nothing left
                 elif self._look_again is None:
                     self._look_again = self._loop.call_later(LONG, self._rescue_waiting)
         self._slots.fill()

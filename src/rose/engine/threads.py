@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
+from rose.engine.coroutines import finished
 from rose.engine.failures import describe
 from rose.engine.protocol import Capabilities, Command, Ref, Task
 from rose.errors import ConfigurationError, EngineClosedError, TaskFailedError, TaskTimeoutError
@@ -127,8 +127,7 @@ class ThreadEngine(BaseEngine):
 
 
 def _call(call: Callable[[], Any]) -> Any:
-    result = call()
-    return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return finished(call())
 
 
 def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import pickle
 import socket
@@ -10,6 +9,7 @@ import sys
 from time import perf_counter
 from typing import Any
 
+from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
 from rose.engine.threadlimits import ThreadLimits
 from rose.engine.transfer import load, pack_result
@@ -48,11 +48,7 @@ def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
     except BaseException as error:
         return UNLOADABLE, pack_failure(error)
     try:
-        result = call(*args, **kwargs)
-        if inspect.iscoroutine(result):
-            import asyncio  # here, since most workers never need it, and all would start later
-
-            result = asyncio.run(result)
+        result = finished(call(*args, **kwargs))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
         return FAILED, pack_failure(error)
     return reply(result, prefix)

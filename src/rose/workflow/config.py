@@ -70,15 +70,15 @@ class LearnerConfig(BaseModel):
         Raises:
             ConfigurationError: if there is no such stage.
         """
-        if task_name not in type(self).model_fields:
-            raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(stage_fields(type(self)))}")
-        config = getattr(self, task_name)
+        config = getattr(self, task_name, task_name)
+        if config is None or isinstance(config, TaskConfig):
+            return config
         if isinstance(config, dict):
-            return config.get(iteration, config.get(-1))
+            found: TaskConfig | None = config.get(iteration, config.get(-1))
+            return found
         if isinstance(config, AdaptiveSchedule):
             return config[iteration]
-        assert config is None or isinstance(config, TaskConfig)
-        return config
+        raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(stage_fields(type(self)))}")
 
 
 class UQLearnerConfig(LearnerConfig):

@@ -53,8 +53,7 @@ class DataflowRounds:
         upstream: tuple[Any, ...] = ()
         if iteration or not self.flow.skip_pre_loop:
             simulated = await self._stage("simulation", iteration, config, ())
-            members = (self._member(model, iteration, config, simulated) for model in self._active)
-            upstream = (await all_of(members),)
+            upstream = (await self._ensemble(iteration, config, simulated),)
         uncertainty = None
         if self.flow.rule is not None:
             value = await self._stage("uncertainty", iteration, config, upstream)
@@ -71,6 +70,13 @@ class DataflowRounds:
     def result(self) -> WorkflowResult:
         """The models and labels are the user's files: the result is the history."""
         return WorkflowResult(self.flow.name)
+
+    async def _ensemble(self, iteration: int, config: LearnerConfig, simulated: Any) -> list[list[Any]]:
+        """The predictions of each model that still learns, in the order of their names."""
+        order = self.runner.longest_first(self.flow.name, self._active)
+        members = await all_of(self._member(model, iteration, config, simulated) for model in order)
+        predicted = dict(zip(order, members, strict=True))
+        return [predicted[model] for model in self._active]
 
     async def _member(self, model: str, iteration: int, config: LearnerConfig, simulated: Any) -> list[Any]:
         named = {"--model_name": model}

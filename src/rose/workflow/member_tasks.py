@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from rose.engine.coroutines import finished
 from rose.workflow.passes import Passed, as_passed
 from rose.workflow.pool import take
 
@@ -22,7 +21,7 @@ def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str
     """Predict by the user's function. In `arguments`, True stands for `model` and `X`."""
     large = {"model": model, "X": X}
     wanted = {name: large.get(name, value) for name, value in arguments.items()}
-    return as_passed(_done(func(**wanted)))
+    return as_passed(finished(func(**wanted)))
 
 
 def predict_slice(
@@ -40,13 +39,9 @@ def predict_slice(
 
 def with_rows(func: Callable[..., Any], X: Any, rows: np.ndarray, /, **arguments: Any) -> Any:
     """Call a function that wants the candidates of this round as `X`."""
-    return _done(func(X=take(X, rows), **arguments))
+    return finished(func(X=take(X, rows), **arguments))
 
 
 def with_models(func: Callable[..., Any], /, *models: Any, **arguments: Any) -> Any:
     """Call a function that wants the whole ensemble as `models`, a list."""
-    return _done(func(models=list(models), **arguments))
-
-
-def _done(result: Any) -> Any:
-    return asyncio.run(result) if inspect.iscoroutine(result) else result
+    return finished(func(models=list(models), **arguments))

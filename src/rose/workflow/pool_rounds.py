@@ -123,7 +123,7 @@ class PoolRounds:
 
             training |= {
                 name: group.create_task(self.ensemble.train(round, name, data["X"], data["y"], config))
-                for name in names
+                for name in self.runner.longest_first(self.name, names)
             }
             predicting = {}
             if len(self.labelled) < len(self.pool):
@@ -131,7 +131,7 @@ class PoolRounds:
             testing = []
             if X_test is not None:
                 testing = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
-            members = {model: await task for model, task in training.items()}
+            members = {model: await training[model] for model in names}
             tested = [one for task in testing for one in await task]
             quality = group.create_task(self._quality(round, scoring, members, tested))
             values = None

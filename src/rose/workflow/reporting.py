@@ -6,27 +6,35 @@ from where it travels back beside the task's result.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import CodeType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+from rose.engine.coroutines import finished
 
 reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=None)
 
 
-def call_reporting(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-    """Call a task's function in its worker; return its result and what it registered."""
+class Observed(NamedTuple):
+    """A task's result, what it registered, and how long it ran, in seconds."""
+
+    result: Any
+    reported: dict[str, Any]
+    seconds: float
+
+
+def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Observed:
+    """Call a task's function in its worker, and watch it."""
     reported: dict[str, Any] = {}
     token = reports.set(reported)
+    start = time.perf_counter()
     try:
-        result = func(*args, **kwargs)
-        if inspect.iscoroutine(result):
-            result = asyncio.run(result)
+        result = finished(func(*args, **kwargs))
     finally:
         reports.reset(token)
-    return result, reported
+    return Observed(result, reported, time.perf_counter() - start)
 
 
 def register(reported: Mapping[str, Any]) -> None:

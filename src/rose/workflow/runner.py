@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rose.engine import Command, CommandOutput, Engine, Ref, Task, TaskKey
 from rose.errors import TaskError, TaskFailedError
 from rose.store import EventLog, RunDirectory, TaskCancelled, TaskDone, TaskFailed, TaskQueued
-from rose.workflow.reporting import call_reporting, mentions, register
+from rose.workflow.reporting import Observed, call_observed, mentions, register
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
 
@@ -41,6 +41,7 @@ class Runner:
         self.directory = directory
         self._learner = learner
         self._reporting: dict[int, bool] = {}
+        self._seconds: dict[tuple[str, str], float] = {}  # how long a workflow's model last trained
 
     async def function(
         self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
@@ -49,12 +50,18 @@ class Runner:
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
-        if stage is None or not self._reports(stage):
+        if stage is None or not (stage.kind == "training" or self._reports(stage)):
             return await self._run(task)
-        task = replace(task, call=call_reporting, args=(call, *args))
-        result, reported = await self._run(task)
-        register(reported)
-        return result
+        task = replace(task, call=call_observed, args=(call, *args))
+        observed: Observed = await self._run(task)
+        register(observed.reported)
+        self._lasted(key, observed.seconds)
+        return observed.result
+
+    def longest_first(self, workflow: str, models: Iterable[str]) -> list[str]:
+        """Models in the order in which to start their trainings: those that last ran longest first (Graham 1969), so
+        that no worker idles beside a long one at the end; unknown ones keep their order, behind."""
+        return sorted(models, key=lambda model: -self._seconds.get((workflow, model), 0.0))
 
     async def command(
         self,
@@ -73,6 +80,7 @@ class Runner:
         task = Task(key, Command(line, cwd=workdir), resources=stage.resources, timeout=stage.timeout)
         output = await self._run(task)
         assert isinstance(output, CommandOutput)
+        self._lasted(key, output.seconds)
         return output.stdout
 
     async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
@@ -88,6 +96,10 @@ class Runner:
         """Free shared values that no task will ask for again."""
         for one in shared:
             await self.engine.release(one.ref)
+
+    def _lasted(self, key: TaskKey, seconds: float) -> None:
+        if key.stage == "training" and key.model is not None:
+            self._seconds[key.workflow, key.model] = seconds
 
     def _reports(self, stage: Stage) -> bool:
         known = self._reporting.get(id(stage.func))
