@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -363,3 +364,26 @@ def test_anything_may_happen_at_any_time(seed: int) -> None:
             assert_idle(engine)
 
     asyncio.run(main())
+
+
+def test_a_worker_that_was_held_up_is_used_again() -> None:
+    """Between two of its tasks, so that what was sent ahead is taken back: it must not idle for ever after."""
+
+    async def main() -> int:
+        async with LocalEngine(2) as engine:
+            pids = set(await asyncio.gather(*(engine.run(_task(os.getpid)) for _ in range(200))))
+            for _ in range(8):
+                burst = asyncio.gather(*(engine.run(_task(os.getpid)) for _ in range(2000)))
+                await asyncio.sleep(0.005)
+                held_up = next(iter(pids))
+                os.kill(held_up, signal.SIGSTOP)
+                await asyncio.sleep(0.05)
+                os.kill(held_up, signal.SIGCONT)
+                pids |= set(await burst)
+            return len(pids)
+
+    assert asyncio.run(main()) == 2
+
+
+def _task(call: Any) -> Task:
+    return Task(TaskKey("w", 0, "s"), call)

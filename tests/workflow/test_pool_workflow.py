@@ -406,3 +406,25 @@ def test_labels_may_be_arrays(tmp_path):
         return np.polyfit(X[:, 0], y[:, 0], deg=2)
 
     assert learner.run(TWO, max_iter=2).labels.shape == (8, 2)
+
+
+def test_the_longest_training_of_the_last_round_starts_first(tmp_path):
+    log = str(tmp_path / "log")
+    learner = classifier(1, holdout=False)
+
+    @learner.training_task(as_executable=False)
+    def train(X, y, seed, model_name):
+        import time
+
+        from tests.workflow.programs import Centroids
+
+        with open(log, "a") as file:
+            file.write(f"{model_name}\n")
+        time.sleep({"short": 0.0, "long": 0.4, "middle": 0.2}[model_name])
+        return Centroids(X, y, seed)
+
+    result = learner.run(["w"], ["short", "long", "middle"], max_iter=3)["w"]
+    started = (tmp_path / "log").read_text().split()
+    assert started[:3] == ["short", "long", "middle"], "nothing is known yet"
+    assert started[6:] == ["long", "middle", "short"], "the second round was not slowed down by imports"
+    assert list(result.models) == ["short", "long", "middle"]
