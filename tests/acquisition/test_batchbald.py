@@ -116,6 +116,16 @@ def test_a_big_pool_goes_through_all_blocks(arithmetic: str, monkeypatch: pytest
     assert acquire(list(p), 4, method="batchbald", configurations=64).tolist() == kept.tolist()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_bounds_spare_work_and_change_nothing(arithmetic: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = predictions(seed, members=20, n=300, classes=4, sharp=1.0)
+    choices = []
+    for look in (1, 300):  # one candidate between two looks at the bound; all of them before the first look
+        monkeypatch.setattr("rose.acquisition.batchbald._LOOK", look)
+        choices.append(acquire(p, 5, method="batchbald", configurations=100).tolist())
+    assert choices[0] == choices[1]
+
+
 def test_repeated_questions_are_not_repeated() -> None:
     # top-k mutual information takes both copies of the best question, BatchBALD the second-best question
     sure = np.array([0.99, 0.01])

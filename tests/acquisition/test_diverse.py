@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rose.acquisition import acquire
-from rose.acquisition.kmeans import kmeans
+from rose.acquisition.kmeans import _spread_seeds, kmeans
 from rose.errors import ConfigurationError
 
 RNG = np.random.default_rng(0)
@@ -77,6 +77,13 @@ def test_kmeans_beats_its_own_seeds_and_restarts_help() -> None:
     # no worse than scikit-learn's by more than a bad start can make it
     cluster = pytest.importorskip("sklearn.cluster")
     assert often < 1.05 * cluster.KMeans(20, n_init=8, random_state=0).fit(x).inertia_
+
+
+def test_kmeans_starts_where_there_is_weight() -> None:
+    x, weights = RNG.normal(size=(40, 2)), (np.arange(40) < 8).astype(float)
+    for seed in range(20):
+        seeds = _spread_seeds(x, 6, weights, np.random.default_rng(seed))
+        assert all((x[:8] == centre).all(axis=1).any() for centre in seeds)
 
 
 def test_kmeans_with_weightless_points() -> None:
