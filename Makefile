@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests bench bench-scoring bench-acquisition clean
+.PHONY: demo test lint types floors tests docs bench bench-scoring bench-acquisition bench-labels clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -31,6 +31,9 @@ floors: $(VENV)/.installed
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+docs: $(VENV)/.installed
+	$(BIN)/rose metrics --markdown > docs/metrics.md
+
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/orchestration.py $(BENCH_ARGS)
@@ -40,6 +43,9 @@ bench-scoring: $(VENV)/.installed
 
 bench-acquisition: $(VENV)/.installed
 	$(BIN)/python benchmarks/acquisition.py $(BENCH_ARGS)
+
+bench-labels: $(VENV)/.installed
+	$(BIN)/python benchmarks/labels.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

@@ -6,6 +6,7 @@ import pickle
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,12 @@ def test_command_line(capsys):
         main(["--version"])
     assert end.value.code == 0
     assert rose.__version__ in capsys.readouterr().out
+
+
+def test_the_list_of_metrics_is_the_declarations(capsys):
+    main(["metrics", "--markdown"])
+    document = Path(__file__).parents[1] / "docs" / "metrics.md"
+    assert document.read_text() == capsys.readouterr().out, "run `make docs`"
 
 
 MODULES = [m.name for m in pkgutil.walk_packages(rose.__path__, "rose.")]
