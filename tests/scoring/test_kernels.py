@@ -184,3 +184,11 @@ def test_threads_may_score_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> 
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: score(p, "bald", threads=3, block_size=100), range(20)):
             assert (found == expected).all()
+
+
+def test_certainty_is_exact_for_any_number_of_members(path: str) -> None:
+    for members in [*range(2, 200), 999, 1000, 1023, 4097]:
+        sure = np.zeros((members, 2, 3), dtype=np.float32)
+        sure[..., 1] = 1.0
+        found = score(sure, ["predictive_entropy", "margin", "least_confidence", "variation_ratio"])
+        assert [float(s[0]) for s in found.values()] == [0.0, 1.0, 0.0, 0.0], members

@@ -24,7 +24,7 @@ from rose.scoring.regression import ValueStatistics, between, quantile_position
 
 _LOG = logging.getLogger(__name__)
 
-WORTHWHILE = 1 << 22  # elements; below, NumPy is as fast as loading compiled code
+WORTHWHILE = 1_000_000  # elements; below, NumPy takes milliseconds, and loading compiled code half a second
 _MOST_ENDS = 16  # order statistics kept per end; for more, sorting is as fast
 CLASS_STATISTICS = frozenset({
     "entropy", "expected_entropy", "first", "second", "mode_votes", "vote_entropy", "cross_entropy",

@@ -19,7 +19,7 @@ STATISTICS = (
 )  # fmt: skip
 _ENTROPY, _EXPECTED, _FIRST, _SECOND, _MODE, _VOTES, _CROSS, _TARGET, _SQUARE = range(len(STATISTICS))
 
-_RUN = 8192  # elements of one member handled at a time
+_RUN = 16384  # elements of one member handled at a time: long enough for memory to stream
 
 
 @kernel
@@ -52,21 +52,33 @@ def classify(
         count = m * classes
         skip = (start + low) * classes
         fill(total, count, 0.0)
-        wrong |= add_rows(addresses, skip, count, like, zeros, total)
-        wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
         if want_entropies:
             fill(entropies, count, 0.0)
-            if want_logs:
-                fill(logs, count, 0.0)
-            add_entropies(addresses, skip, count, like, some, some_logs, entropies, logs)
+        if want_logs:
+            fill(logs, count, 0.0)
         if want_votes:
             fill(votes, count, 0)
-            for s in range(addresses.shape[0]):
-                add_votes(row_at(addresses, s, skip, count, like), m, classes, votes)
-        wrong |= odd_sums(addresses, skip, classes, like, tolerance * addresses.shape[0])
-        for j in range(count):
-            total[j] /= members
-        wrong |= rank_means(total, low, m, classes, tolerance, where, out)
+        for s in range(0, addresses.shape[0], 4):  # four members' rows at a time, for all that is wanted of them
+            here = min(4, addresses.shape[0] - s)
+            a = row_at(addresses, s, skip, count, like)
+            b = row_at(addresses, s + 1, skip, count, like) if here > 1 else zeros
+            c = row_at(addresses, s + 2, skip, count, like) if here > 2 else zeros
+            d = row_at(addresses, s + 3, skip, count, like) if here > 3 else zeros
+            wrong |= add_rows(a, b, c, d, count, total)
+            if want_logs:
+                add_logs(a, b, c, d, count, here, some, some_logs, entropies, logs)
+            elif want_entropies:
+                add_entropies(a, b, c, d, count, some, entropies)
+            if want_votes:
+                for t in range(s, s + here):
+                    add_votes(row_at(addresses, t, skip, count, like), m, classes, votes)
+        wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
+        if where[_FIRST] >= 0 or where[_SECOND] >= 0:
+            wrong |= rank_sums(total, members, low, m, classes, tolerance, where, out)
+        else:
+            wrong |= check_sums(total, members, m, classes, tolerance)
+        if where[_ENTROPY] >= 0 or where[_CROSS] >= 0 or where[_SQUARE] >= 0 or where[_TARGET] >= 0:
+            divide(total, count, members)
         if where[_ENTROPY] >= 0:
             for j in range(count):
                 terms[j] = total[j] * log(total[j])
@@ -90,52 +102,52 @@ def classify(
 
 
 @kernel
-def add_rows(addresses: Any, skip: Any, count: Any, like: Any, zeros: Any, total: Any) -> Any:
-    """total += every member's row, in order, four per pass; whether any was negative."""
-    members = addresses.shape[0]
-    signs = narrow(0, like.dtype.type(0.0))
-    for s in range(0, members, 4):
-        a = row_at(addresses, s, skip, count, like)
-        b = row_at(addresses, s + 1, skip, count, like) if s + 1 < members else zeros
-        c = row_at(addresses, s + 2, skip, count, like) if s + 2 < members else zeros
-        d = row_at(addresses, s + 3, skip, count, like) if s + 3 < members else zeros
-        for j in range(count):
-            signs = narrow(signs | bits(a[j]) | bits(b[j]) | bits(c[j]) | bits(d[j]), a[j])
-            t = total[j] + np.float64(a[j])
-            t += np.float64(b[j])
-            t += np.float64(c[j])
-            total[j] = t + np.float64(d[j])
+def add_rows(a: Any, b: Any, c: Any, d: Any, count: Any, total: Any) -> Any:
+    """total += four members' rows, in order; whether any number was negative."""
+    signs = narrow(0, a[0])
+    for j in range(count):
+        signs = narrow(signs | bits(a[j]) | bits(b[j]) | bits(c[j]) | bits(d[j]), a[j])
+        t = total[j] + np.float64(a[j])
+        t += np.float64(b[j])
+        t += np.float64(c[j])
+        total[j] = t + np.float64(d[j])
     return signs < 0
 
 
 @kernel
-def add_entropies(
-    addresses: Any, skip: Any, count: Any, like: Any, some: Any, some_logs: Any, entropies: Any, logs: Any
-) -> None:  # fmt: skip
-    """entropies -= p log p and, where `logs` is not empty, logs -= log p (log 0 = -inf), for every member.
+def add_entropies(a: Any, b: Any, c: Any, d: Any, count: Any, some: Any, entropies: Any) -> None:
+    """entropies -= p log p for four members; loops over logarithms stay in the input's precision, for more lanes."""
+    nothing = a.dtype.type(0.0)  # every product is added to something: there is then one way only to fuse them
+    for j in range(count):
+        first = nothing + a[j] * log(a[j])
+        some[j] = first + b[j] * log(b[j])
+    for j in range(count):
+        three = some[j] + c[j] * log(c[j])
+        some[j] = three + d[j] * log(d[j])
+    for j in range(count):
+        entropies[j] -= np.float64(some[j])
 
-    Four members at a time are summed in the input's precision, so that the loops over logarithms stay in it.
-    """
-    members = addresses.shape[0]
-    for s in range(0, members, 4):
-        fill(some, count, 0.0)
-        if len(logs):
-            fill(some_logs, count, 0.0)
-        for t in range(s, min(s + 4, members)):
-            row = row_at(addresses, t, skip, count, like)
-            if len(logs):
-                for j in range(count):
-                    value = log(row[j])
-                    some[j] += row[j] * value
-                    some_logs[j] += value if row[j] > 0.0 else -like.dtype.type(np.inf)
-            else:
-                for j in range(count):
-                    some[j] += row[j] * log(row[j])
+
+@kernel
+def add_logs(
+    a: Any, b: Any, c: Any, d: Any, count: Any, members: Any, some: Any, some_logs: Any, entropies: Any, logs: Any
+) -> None:  # fmt: skip
+    """entropies -= p log p and logs -= log p, where log 0 = -inf, for the first `members` of four."""
+    nothing = a.dtype.type(0.0)
+    lowest = a.dtype.type(-np.inf)
+    fill(some, count, nothing)
+    fill(some_logs, count, nothing)
+    for s in range(members):
+        row = a if s == 0 else (b if s == 1 else (c if s == 2 else d))
         for j in range(count):
-            entropies[j] -= np.float64(some[j])
-        if len(logs):
-            for j in range(count):
-                logs[j] -= np.float64(some_logs[j])
+            p = row[j]
+            value = log(p)
+            some[j] += p * value
+            some_logs[j] += value if p > nothing else lowest
+    for j in range(count):
+        entropies[j] -= np.float64(some[j])
+    for j in range(count):
+        logs[j] -= np.float64(some_logs[j])
 
 
 @kernel
@@ -172,26 +184,49 @@ def odd_sums(addresses: Any, skip: Any, classes: Any, like: Any, tolerance: Any)
 
 
 @kernel
-def rank_means(mean: Any, low: Any, m: Any, classes: Any, tolerance: Any, where: Any, out: Any) -> Any:
-    """The largest two of each candidate's mean; whether any mean does not sum to 1 (or is no number)."""
+def divide(total: Any, count: Any, members: Any) -> None:
+    """total /= members, by its reciprocal and one fused correction (Markstein 1990): exact, and no division each."""
+    inverse = 1.0 / members
+    for j in range(count):
+        guess = total[j] * inverse
+        total[j] = guess + (total[j] - guess * members) * inverse
+
+
+@kernel
+def check_sums(total: Any, members: Any, m: Any, classes: Any, tolerance: Any) -> Any:
+    """Whether any candidate's mean does not sum to 1 (or is no number)."""
+    odd = False
+    at = 0
+    for _ in range(m):
+        summed = 0.0
+        for j in range(at, at + classes):
+            summed += total[j]
+        at += classes
+        odd |= not (abs(summed - members) <= tolerance * members)
+    return odd
+
+
+@kernel
+def rank_sums(total: Any, members: Any, low: Any, m: Any, classes: Any, tolerance: Any, where: Any, out: Any) -> Any:
+    """The largest two of each candidate's mean; and `check_sums`."""
     odd = False
     at = 0
     for i in range(m):
-        first = mean[at]
+        first = total[at]
         second = 0.0
-        total = mean[at]
+        summed = total[at]
         for j in range(at + 1, at + classes):
-            value = mean[j]
-            total += value
+            value = total[j]
+            summed += value
             loser = first if first < value else value
             second = loser if loser > second else second
             first = value if value > first else first
         at += classes
-        odd |= not (abs(total - 1.0) <= tolerance)
+        odd |= not (abs(summed - members) <= tolerance * members)
         if where[_FIRST] >= 0:
-            out[where[_FIRST], low + i] = first
+            out[where[_FIRST], low + i] = first / members
         if where[_SECOND] >= 0:
-            out[where[_SECOND], low + i] = second
+            out[where[_SECOND], low + i] = second / members
     return odd
 
 

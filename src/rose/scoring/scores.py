@@ -19,6 +19,8 @@ from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
 from rose.scoring.requests import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_s
 
+_CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
+
 
 @overload
 def score(  # type: ignore[overload-overlap]  # a str is also an iterable of str; the first overload wins
@@ -52,7 +54,8 @@ def score(
         nan: "raise", or "omit" to drop a member that is NaN for a candidate, for that candidate.
         level: nominal coverage of interval metrics, between 0 and 1.
         reduction: how the D outputs of `[S, N, D]` regression become one score: "mean", "max", "sum" or "norm".
-        check: whether to check that predictions are finite and probabilities sum to 1.
+        check: whether to check that predictions are finite and probabilities sum to 1 (each candidate's mean, and
+            each member's row for some; `check_predictions` looks at every row).
         threads: how many to use; by default the CPUs of this process, at most NUMBA_NUM_THREADS.
         block_size: candidates per block; changes memory and speed, never the result.
 
@@ -131,9 +134,10 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
     spread = None if request.variances is None else request.variances.block(low, high)
     targets = None if request.targets is None else request.targets[low:high]
     statistics = _statistics(request, rows, targets, spread)
-    doubtful = True
     if request.compiled:
         doubtful = _fill(statistics, request, low)  # the kernels looked for wrong numbers as they went
+    else:
+        doubtful = request.found.size < _CHECK_ALL or _doubtful(statistics)
     if request.check:
         if doubtful:
             check_block(rows, low, request.task, nan=request.nan)
@@ -170,6 +174,25 @@ def _fill(statistics: ClassStatistics | ValueStatistics, request: Request, low: 
     if isinstance(statistics, ClassStatistics):
         return fill_class_statistics(statistics, request.compiled, request.addresses, low)
     return fill_value_statistics(statistics, request.compiled, request.addresses, low * request.outputs)
+
+
+def _doubtful(statistics: ClassStatistics | ValueStatistics) -> bool:
+    """Whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
+
+    Of probabilities, every candidate's mean is looked at, and every member's row for the first candidate; members that
+    make up for each other elsewhere pass. What passes wrongly the other way is only looked at again.
+    """
+    if statistics.rows[0].size == 0:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(statistics, ValueStatistics):
+            return not all(np.isfinite(row.sum()) for row in statistics.rows)
+        tolerance = SUM_TOLERANCE[statistics.rows[0].dtype.itemsize]
+        if not all(
+            row.min() >= 0.0 and abs(row[0].sum(dtype=np.float64) - 1.0) <= tolerance for row in statistics.rows
+        ):
+            return True
+        return not bool((np.abs(statistics.mean.sum(axis=-1) - 1.0) <= tolerance / statistics.members).all())
 
 
 def _check_spread(spread: Rows, low: int, nan: str) -> None:
