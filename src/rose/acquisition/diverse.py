@@ -19,9 +19,7 @@ from rose.errors import ConfigurationError
     aliases=("kmeans", "cluster"),
     reference="Zhdanov 2019, Diverse mini-batch Active Learning",
 )
-def diverse(
-    problem: Problem, *, beta: float = 10.0, weighted: bool = True, restarts: int = 1, pick: str = "nearest"
-) -> Index:
+def diverse(problem: Problem, *, beta: float = 10.0, weighted: bool = True, restarts: int = 1) -> Index:
     """One candidate of each of k clusters of the beta * k most uncertain ones.
 
     Prefilters by score, clusters what is left by k-means on the features (without any, on the centred stacked
@@ -52,7 +50,7 @@ def diverse(
         weights = np.ones(count)
     cluster, distance = kmeans(problem.embedding(problem.available[short]), problem.k, weights, problem.rng, restarts)
     # `short` is sorted by preference: the first of equals is the most uncertain, then the lowest index
-    by_distance = np.argsort(distance, kind="stable") if pick == "nearest" else np.arange(count)
+    by_distance = np.argsort(distance, kind="stable")
     _, first = np.unique(cluster[by_distance], return_index=True)
     chosen = np.zeros(count, dtype=bool)
     chosen[by_distance[first]] = True
