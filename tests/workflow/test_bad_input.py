@@ -223,6 +223,10 @@ def test_metrics_and_acquisitions(pooled):
         pooled.run(workflows={"w": MUTUAL_INFORMATION}, model_names=["a"], max_iter=1)
     with pytest.raises(UnknownAcquisitionError, match="did you mean 'diverse'"):
         pooled.run(workflows={"w": UQLearnerConfig(acquisition="diverze")}, model_names=TWO, max_iter=1)
+    with pytest.raises(ConfigurationError, match=r"'badge' needs features: give the pool some, Pool\(X, features"):
+        pooled.run(workflows={"w": UQLearnerConfig(acquisition="badge")}, model_names=TWO, max_iter=1)
+    with pytest.raises(TypeError, match=r"ParallelUQLearner.run\(\) got an unexpected keyword argument 'max_iters'"):
+        pooled.run(["w"], TWO, max_iters=1)
     with pytest.raises(ConfigurationError, match="needs the true labels"):
         pooled.run(workflows={"w": "negative_log_likelihood"}, model_names=TWO, max_iter=1)
     with pytest.raises(ConfigurationError, match="query_size=115 is more than the pool has"):

@@ -281,9 +281,9 @@ def test_registered_metrics_are_metrics():
     assert learner.run(["w"], TWO, max_iter=2)["w"].iterations[0]["uncertainty"] > 0.5
 
 
-def test_acquisition_that_looks_at_the_labelled_candidates_too(make_engine):
-    for method in ("kcenter", "lcmd", "random", "power"):
-        learner = classifier(make_engine())
+def test_acquisition_that_looks_at_more_than_scores(make_engine):
+    for method in ("kcenter", "lcmd", "random", "power", "badge"):
+        learner = classifier(make_engine(), features=blobs()[0])
         learner.acquisition = method
         result = learner.run(["w"], TWO, max_iter=3)["w"]
         assert len(set(result.indices)) == 14

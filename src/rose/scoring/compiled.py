@@ -25,7 +25,7 @@ from rose.scoring.regression import ValueStatistics, between, quantile_position
 _LOG = logging.getLogger(__name__)
 
 WORTHWHILE = 1_000_000  # elements; below, NumPy takes milliseconds, and loading compiled code half a second
-_MOST_ENDS = 16  # order statistics kept per end; for more, sorting is as fast
+_MOST_ENDS = 32  # order statistics kept per end; for more, sorting is as fast
 CLASS_STATISTICS = frozenset({
     "entropy", "expected_entropy", "first", "second", "mode_votes", "vote_entropy", "cross_entropy",
     "target_probability", "square_norm",

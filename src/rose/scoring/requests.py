@@ -25,8 +25,10 @@ REDUCE: dict[str, Callable[[Array], Array]] = {
     "sum": lambda x: np.asarray(x.sum(axis=1)),
     "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
 }
-_CACHE_ELEMENTS = 1 << 15  # float64 temporaries of a block then fit a core's L2 cache
-_COMPILED_ELEMENTS = 1 << 17  # kernels work on shorter runs themselves; a call should take a millisecond
+_CACHE_ELEMENTS = 1 << 15  # of one member: float64 temporaries of a block then fit a core's L2 cache
+_LONG_ELEMENTS = 1 << 17  # for kernels, which work on shorter runs themselves: a call should take a millisecond
+_LONG_CANDIDATES = 1 << 14  # and a block's statistics should stay small
+_STACKED_ELEMENTS = 1 << 17  # of all members: where a definition stacks or sorts them
 _SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
 
 
@@ -99,17 +101,26 @@ def prepare(
     spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
     compiled = wanted(found, chosen, task)
     addresses = in_place(found) if compiled else None
-    large = addresses is not None or found.elsewhere is not None  # otherwise blocks are copies: keep them small
-    elements = _COMPILED_ELEMENTS if large else _CACHE_ELEMENTS
     request = Request(
         found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
         thread_count(threads) if found.size >= _SMALL or threads is not None else 1,
-        block_size or max(1, elements // math.prod(found.shape[2:])),
+        block_size or _block_size(found, chosen, addresses is not None),
         compiled, addresses, _device_statistics(found, chosen, task, spread),
     )  # fmt: skip
     for metric in chosen:
         _check_needs(metric, request, found.shape[0])
     return request
+
+
+def _block_size(found: Predictions, chosen: Sequence[Metric], in_place: bool) -> int:
+    """Candidates per block: as many as keep temporaries near a core, and far below 1 % of a large input."""
+    width = math.prod(found.shape[2:])
+    sizes = [_CACHE_ELEMENTS // width]
+    if in_place or found.elsewhere is not None:
+        sizes = [_LONG_ELEMENTS // width, _LONG_CANDIDATES]
+    if not all(m.kind == "formula" and m.uses for m in chosen):
+        sizes.append(_STACKED_ELEMENTS // (width * found.shape[0]))
+    return max(1, min(sizes))
 
 
 def _device_statistics(

@@ -211,12 +211,18 @@ def _asked(
 ) -> Callable[[Callable[[L, Plan], R]], Callable[Concatenate[L, P], R]]:
     """Give a method the arguments of `prepare`, which checks them at the call and makes the plan to run."""
 
+    signature = inspect.signature(prepare)
+
     def decorator(method: Callable[[L, Plan], R]) -> Callable[Concatenate[L, P], R]:
         @wraps(method)
         def call(self: L, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{method.__qualname__}() {error}") from None
             return method(self, prepare(self, *args, **kwargs))
 
-        call.__signature__ = inspect.signature(prepare).replace(  # type: ignore[attr-defined]
+        call.__signature__ = signature.replace(  # type: ignore[attr-defined]
             return_annotation=inspect.signature(method).return_annotation
         )
         call.__doc__ = f"{method.__doc__}\n\n{inspect.getdoc(prepare)}"

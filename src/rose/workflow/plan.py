@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from rose.acquisition import get_acquisition
 from rose.errors import ConfigurationError, UnknownMetricError
 from rose.scoring import get_metric
 from rose.store import LabelStore
@@ -202,6 +203,11 @@ class PoolPlan:
             bind_stage(stage, PROVIDED[batch], config, 0)
         scoring = make_scoring(self._rule, config, self._acquisition)
         self._check_end(where, scoring.rule.threshold)
+        needs = get_acquisition(scoring.acquisition).needs
+        if "features" in needs and self._pool.features is None and "active_learn" not in self._stages:
+            raise ConfigurationError(
+                f"{where}acquisition {scoring.acquisition!r} needs features: give the pool some, Pool(X, features=...)"
+            )
         passes = len(self._request.model_names) * self._request.num_predictions
         metric = scoring.metric
         if metric is not None and scoring.rule.stage is None:
