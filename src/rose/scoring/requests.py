@@ -26,7 +26,7 @@ REDUCE: dict[str, Callable[[Array], Array]] = {
     "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
 }
 _CACHE_ELEMENTS = 1 << 15  # of one member: float64 temporaries of a block then fit a core's L2 cache
-_LONG_ELEMENTS = 1 << 17  # for kernels, which work on shorter runs themselves: a call should take a millisecond
+_LONG_ELEMENTS = 1 << 18  # for kernels, which work on shorter runs themselves: a call should take a millisecond
 _LONG_CANDIDATES = 1 << 14  # and a block's statistics should stay small
 _STACKED_ELEMENTS = 1 << 17  # of all members: where a definition stacks or sorts them
 _SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
