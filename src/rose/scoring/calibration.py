@@ -13,8 +13,7 @@ All raise `PredictionError` for predictions that are none (NaN, no probabilities
 These figures measure; they do not mend. An overconfident classifier is mended by scikit-learn's temperature scaling
 (`sklearn.calibration.CalibratedClassifierCV(model, method="temperature")`, from scikit-learn 1.8 on); intervals or
 label sets with guaranteed coverage come from MAPIE's conformal prediction (`mapie.regression.SplitConformalRegressor`,
-`mapie.classification.SplitConformalClassifier`). Both wrap any estimator with scikit-learn's interface, and take its
-place in a learner.
+`mapie.classification.SplitConformalClassifier`). Both wrap estimators with scikit-learn's interface.
 """
 
 from __future__ import annotations
