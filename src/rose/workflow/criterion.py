@@ -30,11 +30,6 @@ class Criterion:
     runner: Runner
     y_test: np.ndarray | None
 
-    @property
-    def on_holdout(self) -> bool:
-        """Whether it is measured on the pool's hold-out instead of by a function."""
-        return self.rule.stage is None
-
     async def values(
         self,
         round: Round,

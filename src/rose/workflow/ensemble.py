@@ -47,11 +47,6 @@ class Ensemble:
     runner: Runner
     members: dict[str, Shared] = field(default_factory=dict)
 
-    @property
-    def size(self) -> int:
-        """S: members x stochastic passes."""
-        return len(self.model_names) * self.num_predictions
-
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """How training is called under this configuration."""
         return bind_stage(self.training, PROVIDED["training"], config, iteration)
