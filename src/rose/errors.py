@@ -103,7 +103,11 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 
 class WorkerLostError(TaskError):
-    """The process that ran the task died (killed, out of memory, segmentation fault)."""
+    """The process that ran the task died (killed, segmentation fault), or the machine that it was on."""
+
+
+class OutOfMemoryError(WorkerLostError, MemoryError):
+    """A task was stopped because it took more memory than it asked for, or than there was."""
 
 
 class UnpicklableError(TaskError, TypeError):

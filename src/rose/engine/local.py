@@ -42,6 +42,8 @@ class LocalEngine(BaseEngine):
         survives_crash=True,
         limits_threads=True,
         isolates_memory=True,
+        limits_memory=False,
+        assigns_gpus=True,
     )
 
     def __init__(

@@ -44,12 +44,15 @@ class Resources:
 class Command:
     """A command line to run. `line` is split like a shell would; a shell runs it only if it uses shell syntax.
 
-    `cwd` is created when missing; `env` is added to the driver's environment.
+    `cwd` is created when missing; `env` is added to the driver's environment. `stdout` and `stderr` are files that are to
+    hold what it prints, also when it fails (parent directories are created; None: not kept).
     """
 
     line: str
     cwd: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    stdout: Path | None = None
+    stderr: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,8 @@ class Capabilities:
     survives_crash: bool  # a worker that dies costs its one task
     limits_threads: bool  # BLAS, OpenMP and torch threads are held to the task's cpus
     isolates_memory: bool  # a task cannot change the driver's objects
+    limits_memory: bool  # a task that takes more memory than it asked for is stopped, and the others live on
+    assigns_gpus: bool  # each task sees its own gpus (CUDA_VISIBLE_DEVICES), and no two tasks the same
 
 
 @runtime_checkable

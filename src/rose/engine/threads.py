@@ -54,6 +54,8 @@ class ThreadEngine(BaseEngine):
         survives_crash=False,
         limits_threads=False,
         isolates_memory=False,
+        limits_memory=False,
+        assigns_gpus=False,
     )
 
     def __init__(
