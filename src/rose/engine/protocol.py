@@ -44,8 +44,8 @@ class Resources:
 class Command:
     """A command line to run. `line` is split like a shell would; a shell runs it only if it uses shell syntax.
 
-    `cwd` is created when missing; `env` is added to the driver's environment. `stdout` and `stderr` are files that are to
-    hold what it prints, also when it fails (parent directories are created; None: not kept).
+    `cwd` is created when missing; `env` is added to the driver's environment. `stdout` and `stderr` are files that
+    are to hold what it prints, also when it fails (parent directories are created; None: not kept).
     """
 
     line: str
