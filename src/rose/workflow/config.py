@@ -9,22 +9,56 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from rose.errors import ConfigurationError
+from rose.workflow.options import check_option, check_per_model
+from rose.workflow.stages import OnFailure
 
 
 class TaskConfig(BaseModel):
-    """Arguments for one stage: `args` come before what earlier stages returned, `kwargs` are passed by name.
+    """Configuration of one stage: its arguments, and how its tasks run where that differs from the decorator.
 
-    >>> TaskConfig(kwargs={"--epochs": 10}).kwargs
-    {'--epochs': 10}
+    `args` come before what earlier stages returned, `kwargs` are passed by name. The other options mean what they mean
+    in the decorators, and None leaves the decorator's; `per_model` changes them for some of the models.
+
+    >>> TaskConfig(kwargs={"--epochs": 10}, cpus=2, per_model={"cnn": {"gpus": 1, "memory": "8GB"}}).memory
+
     """
 
     model_config = ConfigDict(extra="forbid")
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
+    cpus: int | None = None
+    gpus: int | None = None
+    memory: int | str | None = None
+    ranks: int | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    retry_delay: float | None = None
+    on_failure: OnFailure | None = None
+    min_members: int | None = None
+    max_failed_simulations: int | float | None = None
+    per_model: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for name, value in values.items():
+                if value is not None and name != "per_model":
+                    check_option(name, value, "TaskConfig")
+            check_per_model(values.get("per_model") or {}, "TaskConfig")
+        return values
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What it changes of the decorator's options, for all models."""
+        return {name: value for name in _CHANGES if (value := getattr(self, name)) is not None}
+
+
+_CHANGES = tuple(name for name in TaskConfig.model_fields if name not in ("args", "kwargs", "per_model"))
 
 
 class AdaptiveSchedule:
@@ -104,16 +138,21 @@ def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfi
     """A `TaskConfig` from what a schedule says.
 
     Raises:
-        ConfigurationError: if it is neither a TaskConfig nor a mapping with `args` and `kwargs`.
+        ConfigurationError: if it is neither a TaskConfig nor a mapping with what one takes.
     """
     if isinstance(config, TaskConfig):
         return config
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"{where} must be a TaskConfig or a dict with 'args' and 'kwargs', got {config!r}")
-    unknown = set(config) - {"args", "kwargs"}
+    unknown = set(config) - set(TaskConfig.model_fields)
     if unknown:
-        raise ConfigurationError(f"{where} has unknown keys {sorted(unknown)}; a task takes 'args' and 'kwargs'")
-    return TaskConfig(args=tuple(config.get("args", ())), kwargs=dict(config.get("kwargs", {})))
+        raise ConfigurationError(
+            f"{where} has unknown keys {sorted(unknown)}; a task takes {', '.join(TaskConfig.model_fields)}"
+        )
+    try:
+        return TaskConfig(**config)
+    except ValidationError as error:
+        raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from error
 
 
 def iteration_schedule(schedule: Mapping[int, Mapping[str, Any] | TaskConfig]) -> dict[int, TaskConfig]:

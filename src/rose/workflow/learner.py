@@ -15,6 +15,7 @@ from rose.errors import ConfigurationError, EngineClosedError
 from rose.store import EventLog, RunDirectory
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.options import make_stage
 from rose.workflow.plan import DataflowPlan, Plan, PoolPlan, Request, check_limits
 from rose.workflow.pool import Pool
 from rose.workflow.registration import Registration
@@ -22,7 +23,6 @@ from rose.workflow.reporting import LearnerInTask, reports
 from rose.workflow.rounds import Workflow
 from rose.workflow.runner import Runner
 from rose.workflow.session import Session
-from rose.workflow.stages import make_stage
 from rose.workflow.state import IterationState, Results, WorkflowResult
 from rose.workflow.synchronous import run_synchronously
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from rose.workflow.config import AdaptiveSchedule, TaskConfig, iteration_schedule
 from rose.workflow.estimators import estimator_stages, estimator_task
+from rose.workflow.options import make_stage
 from rose.workflow.stages import (
     Reduction,
     Stage,
@@ -15,7 +16,6 @@ from rose.workflow.stages import (
     UncertaintyRule,
     make_criterion,
     make_rule,
-    make_stage,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -13,16 +13,24 @@ from rose.errors import ConfigurationError, near_miss
 from rose.metrics import LEARNING_METRICS, check_operator
 
 Reduction = Literal["mean", "max", "sum", "norm"]
+OnFailure = Literal["raise", "drop"]
 Collect = str | Callable[[Path], Any]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One registered stage.
+    """One registered stage; `make_stage` checks and builds it.
 
-    `func` returns the command line to run where `as_executable`, else it is the work itself. `batch` is the number
-    of candidates a simulation takes at once (None: one, as `x`). `collect` reads a command's result in its working
-    directory: a file name (.npy, .json, or text that NumPy loads), or a function of the directory.
+    `func` returns the command line to run where `as_executable`, else it is the work itself. `resources` is what one
+    task occupies, all its MPI `ranks` together (None: no MPI). `batch` is the number of candidates a simulation takes
+    at once (None: one, as `x`). `collect` reads a command's result in its working directory: a file name (.npy, .json,
+    or text that NumPy loads), or a function of the directory. `launcher` and `cwd` are templates, see
+    `rose.workflow.templates`.
+
+    A task that fails runs again up to `retries` times, `retry_delay` seconds later; then its failure is raised, or
+    its candidate or member dropped (`on_failure`), as long as `min_members` of a workflow's models have trained and
+    no more than `max_failed_simulations` (a count, or a share of those asked for) have failed.
+    `per_model` changes options for some of the models.
     """
 
     kind: str
@@ -33,6 +41,15 @@ class Stage:
     batch: int | None = None
     collect: Collect | None = None
     log_params: Mapping[str, Any] = field(default_factory=dict)
+    ranks: int | None = None
+    launcher: str | None = None
+    cwd: str | None = None
+    retries: int = 0
+    retry_delay: float = 0.0
+    on_failure: OnFailure = "raise"
+    min_members: int | None = None
+    max_failed_simulations: int | float | None = None
+    per_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -64,40 +81,6 @@ class UncertaintyRule:
     operator: str = ""
     stage: Stage | None = None
     reduction: Reduction | None = None
-
-
-OPTIONS = ("as_executable", "cpus", "gpus", "memory", "timeout", "batch", "collect", "log_params")
-
-
-def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) -> Stage:
-    """Check a decorator's options and build the stage.
-
-    Raises:
-        ConfigurationError: if an option is unknown or its value cannot be.
-    """
-    if not callable(func):
-        raise ConfigurationError(f"{kind}_task decorates a function, got {func!r}")
-    for name in options:
-        if name not in OPTIONS:
-            raise ConfigurationError(f"{kind}_task has no option {name!r}; {near_miss(name, OPTIONS)}")
-    batch, timeout, collect = options.get("batch"), options.get("timeout"), options.get("collect")
-    as_executable = options.get("as_executable", True)
-    if batch is not None and (kind != "simulation" or not isinstance(batch, int) or batch < 1):
-        raise ConfigurationError(f"batch={batch!r}: only simulation tasks take it, a whole number of 1 or more")
-    if timeout is not None and not timeout > 0:
-        raise ConfigurationError(f"timeout={timeout!r} of {kind}_task must be positive seconds")
-    if collect is not None and not as_executable:
-        raise ConfigurationError(f"collect= of {kind}_task reads what a command wrote; a function returns its result")
-    return Stage(
-        kind=kind,
-        func=func,
-        as_executable=as_executable,
-        resources=_resources(kind, options),
-        timeout=timeout,
-        batch=batch,
-        collect=collect,
-        log_params=dict(options.get("log_params", {})),
-    )
 
 
 def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCriterion:
@@ -154,36 +137,3 @@ def _check_threshold(threshold: float, where: str) -> None:
         raise ConfigurationError(f"threshold={threshold!r} of {where} must be a number") from None
     if is_nan:
         raise ConfigurationError(f"threshold of {where} is NaN: no value would ever meet it")
-
-
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
-
-
-def _resources(kind: str, options: Mapping[str, Any]) -> Resources:
-    cpus, gpus = options.get("cpus", 1), options.get("gpus", 0)
-    for name, value, least in (("cpus", cpus, 1), ("gpus", gpus, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigurationError(f"{name}={value!r} of {kind}_task must be a whole number of {least} or more")
-    return Resources(cpus=cpus, gpus=gpus, memory=parse_memory(options.get("memory")))
-
-
-def parse_memory(memory: int | str | None) -> int | None:
-    """Bytes from a number or a text with a unit.
-
-    >>> parse_memory("8GB")
-    8000000000
-
-    Raises:
-        ConfigurationError: if it is neither.
-    """
-    if memory is None or (isinstance(memory, int) and memory > 0):
-        return memory
-    if isinstance(memory, str):
-        text = memory.strip().upper()
-        for unit in sorted(_UNITS, key=len, reverse=True):
-            if text.endswith(unit):
-                try:
-                    return int(float(text[: -len(unit)]) * _UNITS[unit])
-                except ValueError:
-                    break
-    raise ConfigurationError(f"memory={memory!r} must be bytes, or a text such as '8GB' or '512MiB'")
