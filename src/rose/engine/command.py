@@ -9,11 +9,13 @@ from pathlib import Path
 from time import monotonic
 
 from rose.engine.custody import Custody
+from rose.engine.memlimit import ENFORCED, limited
+from rose.engine.outofmemory import command_refused
 from rose.engine.process import Child, describe_exit
 from rose.engine.protocol import Command, CommandOutput, Task
 from rose.engine.shell import split
 from rose.engine.threadlimits import environment
-from rose.errors import CommandFailedError, EngineClosedError, TaskTimeoutError
+from rose.errors import CommandFailedError, EngineClosedError, OutOfMemoryError, TaskError, TaskTimeoutError
 
 OUTPUT_MAX = 8 * 1024 * 1024  # bytes of stdout that are read back: the last ones
 ERRORS_MAX = 64 * 1024  # bytes of stderr
@@ -39,6 +41,7 @@ class CommandRunner:
 
         Raises:
             CommandFailedError: it could not be started (exit code 126 or 127), or ended with a non-zero exit code.
+            OutOfMemoryError: ... because it, or a process that it started, was refused or killed for its memory.
             TaskTimeoutError: it ran longer than the task's timeout.
             ConfigurationError: its line cannot be split.
         """
@@ -70,6 +73,7 @@ class _Run:
     ) -> None:
         assert isinstance(task.call, Command)
         self.key = str(task.key)
+        self._task = task
         self._command = task.call
         self._timeout = task.timeout
         self._argv = split(task.call.line)
@@ -79,8 +83,10 @@ class _Run:
             self._env["CUDA_VISIBLE_DEVICES"] = gpus
         self._env.update(task.call.env)
         self._custody = custody
-        self._stdout = Path(custody.folder, f"command-{number}.out")
-        self._stderr = Path(custody.folder, f"command-{number}.err")
+        self._kills = custody.killer.kills()
+        # Made absolute now: the driver may change its directory.
+        self._stdout = (task.call.stdout or Path(custody.folder, f"command-{number}.out")).absolute()
+        self._stderr = (task.call.stderr or Path(custody.folder, f"command-{number}.err")).absolute()
         self._loop = loop
         self._exit: asyncio.Future[int] = loop.create_future()
         self._child: Child | None = None
@@ -122,14 +128,23 @@ class _Run:
         if self._error is not None:
             raise TaskTimeoutError(str(self._error) + _shown(stderr), self.key)
         if code != 0:
-            text = f"command ended with {describe_exit(code)}: {self._command.line}{_shown(stderr)}"
-            raise CommandFailedError(text, self.key, code, self._command.line, stderr)
+            raise self._failed(code, stderr)
         return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
+
+    def _failed(self, code: int, stderr: str) -> TaskError:
+        line, custody = self._command.line, self._custody
+        error = command_refused(self._task, code, _end(stderr), custody.killer, self._kills)
+        if error is not None:
+            return OutOfMemoryError(f"{error.message}: {line}{_shown(stderr)}", self.key)
+        text = f"command ended with {describe_exit(code)}: {line}{_shown(stderr)}"
+        return CommandFailedError(text, self.key, code, line, stderr)
 
     def remove_files(self) -> None:
         """Its output has been read, or is not wanted. Blocks."""
-        self._stdout.unlink(missing_ok=True)
-        self._stderr.unlink(missing_ok=True)
+        if self._command.stdout is None:
+            self._stdout.unlink(missing_ok=True)
+        if self._command.stderr is None:
+            self._stderr.unlink(missing_ok=True)
 
     def _start(self) -> None:
         """Blocks: called in a thread."""
@@ -138,8 +153,15 @@ class _Run:
         try:
             if cwd is not None:
                 cwd.mkdir(parents=True, exist_ok=True)
-            with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
-                self._child = Child(self._argv, env=self._env, cwd=cwd, stdout=stdout, stderr=stderr)
+            memory = self._task.resources.memory
+            argv = limited(self._argv, memory, self._env, cwd) if memory and ENFORCED else self._argv
+            for file in (self._stdout, self._stderr):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            # Appending: both may be the same file.
+            with self._stdout.open("wb"), self._stderr.open("wb"):
+                pass
+            with self._stdout.open("ab") as stdout, self._stderr.open("ab") as stderr:
+                self._child = Child(argv, env=self._env, cwd=cwd, stdout=stdout, stderr=stderr)
         except (OSError, ValueError, TypeError) as error:  # the latter: what is no text in its line, env or cwd
             raise self._cannot_start(error) from error
         self._began = monotonic()
@@ -190,12 +212,18 @@ class _Run:
 
 
 def _tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file."""
+    """The last `limit` bytes of a file; of one that the command itself has removed, nothing."""
+    if not path.exists():
+        return ""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
         return file.read(limit).decode(errors="replace")
 
 
+def _end(stderr: str) -> str:
+    return "\n".join(stderr.rstrip().splitlines()[-SHOWN_LINES:])
+
+
 def _shown(stderr: str) -> str:
-    lines = stderr.rstrip().splitlines()[-SHOWN_LINES:]
+    lines = _end(stderr).splitlines()
     return "".join(f"\n  {line}" for line in ["it said:", *lines]) if lines else ""

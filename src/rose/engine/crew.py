@@ -30,7 +30,7 @@ _BOOT = (
 class Job(Request):
     """A function task on its way: `future` ends with its result."""
 
-    __slots__ = ("deadline", "error", "future", "message", "number", "packed", "worker", "written")
+    __slots__ = ("deadline", "error", "future", "kills", "message", "number", "packed", "worker", "written")
 
     def __init__(self, task: Task, start: Callable[[Job], None], future: asyncio.Future[object], number: int) -> None:
         super().__init__(task, start)
@@ -42,6 +42,7 @@ class Job(Request):
         self.worker: Worker | None = None  # where it was sent
         self.deadline: asyncio.TimerHandle | None = None
         self.error: Exception | None = None  # why its worker is being killed
+        self.kills = 0  # of the out-of-memory killer, before it began
 
     def fail(self, error: Exception) -> None:
         """End with an error, unless the caller has gone."""

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rose.engine import guardian
+from rose.engine.oomkiller import OutOfMemoryKiller
 from rose.engine.process import Child
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Custody:
         self.prefix = f"{_OWNER}{secrets.token_hex(8)}_"
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rose-engine")
         self.children: set[Child] = set()  # not yet reaped
+        self.killer = OutOfMemoryKiller()
         self._temp_dir = temp_dir
         self._folder: str | None = None
         self._guardian: Child | None = None
@@ -156,6 +158,7 @@ class Custody:
 
     def _check_removed(self) -> None:
         """Do what the guardian did not: there was none, or it was killed."""
+        self.killer.close()
         folder = self._folder
         if folder is not None and os.path.exists(folder) and not guardian.clean((), self.prefix, folder):
             logger.error("the temporary directory %s could not be removed", folder)

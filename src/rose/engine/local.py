@@ -13,6 +13,7 @@ from typing import Any
 from rose.engine import transfer
 from rose.engine.base import BaseEngine
 from rose.engine.failures import unpicklable
+from rose.engine.memlimit import ENFORCED
 from rose.engine.pool import Pool
 from rose.engine.protocol import Capabilities, Ref, Task
 from rose.errors import ConfigurationError
@@ -42,7 +43,7 @@ class LocalEngine(BaseEngine):
         survives_crash=True,
         limits_threads=True,
         isolates_memory=True,
-        limits_memory=False,
+        limits_memory=ENFORCED,
         assigns_gpus=True,
     )
 

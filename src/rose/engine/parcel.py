@@ -8,9 +8,10 @@ from collections.abc import Container
 from typing import Any
 
 from rose.engine.failures import describe, unpack_failure, unpicklable
+from rose.engine.outofmemory import refused
 from rose.engine.protocol import Task
 from rose.engine.transfer import Packed, load, pack_arguments
-from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
+from rose.engine.wire import FAILED, OUT_OF_MEMORY, RESULT, UNPICKLABLE
 from rose.errors import RoseError, TaskFailedError, UnpicklableError
 
 
@@ -61,6 +62,8 @@ def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Futu
     elif status == UNPICKLABLE:
         what, reason_text = pickle.loads(body)
         error = UnpicklableError(f"{what} cannot be sent between processes: {reason_text}", str(task.key))
+    elif status == OUT_OF_MEMORY:
+        error = refused(task, *pickle.loads(body))
     else:
         error = unpack_failure(body, str(task.key))
         if status != FAILED:

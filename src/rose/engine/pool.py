@@ -11,12 +11,18 @@ from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
+from rose.engine.outofmemory import worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
-from rose.engine.process import describe_exit
 from rose.engine.protocol import Task
 from rose.engine.slots import Slots
-from rose.engine.wire import BUFFER, READY, REPLY, TASK
-from rose.errors import EngineClosedError, RoseError, TaskFailedError, TaskTimeoutError, WorkerLostError
+from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
+from rose.errors import (
+    EngineClosedError,
+    RoseError,
+    TaskFailedError,
+    TaskTimeoutError,
+    WorkerLostError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +167,8 @@ class Pool:
             self._finish(job, error)
             return False
         job.packed = packed if packed.files else None
-        job.message = TASK.pack(job.number, job.task.resources.cpus) + packed.body
+        wanted = job.task.resources
+        job.message = TASK.pack(job.number, wanted.cpus, wanted.memory or 0) + packed.body
         return True
 
     def _written(self, job: Job, worker: Worker, error: BaseException | None) -> None:
@@ -181,6 +188,7 @@ class Pool:
             self._send(job, worker)
 
     def _send(self, job: Job, worker: Worker) -> None:
+        job.kills = self._custody.killer.kills()
         worker.send(job)
         if worker.ready:
             self._begin(worker)
@@ -189,6 +197,7 @@ class Pool:
         """The first of a worker's jobs runs from now on."""
         job = worker.jobs[0]
         worker.since = self._loop.time()
+        job.kills = self._custody.killer.kills()
         if job.task.timeout is not None:
             job.deadline = self._loop.call_later(job.task.timeout, self._overrun, job)
 
@@ -269,7 +278,10 @@ class Pool:
         assert job.number == number, f"worker answered task {number} instead of {job.number}"
         worker.last_seconds = seconds
         # First the worker gets something to do, then the result is loaded.
-        if worker.jobs:
+        if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
+            self._kill(worker)
+            self._slots.release(job)
+        elif worker.jobs:
             self._slots.take_over(job, worker.jobs[0])
             self._begin(worker)
         else:
@@ -357,10 +369,10 @@ class Pool:
         if not worker.ready and not was_killed:  # it could not start, and the next one would not either
             lost, waiting = lost + waiting, []
         self._requeue(waiting)
+        when = "while it ran" if worker.ready else "before it could begin"
         for job in lost:
-            when = "while it ran" if worker.ready else "before it could begin"
-            text = f"its worker process died {when} ({describe_exit(exit_code)})"
-            self._finish(job, job.error or WorkerLostError(text, str(job.task.key)))
+            error = job.error or worker_lost(job.task, when, exit_code, self._custody.killer, job.kills)
+            self._finish(job, error)
         self._slots.fill()
         worker.tell_ended()
 

@@ -7,11 +7,13 @@ import struct
 
 from rose.engine.transfer import MESSAGE_MAX
 
-TASK = struct.Struct("<QI")  # the task's number, its cpus; then the pickled (call, args, kwargs)
+TASK = struct.Struct(
+    "<QIQ"
+)  # the task's number, its cpus, its memory limit (0: none); then the pickled (call, args, kwargs)
 REPLY = struct.Struct("<QdB")  # the task's number, its seconds, its status; then the pickled result or failure
 BUFFER = MESSAGE_MAX + 1024
 
-READY, RESULT, FAILED, UNPICKLABLE, UNLOADABLE = range(5)  # a reply's status
+READY, RESULT, FAILED, UNPICKLABLE, UNLOADABLE, OUT_OF_MEMORY = range(6)  # a reply's status
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:

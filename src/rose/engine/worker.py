@@ -11,9 +11,10 @@ from typing import Any
 
 from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.memlimit import ENFORCED, MemoryLimit, was_refused
 from rose.engine.threadlimits import ThreadLimits
 from rose.engine.transfer import load, pack_result
-from rose.engine.wire import BUFFER, FAILED, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
+from rose.engine.wire import BUFFER, FAILED, OUT_OF_MEMORY, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
 
 
 def main(descriptor: int, folder: str, path: list[str]) -> None:
@@ -23,19 +24,20 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
     os.set_inheritable(descriptor, False)
     os.mkdir(folder)
     driver = socket.socket(fileno=descriptor)
-    limits = ThreadLimits()
+    threads, limit = ThreadLimits(), MemoryLimit()
     buffer = bytearray(BUFFER)
     content = memoryview(buffer)
     driver.send(REPLY.pack(0, 0.0, READY))
     while size := driver.recv_into(buffer):
-        number, cpus = TASK.unpack_from(buffer)
+        number, cpus, memory = TASK.unpack_from(buffer)
         started = perf_counter()
         try:
-            limits.hold(cpus)
+            threads.hold(cpus)
         except Exception as error:  # a library that will not be limited
             status, body = FAILED, pack_failure(error)
         else:
-            status, body = execute(content[TASK.size : size], os.path.join(folder, ""))
+            task, prefix = content[TASK.size : size], os.path.join(folder, "")
+            status, body = within(limit, memory, task, prefix) if memory and ENFORCED else execute(task, prefix)
         flush()
         driver.send(REPLY.pack(number, perf_counter() - started, status) + body)
     os._exit(0)  # the driver has gone: nothing that a user's module left behind may keep us
@@ -43,15 +45,34 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
 
 def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
     """Run one pickled task: the status and the body of the reply."""
+    status, result = compute(body)
+    return reply(result, prefix) if status == RESULT else (status, pack_failure(result))
+
+
+def within(limit: MemoryLimit, memory: int, body: memoryview, prefix: str) -> tuple[int, bytes]:
+    """The same with no more than `memory` bytes for the arguments and the work."""
+    limit.hold(memory)
+    try:
+        status, result = compute(body)
+    finally:
+        limit.lift()
+    if status == RESULT:
+        return reply(result, prefix)
+    if was_refused(result):
+        return OUT_OF_MEMORY, pickle.dumps((limit.peak(), pack_failure(result)))
+    return status, pack_failure(result)
+
+
+def compute(body: memoryview) -> tuple[int, Any]:
+    """Run one pickled task: RESULT and what it returned, or another status and the exception."""
     try:
         call, args, kwargs = load(body)
     except BaseException as error:
-        return UNLOADABLE, pack_failure(error)
+        return UNLOADABLE, error
     try:
-        result = finished(call(*args, **kwargs))
+        return RESULT, finished(call(*args, **kwargs))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
-        return FAILED, pack_failure(error)
-    return reply(result, prefix)
+        return FAILED, error
 
 
 def reply(result: Any, prefix: str) -> tuple[int, bytes]:
