@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from rose.engine import transfer
 from rose.engine.base import BaseEngine
-from rose.engine.failures import unpicklable
 from rose.engine.memlimit import ENFORCED
 from rose.engine.pool import Pool
 from rose.engine.protocol import Capabilities, Ref, Task
+from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError
 
 
@@ -58,39 +54,18 @@ class LocalEngine(BaseEngine):
         if sys.platform == "win32":
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
-        self._refs: set[str] = set()  # the paths of what is shared
-        self._ref_numbers = itertools.count()
-        self._pool = Pool(self._slots, self._custody, self._refs, self._gpu_names)
+        self._shelf = Shelf(self._custody)
+        self._pool = Pool(self._slots, self._custody, self._shelf.paths, self._gpu_names)
         self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task) -> Any:
         return await self._pool.run(task)
 
     async def _store(self, value: Any) -> Ref:
-        folder = os.path.join(self._custody.folder, f"ref-{next(self._ref_numbers)}")
-
-        def store() -> transfer.FileRef:
-            self._custody.guard()
-            return transfer.store(value, folder)
-
-        loop = asyncio.get_running_loop()
-        try:
-            ref = await loop.run_in_executor(self._custody.threads, store)
-        except Exception as error:
-            self._enter("share: ")  # it may have been closed meanwhile, and the directory be gone
-            if isinstance(error, OSError):
-                raise
-            raise unpicklable("the value to share", value, error, "") from error
-        self._enter("share: ")
-        self._refs.add(ref.path)
-        return ref
+        return await self._shelf.store(value, lambda: self._enter("share: "))
 
     async def _forget(self, ref: Ref) -> None:
-        if not isinstance(ref, transfer.FileRef) or ref.path not in self._refs:
-            raise ConfigurationError("release: this Ref is another engine's, or was released before")
-        self._refs.discard(ref.path)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._custody.threads, shutil.rmtree, os.path.dirname(ref.path))
+        await self._shelf.remove(ref)
 
     async def _close_functions(self) -> None:
         await self._pool.close()

@@ -25,6 +25,19 @@ class Request:
         self.plain = resources.cpus == 1 and resources.gpus == 0 and resources.memory is None
 
 
+def check_meaning(task: Task) -> None:
+    """Refuse what no engine could grant.
+
+    Raises:
+        ConfigurationError: resources or a timeout that mean nothing.
+    """
+    wanted = task.resources
+    if wanted.cpus < 1 or wanted.gpus < 0 or (wanted.memory is not None and wanted.memory < 0):
+        raise ConfigurationError(f"task {task.key}: a task needs at least 1 cpu and no negative amounts: {wanted}")
+    if task.timeout is not None and not task.timeout > 0:
+        raise ConfigurationError(f"task {task.key}: timeout must be positive seconds, got {task.timeout!r}")
+
+
 class Slots:
     """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
     equals the one that was served longest ago.
@@ -57,11 +70,8 @@ class Slots:
             CapacityError: more than the engine has in all.
             ConfigurationError: resources or a timeout that mean nothing.
         """
+        check_meaning(task)
         wanted, have = task.resources, self.capacity
-        if wanted.cpus < 1 or wanted.gpus < 0 or (wanted.memory is not None and wanted.memory < 0):
-            raise ConfigurationError(f"task {task.key}: a task needs at least 1 cpu and no negative amounts: {wanted}")
-        if task.timeout is not None and not task.timeout > 0:
-            raise ConfigurationError(f"task {task.key}: timeout must be positive seconds, got {task.timeout!r}")
         too_much = [
             f"{amount} {what} (the engine has {limit})"
             for what, amount, limit in (("cpus", wanted.cpus, have.cpus), ("gpus", wanted.gpus, have.gpus))
@@ -157,8 +167,12 @@ class Slots:
         self._grants += 1
         self._served[workflow] = self._grants
         self._occupied[workflow] = self._occupied.get(workflow, 0) + wanted.cpus
-        if request.early:
-            return
+        if not request.early:
+            self._hold(request)
+
+    def _hold(self, request: Request) -> None:
+        """Count what a request occupies as taken."""
+        wanted = request.task.resources
         self.free_cpus -= wanted.cpus
         if wanted.gpus:
             request.gpu_ids = tuple(self._free_gpus[: wanted.gpus])
@@ -170,7 +184,11 @@ class Slots:
         self._unoccupy(request)
         if request.early:
             request.early = False
-            return
+        else:
+            self._let_go(request)
+
+    def _let_go(self, request: Request) -> None:
+        """Count what a request occupied as free."""
         wanted = request.task.resources
         self.free_cpus += wanted.cpus
         self._free_gpus.extend(request.gpu_ids)

@@ -70,7 +70,9 @@ class Packed:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """cloudpickle, with large arrays set aside and refs replaced by what they stand for."""
 
-    def __init__(self, file: io.BytesIO, prefix: str, keep: bool, refs: Container[str], modes: Sequence[str]) -> None:
+    def __init__(
+        self, file: io.BytesIO, prefix: str | None, keep: bool, refs: Container[str], modes: Sequence[str]
+    ) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self.files: list[tuple[str, Any]] = []
         self._prefix = prefix
@@ -85,6 +87,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 raise ConfigurationError("a Ref is used that this engine has released, or that is another engine's")
             return _load_ref, (obj.path,)
         numpy = sys.modules.get("numpy")
+        if self._prefix is None:  # no files
+            return super().reducer_override(obj)
         if numpy is not None and (kind is numpy.ndarray or kind is numpy.memmap) and obj.nbytes >= ARRAY_MIN:
             if kind is numpy.memmap and obj.mode in self._modes and (place := _place_in_file(obj)) is not None:
                 return _map_users_file, ("r" if self._keep else "c", *place)
@@ -95,31 +99,31 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return super().reducer_override(obj)
 
 
-def pack_arguments(value: Any, prefix: str, refs: Container[str]) -> Packed:
+def pack_arguments(value: Any, prefix: str | None, refs: Container[str], remap: bool = True) -> Packed:
     """Pickle what will be loaded once; its files' names start with `prefix`, and what loads them removes them.
 
-    Refs in it become what they stand for. Memory-mapped arrays are mapped again, from the user's file.
-    Raises whatever the value's own pickling raises.
+    Without a prefix all of it is in the pickle. Refs in it become what they stand for. Memory-mapped arrays are mapped
+    again, from the user's file, or copied (`remap=False`). Raises whatever the value's own pickling raises.
     """
-    return _spill(_pack(value, prefix, keep=False, refs=refs, modes=("r", "r+", "w+")), prefix)
+    return _spill(_pack(value, prefix, keep=False, refs=refs, modes=("r", "r+", "w+") if remap else ()), prefix)
 
 
-def pack_result(value: Any, prefix: str) -> Packed:
+def pack_result(value: Any, prefix: str | None) -> Packed:
     """The same for a result. Memory-mapped arrays are copied: who knows what becomes of a task's files."""
     return _spill(_pack(value, prefix, keep=False), prefix)
 
 
-def _spill(packed: Packed, prefix: str) -> Packed:
-    if len(packed.body) > MESSAGE_MAX:
+def _spill(packed: Packed, prefix: str | None) -> Packed:
+    if prefix is not None and len(packed.body) > MESSAGE_MAX:
         path = f"{prefix}{next(_count)}.pkl"
         packed.files.append((path, packed.body))
         return Packed(pickle.dumps(_Spilled(path)), packed.files)
     return packed
 
 
-def store(value: Any, folder: str) -> FileRef:
+def store(value: Any, folder: str, remap: bool = True) -> FileRef:
     """Write a value that will be loaded many times into a folder of its own, which is made. Blocks."""
-    packed = _pack(value, os.path.join(folder, "array-"), keep=True, modes=("r",))
+    packed = _pack(value, os.path.join(folder, "array-"), keep=True, modes=("r",) if remap else ())
     path = os.path.join(folder, "value.pkl")
     os.mkdir(folder)
     packed.write()
@@ -130,7 +134,22 @@ def store(value: Any, folder: str) -> FileRef:
 load: Callable[[Any], Any] = pickle.loads
 
 
-def _pack(value: Any, prefix: str, keep: bool, refs: Container[str] = (), modes: Sequence[str] = ()) -> Packed:
+def relocate(folder: str, here: str) -> None:
+    """In a worker on another machine: what was stored in the driver's `folder` has been copied to `here`."""
+    _elsewhere[folder] = here
+
+
+_elsewhere: dict[str, str] = {}
+
+
+def _here(path: str) -> str:
+    for folder, here in _elsewhere.items():
+        if path.startswith(folder + os.sep):
+            return here + path[len(folder) :]
+    return path
+
+
+def _pack(value: Any, prefix: str | None, keep: bool, refs: Container[str] = (), modes: Sequence[str] = ()) -> Packed:
     file = io.BytesIO()
     pickler = _Pickler(file, prefix, keep, refs, modes)
     pickler.dump(value)
@@ -178,7 +197,7 @@ def _map_array(path: str) -> np.ndarray[Any, Any]:
     """An array that others map too."""
     import numpy as np
 
-    array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: np.ndarray[Any, Any] = np.load(_here(path), mmap_mode="r", allow_pickle=False)
     return array
 
 
@@ -222,7 +241,7 @@ def _load_ref(path: str) -> Any:
 
 
 def _load_file(path: str) -> Any:
-    with open(path, "rb") as file:
+    with open(_here(path), "rb") as file:
         value = pickle.load(file)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):

@@ -1,0 +1,61 @@
+"""What an engine's `share` has stored: values as files in its directory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import Callable
+
+from rose.engine import transfer
+from rose.engine.custody import Custody
+from rose.engine.failures import unpicklable
+from rose.engine.protocol import Ref
+from rose.errors import ConfigurationError
+
+
+class Shelf:
+    """The shared values of one engine. `remap`: a memory-mapped array stays in its own file, and is not copied."""
+
+    def __init__(self, custody: Custody, remap: bool = True) -> None:
+        self.paths: set[str] = set()  # of what may be used
+        self._custody = custody
+        self._remap = remap
+        self._numbers = itertools.count()
+
+    async def store(self, value: object, check_open: Callable[[], None]) -> transfer.FileRef:
+        """Store a value; `check_open` raises when the engine has been closed meanwhile.
+
+        Raises:
+            UnpicklableError: naming the part of the value that does not pickle.
+        """
+        folder = os.path.join(self._custody.folder, f"ref-{next(self._numbers)}")
+
+        def store() -> transfer.FileRef:
+            self._custody.guard()
+            return transfer.store(value, folder, self._remap)
+
+        try:
+            ref = await asyncio.get_running_loop().run_in_executor(self._custody.threads, store)
+        except Exception as error:
+            check_open()  # the directory may be gone
+            if isinstance(error, OSError):
+                raise
+            raise unpicklable("the value to share", value, error, "") from error
+        check_open()
+        self.paths.add(ref.path)
+        return ref
+
+    async def remove(self, ref: Ref) -> transfer.FileRef:
+        """Remove what was stored.
+
+        Raises:
+            ConfigurationError: if it was not stored here, or has been removed before.
+        """
+        if not isinstance(ref, transfer.FileRef) or ref.path not in self.paths:
+            raise ConfigurationError("release: this Ref is another engine's, or was released before")
+        self.paths.discard(ref.path)
+        folder = os.path.dirname(ref.path)
+        await asyncio.get_running_loop().run_in_executor(self._custody.threads, shutil.rmtree, folder)
+        return ref
