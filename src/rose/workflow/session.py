@@ -127,10 +127,12 @@ class Session:
         if self.stopped:
             self._cancel_work()
         try:
-            await asyncio.gather(*self._work)
+            done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            self._cancel_work()
-            await asyncio.gather(*self._work, return_exceptions=True)
+            self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
+            await asyncio.wait(self._work)
+        for work in done:
+            work.result()
 
     def _cancel_work(self) -> None:
         for task in self._work:
