@@ -10,6 +10,9 @@ class TestLocalEngine(EngineContract):
     def make_engine(self, workers: int) -> LocalEngine:
         return LocalEngine(workers)
 
+    def make_gpu_engine(self, workers: int, gpus: int) -> LocalEngine:
+        return LocalEngine(workers, gpus=gpus)
+
 
 class TestThreadEngine(EngineContract):
     def make_engine(self, workers: int) -> ThreadEngine:

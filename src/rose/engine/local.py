@@ -19,9 +19,12 @@ class LocalEngine(BaseEngine):
     """Runs functions in worker processes and commands as subprocesses; needs no server and no `__main__` guard.
 
     `workers` is how many cpus it may occupy (None: all that this process may use), `gpus` how many gpus, and `memory`
-    how many bytes (None: not counted); what tasks ask for is kept within them. Large arrays and shared values are
-    files in a private directory inside `temp_dir` (None: the system's, see TMPDIR). Tasks are sent with cloudpickle,
-    so lambdas, closures and a notebook's functions work; arguments must not be changed until `run` returns.
+    how many bytes (None: not counted); what tasks ask for is kept within them. A function that takes more memory than
+    its task asked for, or a process of a command that does, is stopped (on Linux, see `rose.engine.memlimit`).
+
+    Large arrays and shared values are files in a private directory inside `temp_dir` (None: the system's, see TMPDIR).
+    Tasks are sent with cloudpickle, so lambdas, closures and a notebook's functions work; arguments must not be changed
+    until `run` returns.
 
     >>> import asyncio
     >>> from rose.engine import LocalEngine, Task, TaskKey

@@ -33,7 +33,10 @@ class TaskKey:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one task occupies while it runs: whole cpus, whole gpus, and memory in bytes (None: not counted)."""
+    """What one task occupies while it runs: whole cpus, whole gpus, and memory in bytes (None: not counted).
+
+    Memory is also the most that a function, or each process of a command, may take (`Capabilities.limits_memory`).
+    """
 
     cpus: int = 1
     gpus: int = 0
@@ -126,8 +129,8 @@ class Engine(Protocol):
 
         Raises:
             CapacityError: at once, if the request can never fit.
-            TaskFailedError, CommandFailedError, TaskTimeoutError, WorkerLostError, UnpicklableError: with the task's
-                key; the root cause is the `__cause__`.
+            TaskFailedError, CommandFailedError, TaskTimeoutError, WorkerLostError, OutOfMemoryError, UnpicklableError:
+                with the task's key; the root cause is the `__cause__`.
             EngineClosedError: after `close`.
         """
         ...

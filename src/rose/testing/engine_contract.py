@@ -20,6 +20,7 @@ from rose.errors import (
     CommandFailedError,
     ConfigurationError,
     EngineClosedError,
+    OutOfMemoryError,
     TaskFailedError,
     TaskTimeoutError,
     UnpicklableError,
@@ -27,6 +28,7 @@ from rose.errors import (
 )
 from rose.testing import tasks
 
+_VISIBLE = "echo $CUDA_VISIBLE_DEVICES"
 LIMIT = 50.0  # seconds that a test may take before it counts as hanging
 
 
@@ -50,9 +52,18 @@ class EngineContract:
         """A new engine with so many cpus, not yet used. Called outside an event loop."""
         raise NotImplementedError
 
-    def drive(self, body: Callable[[Engine], Awaitable[None]], workers: int = 2, needs: str = "") -> None:
+    def make_gpu_engine(self, workers: int, gpus: int) -> Engine:
+        """The same with so many gpus (they need not exist), for engines that say they assign them."""
+        raise NotImplementedError(f"{type(self).__name__} assigns gpus, so it must give make_gpu_engine")
+
+    def drive(
+        self, body: Callable[[Engine], Awaitable[None]], workers: int = 2, needs: str = "", gpus: int = 0
+    ) -> None:
         """Run a test's body with an engine, which is closed at the end; skip it if the engine cannot do it."""
         engine = self.make_engine(workers)
+        if gpus and engine.capabilities.assigns_gpus:
+            asyncio.run(engine.close())
+            engine = self.make_gpu_engine(workers, gpus)
 
         async def main() -> None:
             try:
@@ -374,6 +385,18 @@ class EngineContract:
 
         self.drive(body, needs="stops_children")
 
+    @pytest.mark.parametrize("new_session", [False, True], ids=["in-group", "in-own-session"])
+    def test_what_a_task_left_behind_ends_with_the_engine(self, tmp_path: Path, new_session: bool) -> None:
+        async def body(engine: Engine) -> None:
+            file = tmp_path / "beats"
+            assert await engine.run(task(tasks.leave_beating, file, new_session)) is None
+            await begun(file)
+            assert await engine.run(task(tasks.add, 1)) == 1
+            await engine.close()
+            await assert_still(file)
+
+        self.drive(body, needs="stops_children")
+
     def test_cancelling_a_command_stops_all_of_it(self, tmp_path: Path) -> None:
         async def body(engine: Engine) -> None:
             file = tmp_path / "beats"
@@ -453,6 +476,55 @@ class EngineContract:
             assert await engine.run(task(tasks.add, 1)) == 1
 
         self.drive(body, needs="survives_crash")
+
+    # --- memory --------------------------------------------------------------------------------------------------
+
+    def test_a_function_that_takes_too_much_memory_is_stopped(self) -> None:
+        async def body(engine: Engine) -> None:
+            other = asyncio.ensure_future(engine.run(task(tasks.occupy_quietly, 1.0, "other")))
+            little = Resources(memory=200_000_000)
+            with pytest.raises(OutOfMemoryError, match=r"workflow/0/training: .*200 MB") as caught:
+                await engine.run(task(tasks.take_memory, 500_000_000, name="training", resources=little))
+            assert isinstance(caught.value, MemoryError)
+            assert caught.value.key == "workflow/0/training"
+            assert await engine.run(task(tasks.take_memory, 50_000_000, resources=little)) == 50_000_000
+            assert await engine.run(task(tasks.take_memory, 500_000_000)) == 500_000_000
+            assert await other == "other"
+
+        self.drive(body, needs="limits_memory")
+
+    @pytest.mark.parametrize("in_child", [False, True], ids=["itself", "a-child"])
+    def test_a_command_that_takes_too_much_memory_is_stopped(self, in_child: bool) -> None:
+        async def body(engine: Engine) -> None:
+            little = Resources(memory=200_000_000)
+            line = f"{sys.executable} -c 'print(len(bytearray({{}})))'" + (" | cat; exit 1" if in_child else "")
+            with pytest.raises(OutOfMemoryError, match=r"workflow/0/stage: .*200 MB"):
+                await engine.run(task(Command(line.format(500_000_000)), resources=little))
+            output = await engine.run(task(Command(line.format(50_000_000).split(";")[0]), resources=little))
+            assert output.stdout == "50000000\n"
+
+        self.drive(body, needs="limits_memory")
+
+    # --- gpus ----------------------------------------------------------------------------------------------------
+
+    def test_each_task_sees_gpus_of_its_own(self, tmp_path: Path) -> None:
+        async def body(engine: Engine) -> None:
+            one, both = Resources(gpus=1), Resources(gpus=2)
+            seen = await asyncio.gather(
+                *[engine.run(task(tasks.visible_gpus, tmp_path, str(i), resources=one)) for i in range(4)],
+                *[engine.run(task(Command(_VISIBLE), resources=one)) for _ in range(2)],
+                engine.run(task(tasks.visible_gpus, tmp_path, "all", resources=both)),
+            )
+            singles = [each.stdout.strip() if isinstance(each, CommandOutput) else each for each in seen[:-1]]
+            assert len(set(singles)) == 2
+            assert sorted(seen[-1].split(",")) == sorted(set(singles))
+            for gpu in set(singles):
+                users = {str(i): 1 for i in range(4) if singles[i] == gpu} | {"all": 1}
+                assert most_at_once(tmp_path, users) == 1
+            assert await engine.run(task(os.getenv, "CUDA_VISIBLE_DEVICES")) == ""
+            assert (await engine.run(task(Command(_VISIBLE)))).stdout.strip() == ""
+
+        self.drive(body, workers=3, needs="assigns_gpus", gpus=2)
 
     # --- threads -------------------------------------------------------------------------------------------------
 
@@ -553,6 +625,31 @@ class EngineContract:
             output = await engine.run(task(Command("yes 12345678 | head -c 20000000; echo; echo 0.5")))
             assert output.stdout.endswith("\n0.5\n")
             assert len(output.stdout) < 10_000_000
+
+        self.drive(body)
+
+    def test_a_commands_output_is_kept_where_it_is_wanted(self, tmp_path: Path) -> None:
+        async def body(engine: Engine) -> None:
+            out, err = tmp_path / "logs" / "out.txt", tmp_path / "logs" / "err.txt"
+            for line, timeout, error in (
+                ("echo fine; echo aside >&2", None, None),
+                ("echo fine; echo aside >&2; exit 3", None, CommandFailedError),
+                ("echo fine; echo aside >&2; sleep 60", 0.5, TaskTimeoutError),
+            ):
+                running = engine.run(task(Command(line, stdout=out, stderr=err), timeout=timeout))
+                if error is None:
+                    output = await running
+                    assert (output.stdout, output.stderr) == ("fine\n", "aside\n")
+                else:
+                    with pytest.raises(error, match=r"(?s)workflow/0/stage: .*aside"):
+                        await running
+                assert (out.read_text(), err.read_text()) == ("fine\n", "aside\n")
+                out.unlink()
+            both = tmp_path / "both.txt"
+            await engine.run(task(Command("echo one; echo two >&2; echo three", stdout=both, stderr=both)))
+            assert both.read_text() == "one\ntwo\nthree\n"
+            with pytest.raises(CommandFailedError, match=r"workflow/0/stage: .*both\.txt"):
+                await engine.run(task(Command("true", stdout=both / "below.txt")))
 
         self.drive(body)
 

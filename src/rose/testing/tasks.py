@@ -65,6 +65,11 @@ def beat_in_child(file: Path, new_session: bool) -> None:
     subprocess.run([sys.executable, "-c", _BEATING, str(file)], start_new_session=new_session, check=True)
 
 
+def leave_beating(file: Path, new_session: bool) -> None:
+    """The same, without waiting for it: it is left behind."""
+    subprocess.Popen([sys.executable, "-c", _BEATING, str(file)], start_new_session=new_session).returncode = 0
+
+
 def beating_command(file: Path) -> str:
     """A command line whose grandchild beats, and ignores SIGTERM."""
     script = file.with_suffix(".py")
@@ -100,6 +105,18 @@ def note(file: Path, text: str) -> None:
 def die() -> None:
     """As the out-of-memory killer does it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take_memory(count: int) -> int:
+    """Hold so many bytes, taken one million after the other."""
+    held = [b"x" * 1_000_000 for _ in range(count // 1_000_000)]
+    return sum(map(len, held))
+
+
+def visible_gpus(folder: Path, name: str) -> str | None:
+    """What CUDA would see, noted to have been in use for a while."""
+    occupy(folder, name, 0.2)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def change(values: list[int]) -> list[int]:
