@@ -26,9 +26,17 @@ class Registration:
     """Holds what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
 
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
-    the function back unchanged. Options: `as_executable` (True: the function returns the command line to run; False:
-    the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"), `timeout` (seconds), `collect` (what reads a
-    command's result, for pools), and for simulations `batch` (candidates a task).
+    the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
+    False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
+    (seconds), `retries`, `retry_delay` (seconds) and, of trainings and simulations, `on_failure` ("raise", or "drop":
+    do without).
+
+    Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}
+    {command}"; also {cpus}, of each, and {gpus}), `cwd` (where they work, "work/{workflow}/{iteration}/{model}"; also
+    {stage} and {index}; under the run's directory) and, for pools, `collect` (what reads their result). Of simulations:
+    `batch` (candidates a task) and `max_failed_simulations` (a count, or a share such as 0.1). Of trainings:
+    `min_members` (how many models must have trained). Of trainings and predictions: `per_model`, options for some of
+    the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`.
     """
 
     def __init__(self) -> None:
