@@ -174,6 +174,26 @@ def test_a_killed_guardian_is_no_harm(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_command_that_is_cancelled_twice_ends_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        wrong: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+        async with LocalEngine(1, temp_dir=tmp_path) as engine:
+            stubborn = Command("sh -c 'trap \"\" TERM; sleep 60; sleep 60'")
+            running = asyncio.ensure_future(engine.run(Task(KEY, stubborn)))
+            await asyncio.sleep(0.2)
+            for _ in range(2):
+                running.cancel()
+                await asyncio.sleep(0.05)
+            assert running.cancelled()
+            assert (await engine.run(Task(KEY, Command("echo a")))).stdout == "a\n"
+            await asyncio.sleep(0.6)  # it is killed half a second after the first cancellation
+        assert wrong == []
+
+    asyncio.run(main())
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_directory_is_private_and_empty_when_nothing_runs(tmp_path: Path) -> None:
     import numpy as np
 

@@ -107,7 +107,7 @@ class _Run:
             if starting.exception() is None:
                 self._watch()
                 self.stop(None)
-                await self._exit
+                await asyncio.wait([self._exit])  # not itself: who cancels again must not cancel what `_exited` sets
             raise
 
     def stop(self, error: Exception | None) -> None:
