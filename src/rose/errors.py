@@ -118,6 +118,37 @@ class EngineClosedError(RoseError, RuntimeError):
     """A task was given to an engine that has been closed."""
 
 
+class EnsembleError(RoseError, RuntimeError):
+    """Too few members of an ensemble could be trained; the `__cause__` is the first failure."""
+
+
+class SimulationsFailedError(RoseError, RuntimeError):
+    """Too many simulations have failed; the `__cause__` is the last failure."""
+
+
+# --- a run directory ------------------------------------------------------------------------------------------
+
+
+class RunDirectoryError(RoseError, OSError):
+    """A run directory cannot be used: it is missing, no run, of another format, or there is a run already."""
+
+
+class RunLockedError(RunDirectoryError, BlockingIOError):
+    """Another driver, alive, writes this run directory."""
+
+
+class RunLostError(RunDirectoryError):
+    """Another driver has taken this run over: this process can no longer write it."""
+
+
+class CorruptRunError(RunDirectoryError, ValueError):
+    """A run directory is damaged: a file or a row is not what was written."""
+
+
+class ChangedRunError(ConfigurationError):
+    """A run is resumed with other functions or another configuration than it was begun with."""
+
+
 # --- a run went wrong --------------------------------------------------------------------------------------------
 
 

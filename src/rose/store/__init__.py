@@ -1,4 +1,4 @@
-"""What a run remembers: its events, its labels, its directory."""
+"""What a run remembers: its journal, its files, its labels, its events."""
 
 from rose.store.events import (
     Event,
@@ -6,22 +6,41 @@ from rose.store.events import (
     IterationDone,
     TaskCancelled,
     TaskDone,
+    TaskDropped,
     TaskFailed,
     TaskQueued,
+    TaskRetried,
     WorkflowStopped,
 )
-from rose.store.labels import LabelStore
-from rose.store.run import RunDirectory
+from rose.store.labels import Dropped, LabelStore
+from rose.store.records import CANCELLED, DONE, DROPPED, FAILED, RUNNING, LabelRecord, TaskRecord, decode, encode
+from rose.store.results import Result, given
+from rose.store.run import Run, check_run_dir
 
 __all__ = [
+    "CANCELLED",
+    "DONE",
+    "DROPPED",
+    "FAILED",
+    "RUNNING",
+    "Dropped",
     "Event",
     "EventLog",
     "IterationDone",
+    "LabelRecord",
     "LabelStore",
-    "RunDirectory",
+    "Result",
+    "Run",
     "TaskCancelled",
     "TaskDone",
+    "TaskDropped",
     "TaskFailed",
     "TaskQueued",
+    "TaskRecord",
+    "TaskRetried",
     "WorkflowStopped",
+    "check_run_dir",
+    "decode",
+    "encode",
+    "given",
 ]

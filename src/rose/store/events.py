@@ -42,6 +42,24 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRetried:
+    """A task failed, and runs again: `attempt` (the first is 1) of at most 1 + `retries`."""
+
+    key: str
+    attempt: int
+    retries: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDropped:
+    """A task failed, and the run goes on without what it would have given, by its policy."""
+
+    key: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class IterationDone:
     """A workflow finished an iteration. `labels` is None where the labels are the user's files."""
 
@@ -62,7 +80,7 @@ class WorkflowStopped:
     error: str | None
 
 
-Event = TaskQueued | TaskDone | TaskCancelled | TaskFailed | IterationDone | WorkflowStopped
+Event = TaskQueued | TaskDone | TaskCancelled | TaskFailed | TaskRetried | TaskDropped | IterationDone | WorkflowStopped
 Reader = Callable[[Event], None]
 
 
@@ -98,6 +116,10 @@ class EventLog:
         """Add an event."""
         if isinstance(event, TaskFailed):
             _log.warning("task %s failed after %.3g s: %s", event.key, event.seconds, event.error)
+        elif isinstance(event, TaskRetried):
+            _log.warning("task %s failed, attempt %d; it runs again: %s", event.key, event.attempt, event.error)
+        elif isinstance(event, TaskDropped):
+            _log.warning("the run goes on without task %s: %s", event.key, event.error)
         elif isinstance(event, (IterationDone, WorkflowStopped)):
             _log.info("%s", event)
         for reader in tuple(self._readers):

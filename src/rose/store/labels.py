@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rose.store.results import Result, given
+
+
+class Dropped:
+    """Stands in a label's place: the simulation failed, its policy is to go on without, and it is not tried again."""
+
 
 # Simulates the candidates at these positions of the request: one label each, in order.
 Simulate = Callable[[Sequence[int]], Awaitable[Sequence[Any]]]
@@ -30,9 +37,13 @@ class LabelStore:
     An execution belongs to the store, not to who asked first: it goes on while anyone waits for it, and is cancelled
     when no one does. One that failed stays failed: every later request for the sample gets the same error, because
     trying an expensive simulation again is the user's decision.
+
+    Args:
+        recorded: the labels that are known already (`Dropped` among them), by content key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recorded: Mapping[bytes, Result] | None = None) -> None:
+        self._recorded = dict(recorded or {})
         self._executions: dict[bytes, _Execution] = {}
         self._running: set[asyncio.Task[Sequence[Any]]] = set()
 
@@ -48,12 +59,27 @@ class LabelStore:
             Exception: the first that an execution raised; what else this request asked for is let go.
         """
         first = {key: position for position, key in reversed(list(enumerate(keys)))}
-        new = sorted(position for key, position in first.items() if key not in self._executions)
+        new = sorted(p for key, p in first.items() if key not in self._executions and key not in self._recorded)
         for start in range(0, len(new), batch):
             self._start(keys, new[start : start + batch], simulate)
-        wanted = [self._executions[key] for key in keys]
-        await self._wait(list({id(execution): execution for execution in wanted}.values()))
-        return [execution.label(key) for execution, key in zip(wanted, keys, strict=True)]
+        wanted = {key: self._executions[key] for key in keys if key in self._executions}
+        await self._wait(list({id(execution): execution for execution in wanted.values()}.values()))
+        return [wanted[key].label(key) if key in wanted else await self._recorded[key].get() for key in keys]
+
+    def offer(self, labels: Mapping[bytes, Any]) -> dict[bytes, Any]:
+        """Labels that are known from elsewhere; returns those that are new here."""
+        new = {k: v for k, v in labels.items() if k not in self._recorded and k not in self._executions}
+        self._recorded.update({key: given(label) for key, label in new.items()})
+        return new
+
+    async def known(self, key: bytes) -> Any:
+        """A label that is recorded.
+
+        Raises:
+            KeyError: if it is not.
+        """
+        execution = self._executions.get(key)
+        return await self._recorded[key].get() if execution is None else execution.label(key)
 
     async def close(self) -> None:
         """Cancel what still runs, and wait for its end."""

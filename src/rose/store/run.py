@@ -1,58 +1,290 @@
-"""A run's directory: given, or a temporary one that is removed at the end."""
+"""A run directory: the journal, the objects it refers to, and where commands work. Opening it is resuming it."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import quote
 
-from rose.errors import ConfigurationError
+import numpy as np
+
+from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
+from rose.store.journal import Journal
+from rose.store.labels import Dropped
+from rose.store.objects import ObjectStore
+from rose.store.records import (
+    CANCELLED,
+    DONE,
+    DROPPED,
+    FAILED,
+    INLINE_BYTES,
+    RUNNING,
+    LabelRecord,
+    TaskRecord,
+    encode,
+    is_small,
+)
+from rose.store.results import Result, given
+from rose.store.schema import holds_run
+
+Resume = bool | Literal["new"]
+OBJECTS = "objects"
+KEPT_MODELS = 1  # rounds whose models are kept
 
 
-class RunDirectory:
-    """Where a run's commands work. Made when first needed; a temporary one goes with `close`.
-
-    Args:
-        path: the directory (created; it must be empty), or None for a temporary one.
+def check_run_dir(path: str | Path | None, resume: Resume = True) -> Path | None:
+    """The directory in which to run: where there is a run, `resume` says what to do. None: a temporary one.
 
     Raises:
-        ConfigurationError: if `path` is a file, or a directory that holds something.
+        ConfigurationError: if `path` is a file, or a directory that holds something else, or `resume` is none of its
+            values.
+        RunDirectoryError: if there is a run and `resume` is False.
+    """
+    if not isinstance(resume, bool) and resume != "new":
+        raise ConfigurationError(f"resume={resume!r} must be True, False or 'new'")
+    if path is None:
+        return None
+    directory = Path(path).absolute()
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError(f"run_dir={str(path)!r} is a file; name a directory")
+    if resume == "new":
+        number = 2
+        while directory.exists() and any(directory.iterdir()):
+            directory = Path(f"{Path(path).absolute()}-{number}")
+            number += 1
+    elif holds_run(directory):
+        if not resume:
+            raise RunDirectoryError(
+                f"run_dir={str(path)!r} holds a run, and resume=False: name another directory, or say resume='new' to "
+                "start another run beside it"
+            )
+    elif directory.exists() and any(directory.iterdir()):
+        raise ConfigurationError(f"run_dir={str(path)!r} is not empty, and holds no run: name a new directory")
+    return directory
+
+
+class Run:
+    """A run that this process drives. Make it with `Run.open`.
+
+    A temporary run is removed when it is closed; its journal is not synced, and keeps no results, for no one could
+    resume it.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self._given = None if path is None else Path(path).absolute()
-        self._path: Path | None = None
-        if self._given is not None and self._given.exists():
-            if not self._given.is_dir():
-                raise ConfigurationError(f"run_dir={str(path)!r} is a file; name a directory")
-            if any(self._given.iterdir()):
-                raise ConfigurationError(
-                    f"run_dir={str(path)!r} is not empty: it may hold an earlier run's work; name a new directory"
-                )
+    def __init__(self, path: Path, journal: Journal, temporary: bool) -> None:
+        self.path = path
+        self.journal = journal
+        self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
+        self.changed = False  # whether it goes on with another configuration than it was begun with
+        self.outcome = "interrupted"  # how it ends, unless someone says so
+        self.temporary = temporary
+        self._recorded: dict[str, dict[str, TaskRecord]] = {}  # what is left to replay of each workflow's round
+        self._past_end: set[str] = set()  # workflows that have reached what was not recorded
+        self._has_files = journal.epoch > 1  # whether any result may be a file
 
-    @property
-    def path(self) -> Path:
-        """The directory itself."""
-        if self._path is None:
-            if self._given is None:
-                self._path = Path(tempfile.mkdtemp(prefix="rose-run-"))
+    @classmethod
+    async def open(cls, path: Path | None) -> Run:
+        """Open the run in `path`, or begin one there; None: a temporary one.
+
+        Raises:
+            RunLockedError: if another driver has it.
+            RunDirectoryError, CorruptRunError, OSError: if it cannot be used.
+        """
+
+        def open_journal() -> tuple[Path, Journal]:
+            if path is None:
+                directory = Path(tempfile.mkdtemp(prefix="rose-run-"))
             else:
-                self._given.mkdir(parents=True, exist_ok=True)
-                self._path = self._given
-        return self._path
+                directory = path
+                directory.mkdir(parents=True, exist_ok=True)
+            try:
+                return directory, Journal.open(directory, durable=path is not None)
+            except BaseException:
+                if path is None:
+                    shutil.rmtree(directory, ignore_errors=True)
+                raise
+
+        directory, journal = await asyncio.to_thread(open_journal)
+        return cls(directory, journal, temporary=path is None)
+
+    async def close(self) -> None:
+        """Commit what is left, with the run's `outcome`; a temporary directory is removed."""
+        try:
+            await self.journal.close(self.outcome)
+        finally:
+            if self.temporary:
+                await asyncio.to_thread(shutil.rmtree, self.path, True)
+
+    # --- places --------------------------------------------------------------------------------------------------
 
     def workdir(self, key: str) -> Path:
-        """A new working directory for the task with this key; names are made safe for the file system."""
-        parts = [quote(part, safe=" =+,@") or "_" for part in key.split("/")]
-        directory = self.path.joinpath(
-            "work", *(part.replace(".", "%2E") if set(part) == {"."} else part for part in parts)
-        )
+        """A working directory for the task with this key; names are made safe for the file system."""
+        directory = self.path / "work" / _safe(key)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def close(self) -> None:
-        """Remove the directory if it was a temporary one."""
-        if self._given is None and self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
-            self._path = None
+    def output(self, key: str) -> str:
+        """Where a command's stdout and stderr go, relative to the run directory."""
+        return str(Path("output") / _safe(key))
+
+    # --- replay --------------------------------------------------------------------------------------------------
+
+    async def round(self, workflow: str, iteration: int) -> TaskRecord | None:
+        """The record of a complete round; of one that is not, what is recorded is read, for `recorded` to give.
+
+        Beyond the recorded end this costs nothing.
+        """
+        if workflow in self._past_end:
+            return None
+        whole = round_key(workflow, iteration)
+        record = (await self.journal.tasks(whole)).get(whole)
+        if record is None:
+            await self.recall(workflow, iteration)
+        return record
+
+    async def recall(self, workflow: str, iteration: int) -> None:
+        """Read what is recorded of one round's tasks, for `recorded` to give."""
+        found = await self.journal.tasks(prefix := round_prefix(workflow, iteration))
+        if not found:
+            self._past_end.add(workflow)
+        self._recorded[prefix] = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
+
+    def recorded(self, workflow: str, iteration: int, key: str) -> TaskRecord | None:
+        """The record of a task that has a result, or that was dropped; None: it is to be run."""
+        if not self._recorded:
+            return None
+        record = self._recorded.get(round_prefix(workflow, iteration), {}).get(key)
+        freed = record is not None and record.state == DONE and record.value is None and record.file is None
+        return None if freed else record
+
+    def result(self, record: TaskRecord | LabelRecord) -> Result:
+        """What was recorded, unread."""
+        return Result(self.objects, record.value, record.file)
+
+    async def task(self, key: str) -> TaskRecord | None:
+        """The record of one task."""
+        return (await self.journal.tasks(key)).get(key)
+
+    async def labels(self) -> dict[bytes, Result]:
+        """All labels that are recorded, unread, by content; `Dropped` where there is none to come."""
+        if self.temporary or self.journal.epoch == 1:
+            return {}
+        return {
+            record.content: given(Dropped()) if record.state == DROPPED else self.result(record)
+            for record in await self.journal.labels()
+        }
+
+    # --- recording -----------------------------------------------------------------------------------------------
+
+    def started(self, key: str, attempt: int = 1, output: str | None = None) -> TaskRecord:
+        """A task begins now; its record is what the other methods take."""
+        record = TaskRecord(key, RUNNING, time.time(), attempts=attempt, output=output)
+        self.journal.put(record)
+        return record
+
+    async def done(self, running: TaskRecord, value: Any, note: Any = None) -> Result:
+        """A task has given its result: returns when that is on disk."""
+        data, file = await self._store(value, running.key)
+        noted = None if note is None or self.temporary else encode(note)
+        self.journal.put(running._replace(state=DONE, ended=time.time(), value=data, file=file, note=noted))
+        await self._settled((file,))
+        return given(value)
+
+    async def labelled(
+        self, running: TaskRecord, contents: Sequence[bytes], candidates: Sequence[int], labels: Sequence[Any]
+    ) -> None:
+        """A simulation has given its labels: returns when they are on disk, with the end of its task."""
+        stored = [await self._store(label, running.key) for label in labels]
+        self.journal.put(running._replace(state=DONE, ended=time.time()))
+        for content, candidate, (data, file) in zip(contents, candidates, stored, strict=True):
+            self.journal.put(LabelRecord(content, candidate, running.key, DONE, data, file))
+        await self._settled([file for _, file in stored])
+
+    async def imported(self, labels: Mapping[bytes, Any], candidates: Mapping[bytes, int]) -> None:
+        """Labels have come from elsewhere: returns when they are on disk."""
+        stored = {content: await self._store(label, "imported") for content, label in labels.items()}
+        for content, (data, file) in stored.items():
+            self.journal.put(LabelRecord(content, candidates[content], "imported", DONE, data, file))
+        await self._settled([file for _, file in stored.values()])
+
+    def ended(self, running: TaskRecord, state: str, error: str | None = None) -> None:
+        """A task has ended without a result: it failed, or was cancelled."""
+        assert state in (FAILED, CANCELLED)
+        self.journal.put(running._replace(state=state, ended=time.time(), error=error))
+
+    async def dropped(
+        self, running: TaskRecord, error: str, contents: Sequence[bytes] = (), candidates: Sequence[int] = ()
+    ) -> None:
+        """A task has failed, and the run goes on without it: returns when that is on disk."""
+        self.journal.put(running._replace(state=DROPPED, ended=time.time(), error=error))
+        for content, candidate in zip(contents, candidates, strict=True):
+            self.journal.put(LabelRecord(content, candidate, running.key, DROPPED))
+        await self._settled(())
+
+    async def round_done(self, workflow: str, iteration: int, record: Any, note: Any, summary: dict[str, Any]) -> None:
+        """A round is complete: returns when that is on disk. What only the round itself needed is freed.
+
+        `record` is what `round` gives on resume, `note` what belongs to it, `summary` (plain JSON) what viewers read.
+        """
+        key, now = round_key(workflow, iteration), time.time()
+        values = (None, None) if self.temporary else (encode(record), encode(note))
+        self.journal.put(TaskRecord(key, DONE, now, now, value=values[0], note=values[1]))
+        self.journal.event("iteration_done", workflow, iteration, summary)
+        await self._settled(())
+        self._recorded.pop(round_prefix(workflow, iteration), None)
+        if self._has_files:
+            prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - KEPT_MODELS)
+            names = await self.journal.free(prefix, but=prefix + "training/")
+            names += await self.journal.free(old + "training/")
+            await asyncio.to_thread(lambda: [self.objects.remove(name) for name in names])
+
+    async def _store(self, value: Any, key: str) -> tuple[bytes | None, str | None]:
+        """The value as the journal keeps it: in itself, or as a file."""
+        if self.temporary:
+            return None, None
+        if is_small(value):
+            return encode(value), None
+
+        def store() -> tuple[bytes | None, str | None]:
+            if type(value) is np.ndarray and not value.dtype.hasobject:
+                return None, self.objects.put(value)
+            data = encode(value)
+            return (data, None) if len(data) <= INLINE_BYTES else (None, self.objects.put(data))
+
+        try:
+            return await asyncio.to_thread(store)
+        except OSError:
+            raise
+        except Exception as error:
+            raise UnpicklableError(
+                f"its result ({type(value).__name__}) cannot be written to the run directory: {error}", key
+            ) from error
+
+    async def _settled(self, files: Iterable[str | None]) -> None:
+        """Wait until all that was put is on disk; in a temporary run there is nothing to wait for."""
+        if self.temporary:
+            return
+        await self.journal.committed()
+        for file in files:
+            if file is not None:
+                self._has_files = True
+                self.objects.unpin(file)
+
+
+def round_prefix(workflow: str, iteration: int) -> str:
+    """What the keys of a round's tasks begin with."""
+    return f"{workflow}/{iteration}/"
+
+
+def round_key(workflow: str, iteration: int) -> str:
+    """The key under which a complete round is recorded."""
+    return f"{workflow}/{iteration}/round"
+
+
+def _safe(key: str) -> Path:
+    parts = [quote(part, safe=" =+,@") or "_" for part in key.split("/")]
+    return Path(*(part.replace(".", "%2E") if set(part) == {"."} else part for part in parts))

@@ -7,9 +7,13 @@ from typing import Any
 
 from rose.engine import TaskKey
 from rose.errors import BindingError
+from rose.store import Result
+from rose.store import given as at_hand
 from rose.workflow.binding import Binding, bind
 from rose.workflow.config import LearnerConfig
-from rose.workflow.runner import Runner, Shared
+from rose.workflow.reporting import Note
+from rose.workflow.runner import Runner
+from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import printed_value
 
@@ -30,14 +34,27 @@ def bind_stage(stage: Stage, provided: tuple[str, ...], config: LearnerConfig, i
 async def run_stage(runner: Runner, stage: Stage, key: TaskKey, binding: Binding, given: Mapping[str, Any]) -> Any:
     """Run a stage that is a function or a command; a command's value is what it left or printed.
 
-    `given` holds the values by name; of what is `Shared`, functions get the reference and commands the value.
+    `given` holds the values by name; of what is `Shared`, functions get it in their worker and commands here.
     """
+    result, _ = await run_stage_lazily(runner, stage, key, binding, given)
+    return await result.get()
+
+
+async def run_stage_lazily(
+    runner: Runner, stage: Stage, key: TaskKey, binding: Binding, given: Mapping[str, Any]
+) -> tuple[Result, Note | None]:
+    """As `run_stage`, but a recorded result is not read; and what came beside it."""
     arguments = binding.arguments(**given)
-    if not stage.as_executable:
-        by_reference = {name: v.ref if isinstance(v, Shared) else v for name, v in arguments.items()}
-        return await runner.function(key, stage, binding.func, **by_reference)
-    workdir = runner.directory.workdir(str(key))
-    by_value = {name: v.value if isinstance(v, Shared) else v for name, v in arguments.items()}
+    if stage.as_executable:
+        return at_hand(await _run_command(runner, stage, key, binding, arguments)), None
+    return await runner.lazily(key, stage, binding.func, **arguments)
+
+
+async def _run_command(
+    runner: Runner, stage: Stage, key: TaskKey, binding: Binding, arguments: Mapping[str, Any]
+) -> Any:
+    workdir = runner.workdir(key, stage)
+    by_value = {name: await v.get() if isinstance(v, Shared) else v for name, v in arguments.items()}
     if "workdir" in binding.names:
         by_value["workdir"] = workdir
     text = await runner.command(key, stage, (), by_value, workdir)

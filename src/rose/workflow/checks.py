@@ -10,6 +10,7 @@ from typing import Any
 from rose.engine import Capacity
 from rose.errors import BindingError, CapacityError, ConfigurationError, near_miss
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.overrides import stages_of
 from rose.workflow.stages import Stage
 
 
@@ -89,13 +90,48 @@ def check_stages(stages: Mapping[str, Stage], needed: Iterable[str]) -> None:
         )
 
 
-def check_capacity(stages: Iterable[Stage], capacity: Capacity) -> None:
-    """That the engine can ever run each stage.
+def check_options(
+    stages: Iterable[Stage], configs: Mapping[str, LearnerConfig], models: Sequence[str]
+) -> dict[str, Stage]:
+    """What the stages may become by their `per_model` options and the workflows' configurations, by name.
+
+    Raises:
+        ConfigurationError: if a configuration cannot be applied, names an unknown model, or wants more members than
+            there are models.
+    """
+    variants = {name: variant for stage in stages for name, variant in stages_of(stage, configs, models)}
+    for name, stage in variants.items():
+        if stage.min_members is not None and stage.min_members > len(models):
+            raise ConfigurationError(f"{name} has min_members={stage.min_members}, but there are {len(models)} models")
+    return variants
+
+
+def check_workdirs(stages: Iterable[Stage]) -> None:
+    """That no two commands of a pool's workflows write into one directory: what they leave is their result.
+
+    Raises:
+        ConfigurationError: naming what a stage's `cwd` lacks.
+    """
+    for stage in stages:
+        needed = ["workflow", "iteration", *_TOLD_APART.get(stage.kind, ())]
+        missing = [f"{{{name}}}" for name in needed if f"{{{name}}}" not in (stage.cwd or f"{{{name}}}")]
+        if missing:
+            raise ConfigurationError(
+                f"cwd={stage.cwd!r} of {stage.name} lacks {' and '.join(missing)}: with a pool, each task works in a "
+                "directory of its own"
+            )
+
+
+_TOLD_APART = {"simulation": ("index",), "training": ("model",), "prediction": ("model", "index")}
+
+
+def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:
+    """That the engine can ever run each stage, whatever it becomes.
 
     Raises:
         CapacityError: naming the first it can not.
     """
-    for stage in stages:
+    for name, stage in variants.items():
         wanted = stage.resources
         for what, asked, there in (
             ("cpus", wanted.cpus, capacity.cpus),
@@ -103,7 +139,7 @@ def check_capacity(stages: Iterable[Stage], capacity: Capacity) -> None:
             ("memory", wanted.memory or 0, capacity.memory),
         ):
             if there is not None and asked > there:
-                raise CapacityError(f"{stage.name} asks for {what}={asked}; the engine has {there} in all")
+                raise CapacityError(f"{name} asks for {what}={asked}; the engine has {there} in all")
 
 
 def check_positional(stage: Stage, config: LearnerConfig, injected: Sequence[str], upstream: int) -> None:

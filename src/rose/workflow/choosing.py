@@ -18,10 +18,12 @@ from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.member_tasks import with_rows
+from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, first_rows, means, variances
 from rose.workflow.pool import take
-from rose.workflow.runner import Runner, Shared
+from rose.workflow.runner import Runner
 from rose.workflow.seeds import derive_seed
+from rose.workflow.shared import Shared
 from rose.workflow.stages import Reduction, Stage, UncertaintyRule, check_query_size
 
 
@@ -271,8 +273,9 @@ class Chooser:
         self, stage: Stage, key: Any, found: Candidates, given: Mapping[str, Any], config: LearnerConfig
     ) -> Any:
         binding = bind_stage(stage, PROVIDED[stage.kind], config, key.iteration)
+        stage = stage_for(stage, config, key.iteration)
         if stage.as_executable or "X" not in binding.names:
             samples = {"X": take(found.X.value, found.indices)} if "X" in binding.names else {}
             return await run_stage(self._runner, stage, key, binding, {**given, **samples})
         arguments = binding.arguments(**given)
-        return await self._runner.function(key, stage, with_rows, binding.func, found.X.ref, found.indices, **arguments)
+        return await self._runner.function(key, stage, with_rows, binding.func, found.X, found.indices, **arguments)

@@ -16,8 +16,10 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Round
 from rose.workflow.holdout import holdout_metric
 from rose.workflow.member_tasks import with_models
+from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, means
-from rose.workflow.runner import Runner, Shared, all_of
+from rose.workflow.runner import Runner, all_of
+from rose.workflow.shared import Shared
 from rose.workflow.stages import StopCriterion
 from rose.workflow.values import number
 
@@ -52,24 +54,25 @@ class Criterion:
         """
         stage, names, key = self.rule.stage, ("metric_value", self.rule.metric_name), round.key("criterion")
         if stage is None:
-            call = (self.rule.metric_name, self.y_test, classes(members), *means(tested))
+            call = (self.rule.metric_name, self.y_test, await classes(members), *means(tested))
             return {"ensemble": number(await self.runner.function(key, None, holdout_metric, *call), key, names)}
         binding = bind_stage(stage, PROVIDED["criterion"], config, round.iteration)
+        stage = stage_for(stage, config, round.iteration)
         if {"model", "model_name"} & binding.names:
 
             async def one(model: str) -> float:
                 given = {**data, "model": members[model], "model_name": model, **round.given("criterion", model)}
                 own = round.key("criterion", model)
-                return number(await run_stage(self.runner, stage, own, binding, given), own, names)
+                task_stage = stage_for(self.rule.stage or stage, config, round.iteration, model)
+                return number(await run_stage(self.runner, task_stage, own, binding, given), own, names)
 
             return dict(zip(members, await all_of(one(model) for model in members), strict=True))
         given: dict[str, Any] = {**data, **round.given("criterion")}
         if "models" in binding.names and not stage.as_executable:
-            arguments = {n: v.ref if isinstance(v, Shared) else v for n, v in binding.arguments(**given).items()}
-            refs = [member.ref for member in members.values()]
-            result = await self.runner.function(key, stage, with_models, binding.func, *refs, **arguments)
+            wanted = binding.arguments(**given)
+            result = await self.runner.function(key, stage, with_models, binding.func, *members.values(), **wanted)
         else:
-            given["models"] = [member.value for member in members.values()]
+            given["models"] = [await member.get() for member in members.values()]
             result = await run_stage(self.runner, stage, key, binding, given)
         return {"ensemble": number(result, key, names)}
 
@@ -78,14 +81,13 @@ class Criterion:
         return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
 
 
-def classes(members: Mapping[str, Shared]) -> list[Any] | None:
+async def classes(members: Mapping[str, Shared]) -> list[Any] | None:
     """The label of each column of the probabilities, where the models say it.
 
     Raises:
         PredictionError: if they disagree.
     """
-    named = {model: getattr(member.value, "classes_", None) for model, member in members.items()}
-    lists = {model: None if names is None else np.asarray(names).tolist() for model, names in named.items()}
+    lists = {model: await member.classes() for model, member in members.items()}
     first = next(iter(lists.values()))
     if any(names != first for names in lists.values()):
         raise PredictionError(f"the models' classes_ differ, so their columns cannot be averaged: {lists}")

@@ -12,6 +12,8 @@ from typing import Any
 from rose.engine import TaskKey
 from rose.metrics import compare
 from rose.workflow.config import LearnerConfig
+from rose.workflow.overrides import stage_for
+from rose.workflow.quorum import Quorum
 from rose.workflow.reporting import register
 from rose.workflow.rounds import Ending, Outcome
 from rose.workflow.runner import Runner, all_of
@@ -67,6 +69,17 @@ class DataflowRounds:
             outcome = await self._judge(iteration, config, chosen, outcome)
         return replace(outcome, stop=outcome.stop or ending(None))
 
+    def memento(self) -> Mapping[str, Any]:
+        """Nothing beside the outcome: results travel within a round."""
+        return {}
+
+    async def restore(
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, memento: Mapping[str, Any]
+    ) -> None:
+        """Which models still learn follows from the criterion's values."""
+        if outcome.criterion_values is not None:
+            self._active = self._unmet(outcome.criterion_values)
+
     def result(self) -> WorkflowResult:
         """The models and labels are the user's files: the result is the history."""
         return WorkflowResult(self.flow.name)
@@ -74,13 +87,22 @@ class DataflowRounds:
     async def _ensemble(self, iteration: int, config: LearnerConfig, simulated: Any) -> list[list[Any]]:
         """The predictions of each model that still learns, in the order of their names."""
         order = self.runner.longest_first(self.flow.name, self._active)
-        members = await all_of(self._member(model, iteration, config, simulated) for model in order)
+        quorum = Quorum(self.flow.stages["training"], config, iteration, self.runner)
+        members = await all_of(self._member(model, iteration, config, simulated, quorum) for model in order)
+        quorum.check(self.flow.name, len(order))
         predicted = dict(zip(order, members, strict=True))
-        return [predicted[model] for model in self._active]
+        return [passes for model in self._active if (passes := predicted[model]) is not None]
 
-    async def _member(self, model: str, iteration: int, config: LearnerConfig, simulated: Any) -> list[Any]:
+    async def _member(
+        self, model: str, iteration: int, config: LearnerConfig, simulated: Any, quorum: Quorum
+    ) -> list[Any] | None:
+        """The predictions of one model; None where it did not train, and the ensemble may do without it."""
         named = {"--model_name": model}
-        trained = await self._stage("training", iteration, config, (simulated,), named, model)
+        key = TaskKey(self.flow.name, iteration, "training", model)
+        async with quorum.excused(key) as excused:
+            trained = await self._stage("training", iteration, config, (simulated,), named, model)
+        if excused:
+            return None
         passes = (
             self._stage("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i)
             for i in range(self.flow.num_predictions)
@@ -98,10 +120,15 @@ class DataflowRounds:
         names = ("metric_value", criterion.metric_name)
         for model, value in zip(self._active, await all_of(checks), strict=True):
             values[model] = number(value, TaskKey(self.flow.name, iteration, "criterion", model), names)
-        self._active = [m for m in self._active if not compare(values[m], criterion.operator, criterion.threshold)]
+        self._active = self._unmet(values)
         mean = sum(values.values()) / len(values)
         stop = None if self._active else StopReason.CRITERION_MET
         return replace(outcome, metric_value=mean, criterion_values=values, stop=stop)
+
+    def _unmet(self, values: Mapping[str, float]) -> list[str]:
+        rule = self.flow.criterion
+        assert rule is not None
+        return [m for m in self._active if m in values and not compare(values[m], rule.operator, rule.threshold)]
 
     async def _stage(
         self,
@@ -113,13 +140,13 @@ class DataflowRounds:
         model: str | None = None,
         index: int | None = None,
     ) -> Any:
-        stage = self.flow.stages[kind]
+        stage = stage_for(self.flow.stages[kind], config, iteration, model)
         key = TaskKey(self.flow.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
         args = (*(configured.args if configured else ()), *upstream)
         kwargs = {**(configured.kwargs if configured else {}), **(injected or {})}
         if stage.as_executable:
-            return await self.runner.command(key, stage, args, kwargs)
+            return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
         result = await self.runner.function(key, stage, stage.func, *args, **kwargs)
         if isinstance(result, dict):
             register(result)

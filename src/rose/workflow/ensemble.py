@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rose.engine import TaskKey
 from rose.workflow.binding import PROVIDED, Binding
-from rose.workflow.calling import bind_stage, run_stage
+from rose.workflow.calling import bind_stage, run_stage, run_stage_lazily
 from rose.workflow.config import LearnerConfig
 from rose.workflow.member_tasks import predict, predict_slice, sliced
+from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, as_passed, joined
-from rose.workflow.runner import Runner, Shared, all_of
+from rose.workflow.runner import Runner, all_of
 from rose.workflow.seeds import derive_seed
+from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 
 
@@ -58,10 +60,17 @@ class Ensemble:
     async def train(self, round: Round, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
         """Train one member on the labelled set; it replaces its predecessor when the round's members are kept."""
         binding = self.bind_training(config, round.iteration)
+        stage = stage_for(self.training, config, round.iteration, model)
         previous = self.members.get(model)
         given = {"X": X, "y": y, "model_name": model, "previous_model": previous, **round.given("training", model)}
         key = round.key("training", model)
-        return await self.runner.share(await run_stage(self.runner, self.training, key, binding, given))
+        result, note = await run_stage_lazily(self.runner, stage, key, binding, given)
+        return Shared(self.runner.engine, result, note)
+
+    async def recall(self, round: Round, models: Sequence[str]) -> None:
+        """Make the members those that were trained in that round, which is recorded."""
+        found = {model: await self.runner.member(round.key("training", model)) for model in models}
+        await self.keep({model: member for model, member in found.items() if member is not None})
 
     async def keep(self, members: Mapping[str, Shared]) -> None:
         """Make these the members; what they replace is freed."""
@@ -84,6 +93,7 @@ class Ensemble:
         `stage` names the tasks ("prediction", "holdout").
         """
         binding = self.bind_prediction(config, round.iteration)
+        task_stage = stage_for(self.prediction, config, round.iteration, model)
         total = len(X.value if rows is None else rows.value)
         starts = range(0, total, self.block)
 
@@ -94,10 +104,9 @@ class Ensemble:
             if self.prediction.as_executable:
                 samples = sliced(X.value, None if rows is None else rows.value, start, stop)
                 given |= {"model": member, "X": samples}
-                return as_passed(await run_stage(self.runner, self.prediction, key, binding, given))
-            where = (X.ref, None if rows is None else rows.ref, start, stop)
-            call = (binding.func, member.ref, *where, self._arguments(binding, given))
-            return as_passed(await self.runner.function(key, self.prediction, predict_slice, *call))
+                return as_passed(await run_stage(self.runner, task_stage, key, binding, given))
+            call = (binding.func, member, X, rows, start, stop, self._arguments(binding, given))
+            return as_passed(await self.runner.function(key, task_stage, predict_slice, *call))
 
         async def one_pass(index: int) -> Passed:
             return joined(await all_of(block(index, start) for start in starts))

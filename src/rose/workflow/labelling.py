@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PoolError, TaskFailedError
-from rose.store import LabelStore
+from rose.errors import PoolError, TaskError, TaskFailedError
+from rose.store import Dropped, LabelStore
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
+from rose.workflow.overrides import stage_for
 from rose.workflow.pool import Pool, take
 from rose.workflow.runner import Runner
 from rose.workflow.seeds import derive_seed
@@ -31,6 +33,7 @@ class LabelledSet:
         self._free = np.ones(size, dtype=bool)
         self._indices: list[int] = []
         self._labels: list[Any] = []
+        self.dropped: list[int] = []  # candidates that could not be simulated, and are not asked for again
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -48,6 +51,11 @@ class LabelledSet:
             self._indices.append(index)
             self._labels.append(label)
 
+    def drop(self, indices: Sequence[int]) -> None:
+        """Have these not chosen any more, though they have no label."""
+        self._free[list(indices)] = False
+        self.dropped += indices
+
     @property
     def indices(self) -> np.ndarray:
         """int64 `[L]`: which candidates."""
@@ -55,7 +63,7 @@ class LabelledSet:
 
     @property
     def candidates(self) -> np.ndarray:
-        """int64 `[N - L]`: those without a label, ascending."""
+        """int64: those that may be chosen, ascending."""
         return np.flatnonzero(self._free)
 
     @property
@@ -73,12 +81,57 @@ def stack(labels: Sequence[Any]) -> Any:
     return list(labels) if array.dtype == object else array
 
 
+@dataclass(frozen=True)
+class Labelling:
+    """Candidates that were asked for, in order, with what identifies each sample, and its label or `Dropped`."""
+
+    indices: np.ndarray
+    contents: Sequence[bytes]
+    labels: Sequence[Any]
+
+    def into(self, labelled: LabelledSet) -> list[int]:
+        """Add them to a labelled set; returns those that were dropped."""
+        failed = np.array([isinstance(label, Dropped) for label in self.labels], dtype=bool)
+        labelled.add(self.indices[~failed], [label for label, bad in zip(self.labels, failed, strict=True) if not bad])
+        dropped: list[int] = self.indices[failed].tolist()
+        labelled.drop(dropped)
+        return dropped
+
+
+class FailureLimit:
+    """How many of a workflow's simulations may fail before it stops.
+
+    By `max_failed_simulations`: a count, or a share of those that were asked for. Without it, it stops when as many in
+    a row have failed as it asks for in a round, and at least `IN_A_ROW`; and always when the first batch gave no label.
+    """
+
+    IN_A_ROW = 10
+
+    def __init__(self) -> None:
+        self._asked = self._failed = self._in_a_row = 0
+
+    def exceeded(self, labels: Sequence[Any], stage: Stage, query_size: int) -> bool:
+        """Count another batch; whether that is too much."""
+        for label in labels:
+            failed = isinstance(label, Dropped)
+            self._asked += 1
+            self._failed += failed
+            self._in_a_row = self._in_a_row + 1 if failed else 0
+        if self._failed == self._asked:
+            return True
+        limit = stage.max_failed_simulations
+        if limit is None:
+            return self._in_a_row >= max(query_size, self.IN_A_ROW)
+        return self._failed > (limit if isinstance(limit, int) else limit * self._asked)
+
+
 class Simulator:
     """Labels candidates for all workflows of a run; each distinct sample once."""
 
-    def __init__(self, pool: Pool, stage: Stage, runner: Runner, store: LabelStore) -> None:
+    def __init__(self, pool: Pool, stage: Stage, runner: Runner, store: LabelStore, identity: str) -> None:
         self._pool = pool
-        self._stage = stage
+        self._identity = identity.encode()
+        self.stage = stage
         self._runner = runner
         self._store = store
 
@@ -88,12 +141,13 @@ class Simulator:
         Raises:
             BindingError: if it asks for what there is not.
         """
-        provided = PROVIDED["simulation batch" if self._stage.batch else "simulation"]
-        return bind_stage(self._stage, provided, config, iteration)
+        provided = PROVIDED["simulation batch" if self.stage.batch else "simulation"]
+        return bind_stage(self.stage, provided, config, iteration)
 
-    async def label(self, workflow: str, iteration: int, indices: np.ndarray, config: LearnerConfig) -> list[Any]:
-        """The labels of these candidates, in order; simulated in parallel, or taken from who simulated them before."""
+    async def label(self, workflow: str, iteration: int, indices: np.ndarray, config: LearnerConfig) -> Labelling:
+        """The labels of these candidates; simulated in parallel, or taken from who simulated them before."""
         binding = self.bind(config, iteration)
+        stage = stage_for(self.stage, config, iteration)
         context = {"iteration": iteration, "workflow": workflow}
         keys = [self._content(int(index), binding, context) for index in indices]
 
@@ -101,18 +155,36 @@ class Simulator:
             chunk = indices[list(positions)]
             key = TaskKey(workflow, iteration, "simulation", index=int(chunk[0]))
             seed = derive_seed(self._pool.seed, keys[positions[0]].hex())
-            labels = await self._simulate(key, chunk, binding, {**context, "seed": seed})
-            for index, label in zip(chunk.tolist(), labels, strict=True):
-                _check_label(label, index, key)
+            contents = [keys[position] for position in positions]
+            try:
+                labels = await self._simulate(key, stage, chunk, binding, {**context, "seed": seed})
+                for index, label in zip(chunk.tolist(), labels, strict=True):
+                    _check_label(label, index, key)
+            except TaskError as error:
+                if stage.on_failure != "drop":
+                    self._runner.failed(key, error)
+                    raise
+                await self._runner.dropped(key, error, contents, chunk.tolist())
+                return [Dropped()] * len(chunk)
+            await self._runner.labelled(key, contents, chunk.tolist(), labels)
             return labels
 
-        return await self._store.get(keys, simulate, self._stage.batch or 1)
+        known = {
+            key: self._pool.known[i] for key, i in zip(keys, indices.tolist(), strict=True) if i in self._pool.known
+        }
+        await self._runner.imported(self._store.offer(known), dict(zip(keys, indices.tolist(), strict=True)))
+        labels = await self._store.get(keys, simulate, self.stage.batch or 1)
+        return Labelling(indices, keys, labels)
+
+    async def recorded(self, indices: np.ndarray, contents: Sequence[bytes]) -> Labelling:
+        """The labels of candidates that are recorded under these contents."""
+        return Labelling(indices, contents, [await self._store.known(content) for content in contents])
 
     def _content(self, index: int, binding: Binding, context: Mapping[str, Any]) -> bytes:
         """What decides the label: the candidate, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
         extra = [(name, wanted[name]) for name in _CONTEXT if name in binding.names]
-        hasher = hashlib.blake2b(self._pool.digest(index), digest_size=16)
+        hasher = hashlib.blake2b(self._pool.digest(index), digest_size=16, key=self._identity[:64])
         if extra or binding.configured:
             try:
                 hasher.update(pickle.dumps((extra, sorted(binding.configured.items())), protocol=5))
@@ -121,12 +193,12 @@ class Simulator:
         return hasher.digest()
 
     async def _simulate(
-        self, key: TaskKey, chunk: np.ndarray, binding: Binding, context: Mapping[str, Any]
+        self, key: TaskKey, stage: Stage, chunk: np.ndarray, binding: Binding, context: Mapping[str, Any]
     ) -> Sequence[Any]:
-        batch = self._stage.batch is not None
+        batch = stage.batch is not None
         samples = {"X": take(self._pool.X, chunk)} if batch else {"x": self._pool[int(chunk[0])]}
         given = {**context, **samples, "index": chunk if batch else int(chunk[0])}
-        result = await run_stage(self._runner, self._stage, key, binding, given)
+        result = await run_stage(self._runner, stage, key, binding, given)
         if not batch:
             return [result]
         if isinstance(result, (str, bytes)) or not hasattr(result, "__len__") or len(result) != len(chunk):

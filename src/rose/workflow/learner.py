@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
-from rose.store import EventLog, RunDirectory
+from rose.store import EventLog, Run, check_run_dir
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.identity import check_identity
 from rose.workflow.options import make_stage
 from rose.workflow.plan import DataflowPlan, Plan, PoolPlan, Request, check_limits
 from rose.workflow.pool import Pool
@@ -38,7 +39,10 @@ class UQLearner(Registration):
         engine: what executes tasks: nothing (the embedded `LocalEngine`, started for each run and closed after it), a
             number of workers, or an engine of ours, which stays yours to close (`await learner.shutdown()`).
         pool: the candidates; without one, the learner runs ROSE's dataflow over files of yours.
-        run_dir: an empty or new directory for what the run's commands write; None for a temporary one.
+        run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
+            it, running is resuming: what is recorded as done is not run again.
+        resume: False refuses a directory with a run in it; "new" starts another run beside it (`runs/digits-2`).
+        accept_changes: whether to resume with other functions or settings than the run was begun with.
         acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
 
     Raises:
@@ -52,6 +56,8 @@ class UQLearner(Registration):
         pool: Pool | None = None,
         run_dir: str | Path | None = None,
         acquisition: str = "diverse",
+        resume: bool | Literal["new"] = True,
+        accept_changes: bool = False,
     ) -> None:
         super().__init__()
         if pool is not None and not isinstance(pool, Pool):
@@ -65,8 +71,11 @@ class UQLearner(Registration):
         self._given = engine
         self._engine: Engine | None = None if engine is None or isinstance(engine, int) else as_engine(engine)
         self._engine_closed = False
+        self.run_dir: Path | None = None  # of the last run, once it has begun; None for a temporary one
         self._run_dir = run_dir
-        RunDirectory(run_dir)  # an unusable directory is an error now, not in the run
+        self._resume: bool | Literal["new"] = resume
+        self._accept_changes = accept_changes
+        check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
         self._state: dict[str, Any] = {}
@@ -137,7 +146,7 @@ class UQLearner(Registration):
             @wraps(function)
             async def run(*args: Any, **kwargs: Any) -> Any:
                 async with AsyncExitStack() as stack:
-                    runner = await self._open(stack, close_engine=False)
+                    runner = Runner(self._open_engine(stack, close_engine=False), self.events, None, self)
                     key = TaskKey(self.learner_name, 0, "utility", index=next(self._utility_calls))
                     if stage.as_executable:
                         return await runner.command(key, stage, args, kwargs)
@@ -158,20 +167,23 @@ class UQLearner(Registration):
     # --- running -------------------------------------------------------------------------------------------------
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
-        async def open_workflows(stack: AsyncExitStack) -> list[Workflow]:
-            runner = await self._open(stack, close_engine)
-            checks.check_capacity(plan.stages, runner.engine.capacity())
+        async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
+            run = await Run.open(check_run_dir(self._run_dir, self._resume))
+            stack.push_async_callback(run.close)
+            await check_identity(run, plan.identity, self._accept_changes)
+            engine = self._open_engine(stack, close_engine)
+            checks.check_capacity(plan.variants, engine.capacity())
+            runner = Runner(engine, self.events, run, self, labels=self.pool is not None)
             self._workflows = await plan.open(runner, stack)
-            return self._workflows
+            self.run_dir = None if run.temporary else run.path
+            return self._workflows, run
 
         session = Session(open_workflows, self.events, self._state)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
 
-    async def _open(self, stack: AsyncExitStack, close_engine: bool) -> Runner:
-        """A runner for one use. The embedded engine lives as long as the use; one that was given stays open."""
-        directory = RunDirectory(self._run_dir)
-        stack.callback(directory.close)
+    def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:
+        """The engine for one use. The embedded one lives as long as the use; one that was given stays open."""
         engine = self._engine
         if engine is None:
             engine, close_engine = as_engine(self._given), True
@@ -183,7 +195,7 @@ class UQLearner(Registration):
         if close_engine:
             self._engine_closed = engine is self._engine
             stack.push_async_callback(engine.close)
-        return Runner(engine, self.events, directory, self)
+        return engine
 
     def _plan(self, request: Request) -> Plan:
         if self.pool is None:

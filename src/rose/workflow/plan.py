@@ -20,6 +20,7 @@ from rose.workflow.criterion import Criterion
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.holdout import check_holdout_metric
+from rose.workflow.identity import describe_pool, describe_stage, simulation_identity
 from rose.workflow.labelling import Simulator
 from rose.workflow.pool import Pool
 from rose.workflow.pool_rounds import PoolRounds, SharedPool
@@ -56,8 +57,29 @@ def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> L
     return Limits(max_iter, budget, max_time)
 
 
+def _identity(registered: Registration, request: Request, stages: Mapping[str, Stage]) -> dict[str, str]:
+    """What a recorded run was begun with: on resume, what is named here has to be the same."""
+    named: dict[str, str] = {}
+    for kind, stage in stages.items():
+        if not registered.estimators or kind not in ("training", "prediction"):
+            named[stage.name] = describe_stage(stage)
+    for name, estimator in registered.estimators.items():
+        named[f"model {name!r}"] = repr(estimator)
+    if registered.rule is not None:
+        rule = registered.rule
+        named["uncertainty_quantification"] = (
+            f"{rule.metric_name}, query_size={rule.query_size}, threshold={rule.threshold}, reduction={rule.reduction}"
+        )
+    if registered.criterion is not None:
+        criterion = registered.criterion
+        named["stop criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    named["model_names"] = ", ".join(request.model_names)
+    named["num_predictions"] = str(request.num_predictions)
+    return named
+
+
 class DataflowPlan:
-    """Workflows of ROSE's dataflow.
+    """Workflows of ROSE's dataflow; `variants` are the stages as their tasks may see them, by name.
 
     Raises:
         ConfigurationError: if a stage is missing or nothing would ever end the run.
@@ -92,11 +114,13 @@ class DataflowPlan:
                     raise ConfigurationError(
                         f"workflow {name!r}: {field}= needs a pool; without one your own functions score and choose"
                     )
+        self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
 
     @property
-    def stages(self) -> list[Stage]:
-        """All that will run."""
-        return list(self._stages.values())
+    def identity(self) -> dict[str, str]:
+        """What a resumed run must have been begun with, by name."""
+        named = _identity(self._registered, self._request, self._stages)
+        return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
@@ -125,7 +149,7 @@ class DataflowPlan:
 
 
 class PoolPlan:
-    """Workflows over a pool.
+    """Workflows over a pool; `variants` are the stages as their tasks may see them, by name.
 
     Raises:
         ConfigurationError and its kinds, UnknownMetricError, UnknownAcquisitionError: for all that can be known to be
@@ -150,18 +174,23 @@ class PoolPlan:
         self._check_budget(request.limits.budget)
         for name in request.names:
             self._check_workflow(name, request.configs[name])
+        checks.check_workdirs(self._stages.values())
+        self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
 
     @property
-    def stages(self) -> list[Stage]:
-        """All that will run."""
-        return list(self._stages.values())
+    def identity(self) -> dict[str, str]:
+        """What a resumed run must have been begun with, by name."""
+        named = _identity(self._registered, self._request, self._stages)
+        return named | {"pool": describe_pool(self._pool), "acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
-        """The workflows, ready to run; the pool is shipped."""
-        store = LabelStore()
-        simulator = Simulator(self._pool, self._stages["simulation"], runner, store)
-        X_test = None if self._pool.holdout is None else await runner.share(self._pool.holdout[0])
-        shared = SharedPool(await runner.share(self._pool.X), X_test)
+        """The workflows, ready to run."""
+        assert runner.run is not None
+        store = LabelStore(await runner.run.labels())
+        identity = await simulation_identity(runner.run, self._stages["simulation"])
+        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity)
+        X_test = None if self._pool.holdout is None else runner.share(self._pool.holdout[0])
+        shared = SharedPool(runner.share(self._pool.X), X_test)
         stack.push_async_callback(runner.release, [one for one in (shared.X, X_test) if one is not None])
         stack.push_async_callback(store.close)
         workflows = []

@@ -55,6 +55,7 @@ class Pool:
         if not isinstance(block, int) or block < 1:
             raise PoolError(f"block={block!r} must be a whole number of 1 or more candidates")
         self.seed = int(seed)
+        self.known: dict[int, Any] = {}  # labels that need no simulation, by candidate
         self.block = block
         self.initial = self._draw(initial)
         self.features = None if features is None else _check_features(features, len(self.X))

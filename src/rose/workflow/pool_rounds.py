@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +19,15 @@ from rose.workflow.choosing import Candidates, Chooser, Scoring, check_members, 
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion, classes
 from rose.workflow.ensemble import Ensemble, Round
-from rose.workflow.labelling import LabelledSet, Simulator
+from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
+from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, means
 from rose.workflow.pool import Pool, take
 from rose.workflow.quality import holdout_quality
+from rose.workflow.quorum import Quorum
 from rose.workflow.rounds import Ending, Outcome
-from rose.workflow.runner import Runner, Shared, task_group
+from rose.workflow.runner import Runner, task_group
+from rose.workflow.shared import Shared
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
 
@@ -40,11 +43,12 @@ class SharedPool:
 @dataclass(frozen=True)
 class _Learned:
     """What a freshly trained ensemble came to: the criterion's values, what each member predicts of the candidates
-    (nothing where the criterion is met or there are none), and its quality on the hold-out."""
+    (nothing where the criterion is met or there are none), its quality on the hold-out, and who failed to train."""
 
     values: Mapping[str, float] | None
     passes: Mapping[str, list[Passed]]
     quality: Mapping[str, float | None] | None
+    failed: Sequence[str]
 
 
 @dataclass
@@ -66,6 +70,9 @@ class PoolRounds:
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
     _iteration: int = field(init=False, default=0)
+    _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
+    _added: Labelling = field(init=False)
+    _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.labelled = LabelledSet(len(self.pool))
@@ -75,38 +82,72 @@ class PoolRounds:
         """One round, as the module says."""
         round = Round(self.name, iteration, self.pool.seed)
         scoring = make_scoring(self.rule, config, self.acquisition)
-        labels = await self.simulator.label(self.name, iteration, self._chosen, config)
-        self.labelled.add(self._chosen, labels)
+        self._added = await self.simulator.label(self.name, iteration, self._chosen, config)
+        dropped = self._added.into(self.labelled)
+        await self._recall_members()
+        stage = stage_for(self.simulator.stage, config, iteration)
+        if self._failures.exceeded(self._added.labels, stage, scoring.rule.query_size):
+            return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
+        outcome = await self._play(round, scoring, config, ending)
+        return replace(outcome, dropped=dropped)
+
+    async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
         candidates = self.labelled.candidates
         rows = candidates
         if self.chooser.looks_at_labelled(scoring):
             rows = np.concatenate([candidates, self.labelled.indices])
         data = {
-            "X": await self.runner.share(take(self.pool.X, self.labelled.indices)),
-            "y": await self.runner.share(self.labelled.y),
+            "X": self.runner.share(take(self.pool.X, self.labelled.indices)),
+            "y": self.runner.share(self.labelled.y),
         }
-        shared_rows = await self.runner.share(rows)
+        shared_rows = self.runner.share(rows)
         try:
             learned = await self._learn(round, data, shared_rows, scoring, config)
-            self._config, self._iteration = config, iteration
+            self._config, self._iteration = config, round.iteration
             outcome, passes = self._judged(learned, ending), learned.passes
             if not passes:
                 return outcome
             task = _task(scoring, passes)
             await asyncio.to_thread(check_members, self.ensemble, round, passes, len(rows), task)
-            ordered = [one for model in self.ensemble.model_names for one in passes[model]]
+            ordered = [one for model in self.ensemble.model_names for one in passes.get(model, ())]
             found = Candidates(shared_rows, len(candidates), ordered, self.shared.X)
             return await self._choose(round, scoring, found, outcome, config)
         finally:
             await self.runner.release([*data.values(), shared_rows])
 
+    def memento(self) -> Mapping[str, Any]:
+        """Which candidates were labelled, by what their labels are recorded as, and who was trained."""
+        return {
+            "indices": self._added.indices.tolist(),
+            "contents": list(self._added.contents),
+            "members": list(self.ensemble.members),
+        }
+
+    async def restore(
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, memento: Mapping[str, Any]
+    ) -> None:
+        """The labels of that round, what it chose, and (unread) its members."""
+        indices = np.array(memento["indices"], dtype=np.int64)
+        added = await self.simulator.recorded(indices, memento["contents"])
+        added.into(self.labelled)
+        self._failures.exceeded(added.labels, self.simulator.stage, len(indices))
+        self._chosen = np.array(outcome.selection, dtype=np.int64)
+        self._config, self._iteration = config, iteration
+        self._restored = Round(self.name, iteration, self.pool.seed), memento["members"]
+
+    async def _recall_members(self) -> None:
+        restored, self._restored = self._restored, None
+        if restored is not None:
+            await self.ensemble.recall(*restored)
+
     async def close(self) -> None:
         """Free what the last ensemble occupies on the engine; the result keeps the models themselves."""
+        await self._recall_members()
         await self.runner.release(self.ensemble.members.values())
 
     def result(self) -> WorkflowResult:
         """The last ensemble, the labels, and how to predict."""
-        models = {name: member.value for name, member in self.ensemble.members.items()}
+        models = {name: member.result for name, member in self.ensemble.members.items()}
         labels, indices = self.labelled.y, self.labelled.indices
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
@@ -115,23 +156,31 @@ class PoolRounds:
     ) -> _Learned:
         """Train all members, judge them, and let them predict the candidates unless that ends the workflow."""
         names, X_test = self.ensemble.model_names, self.shared.X_test
-        training: dict[str, asyncio.Task[Shared]] = {}
+        training: dict[str, asyncio.Task[Shared | None]] = {}
+        quorum = Quorum(self.ensemble.training, config, round.iteration, self.runner)
         async with self._forgetting(training), task_group() as group:
 
-            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[Passed]:
-                return await self.ensemble.predict(round, stage, model, await training[model], X, rows, config)
+            async def train(model: str) -> Shared | None:
+                async with quorum.excused(round.key("training", model)):
+                    return await self.ensemble.train(round, model, data["X"], data["y"], config)
+                return None
 
-            training |= {
-                name: group.create_task(self.ensemble.train(round, name, data["X"], data["y"], config))
-                for name in self.runner.longest_first(self.name, names)
-            }
+            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[Passed]:
+                member = await training[model]
+                if member is None:
+                    return []
+                return await self.ensemble.predict(round, stage, model, member, X, rows, config)
+
+            training |= {name: group.create_task(train(name)) for name in self.runner.longest_first(self.name, names)}
             predicting = {}
-            if len(self.labelled) < len(self.pool):
+            if self._left:
                 predicting = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
             testing = []
             if X_test is not None:
                 testing = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
-            members = {model: await training[model] for model in names}
+            trained = {model: await training[model] for model in names}
+            quorum.check(self.name, len(names))
+            members = {model: member for model, member in trained.items() if member is not None}
             tested = [one for task in testing for one in await task]
             quality = group.create_task(self._quality(round, scoring, members, tested))
             values = None
@@ -142,8 +191,8 @@ class PoolRounds:
                         task.cancel()
                     predicting = {}
         await self.ensemble.keep(members)
-        passes = {model: task.result() for model, task in predicting.items()}
-        return _Learned(values, passes, quality.result())
+        passes = {model: task.result() for model, task in predicting.items() if model in members}
+        return _Learned(values, passes, quality.result(), tuple(quorum.failed))
 
     async def _quality(
         self, round: Round, scoring: Scoring, members: Mapping[str, Shared], tested: list[Passed]
@@ -151,19 +200,20 @@ class PoolRounds:
         """How good the ensemble is on the hold-out, if there is one."""
         if self.pool.holdout is None:
             return None
-        call = (self.pool.holdout[1], classes(members), scoring.metric, scoring.rule.reduction, *tested)
+        call = (self.pool.holdout[1], await classes(members), scoring.metric, scoring.rule.reduction, *tested)
         found: Mapping[str, float | None]
         found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
         return found
 
     @contextlib.asynccontextmanager
-    async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared]]) -> AsyncIterator[None]:
+    async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared | None]]) -> AsyncIterator[None]:
         """If the round fails, free the members that were trained in it: they replace no one."""
         try:
             yield
         except BaseException:
             trained = [task for task in training.values() if task.done() and not task.cancelled()]
-            await self.runner.release(task.result() for task in trained if task.exception() is None)
+            members = [task.result() for task in trained if task.exception() is None]
+            await self.runner.release(member for member in members if member is not None)
             raise
 
     def _judged(self, learned: _Learned, ending: Ending) -> Outcome:
@@ -173,9 +223,22 @@ class PoolRounds:
         reason = ending(count)
         if self.criterion is not None and values is not None and self.criterion.met(values):
             reason = StopReason.CRITERION_MET
-        elif count == len(self.pool):
+        elif not self._left:
             reason = StopReason.POOL_EXHAUSTED
-        return Outcome(mean, values, labels=count, selection=[], quality=learned.quality, stop=reason)
+        return Outcome(
+            mean,
+            values,
+            labels=count,
+            selection=[],
+            quality=learned.quality,
+            failed_members=learned.failed,
+            stop=reason,
+        )
+
+    @property
+    def _left(self) -> int:
+        """How many candidates may still be chosen."""
+        return len(self.pool) - len(self.labelled) - len(self.labelled.dropped)
 
     async def _choose(
         self, round: Round, scoring: Scoring, found: Candidates, outcome: Outcome, config: LearnerConfig

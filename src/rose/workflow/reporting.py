@@ -12,17 +12,33 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from rose.engine.coroutines import finished
 
 reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=None)
 
 
+class Note(NamedTuple):
+    """What came beside a task's result: what it registered, how long it ran, in seconds, and of a model the label of
+    each column of its probabilities, where it says them."""
+
+    reported: Mapping[str, Any]
+    seconds: float
+    classes: list[Any] | None = None
+
+
 class Observed(NamedTuple):
-    """A task's result, what it registered, and how long it ran, in seconds."""
+    """A task's result, and what came beside it."""
 
     result: Any
-    reported: dict[str, Any]
-    seconds: float
+    note: Note
+
+
+def class_names(model: Any) -> list[Any] | None:
+    """The label of each column of a model's probabilities, as scikit-learn's classifiers say them."""
+    names = getattr(model, "classes_", None)
+    return None if names is None else np.asarray(names).tolist()
 
 
 def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Observed:
@@ -34,7 +50,7 @@ def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Obs
         result = finished(func(*args, **kwargs))
     finally:
         reports.reset(token)
-    return Observed(result, reported, time.perf_counter() - start)
+    return Observed(result, Note(reported, time.perf_counter() - start, class_names(result)))
 
 
 def register(reported: Mapping[str, Any]) -> None:

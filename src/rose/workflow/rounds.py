@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from rose.store import EventLog, IterationDone
+from rose.errors import ChangedRunError
+from rose.store import EventLog, IterationDone, Run, decode
 from rose.workflow.config import LearnerConfig
+from rose.workflow.identity import describe_config
 from rose.workflow.reporting import reports
 from rose.workflow.stages import StopCriterion
 from rose.workflow.state import IterationState, StopReason, WorkflowResult
@@ -46,7 +49,8 @@ class Limits:
 @dataclass(frozen=True)
 class Outcome:
     """What one round came to. `selection` is what was chosen to be simulated next, in plain JSON; `quality` says how
-    good the ensemble is on a pool's hold-out."""
+    good the ensemble is on a pool's hold-out; `dropped` candidates could not be simulated, and `failed_members` not
+    trained, and their policy was to go on without."""
 
     metric_value: float | None = None
     criterion_values: Mapping[str, float] | None = None
@@ -54,7 +58,29 @@ class Outcome:
     selection: Any = None
     labels: int | None = None
     quality: Mapping[str, float | None] | None = None
+    dropped: Sequence[int] = ()
+    failed_members: Sequence[str] = ()
     stop: StopReason | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """In plain values, as a run directory keeps it."""
+        values = {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return values | {"metric_value": self.metric_value, "uncertainty": self.uncertainty}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """What `to_record` wrote."""
+        stop = record["stop"]
+        return cls(**{**record, "stop": None if stop is None else StopReason(stop)})
+
+    def again(self, ending: Ending, changed: bool) -> Outcome | None:
+        """This outcome of a recorded round under the limits of now; None: the round has to be judged anew."""
+        reason = ending(self.labels)
+        if self.stop is None:
+            return self if reason is None else replace(self, selection=[], stop=reason)
+        if self.stop in (StopReason.MAX_ITER, StopReason.BUDGET, StopReason.MAX_TIME):
+            return None if reason is None else replace(self, stop=reason)
+        return None if changed else self
 
 
 class Rounds(Protocol):
@@ -62,6 +88,16 @@ class Rounds(Protocol):
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Learn from what was chosen before, judge, and choose; `ending` tells whether the workflow has to end."""
+        ...
+
+    def memento(self) -> Mapping[str, Any]:
+        """What the last round leaves behind, beside its outcome, that the next one needs; in plain values."""
+        ...
+
+    async def restore(
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, memento: Mapping[str, Any]
+    ) -> None:
+        """Be as after that round, which is recorded."""
         ...
 
     def result(self) -> WorkflowResult:
@@ -87,13 +123,17 @@ class Workflow:
 
     async def run(
         self,
+        run: Run,
         events: EventLog,
         shared_state: Mapping[str, Any],
         publish: Callable[[IterationState], Awaitable[None]],
     ) -> StopReason:
         """Play rounds until one stops; every state is published before the next round begins.
 
+        A round that is recorded as complete is not played: its outcome is.
+
         Args:
+            run: where rounds are recorded.
             events: the run's event log.
             shared_state: what was registered outside any workflow; part of every state.
             publish: takes the state after each round, and returns when the next may begin.
@@ -103,8 +143,12 @@ class Workflow:
             reported: dict[str, Any] = {}
             reports.set(reported)
             config = self.config
-            outcome = await self.rounds.play(iteration, config, self.limits.ending(iteration, started))
-            self._record(iteration, outcome, events)
+            ending = self.limits.ending(iteration, started)
+            recorded = await self._recorded(run, iteration, config, ending, reported)
+            outcome = recorded or await self.rounds.play(iteration, config, ending)
+            self._remember(iteration, outcome, events)
+            if recorded is None:
+                await self._record(run, iteration, config, outcome, reported)
             await publish(self._state(iteration, outcome, config, {**shared_state, **reported}))
             if outcome.stop is not None:
                 return outcome.stop
@@ -117,7 +161,40 @@ class Workflow:
         result.update(stop_reason=str(self.stop_reason), error=error, iterations=[dict(i) for i in self.iterations])
         return result
 
-    def _record(self, iteration: int, outcome: Outcome, events: EventLog) -> None:
+    async def _recorded(
+        self, run: Run, iteration: int, config: LearnerConfig, ending: Ending, reported: dict[str, Any]
+    ) -> Outcome | None:
+        """The outcome of a round that is recorded as complete, and holds; what it reported goes to `reported`."""
+        row = await run.round(self.name, iteration)
+        if row is None or row.value is None:
+            return None
+        record = decode(row.value)
+        if record["config"] != describe_config(config, iteration) and not run.changed:
+            raise ChangedRunError(
+                f"workflow {self.name!r} was configured otherwise in iteration {iteration}, which is recorded; give "
+                "it what it had, or accept_changes=True to keep what is recorded and go on with this one"
+            )
+        outcome = Outcome.from_record(record["outcome"]).again(ending, run.changed)
+        if outcome is None:
+            await run.recall(self.name, iteration)
+            return None
+        await self.rounds.restore(iteration, config, outcome, record["memento"])
+        if row.note is not None:
+            reported.update(decode(row.note))
+        return outcome
+
+    async def _record(
+        self, run: Run, iteration: int, config: LearnerConfig, outcome: Outcome, reported: Mapping[str, Any]
+    ) -> None:
+        record = {
+            "outcome": outcome.to_record(),
+            "memento": dict(self.rounds.memento()),
+            "config": describe_config(config, iteration),
+        }
+        summary = {**self.iterations[-1], "metric_name": self.criterion.metric_name if self.criterion else None}
+        await run.round_done(self.name, iteration, record, dict(reported), summary)
+
+    def _remember(self, iteration: int, outcome: Outcome, events: EventLog) -> None:
         if outcome.metric_value is not None:
             self.metrics[iteration] = outcome.metric_value
         if outcome.uncertainty is not None:
@@ -131,6 +208,8 @@ class Workflow:
                 "uncertainty": plain(outcome.uncertainty),
                 "selection": outcome.selection,
                 **({} if outcome.quality is None else {"holdout": plain(outcome.quality)}),
+                **({"dropped": list(outcome.dropped)} if outcome.dropped else {}),
+                **({"failed_members": list(outcome.failed_members)} if outcome.failed_members else {}),
             }
         )
         name = self.criterion.metric_name if self.criterion else None

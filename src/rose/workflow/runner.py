@@ -1,67 +1,92 @@
-"""Runs tasks for a workflow: the only place that knows the engine, the run's events and its directory."""
+"""Runs tasks for a workflow: the only place that knows the engine, the run's record and the policies at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import inspect
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rose.engine import Command, CommandOutput, Engine, Ref, Task, TaskKey
-from rose.errors import TaskError, TaskFailedError
-from rose.store import EventLog, RunDirectory, TaskCancelled, TaskDone, TaskFailed, TaskQueued
-from rose.workflow.reporting import Observed, call_observed, mentions, register
+from rose.engine import CommandOutput, Engine, Task, TaskKey
+from rose.errors import TaskError, TaskFailedError, UnpicklableError
+from rose.store import (
+    CANCELLED,
+    DROPPED,
+    FAILED,
+    EventLog,
+    Result,
+    Run,
+    TaskCancelled,
+    TaskDone,
+    TaskDropped,
+    TaskFailed,
+    TaskQueued,
+    TaskRecord,
+    TaskRetried,
+    decode,
+    given,
+)
+from rose.workflow.launch import launch, working_directory
+from rose.workflow.reporting import Note, Observed, call_observed, mentions, register
+from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Shared:
-    """A value that was shipped to the engine once: `ref` for tasks, `value` for the driver."""
-
-    value: Any
-    ref: Ref
-
-
 class Runner:
-    """What a workflow runs its tasks with.
+    """What a workflow runs its tasks with. A task that is recorded as done is not run: its result is what was recorded.
 
-    `learner` is what functions may call `register_state` on: those that mention it are run so that it works.
+    `run` is where tasks are recorded (None: nowhere, as for utility tasks). `learner` is what functions may call
+    `register_state` on: those that mention it are run so that it works. `labels` says that simulations label a pool:
+    what they gave is recorded by `labelled`, together with the end of their task.
     """
 
-    def __init__(self, engine: Engine, events: EventLog, directory: RunDirectory, learner: object = None) -> None:
+    def __init__(
+        self, engine: Engine, events: EventLog, run: Run | None = None, learner: object = None, labels: bool = False
+    ) -> None:
         self.engine = engine
         self.events = events
-        self.directory = directory
+        self.run = run
         self._learner = learner
+        self._labels = labels
         self._reporting: dict[int, bool] = {}
         self._seconds: dict[tuple[str, str], float] = {}  # how long a workflow's model last trained
+        self._unsettled: dict[str, TaskRecord] = {}  # tasks that have run, and whose end is recorded by who asked
 
     async def function(
         self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
-        """Run a function on the engine, with the resources and the timeout of `stage` (None: one cpu, no timeout)."""
-        task = Task(key, call, args, kwargs)
-        if stage is not None:
-            task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
-        if stage is None or not (stage.kind == "training" or self._reports(stage)):
-            return await self._run(task)
-        task = replace(task, call=call_observed, args=(call, *args))
-        observed: Observed = await self._run(task)
-        register(observed.reported)
-        self._lasted(key, observed.seconds)
-        return observed.result
+        """Run a function on the engine, with the resources and the policies of `stage` (None: one cpu, none).
 
-    def longest_first(self, workflow: str, models: Iterable[str]) -> list[str]:
-        """Models in the order in which to start their trainings: those that last ran longest first (Graham 1969), so
-        that no worker idles beside a long one at the end; unknown ones keep their order, behind."""
-        return sorted(models, key=lambda model: -self._seconds.get((workflow, model), 0.0))
+        `Shared` arguments arrive as their values.
+        """
+        result, _ = await self.lazily(key, stage, call, *args, **kwargs)
+        return await result.get()
+
+    async def lazily(
+        self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> tuple[Result, Note | None]:
+        """As `function`, but a recorded result is not read; and what came beside it."""
+        observed = stage is not None and (stage.kind == "training" or self._reports(stage))
+        record = self._recorded(key)
+        if record is None:
+            result, note = await self._run_function(key, stage, observed, call, args, kwargs)
+        else:
+            assert self.run is not None
+            result = self.run.result(record)
+            note = None if record.note is None else Note(*decode(record.note))
+        if note is not None:
+            register(note.reported)
+            self._lasted(key, note.seconds)
+        return result, note
 
     async def command(
         self,
@@ -76,26 +101,196 @@ class Runner:
         Raises:
             TaskFailedError: if the function raises, or returns no command line.
         """
+        record = self._recorded(key)
+        if record is not None:
+            assert self.run is not None
+            text = await self.run.result(record).get()
+            return str(text)
         line = await self._command_line(key, stage, args, kwargs)
-        task = Task(key, Command(line, cwd=workdir), resources=stage.resources, timeout=stage.timeout)
-        output = await self._run(task)
+        command = launch(stage, key, line, workdir)
+        where = None
+        if self.run is not None and not self.run.temporary:
+            where = self.run.output(str(key))
+            files = self.run.path / where
+            command = replace(command, stdout=files / "stdout", stderr=files / "stderr")
+        task = Task(key, command, resources=stage.resources, timeout=stage.timeout)
+        output, running = await self._run(task, stage, where)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
+        await self._record(running, stage, output.stdout, Note({}, output.seconds, None))
         return output.stdout
 
     async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
         """Read what a stage's command left in its working directory, as a task of its own."""
         assert stage.collect is not None
-        return await self._run(Task(replace(key, stage=f"{key.stage}.collect"), collect_file, (stage.collect, workdir)))
+        reading = replace(key, stage=f"{key.stage}.collect")
+        return await self.function(reading, None, collect_file, stage.collect, workdir)
 
-    async def share(self, value: Any) -> Shared:
-        """Ship a value to the engine once."""
-        return Shared(value, await self.engine.share(value))
+    def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
+        """The working directory that a stage's template names, in the run directory (a temporary one: in the driver's);
+        None: the driver's own."""
+        kept = self.run is not None and not self.run.temporary
+        return working_directory(stage, key, self.run.path if self.run is not None and kept else Path.cwd())
+
+    def workdir(self, key: TaskKey, stage: Stage) -> Path:
+        """A new working directory for a task's command: by the stage's template, or one of its own."""
+        assert self.run is not None
+        own = working_directory(stage, key, self.run.path)
+        if own is None:
+            return self.run.workdir(str(key))
+        own.mkdir(parents=True, exist_ok=True)
+        return own
+
+    # --- the ends of tasks that are not their results alone --------------------------------------------------------
+
+    async def labelled(
+        self, key: TaskKey, contents: Sequence[bytes], candidates: Sequence[int], labels: Sequence[Any]
+    ) -> None:
+        """Record a simulation's labels with the end of its task; returns when they are on disk."""
+        running = self._unsettled.pop(str(key), None)
+        if self.run is not None and running is not None:
+            await self.run.labelled(running, contents, candidates, labels)
+
+    async def imported(self, labels: Mapping[bytes, Any], candidates: Mapping[bytes, int]) -> None:
+        """Record labels that came from elsewhere, by content; returns when they are on disk."""
+        if self.run is not None and labels:
+            await self.run.imported(labels, candidates)
+
+    async def dropped(
+        self, key: TaskKey, error: TaskError, contents: Sequence[bytes] = (), candidates: Sequence[int] = ()
+    ) -> None:
+        """Record that the run goes on without what this task would have given, by its policy."""
+        running = self._unsettled.pop(str(key), None)
+        if running is None:  # it was recorded as dropped before
+            return
+        self.events.append(TaskDropped(str(key), error.message))
+        if self.run is not None:
+            body = {"key": str(key), "error": str(error)}
+            self.run.journal.event("task_dropped", key.workflow, key.iteration, body)
+            await self.run.dropped(running, _text(error), contents, candidates)
+
+    def failed(self, key: TaskKey, error: BaseException) -> None:
+        """Record that a task failed after it had run (its result cannot be used)."""
+        running = self._unsettled.pop(str(key), None)
+        if self.run is not None and running is not None:
+            self.run.ended(running, FAILED, _text(error))
+
+    async def member(self, key: TaskKey) -> Shared | None:
+        """A model that was trained before this run was resumed, unread; None if it is not recorded any more."""
+        record = None if self.run is None else await self.run.task(str(key))
+        if record is None or (record.value is None and record.file is None):
+            return None
+        assert self.run is not None
+        note = None if record.note is None else Note(*decode(record.note))
+        return Shared(self.engine, self.run.result(record), note)
+
+    # --- shared values ---------------------------------------------------------------------------------------------
+
+    def share(self, value: Any) -> Shared:
+        """A value that is shipped to the engine once, when a task first needs it."""
+        return Shared(self.engine, given(value))
 
     async def release(self, shared: Iterable[Shared]) -> None:
         """Free shared values that no task will ask for again."""
         for one in shared:
-            await self.engine.release(one.ref)
+            await one.release()
+
+    def longest_first(self, workflow: str, models: Iterable[str]) -> list[str]:
+        """Models in the order in which to start their trainings: those that last ran longest first (Graham 1969), so
+        that no worker idles beside a long one at the end; unknown ones keep their order, behind."""
+        return sorted(models, key=lambda model: -self._seconds.get((workflow, model), 0.0))
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _recorded(self, key: TaskKey) -> TaskRecord | None:
+        record = None if self.run is None else self.run.recorded(key.workflow, key.iteration, str(key))
+        if record is not None and record.state == DROPPED:
+            raise TaskFailedError(f"was dropped: {_last_line(record.error)}", str(key))
+        return record
+
+    async def _run_function(
+        self,
+        key: TaskKey,
+        stage: Stage | None,
+        observed: bool,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> tuple[Result, Note | None]:
+        if any(isinstance(value, Shared) for value in (*args, *kwargs.values())):
+            args = tuple([await _shipped(value) for value in args])
+            kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
+        if observed:
+            call, args = call_observed, (call, *args)
+        task = Task(key, call, args, kwargs)
+        if stage is not None:
+            task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
+        value, running = await self._run(task, stage)
+        note = None
+        if observed:
+            assert isinstance(value, Observed)
+            value, note = value.result, value.note
+        return await self._record(running, stage, value, note), note
+
+    async def _record(self, running: TaskRecord | None, stage: Stage | None, value: Any, note: Note | None) -> Result:
+        if self.run is None or running is None:
+            return given(value)
+        if stage is not None and stage.kind == "simulation" and self._labels:
+            self._unsettled[running.key] = running
+            return given(value)
+        return await self.run.done(running, value, None if note is None else tuple(note))
+
+    async def _run(self, task: Task, stage: Stage | None, output: str | None = None) -> tuple[Any, TaskRecord | None]:
+        """Run a task as often as its policy allows; its value, and its record so far."""
+        key = str(task.key)
+        running = None
+        for attempt in itertools.count(1):
+            if self.run is not None:
+                running = self.run.started(key, attempt, output)
+            try:
+                return await self._run_once(task), running
+            except asyncio.CancelledError:
+                if self.run is not None and running is not None:
+                    self.run.ended(running, CANCELLED)
+                raise
+            except TaskError as error:
+                retries = 0 if stage is None or isinstance(error, UnpicklableError) else stage.retries
+                if attempt > retries:
+                    self._failed(running, stage, error)
+                    raise
+                assert stage is not None
+                self._retrying(task.key, attempt, stage, error)
+                await asyncio.sleep(stage.retry_delay)
+        raise AssertionError("the loop ends by return or raise")
+
+    def _failed(self, running: TaskRecord | None, stage: Stage | None, error: TaskError) -> None:
+        if self.run is None or running is None:
+            return
+        if stage is not None and stage.on_failure == "drop":
+            self._unsettled[running.key] = running
+        self.run.ended(running, FAILED, _text(error))
+
+    def _retrying(self, key: TaskKey, attempt: int, stage: Stage, error: TaskError) -> None:
+        self.events.append(TaskRetried(str(key), attempt, stage.retries, error.message))
+        if self.run is not None:
+            body = {"key": str(key), "attempt": attempt, "retries": stage.retries, "error": str(error)}
+            self.run.journal.event("task_retried", key.workflow, key.iteration, body)
+
+    async def _run_once(self, task: Task) -> Any:
+        if not self.events.watched:
+            return await self.engine.run(task)
+        key, start = str(task.key), time.monotonic()
+        self.events.append(TaskQueued(key))
+        try:
+            result = await self.engine.run(task)
+        except asyncio.CancelledError:
+            self.events.append(TaskCancelled(key, time.monotonic() - start))
+            raise
+        except TaskError as error:
+            self.events.append(TaskFailed(key, time.monotonic() - start, error.message))
+            raise
+        self.events.append(TaskDone(key, time.monotonic() - start))
+        return result
 
     def _lasted(self, key: TaskKey, seconds: float) -> None:
         if key.stage == "training" and key.model is not None:
@@ -123,21 +318,18 @@ class Runner:
             )
         return line
 
-    async def _run(self, task: Task) -> Any:
-        if not self.events.watched:
-            return await self.engine.run(task)
-        key, start = str(task.key), time.monotonic()
-        self.events.append(TaskQueued(key))
-        try:
-            result = await self.engine.run(task)
-        except asyncio.CancelledError:
-            self.events.append(TaskCancelled(key, time.monotonic() - start))
-            raise
-        except TaskError as error:
-            self.events.append(TaskFailed(key, time.monotonic() - start, error.message))
-            raise
-        self.events.append(TaskDone(key, time.monotonic() - start))
-        return result
+
+async def _shipped(value: Any) -> Any:
+    return await value.ref() if isinstance(value, Shared) else value
+
+
+def _last_line(text: str | None) -> str:
+    return (text or "").strip().rpartition("\n")[2]
+
+
+def _text(error: BaseException) -> str:
+    """An error as people want to read it later: with its causes and where they were raised."""
+    return "".join(traceback.format_exception(error))
 
 
 @contextlib.asynccontextmanager

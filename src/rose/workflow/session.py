@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from rose.errors import NotANumberError, RunFailedError
-from rose.store import EventLog, WorkflowStopped
+from rose.store import EventLog, Run, WorkflowStopped
 from rose.workflow.rounds import Workflow
 from rose.workflow.state import IterationState, Results, StopReason
 
@@ -32,15 +32,15 @@ class Session:
     """One `teach`, `start` or `run`.
 
     Args:
-        open_workflows: makes the workflows, with distinct names; what has to be closed after them (engine, label store,
-            directory) it puts on the stack.
+        open_workflows: makes the workflows, with distinct names, and opens their run; what has to be closed after them
+            (engine, label store, run) it puts on the stack.
         events: the run's event log.
         shared_state: what was registered outside any workflow.
     """
 
     def __init__(
         self,
-        open_workflows: Callable[[AsyncExitStack], Awaitable[list[Workflow]]],
+        open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
         events: EventLog,
         shared_state: Mapping[str, Any],
     ) -> None:
@@ -115,15 +115,22 @@ class Session:
     async def _supervise(self, publish: Publish) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         try:
-            with _ending_on_sigterm():
+            with _ending_on_sigterm() as terminated:
                 async with AsyncExitStack() as stack:
-                    self._workflows = await self._open(stack)
-                    await self._run_all(publish)
+                    self._workflows, run = await self._open(stack)
+                    try:
+                        await self._run_all(run, publish)
+                        run.outcome = "failed" if any(w.error for w in self._workflows) else "finished"
+                    finally:
+                        if self.stopped:
+                            run.outcome = "stopped"
+                        if terminated.is_set():
+                            run.outcome = "preempted"
         finally:
             self._end.set()
 
-    async def _run_all(self, publish: Publish) -> None:
-        self._work = [asyncio.create_task(self._run(workflow, publish)) for workflow in self._workflows]
+    async def _run_all(self, run: Run, publish: Publish) -> None:
+        self._work = [asyncio.create_task(self._run(workflow, run, publish)) for workflow in self._workflows]
         if self.stopped:
             self._cancel_work()
         try:
@@ -138,10 +145,10 @@ class Session:
         for task in self._work:
             task.cancel()
 
-    async def _run(self, workflow: Workflow, publish: Publish) -> None:
+    async def _run(self, workflow: Workflow, run: Run, publish: Publish) -> None:
         """One workflow to its end; its error ends it alone."""
         try:
-            workflow.stop_reason = await workflow.run(self._events, self._shared_state, publish)
+            workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, publish)
         except asyncio.CancelledError:
             if not self.stopped:
                 raise
@@ -152,6 +159,9 @@ class Session:
         finally:
             error_text = None if workflow.error is None else str(workflow.error)
             self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
+            if run.journal.works:
+                body = {"reason": str(workflow.stop_reason), "error": error_text}
+                run.journal.event("workflow_stopped", workflow.name, body=body)
 
     def _finish(self) -> Results:
         results = Results({workflow.name: workflow.result() for workflow in self._workflows})
@@ -172,31 +182,33 @@ async def _no_one_waits(state: IterationState) -> None:
     """Nobody looks at the states one by one: go on at once."""
 
 
+PREEMPTED = 128 + signal.SIGTERM  # the exit code of a process that SIGTERM ended
+
+
 @contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """On SIGTERM, cancel what the session does, which ends everything of ours, then die of the signal as expected.
+def _ending_on_sigterm() -> Iterator[threading.Event]:
+    """On SIGTERM (a batch system that wants its nodes back), cancel what the session does, which ends everything of
+    ours and commits what is in hand; then exit with code 143. The event tells whether it came.
 
     Only where the process has no handler of its own and the loop can take one (the main thread, not Windows).
     """
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    loop, supervisor, terminated = asyncio.get_running_loop(), asyncio.current_task(), False
+    loop, supervisor, terminated = asyncio.get_running_loop(), asyncio.current_task(), threading.Event()
 
     def terminate() -> None:
-        nonlocal terminated
-        terminated = True
+        terminated.set()
         if supervisor is not None:
             supervisor.cancel()
 
     try:
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            raise ValueError("the process has a handler of its own")
         loop.add_signal_handler(signal.SIGTERM, terminate)
     except (NotImplementedError, RuntimeError, ValueError):
-        yield
+        yield terminated
         return
     try:
-        yield
+        yield terminated
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
-        if terminated:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if terminated.is_set():
+            raise SystemExit(PREEMPTED)

@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rose.errors import ConfigurationError, UnknownStateError, near_miss
+from rose.store import Result
 from rose.workflow.config import LearnerConfig
 from rose.workflow.values import plain
 
@@ -24,6 +26,7 @@ class StopReason(StrEnum):
     BUDGET = "budget_spent"
     MAX_TIME = "max_time_reached"
     POOL_EXHAUSTED = "pool_exhausted"
+    SIMULATIONS_FAILED = "simulations_failed"
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"
     ERROR = "error"
@@ -103,7 +106,6 @@ class WorkflowResult(dict[str, Any]):
     uncertainty, selection, ...).
 
     Attributes:
-        models: the last ensemble, by model name (empty where the models are the user's files).
         indices, labels: the labelled candidates of the pool, in the order they were labelled.
     """
 
@@ -111,16 +113,21 @@ class WorkflowResult(dict[str, Any]):
         self,
         workflow: str,
         *,
-        models: Mapping[str, Any] | None = None,
+        models: Mapping[str, Result] | None = None,
         indices: np.ndarray | None = None,
         labels: Any = None,
         predictor: Callable[[Mapping[str, Any], Any], Prediction] | None = None,
     ) -> None:
         super().__init__(workflow=workflow, stop_reason=None, error=None, iterations=[])
-        self.models = dict(models or {})
+        self._models = dict(models or {})
         self.indices = np.empty(0, np.int64) if indices is None else indices
         self.labels = labels
         self._predictor = predictor
+
+    @cached_property
+    def models(self) -> dict[str, Any]:
+        """The last ensemble, by model name; of a run that was resumed, read from its directory at the first call."""
+        return {name: result.load() for name, result in self._models.items()}
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
@@ -142,7 +149,7 @@ class WorkflowResult(dict[str, Any]):
         Raises:
             ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
         """
-        if self._predictor is None or not self.models:
+        if self._predictor is None or not self._models:
             raise ConfigurationError(
                 f"workflow {self['workflow']!r} holds no ensemble to predict with "
                 "(its models are files of yours, or it ended before one was trained)"

@@ -1,0 +1,387 @@
+"""The run's memory: every task, label and event, committed in groups by a thread of its own.
+
+`put` returns at once. Whatever was put while a commit was under way is written by the next one, in one transaction
+(group commit), so a busy run pays for few commits and an idle one waits for none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rose.errors import CorruptRunError, RunLostError
+from rose.store import lease
+from rose.store.records import EventRecord, LabelRecord, TaskRecord, checksum
+from rose.store.schema import open_for_writing
+
+T = TypeVar("T")
+Record = TaskRecord | LabelRecord | EventRecord
+
+_GROUPS = (256, 32, 4, 1)  # rows in one statement
+_TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
+    TaskRecord: ("tasks", TaskRecord._fields),
+    LabelRecord: ("labels", LabelRecord._fields),
+    EventRecord: ("events", EventRecord._fields),
+}
+
+
+class _Group:
+    """What the next commit will write, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, TaskRecord] = {}  # only the last of each task's records is written
+        self.labels: list[LabelRecord] = []
+        self.events: list[EventRecord] = []
+        self.freed: list[str] = []
+        self.committed = asyncio.Event()
+        self.error: BaseException | None = None
+
+
+class Journal:
+    """The journal of one run, open for writing by this process, the run's only driver.
+
+    Make it with `Journal.open`, in a thread: it touches the disk.
+    """
+
+    def __init__(self, directory: Path, connection: sqlite3.Connection, epoch: int) -> None:
+        self.directory = directory
+        self.epoch = epoch
+        self._connection = connection
+        self._group: _Group | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writing = False
+        self._failure: BaseException | None = None
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="rose-journal", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, directory: Path, durable: bool = True) -> Journal:
+        """Become the driver of the run in `directory`; a new one is begun where there is none. Blocks.
+
+        Raises:
+            RunLockedError: if another driver writes it.
+            RunDirectoryError, CorruptRunError: if it cannot be used.
+        """
+        connection = open_for_writing(directory, durable)
+        try:
+            return cls(directory, connection, lease.take(connection, directory))
+        except BaseException:
+            connection.close()
+            raise
+
+    @property
+    def works(self) -> bool:
+        """Whether what is put will be written: no commit has failed."""
+        return self._failure is None
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def put(self, record: Record) -> None:
+        """Have a record written by the next commit.
+
+        Raises:
+            OSError, RunLostError: if an earlier commit failed: nothing is written any more.
+        """
+        group = self._next()
+        if isinstance(record, TaskRecord):
+            group.tasks[record.key] = record
+        elif isinstance(record, LabelRecord):
+            group.labels.append(record)
+        else:
+            group.events.append(record)
+
+    def event(
+        self,
+        kind: str,
+        workflow: str | None = None,
+        iteration: int | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Have an event written by the next commit; `body` is plain JSON."""
+        self.put(EventRecord(time.time(), kind, workflow, iteration, json.dumps(body or {})))
+
+    async def committed(self) -> None:
+        """Wait until all that was put before is on disk.
+
+        Raises:
+            OSError: if the disk refused it (full, broken).
+            RunLostError: if another driver took over.
+        """
+        group = self._group
+        if group is None:
+            if self._failure is not None:
+                raise self._failure
+            if not self._writing:
+                return
+            group = self._next()  # what was put before is being written: an empty commit comes after it
+        await group.committed.wait()
+        if group.error is not None:
+            raise group.error
+
+    def _next(self) -> _Group:
+        if self._failure is not None:
+            raise self._failure
+        if self._group is None:
+            self._group = _Group()
+            self._loop = asyncio.get_running_loop()
+            if not self._writing:
+                self._loop.call_soon(self._commit)  # at the end of this turn of the loop, with all that it brings
+        return self._group
+
+    def _commit(self) -> None:
+        group, self._group = self._group, None
+        if group is None:
+            return
+        self._writing = True
+        loop = self._loop
+        assert loop is not None
+
+        def write() -> None:
+            try:
+                self._write(group)
+            except BaseException as error:
+                group.error = self._failure = _explained(error, self.directory)
+            loop.call_soon_threadsafe(self._wrote, group)
+
+        self._jobs.put(write)
+
+    def _wrote(self, group: _Group) -> None:
+        self._writing = False
+        group.committed.set()
+        if self._group is not None:
+            if self._failure is None:
+                self._commit()
+            else:
+                self._group.error = self._failure
+                self._group.committed.set()
+                self._group = None
+
+    def _write(self, group: _Group) -> None:
+        """One transaction, in the journal's thread."""
+        with self._transaction():
+            for rows in (list(group.tasks.values()), group.labels, group.events):
+                if rows:
+                    self._insert(rows)
+
+    def _insert(self, records: Sequence[Record]) -> None:
+        table, fields = _TABLES[type(records[0])]
+        columns = (*fields, "crc")
+        row = "(" + ",".join("?" * len(columns)) + ")"
+        start = 0
+        for size in _GROUPS:  # few statements: each gives up the interpreter lock and has to get it back
+            while len(records) - start >= size:
+                values: list[Any] = []
+                for record in records[start : start + size]:
+                    values += record
+                    values.append(checksum(record))
+                self._connection.execute(
+                    f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) VALUES {','.join([row] * size)}", values
+                )
+                start += size
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def tasks(self, prefix: str) -> dict[str, TaskRecord]:
+        """The records of the tasks whose keys begin so, by key.
+
+        Raises:
+            CorruptRunError: if one is damaged.
+        """
+        return await self.run(lambda: {record.key: record for record in read_tasks(self._connection, prefix)})
+
+    async def labels(self) -> list[LabelRecord]:
+        """All labels, in the order in which they came.
+
+        Raises:
+            CorruptRunError: if one is damaged.
+        """
+        return await self.run(lambda: list(read_labels(self._connection)))
+
+    async def meta(self, name: str) -> Any:
+        """What was noted under that name, or None."""
+        return await self.run(lambda: read_meta(self._connection, name))
+
+    async def note(self, name: str, value: Any) -> None:
+        """Note something, in plain JSON, under a name."""
+
+        def write() -> None:
+            with self._transaction():
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+        await self.run(write)
+
+    async def free(self, prefix: str, but: str | None = None) -> list[str]:
+        """Forget the results that are files of the tasks whose keys begin so (`but` those whose keys begin so).
+
+        Returns the names of the files that nothing refers to any more.
+        """
+
+        def free() -> list[str]:
+            with self._transaction():
+                found = read_tasks(self._connection, prefix, "AND file IS NOT NULL")
+                records = [record for record in found if but is None or not record.key.startswith(but)]
+                if records:
+                    self._insert([record._replace(file=None) for record in records])
+                names = {record.file for record in records if record.file is not None}
+                return sorted(name for name in names if not _is_used(self._connection, name))
+
+        return await self.run(free)
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run a function in the journal's thread, between two commits."""
+        future: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(_explained(error, self.directory))
+
+        self._jobs.put(call)
+        return await asyncio.wrap_future(future)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    async def close(self, outcome: str) -> None:
+        """Commit what is left, say how the run ended, and close. A journal that failed is closed as it is."""
+        try:
+            if self._failure is None:
+                await self.committed()
+
+                def end() -> None:
+                    with self._transaction():
+                        lease.end(self._connection, self.epoch, outcome)
+
+                await self.run(end)
+        finally:
+            self._jobs.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        """The journal's thread: jobs, and signs of life between them."""
+        while True:
+            try:
+                job = self._jobs.get(timeout=lease.BEAT)
+            except queue.Empty:
+                job = self._beat
+            if job is None:
+                break
+            job()
+        self._connection.close()
+
+    def _beat(self) -> None:
+        try:
+            with self._transaction():
+                pass
+        except BaseException as error:
+            self._failure = _explained(error, self.directory)
+
+
+class _Transaction:
+    """A transaction of the run's driver: it fails if another driver has taken over."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __enter__(self) -> None:
+        connection = self._journal._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            lease.renew(connection, self._journal.epoch, self._journal.directory)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        connection = self._journal._connection
+        if kind is None:
+            try:
+                connection.execute("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+        else:
+            _roll_back(connection)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _explained(error: BaseException, directory: Path) -> BaseException:
+    if isinstance(error, RunLostError) or not isinstance(error, sqlite3.Error):
+        return error
+    if isinstance(error, sqlite3.OperationalError):
+        text = f"the journal in {str(directory)!r} cannot be written: {error} (disk full? broken?); what it held stays"
+        explained: BaseException = OSError(text)
+    else:
+        explained = CorruptRunError(f"the journal in {str(directory)!r} is damaged: {error}")
+    explained.__cause__ = error
+    return explained
+
+
+# --- rows as records, for drivers and viewers alike ----------------------------------------------------------------
+
+
+def read_tasks(connection: sqlite3.Connection, prefix: str = "", condition: str = "") -> Iterator[TaskRecord]:
+    """The records of the tasks whose keys begin so, in the order of their keys."""
+    columns = ",".join(TaskRecord._fields)
+    beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
+    sql = f"SELECT {columns}, crc FROM tasks WHERE key >= ? AND key < ? {condition} ORDER BY key"
+    for row in connection.execute(sql, (prefix, beyond)):
+        yield TaskRecord(*_sound(row, "task", row[0]))
+
+
+def read_task(connection: sqlite3.Connection, key: str) -> TaskRecord | None:
+    """The record of one task."""
+    columns = ",".join(TaskRecord._fields)
+    row = connection.execute(f"SELECT {columns}, crc FROM tasks WHERE key = ?", (key,)).fetchone()
+    return TaskRecord(*_sound(row, "task", key)) if row else None
+
+
+def read_labels(connection: sqlite3.Connection) -> Iterator[LabelRecord]:
+    """All labels, in the order in which they came."""
+    for row in connection.execute(f"SELECT {','.join(LabelRecord._fields)}, crc FROM labels ORDER BY seq"):
+        yield LabelRecord(*_sound(row, "label of candidate", row[1]))
+
+
+def read_events(connection: sqlite3.Connection, after: int = 0) -> Iterator[tuple[int, EventRecord]]:
+    """The events with a number above `after`, with their numbers."""
+    columns = ",".join(EventRecord._fields)
+    for number, *row in connection.execute(
+        f"SELECT seq, {columns}, crc FROM events WHERE seq > ? ORDER BY seq", (after,)
+    ):
+        yield number, EventRecord(*_sound(row, "event", number))
+
+
+def read_meta(connection: sqlite3.Connection, name: str) -> Any:
+    """What was noted under that name, or None."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def _is_used(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether any record refers to that file."""
+    tables = ("tasks", "labels")
+    return any(connection.execute(f"SELECT 1 FROM {table} WHERE file = ?", (name,)).fetchone() for table in tables)
+
+
+def _sound(row: Sequence[Any], what: str, name: object) -> Sequence[Any]:
+    """The row without its checksum, if that is right."""
+    *fields, crc = row
+    if checksum(tuple(fields)) != crc:
+        raise CorruptRunError(f"the journal's record of {what} {name} is damaged: its checksum does not match")
+    return fields

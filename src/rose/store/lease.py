@@ -1,0 +1,142 @@
+"""Who writes a run directory: one driver at a time, by epoch.
+
+A driver that starts takes the next epoch. Every commit of a driver is made under the condition that its epoch is still
+the last, in the same transaction: one that was paused and replaced can no longer write (Lamport's fencing).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rose.errors import RunLockedError, RunLostError
+
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 30.0  # seconds without one after which a driver is taken for dead
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One driver of a run, as recorded. Times are Unix times in seconds."""
+
+    epoch: int
+    host: str
+    boot: str
+    pid: int
+    born: str
+    since: float
+    seen: float
+    ended: float | None
+    outcome: str | None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, as far as can be told: on this machine its process is looked for, elsewhere its signs of
+        life must be younger than `SILENCE` (by this machine's clock)."""
+        if self.ended is not None or time.time() - self.seen > SILENCE:
+            return False
+        return self.boot != _boot() or not self.boot or self.born == _born(self.pid)
+
+    def __str__(self) -> str:
+        age = time.time() - self.since
+        return f"process {self.pid} on {self.host}, started {describe_seconds(age)} ago"
+
+
+def last_driver(connection: sqlite3.Connection) -> Driver | None:
+    """The driver that had the run last."""
+    row = connection.execute("SELECT * FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
+    return Driver(*row) if row else None
+
+
+def take(connection: sqlite3.Connection, where: Path) -> int:
+    """Become the driver; returns the epoch.
+
+    Raises:
+        RunLockedError: if another driver lives.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        last = last_driver(connection)
+        if last is not None and last.alive:
+            seen = describe_seconds(time.time() - last.seen)
+            raise RunLockedError(
+                f"{str(where)!r} is being written by {last} (last seen {seen} ago): wait for its end, stop it, or "
+                f"choose another run_dir; one that has died is replaced by itself, at the latest {SILENCE:g} s "
+                "after its last sign of life"
+            )
+        epoch, pid, now = (last.epoch if last else 0) + 1, os.getpid(), time.time()
+        connection.execute(
+            "INSERT INTO driver VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+            (epoch, socket.gethostname(), _boot(), pid, _born(pid) or "", now, now),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return epoch
+
+
+def renew(connection: sqlite3.Connection, epoch: int, where: Path) -> None:
+    """Give a sign of life, inside a transaction.
+
+    Raises:
+        RunLostError: if another driver has taken over since.
+    """
+    last = last_driver(connection)
+    if last is None or last.epoch != epoch:
+        raise RunLostError(
+            f"{str(where)!r} was taken over by {last}, because this process gave no sign of life for {SILENCE:g} s: "
+            "nothing more is written by it, and its work in hand is lost"
+        )
+    connection.execute("UPDATE driver SET seen = ? WHERE epoch = ?", (time.time(), epoch))
+
+
+def end(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:
+    """Say how this driver's part ended."""
+    now = time.time()
+    connection.execute("UPDATE driver SET seen = ?, ended = ?, outcome = ? WHERE epoch = ?", (now, now, outcome, epoch))
+
+
+def describe_seconds(seconds: float) -> str:
+    """A duration for people.
+
+    >>> describe_seconds(90)
+    '90 s'
+    >>> describe_seconds(8000)
+    '2.2 h'
+    """
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{max(seconds, 0) / size:.{0 if size == 1 else 1}f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _boot() -> str:
+    """This start of this machine (and its process namespace: containers may share a name)."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> str | None:
+    """When a process started, so that another one with its number is not taken for it; None if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass
+        return ""
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()

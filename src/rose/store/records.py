@@ -1,0 +1,119 @@
+"""What the journal holds: one record for each task, label and happening of a run."""
+
+from __future__ import annotations
+
+import pickle
+import zlib
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+
+from rose.errors import CorruptRunError
+
+INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, larger ones in files of their own
+
+RUNNING, DONE, FAILED, CANCELLED, DROPPED = "running", "done", "failed", "cancelled", "dropped"
+
+
+class TaskRecord(NamedTuple):
+    """One task, as it stands.
+
+    Attributes:
+        key: the task's key.
+        state: running, done, failed, cancelled, or dropped (failed, and the run went on without it, by its policy).
+        started, ended: Unix time, in seconds.
+        attempts: how often it was started in this process.
+        value: the pickled result, where it is small.
+        file: the result's name in the object store, where it is not.
+        note: what came beside the result, pickled (what the task reported, how long it ran).
+        error: the traceback of a task that failed.
+        output: where its stdout and stderr are, relative to the run directory.
+    """
+
+    key: str
+    state: str
+    started: float
+    ended: float | None = None
+    attempts: int = 1
+    value: bytes | None = None
+    file: str | None = None
+    note: bytes | None = None
+    error: str | None = None
+    output: str | None = None
+
+
+class LabelRecord(NamedTuple):
+    """The label of one sample.
+
+    Attributes:
+        content: what identifies the sample: 16 bytes.
+        candidate: its index in the pool.
+        key: the task that simulated it.
+        state: done, or dropped: its simulation failed, and is not tried again.
+        value, file: the label, as in `TaskRecord`; nothing where it was dropped.
+    """
+
+    content: bytes
+    candidate: int
+    key: str
+    state: str
+    value: bytes | None = None
+    file: str | None = None
+
+
+class EventRecord(NamedTuple):
+    """Something that happened: `kind` says what, `body` is JSON."""
+
+    time: float
+    kind: str
+    workflow: str | None
+    iteration: int | None
+    body: str
+
+
+def is_small(value: Any) -> bool:
+    """Whether a result is plain and small, so that it may be pickled on the event loop and kept in the journal."""
+    if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
+        return True
+    if isinstance(value, (str, bytes)):
+        return len(value) <= INLINE_BYTES
+    if type(value) is np.ndarray:
+        return bool(value.nbytes <= INLINE_BYTES and not value.dtype.hasobject)
+    if type(value) in (list, tuple) and len(value) <= 64:
+        return all(map(_is_plain, value))
+    if type(value) is dict and len(value) <= 64:
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    return False
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= 200)
+
+
+def encode(value: Any) -> bytes:
+    """A value as bytes; classes and functions of `__main__` and notebooks travel with it."""
+    return pickle.dumps(value, protocol=5) if is_small(value) else cloudpickle.dumps(value, protocol=5)
+
+
+def decode(data: bytes) -> Any:
+    """The value that `encode` wrote: only for what a run directory's own journal holds.
+
+    Raises:
+        CorruptRunError: if it is none; or its class is not there any more.
+    """
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        raise CorruptRunError(
+            f"a recorded result cannot be read: {type(error).__name__}: {error} (was a class moved or renamed?)"
+        ) from error
+
+
+def checksum(record: tuple[Any, ...]) -> int:
+    """What tells a damaged row from a sound one."""
+    crc = zlib.crc32(repr([field for field in record if not isinstance(field, bytes)]).encode())
+    for field in record:
+        if isinstance(field, bytes):
+            crc = zlib.crc32(field, crc)
+    return crc

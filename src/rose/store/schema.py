@@ -1,0 +1,172 @@
+"""The journal's tables, their version, and how a run's database is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from rose.errors import CorruptRunError, RunDirectoryError
+
+FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE driver (
+    epoch INTEGER PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, born TEXT NOT NULL,
+    since REAL NOT NULL, seen REAL NOT NULL, ended REAL, outcome TEXT
+);
+CREATE TABLE tasks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, started REAL NOT NULL, ended REAL, attempts INTEGER NOT NULL,
+    value BLOB, file TEXT, note BLOB, error TEXT, output TEXT, crc INTEGER NOT NULL
+);
+CREATE INDEX tasks_by_file ON tasks (file) WHERE file IS NOT NULL;
+CREATE TABLE labels (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    content BLOB NOT NULL UNIQUE, candidate INTEGER NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL,
+    value BLOB, file TEXT, crc INTEGER NOT NULL
+);
+CREATE INDEX labels_by_file ON labels (file) WHERE file IS NOT NULL;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, workflow TEXT, iteration INTEGER,
+    body TEXT NOT NULL, crc INTEGER NOT NULL
+);
+"""
+
+DATABASE = "journal.sqlite"
+_BUSY = 10.0  # seconds that a write waits for another process's
+# A write-ahead log needs memory that all processes share, which network file systems do not give.
+_NETWORK = (
+    "nfs",
+    "cifs",
+    "smb",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "afs",
+    "fuse.",
+    "9p",
+    "glusterfs",
+    "pvfs",
+    "orangefs",
+)
+
+
+def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
+    """The connection of a driver; the tables are made where there are none.
+
+    Args:
+        directory: the run directory; it exists.
+        durable: whether a commit must survive a power loss.
+
+    Raises:
+        RunDirectoryError: if it is of a format that this version cannot write.
+        CorruptRunError: if the database is damaged.
+    """
+    path = directory / DATABASE
+    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    try:
+        with _explained(path):
+            mode = "DELETE" if is_network(directory) else "WAL"
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+            connection.execute("BEGIN IMMEDIATE")
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                for statement in filter(str.strip, _TABLES.split(";\n")):
+                    connection.execute(statement)
+                connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+            connection.execute("COMMIT")
+            _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(directory: Path) -> sqlite3.Connection:
+    """A connection that changes nothing; works while a driver writes, and on a dead run.
+
+    Raises:
+        RunDirectoryError: if there is no run, or of a format that this version cannot read.
+        CorruptRunError: if the database is damaged.
+    """
+    path = directory / DATABASE
+    if not path.exists():
+        raise RunDirectoryError(f"{str(directory)!r} holds no run (no {DATABASE} in it)")
+    log = path.with_name(path.name + "-wal")
+    immutable = not os.access(directory, os.W_OK) and not log.exists()
+    options = "mode=ro" + ("&immutable=1" if immutable else "")
+    connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=_BUSY, isolation_level=None)
+    try:
+        with _explained(path):
+            _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def holds_run(directory: Path) -> bool:
+    """Whether there is a run in this directory."""
+    return (directory / DATABASE).exists()
+
+
+def is_network(directory: Path) -> bool:
+    """Whether a directory is on a network file system, as far as /proc/mounts tells."""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return False
+    best, kind = "", ""
+    path = str(directory.resolve())
+    for line in mounts:
+        fields = line.split()
+        point = fields[1].replace("\\040", " ")
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind.startswith(_NETWORK) and kind != "fuse.overlayfs"
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        raise CorruptRunError(f"{path} holds no journal: its tables are missing")
+    row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+    version = int(row[0]) if row else 0
+    if version != FORMAT:
+        raise RunDirectoryError(
+            f"{path} has format {version}, and this version of ROSE knows {FORMAT}: "
+            + ("install a newer ROSE to open it" if version > FORMAT else "it was never released")
+        )
+    problems = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if problems[0] != "ok":
+        raise CorruptRunError(_damaged(path, problems[0]))
+
+
+@contextlib.contextmanager
+def _explained(path: Path):  # type: ignore[no-untyped-def]
+    """SQLite's errors as ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise RunDirectoryError(f"{path} is locked by another process: {error}") from error
+        if "disk I/O" in str(error) or "full" in str(error) or "unable to open" in str(error):
+            raise OSError(f"{path}: {error}") from error
+        raise CorruptRunError(_damaged(path, str(error))) from error
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise CorruptRunError(_damaged(path, str(error))) from error
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path} is damaged ({what}). Results that were files are in objects/ beside it; `sqlite3 {path} .recover` may "
+        "save the rest; or start another run with the labels you have"
+    )
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

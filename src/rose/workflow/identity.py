@@ -1,0 +1,141 @@
+"""What a run was begun with, so that resuming it with something else is noticed.
+
+A function is known by its source, without comments and layout, its defaults, and the plain values that it closes over.
+What it calls is not looked at: a change there is the user's to judge.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from rose.errors import ChangedRunError
+from rose.store import Run
+from rose.workflow.config import LearnerConfig, stage_fields
+from rose.workflow.pool import Pool
+from rose.workflow.stages import Stage
+
+_SAMPLED = 1000  # candidates that are looked at to recognise a pool
+
+
+def describe_function(func: Any) -> str:
+    """A digest of what a function does, as far as its own text tells.
+
+    >>> def simulate(x):
+    ...     return x**2  # expensive
+    >>> describe_function(simulate) == describe_function(simulate)
+    True
+    """
+    if isinstance(func, functools.partial):
+        return _digest(describe_function(func.func), _plain(func.args), _plain(func.keywords))
+    if not hasattr(func, "__code__"):
+        inner = getattr(func, "__func__", None) or vars(type(func)).get("__call__")
+        if hasattr(inner, "__code__"):
+            return describe_function(inner)
+        return _digest(getattr(func, "__module__", ""), getattr(func, "__qualname__", type(func).__qualname__))
+    closed = inspect.getclosurevars(func).nonlocals if func.__closure__ else {}
+    return _digest(_source(func), _plain(func.__defaults__), _plain(func.__kwdefaults__), _plain(closed))
+
+
+def describe_stage(stage: Stage) -> str:
+    """A digest of what decides a stage's results; how it is run (resources, policies) may change."""
+    collect = describe_function(stage.collect) if callable(stage.collect) else stage.collect
+    return _digest(describe_function(stage.func), stage.as_executable, stage.batch, collect)
+
+
+def describe_config(config: LearnerConfig, iteration: int) -> str:
+    """A digest of what a workflow's configuration says in one iteration."""
+    stages = {}
+    for name in stage_fields(type(config)):
+        found = config.get_task_config(name, iteration)
+        stages[name] = None if found is None else (_plain(found.args), _plain(found.kwargs))
+    rest = {name: getattr(config, name) for name in type(config).model_fields if name not in stages}
+    return _digest(stages, rest)
+
+
+def describe_pool(pool: Pool) -> str:
+    """A digest of a pool: its size, up to 1,000 of its candidates, the initial ones, and the seed."""
+    sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
+    return _digest(len(pool), [pool.digest(index) for index in sampled], pool.initial.tolist(), pool.seed)
+
+
+async def check_identity(run: Run, identity: Mapping[str, str], accept: bool) -> None:
+    """That a run is resumed with what it was begun with; what is new is noted.
+
+    Raises:
+        ChangedRunError: naming what differs, unless that is accepted; then it is recorded.
+    """
+    begun = await run.journal.meta("identity") or {}
+    changed = {name: now for name, now in identity.items() if begun.get(name, now) != now}
+    if changed and not accept:
+        raise ChangedRunError(
+            f"the run in {str(run.path)!r} was begun with other settings: "
+            + "; ".join(f"{name} {_difference(begun[name], now)}" for name, now in changed.items())
+            + ". Give it what it had; or accept_changes=True to keep what is recorded and go on like this; or "
+            "resume='new' to start another run"
+        )
+    run.changed = bool(changed)
+    if begun != {**begun, **identity}:
+        await run.journal.note("identity", {**begun, **identity})
+    if changed:
+        run.journal.event("changes_accepted", body={"names": list(changed)})
+
+
+async def simulation_identity(run: Run, stage: Stage) -> str:
+    """What labels are known by, beside their candidates: the simulation as it was when the run was begun."""
+    begun = await run.journal.meta("simulation")
+    if begun is None:
+        begun = describe_stage(stage)
+        await run.journal.note("simulation", begun)
+    return str(begun)
+
+
+def _difference(before: str, now: str) -> str:
+    digests = len(before) == len(now) == _DIGEST_LETTERS and " " not in before + now
+    return "has changed" if digests else f"was {before}, and is {now}"
+
+
+_DIGEST_LETTERS = 32
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=_DIGEST_LETTERS // 2).hexdigest()
+
+
+def _source(func: Callable[..., Any]) -> str:
+    try:
+        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(func))))
+    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a lambda inside a larger expression
+        return repr(_code(func.__code__))
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    constants = [_code(const) if isinstance(const, CodeType) else const for const in code.co_consts]
+    return code.co_code, constants, code.co_names
+
+
+def _plain(value: Any) -> Any:
+    """A value as far as its text is the same in every process: of other objects, their types."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return value.shape, str(value.dtype), hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
+    if isinstance(value, Mapping):
+        return sorted((str(key), repr(_plain(entry))) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(_plain(entry)) for entry in value)
+    if hasattr(value, "__code__"):
+        return describe_function(value) if not getattr(value, "__closure__", None) else value.__qualname__
+    return f"{type(value).__module__}.{type(value).__qualname__}"
