@@ -18,6 +18,7 @@ import pytest
 from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, crew, transfer
 from rose.errors import (
     ConfigurationError,
+    OutOfMemoryError,
     RoseError,
     TaskFailedError,
     TaskTimeoutError,
@@ -322,7 +323,7 @@ def test_anything_may_happen_at_any_time(seed: int) -> None:
 
     async def one(engine: LocalEngine, index: int) -> None:
         kind = rng.choice(
-            ["quick"] * 12 + ["array", "long", "die", "late", "cancel", "cancel", "command", "fail", "wide"]
+            ["quick"] * 12 + ["array", "long", "die", "late", "cancel", "cancel", "command", "fail", "wide", "greedy"]
         )
         workflow = rng.choice("abc")
         await asyncio.sleep(rng.random() * 0.5)
@@ -340,6 +341,10 @@ def test_anything_may_happen_at_any_time(seed: int) -> None:
             case "die":
                 with pytest.raises(WorkerLostError, match=f"{workflow}/0/n{index}:"):
                     await engine.run(task(tasks.die, workflow=workflow, name=f"n{index}"))
+            case "greedy":
+                greedy = task(bytearray, 10**9, workflow=workflow, name=f"n{index}", resources=Resources(memory=10**8))
+                with pytest.raises(OutOfMemoryError, match=f"{workflow}/0/n{index}:"):
+                    await engine.run(greedy)
             case "late":
                 with pytest.raises(TaskTimeoutError, match=f"{workflow}/0/n{index}:"):
                     await engine.run(task(time.sleep, 60, workflow=workflow, name=f"n{index}", timeout=0.02))

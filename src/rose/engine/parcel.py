@@ -8,29 +8,28 @@ from collections.abc import Container
 from typing import Any
 
 from rose.engine.failures import describe, unpack_failure, unpicklable
-from rose.engine.outofmemory import refused
 from rose.engine.protocol import Task
 from rose.engine.transfer import Packed, load, pack_arguments
-from rose.engine.wire import FAILED, OUT_OF_MEMORY, RESULT, UNPICKLABLE
+from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
 from rose.errors import RoseError, TaskFailedError, UnpicklableError
 
 
-def pack_task(task: Task, prefix: str, refs: Container[str]) -> Packed:
-    """Pickle a function task; large arrays in its arguments become files whose names start with `prefix`.
+def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool = True) -> Packed:
+    """Pickle a function task; large arrays in its arguments become files as `pack_arguments` says.
 
     Raises:
         UnpicklableError: naming the function or the argument that does not pickle.
         ConfigurationError: a Ref that is none of `refs`.
     """
     try:
-        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs)
+        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs, remap)
     except RoseError:
         raise
     except Exception as error:
         raise _blame(task, error, prefix, refs) from error
 
 
-def _blame(task: Task, error: Exception, prefix: str, refs: Container[str]) -> UnpicklableError:
+def _blame(task: Task, error: Exception, prefix: str | None, refs: Container[str]) -> UnpicklableError:
     name = getattr(task.call, "__qualname__", type(task.call).__name__)
     parts: list[tuple[str, Any]] = [(f"the function {name!r}", task.call)]
     parts += [(f"argument {position}", value) for position, value in enumerate(task.args)]
@@ -62,8 +61,6 @@ def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Futu
     elif status == UNPICKLABLE:
         what, reason_text = pickle.loads(body)
         error = UnpicklableError(f"{what} cannot be sent between processes: {reason_text}", str(task.key))
-    elif status == OUT_OF_MEMORY:
-        error = refused(task, *pickle.loads(body))
     else:
         error = unpack_failure(body, str(task.key))
         if status != FAILED:

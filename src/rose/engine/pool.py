@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import logging
 import os
+import pickle
 from collections.abc import Container, Iterable
 from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
-from rose.engine.outofmemory import worker_lost
+from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
 from rose.engine.protocol import Task
 from rose.engine.slots import Slots
@@ -274,14 +275,15 @@ class Pool:
             if worker.jobs:
                 self._begin(worker)
             return
-        job = worker.jobs.popleft()
+        job = worker.jobs[0]
         assert job.number == number, f"worker answered task {number} instead of {job.number}"
+        if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
+            self._stop(job, refused(job.task, *pickle.loads(self._content[REPLY.size : size])))
+            return
+        worker.jobs.popleft()
         worker.last_seconds = seconds
         # First the worker gets something to do, then the result is loaded.
-        if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
-            self._kill(worker)
-            self._slots.release(job)
-        elif worker.jobs:
+        if worker.jobs:
             self._slots.take_over(job, worker.jobs[0])
             self._begin(worker)
         else:
@@ -315,10 +317,15 @@ class Pool:
             self._free.append(worker)
 
     def _overrun(self, job: Job) -> None:
-        timeout = job.task.timeout
-        job.error = TaskTimeoutError(f"ran longer than its timeout of {timeout:g} s and was stopped", str(job.task.key))
+        text = f"ran longer than its timeout of {job.task.timeout:g} s and was stopped"
+        self._stop(job, TaskTimeoutError(text, str(job.task.key)))
+
+    def _stop(self, job: Job, error: Exception) -> None:
+        """End a running job's worker; when that has ended, the job ends with this error."""
         assert job.worker is not None
-        self._kill(job.worker)
+        if not job.worker.killed:
+            job.error = error
+            self._kill(job.worker)
 
     async def _cancel(self, job: Job) -> None:
         """The caller has gone: end its job, and wait until the work has ended."""
