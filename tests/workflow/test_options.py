@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rose import LearnerConfig, ParallelUQLearner, Pool, SeqUQLearner, TaskConfig, UQLearnerConfig
@@ -205,3 +206,40 @@ def test_ranks_run(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert {path.name: path.read_text() for path in (tmp_path / "mlp").iterdir()} == dict.fromkeys("012", "1\n")
+
+
+def test_a_dataflow_gives_each_model_its_options(tmp_path: Path) -> None:
+    (tmp_path / "launch.py").write_text(LAUNCHER)
+    learner = ParallelUQLearner(3, run_dir=tmp_path / "run")
+    learner.simulation_task(line)
+    learner.prediction_task(line)
+    learner.active_learn_task(line)
+    learner.training_task(
+        launcher=f"{sys.executable} {tmp_path}/launch.py {{ranks}} {{command}}",
+        cwd="fits/{workflow}/{iteration}/{model}",
+        per_model={"cnn": {"ranks": 2}},
+    )(lambda *args, **kwargs: "sh -c 'echo $OMP_NUM_THREADS > $RANK'")
+    config = UQLearnerConfig(training={1: TaskConfig(cpus=3, per_model={"cnn": {"cpus": 1}})})
+    asyncio.run(learner.teach(["w"], ["mlp", "cnn"], learner_configs={"w": config}, max_iter=2))
+    fits = tmp_path / "run" / "fits" / "w"
+    assert {str(path.relative_to(fits)): path.read_text() for path in fits.rglob("?") if path.is_file()} == {
+        "0/mlp/0": "1\n",
+        "0/cnn/0": "1\n",
+        "0/cnn/1": "1\n",
+        "1/mlp/0": "3\n",
+        "1/cnn/0": "1\n",
+        "1/cnn/1": "1\n",
+    }
+
+
+def test_a_pools_commands_work_where_their_template_says(tmp_path: Path) -> None:
+    learner = SeqUQLearner(2, pool=Pool(np.arange(4.0)[:, None], initial=2, seed=0), run_dir=tmp_path)
+    learner.simulation_task(cwd="labels/{workflow}/{iteration}/{index}", collect="y.json")(
+        lambda x, workdir: f"echo {x[0]} > {workdir}/y.json"
+    )
+    learner.training_task(as_executable=False)(lambda X, y: float(np.mean(y)))
+    learner.prediction_task(as_executable=False)(lambda model, X: X[:, 0] * model)
+    learner.uncertainty_quantification("predictive_variance", query_size=1)
+    result = learner.run(model_names=["a", "b"], max_iter=2)
+    labelled = sorted(int(path.parent.name) for path in (tmp_path / "labels").rglob("y.json"))
+    assert labelled == sorted(result.indices)
