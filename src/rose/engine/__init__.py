@@ -22,16 +22,22 @@ from rose.engine.protocol import (
 )
 
 if TYPE_CHECKING:
+    from rose.engine.asyncflow import AsyncFlowEngine
+    from rose.engine.dask import DaskEngine
+    from rose.engine.executor import ExecutorEngine
     from rose.engine.failures import RemoteError
     from rose.engine.local import LocalEngine
     from rose.engine.threads import ThreadEngine
 
 __all__ = [
+    "AsyncFlowEngine",
     "Capabilities",
     "Capacity",
     "Command",
     "CommandOutput",
+    "DaskEngine",
     "Engine",
+    "ExecutorEngine",
     "LocalEngine",
     "Ref",
     "RemoteError",
@@ -43,7 +49,14 @@ __all__ = [
 ]
 
 # These bring asyncio, subprocess and cloudpickle: loaded when first asked for.
-_LAZY = {"LocalEngine": "local", "ThreadEngine": "threads", "RemoteError": "failures"}
+_LAZY = {
+    "AsyncFlowEngine": "asyncflow",
+    "DaskEngine": "dask",
+    "ExecutorEngine": "executor",
+    "LocalEngine": "local",
+    "RemoteError": "failures",
+    "ThreadEngine": "threads",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,18 +27,19 @@ class BaseEngine(ABC):
 
     capabilities: Capabilities
 
-    def __init__(self, workers: int | None, gpus: int, memory: int | None, temp_dir: str | Path | None) -> None:
+    def __init__(
+        self, workers: int | None, gpus: int | Sequence[str], memory: int | None, temp_dir: str | Path | None
+    ) -> None:
         cpus = usable_cpus()
         if workers is not None:
             if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
                 raise ConfigurationError(f"workers must be a whole number from 1 on, or None, got {workers!r}")
             cpus = workers
-        if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
-            raise ConfigurationError(f"gpus must be a whole number from 0 on, got {gpus!r}")
+        names = _gpu_names(gpus)
         if temp_dir is not None and not Path(temp_dir).is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
-        self._slots = Slots(Capacity(cpus, gpus, memory))
-        self._gpu_names = _gpu_names(gpus)
+        self._slots = Slots(Capacity(cpus, len(names), memory))
+        self._gpu_names = names
         self._custody = Custody(temp_dir)
         self._commands = CommandRunner(self._custody)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
@@ -51,6 +52,16 @@ class BaseEngine(ABC):
     def capacity(self) -> Capacity:
         """What there is in all."""
         return self._slots.capacity
+
+    @property
+    def gpu_names(self) -> list[str]:
+        """Its gpus as CUDA_VISIBLE_DEVICES names them."""
+        return self._gpu_names
+
+    def private_folder(self) -> str:
+        """A directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
+        self._custody.guard()
+        return self._custody.folder
 
     async def run(self, task: Task) -> Any:
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
@@ -191,12 +202,16 @@ def _abandon(actions: list[Callable[[], None]]) -> None:
         action()
 
 
-def _gpu_names(count: int) -> list[str]:
-    """The gpus as CUDA names them, of those that this process may see itself."""
-    if not count:
+def _gpu_names(gpus: int | Sequence[str]) -> list[str]:
+    """The gpus as CUDA names them: those named, or so many of those that this process may see itself."""
+    if isinstance(gpus, (list, tuple)) and all(isinstance(name, str) and name for name in gpus):
+        return list(gpus)
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:
+        raise ConfigurationError(f"gpus must be a whole number from 0 on, or a list of CUDA's names, got {gpus!r}")
+    if not gpus:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(number) for number in range(count)] if visible is None else [n for n in visible.split(",") if n]
-    if len(names) < count:
-        raise ConfigurationError(f"gpus={count}, but CUDA_VISIBLE_DEVICES={visible} lets this process see {len(names)}")
-    return names[:count]
+    names = [str(number) for number in range(gpus)] if visible is None else [n for n in visible.split(",") if n]
+    if len(names) < gpus:
+        raise ConfigurationError(f"gpus={gpus}, but CUDA_VISIBLE_DEVICES={visible} lets this process see {len(names)}")
+    return names[:gpus]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rose.errors import ConfigurationError
 class LocalEngine(BaseEngine):
     """Runs functions in worker processes and commands as subprocesses; needs no server and no `__main__` guard.
 
-    `workers` is how many cpus it may occupy (None: all that this process may use), `gpus` how many gpus, and `memory`
+    `workers` is how many cpus it may occupy (None: all that this process may use), `gpus` how many gpus
+    (or which: CUDA's names), and `memory`
     how many bytes (None: not counted); what tasks ask for is kept within them. A function that takes more memory than
     its task asked for, or a process of a command that does, is stopped (on Linux, see `rose.engine.memlimit`).
 
@@ -50,7 +52,7 @@ class LocalEngine(BaseEngine):
         self,
         workers: int | None = None,
         *,
-        gpus: int = 0,
+        gpus: int | Sequence[str] = 0,
         memory: int | None = None,
         temp_dir: str | Path | None = None,
     ) -> None:

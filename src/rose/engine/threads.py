@@ -25,6 +25,27 @@ class MemoryRef:
     value: Any
     released: bool = False
 
+    @classmethod
+    def of(cls, value: Any) -> MemoryRef:
+        """Share a value; arrays become read-only, the original stays as it is."""
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            value = value.view()
+            value.setflags(write=False)
+        return cls(value)
+
+    @staticmethod
+    def free(ref: object) -> None:
+        """Forget the value.
+
+        Raises:
+            ConfigurationError: if it is no such Ref, or was released before.
+        """
+        if not isinstance(ref, MemoryRef) or ref.released:
+            raise ConfigurationError("release: this Ref is another engine's, or was released before")
+        ref.released = True
+        ref.value = None
+
     def load(self) -> Any:
         """The value; arrays are read-only."""
         if self.released:
@@ -77,7 +98,7 @@ class ThreadEngine(BaseEngine):
         result: asyncio.Future[Any] = loop.create_future()
         try:
             assert not isinstance(task.call, Command)
-            call = partial(task.call, *_loaded(task.args), **_loaded(dict(task.kwargs)))
+            call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
             work = self._threads.submit(_call, call)
         except BaseException:
             self._slots.release(request)
@@ -105,17 +126,10 @@ class ThreadEngine(BaseEngine):
                 deadline.cancel()
 
     async def _store(self, value: Any) -> Ref:
-        numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, numpy.ndarray):
-            value = value.view()
-            value.setflags(write=False)
-        return MemoryRef(value)
+        return MemoryRef.of(value)
 
     async def _forget(self, ref: Ref) -> None:
-        if not isinstance(ref, MemoryRef) or ref.released:
-            raise ConfigurationError("release: this Ref is another engine's, or was released before")
-        ref.released = True
-        ref.value = None
+        MemoryRef.free(ref)
 
     async def _close_functions(self) -> None:
         for result in self._running.values():
@@ -148,13 +162,13 @@ def _fail(result: asyncio.Future[Any], error: Exception) -> None:
         result.set_exception(error)
 
 
-def _loaded(value: Any) -> Any:
+def loaded(value: Any) -> Any:
     """The arguments with their Refs replaced, also those inside lists, tuples and dicts."""
     kind = type(value)
     if kind is MemoryRef:
         return value.load()
     if kind is list or kind is tuple:
-        return kind(_loaded(part) for part in value)
+        return kind(loaded(part) for part in value)
     if kind is dict:
-        return {key: _loaded(part) for key, part in value.items()}
+        return {key: loaded(part) for key, part in value.items()}
     return value

@@ -1,0 +1,150 @@
+"""Any `concurrent.futures.Executor`: process pools, executorlib for Slurm and Flux, Parsl's, MPI pools."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rose.engine.hosted import HostedEngine, Where
+from rose.engine.protocol import Resources, Task
+from rose.errors import ConfigurationError, EngineClosedError
+
+
+class ExecutorEngine(HostedEngine):
+    """Runs tasks in an executor that stays yours: closing the engine ends its tasks, not the executor.
+
+    Functions run in children of the executor's workers, where they can be stopped, timed out and limited, and a crash
+    costs one task; commands run on the workers too. In a `ThreadPoolExecutor` functions run in its threads, and in a
+    pool with an initializer, or of MPI, in the workers themselves: then nothing can stop them, as `capabilities` says.
+
+    Args:
+        executor: open, and used by this engine alone: who else uses it delays our tasks.
+        workers: how many tasks it runs at a time; None: as many as it says.
+        killable: whether functions run in children of the workers; None: where that changes nothing for them.
+        gpus: how many gpus (or which: CUDA's names) the tasks may occupy, on this machine or for executorlib.
+        memory: how many bytes the tasks may occupy; None: not counted.
+        address: the name by which workers on other machines find this one; None: this machine's host name for
+            executors that are not known to stay on it. Such workers connect to a port of this process.
+        temp_dir: where to keep shared values; workers on other machines read them there if they see them.
+
+    Raises:
+        ConfigurationError: if it is no executor, has been shut down, or does not say how many workers it has.
+
+    Example:
+        >>> import asyncio
+        >>> from concurrent.futures import ProcessPoolExecutor
+        >>> from rose.engine import ExecutorEngine, Task, TaskKey
+        >>> async def main():
+        ...     with ProcessPoolExecutor(2) as pool:
+        ...         async with ExecutorEngine(pool) as engine:
+        ...             return await engine.run(Task(TaskKey("demo", 0, "simulation"), lambda x: x**2, (7,)))
+        >>> asyncio.run(main())
+        49
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        workers: int | None = None,
+        *,
+        killable: bool | None = None,
+        gpus: int | Sequence[str] = 0,
+        memory: int | None = None,
+        address: str | None = None,
+        temp_dir: str | Path | None = None,
+    ) -> None:
+        check_open(executor)
+        if address is None and not is_near(executor):
+            address = socket.gethostname()
+        self._executor = executor
+        self._sizes_tasks = "resource_dict" in inspect.signature(executor.submit).parameters  # executorlib
+        super().__init__(
+            type(executor).__name__,
+            where_functions_run(executor, killable),
+            workers=workers or workers_of(executor),
+            gpus=gpus,
+            memory=memory,
+            address=address,
+            temp_dir=temp_dir,
+        )
+
+    async def _submit(self, function: Callable[[Any], Any], argument: Any, resources: Resources) -> Future[Any]:
+        options = self._options(resources)
+
+        def submit() -> Future[Any]:
+            return self._executor.submit(function, argument, **options)
+
+        try:
+            # In a thread: it may have to start workers first.
+            return await asyncio.get_running_loop().run_in_executor(self._custody.threads, submit)
+        except BrokenExecutor:
+            raise
+        except RuntimeError as error:  # this is how executors say it
+            raise EngineClosedError(f"{self._what} takes no more tasks: {error}") from error
+
+    def _options(self, resources: Resources) -> dict[str, Any]:
+        if not self._sizes_tasks or (resources.cpus == 1 and not resources.gpus):
+            return {}
+        given = {"threads_per_core": resources.cpus}
+        if resources.gpus and not self._near:
+            given["gpus_per_core"] = resources.gpus
+        return {"resource_dict": given}
+
+    def _check_given(self, task: Task) -> None:
+        if not self._sizes_tasks:
+            super()._check_given(task)
+
+
+def check_open(executor: object) -> None:
+    """Refuse what is no executor, or one that has been shut down.
+
+    Raises:
+        ConfigurationError: saying which.
+    """
+    if not isinstance(executor, Executor):
+        raise ConfigurationError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
+    closed = getattr(executor, "_shutdown", False) is True or getattr(executor, "_shutdown_thread", False) is True
+    if closed or getattr(executor, "_is_active", True) is False:
+        raise ConfigurationError(f"the {type(executor).__name__} has been shut down: it runs nothing any more")
+
+
+def is_near(executor: Executor) -> bool:
+    """Whether its workers are known to be on this machine."""
+    if isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor)):
+        return True
+    kind = type(executor)
+    return kind.__module__.startswith(("loky.", "joblib.externals.loky")) or kind.__name__ == "SingleNodeExecutor"
+
+
+def where_functions_run(executor: Executor, killable: bool | None) -> Where:
+    """In children of the workers, if that may be: an initializer's work, and MPI, are there in the workers only."""
+    if killable or (killable is None and not _has_state(executor)):
+        return "child"
+    return "thread" if isinstance(executor, ThreadPoolExecutor) else "worker"
+
+
+def workers_of(executor: Executor) -> int:
+    """How many tasks an executor runs at a time.
+
+    Raises:
+        ConfigurationError: if it does not say.
+    """
+    for name in ("_max_workers", "max_workers"):
+        number = getattr(executor, name, None)
+        if isinstance(number, int) and number > 0:
+            return number
+    kind = type(executor).__name__
+    raise ConfigurationError(
+        f"{kind} does not say how many workers it has: say it, ExecutorEngine(executor, workers=8)"
+    )
+
+
+def _has_state(executor: Executor) -> bool:
+    if isinstance(executor, ThreadPoolExecutor) or type(executor).__module__.startswith("mpi4py"):
+        return True
+    return getattr(executor, "_initializer", None) is not None
