@@ -92,7 +92,9 @@ def test_without_a_limit_a_memory_error_is_the_functions_own() -> None:
 def test_an_argument_counts() -> None:
     import numpy as np
 
-    (error,) = ends(task(np.sum, np.ones(40_000_000)))
+    tight = Resources(memory=40_000_000)
+    loaded, error = ends(task(np.sum, np.ones(1_000_000)), task(np.sum, np.ones(8_000_000), resources=tight))
+    assert loaded == 1_000_000
     assert type(error) is OutOfMemoryError
 
 
