@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from rose import ThreadEngine
 from rose.store import EventLog, IterationDone, TaskCancelled, TaskDone, TaskFailed, TaskQueued, WorkflowStopped
 from rose.watch import progress
 from tests.workflow.programs import classifier
@@ -46,7 +47,7 @@ def test_a_pipe_gets_a_line_an_iteration():
 
 
 def test_a_run_does_not_depend_on_who_watches(caplog):
-    learner = classifier(2)
+    learner = classifier(ThreadEngine(2))
 
     def broken(event):
         raise ZeroDivisionError
@@ -58,7 +59,7 @@ def test_a_run_does_not_depend_on_who_watches(caplog):
 
 
 def test_a_real_run_reports_all_its_tasks():
-    learner, seen = classifier(2, holdout=False), []
+    learner, seen = classifier(ThreadEngine(2), holdout=False), []
     learner.events.subscribe(seen.append)
     learner.run(["w"], ["a", "b"], num_predictions=2, max_iter=1)
     done = [event.key for event in seen if isinstance(event, TaskDone)]

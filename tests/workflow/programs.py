@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ def dataflow(engine: Any, log: Path, kind: type = ParallelUQLearner, criterion: 
 def lines(log: Path, kind: str) -> list[str]:
     """What tasks of one kind wrote."""
     return [line for line in log.read_text().splitlines() if line.startswith(kind)]
+
+
+def teach(learner: Any, *args: Any, **options: Any) -> Any:
+    """As `learner.run`, but leaving the engine open for another time."""
+    return asyncio.run(learner.teach(*args, **options))
 
 
 def blobs(n: int = 120) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from rose.errors import (
 )
 from rose.metrics import MEAN_SQUARED_ERROR_MSE, MODEL_ACCURACY, MUTUAL_INFORMATION, PREDICTIVE_VARIANCE
 
-from .programs import blobs, classifier, dataflow
+from .programs import blobs, classifier, dataflow, teach
 
 TWO = ["a", "b"]
 X, Y = blobs()
@@ -281,8 +281,8 @@ def test_estimators(pooled):
         (lambda p: p[:, 0], "shape|axes|dimension"),
     ],
 )
-def test_wrong_predictions_name_the_model_and_the_iteration(spoil, message):
-    learner = classifier(2, holdout=False)
+def test_wrong_predictions_name_the_model_and_the_iteration(engine, spoil, message):
+    learner = classifier(engine, holdout=False)
 
     @learner.prediction_task(as_executable=False)
     def predict(model, X, model_name, iteration):
@@ -298,14 +298,14 @@ def test_wrong_predictions_name_the_model_and_the_iteration(spoil, message):
     assert len(caught.value.results["w"].indices) == 6
 
 
-def test_a_metric_of_the_other_task_type_found_in_the_predictions():
-    learner = classifier(2)
+def test_a_metric_of_the_other_task_type_found_in_the_predictions(engine):
+    learner = classifier(engine)
     with pytest.raises(RunFailedError, match=r"regression|values"):
         learner.run(workflows={"w": PREDICTIVE_VARIANCE}, model_names=TWO, max_iter=2)
 
 
-def test_results_that_cannot_travel():
-    learner = classifier(2)
+def test_results_that_cannot_travel(engine):
+    learner = classifier(engine)
 
     @learner.training_task(as_executable=False)
     def train(X, y):
@@ -318,26 +318,26 @@ def test_results_that_cannot_travel():
     assert "w/0/training/" in error.key
 
 
-def test_own_scores_are_checked():
-    learner = classifier(2)
+def test_own_scores_are_checked(engine):
+    learner = classifier(engine)
 
     @learner.uncertainty_quantification("own", query_size=2, as_executable=False)
     def own(mc_preds):
         return np.full(mc_preds.shape[1], np.nan)
 
     with pytest.raises(RunFailedError, match="score of candidate 0 is NaN"):
-        learner.run(["w"], TWO, max_iter=2)
+        teach(learner, ["w"], TWO, max_iter=2)
 
     @learner.uncertainty_quantification("own", query_size=2, as_executable=False)
     def short(mc_preds):
         return np.zeros(3)
 
     with pytest.raises(RunFailedError, match=r"must return one score a candidate, \[114\]"):
-        learner.run(["w"], TWO, max_iter=2)
+        teach(learner, ["w"], TWO, max_iter=2)
 
 
-def test_misspelt_names_of_results_and_of_stages():
-    learner = classifier(2)
+def test_misspelt_names_of_results_and_of_stages(engine):
+    learner = classifier(engine)
     results = learner.run(["bald"], TWO, max_iter=1)
     with pytest.raises(KeyError, match="did you mean 'bald'"):
         results["bld"]

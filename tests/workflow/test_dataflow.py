@@ -12,10 +12,10 @@ from rose.learner import TaskConfig
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_ENTROPY
 from rose.uq import UQLearnerConfig
 
-from .programs import dataflow, lines
+from .programs import dataflow, lines, teach
 
 
-def test_a_rose_program_of_commands_runs_as_written(tmp_path):
+def test_a_rose_program_of_commands_runs_as_written(engine, tmp_path):
     from rose.uq import UQ_REGISTRY, UQScorer, register_uq  # noqa: F401
     from rose.uq.uq_active_learner import ParallelUQLearner
 
@@ -24,7 +24,7 @@ def test_a_rose_program_of_commands_runs_as_written(tmp_path):
     code_path = f"{sys.executable} {tmp_path}"
 
     async def main():
-        learner = ParallelUQLearner(2)
+        learner = ParallelUQLearner(engine)
 
         @learner.simulation_task()
         async def simulation(*args, **kwargs):
@@ -77,9 +77,9 @@ def test_a_rose_program_of_commands_runs_as_written(tmp_path):
         assert all("working" in i["selection"] for i in result["iterations"])
 
 
-def test_results_travel_positionally(make_engine, tmp_path):
+def test_results_travel_positionally(either_engine, tmp_path):
     log = tmp_path / "log"
-    learner = dataflow(make_engine(), log)
+    learner = dataflow(either_engine, log)
     learner.run(["w"], ["a", "b"], num_predictions=2, max_iter=1)
     assert sorted(lines(log, "training")) == ["training a simulated", "training b simulated"]
     assert "prediction b 1 trained b" in lines(log, "prediction")
@@ -88,16 +88,16 @@ def test_results_travel_positionally(make_engine, tmp_path):
     assert sorted(lines(log, "criterion")) == ["criterion a [1, 2]", "criterion b [1, 2]"]
 
 
-def test_one_simulation_a_round_and_workflow_and_none_after_the_last(make_engine, tmp_path):
+def test_one_simulation_a_round_and_workflow_and_none_after_the_last(either_engine, tmp_path):
     log = tmp_path / "log"
-    dataflow(make_engine(), log).run(["x", "y", "z"], ["a", "b", "c", "d"], max_iter=5)
+    dataflow(either_engine, log).run(["x", "y", "z"], ["a", "b", "c", "d"], max_iter=5)
     assert len(lines(log, "simulation")) == 3 * 5
     assert len(lines(log, "training")) == 3 * 5 * 4
     assert len(lines(log, "active_learn")) == 3 * 5
 
 
-def test_every_stage_gets_its_own_configuration_and_none_is_changed(make_engine, tmp_path):
-    learner = dataflow(make_engine(), tmp_path / "log")
+def test_every_stage_gets_its_own_configuration_and_none_is_changed(either_engine, tmp_path):
+    learner = dataflow(either_engine, tmp_path / "log")
     log = str(tmp_path / "configured")
 
     @learner.as_stop_criterion(MODEL_ACCURACY, threshold=0.95, as_executable=False)
@@ -114,8 +114,8 @@ def test_every_stage_gets_its_own_configuration_and_none_is_changed(make_engine,
     assert (tmp_path / "configured").read_text().splitlines() == ["[('--model_name', 'a'), ('dir', 'here')]"] * 2
 
 
-def test_schedules_are_by_iteration_and_lazy(tmp_path):
-    learner = dataflow(None, tmp_path / "log", SeqUQLearner)
+def test_schedules_are_by_iteration_and_lazy(engine, tmp_path):
+    learner = dataflow(engine, tmp_path / "log", SeqUQLearner)
     seen = tmp_path / "seen"
     path = str(seen)
 
@@ -132,17 +132,17 @@ def test_schedules_are_by_iteration_and_lazy(tmp_path):
 
     adaptive = learner.create_adaptive_schedule("simulation", rate)
     assert adaptive[1000].kwargs == {"lr": 0.5**1000}
-    learner.run(["a"], max_iter=2, learning_config=UQLearnerConfig(simulation=adaptive))
+    teach(learner, ["a"], max_iter=2, learning_config=UQLearnerConfig(simulation=adaptive))
     assert seen.read_text().splitlines() == ["(0,) 1.0", "(1,) 0.5"]
     assert set(asked) == {0, 1, 1000}
     seen.unlink()
     table = learner.create_iteration_schedule("simulation", {1: {"kwargs": {"lr": 2}}, -1: {"kwargs": {"lr": 3}}})
-    learner.run(["a"], max_iter=3, learning_config=UQLearnerConfig(simulation=table))
+    teach(learner, ["a"], max_iter=3, learning_config=UQLearnerConfig(simulation=table))
     assert seen.read_text().splitlines() == ["() 3", "() 2", "() 3"]
 
 
-def test_the_next_configuration_counts_from_the_next_round(make_engine, tmp_path):
-    learner = dataflow(make_engine(), tmp_path / "log", SeqUQLearner)
+def test_the_next_configuration_counts_from_the_next_round(either_engine, tmp_path):
+    learner = dataflow(either_engine, tmp_path / "log", SeqUQLearner)
 
     @learner.active_learn_task(as_executable=False)
     def active_learn(*args, **kwargs):
@@ -160,9 +160,9 @@ def test_the_next_configuration_counts_from_the_next_round(make_engine, tmp_path
     assert asyncio.run(main()) == [None, None, 0.1, 0.1]
 
 
-def test_a_model_that_meets_the_criterion_trains_no_more(make_engine, tmp_path):
+def test_a_model_that_meets_the_criterion_trains_no_more(either_engine, tmp_path):
     log = tmp_path / "log"
-    learner = dataflow(make_engine(), log, SeqUQLearner)
+    learner = dataflow(either_engine, log, SeqUQLearner)
 
     @learner.as_stop_criterion(MODEL_ACCURACY, threshold=0.9, as_executable=False)
     def accuracy(*args, **kwargs):
@@ -176,9 +176,9 @@ def test_a_model_that_meets_the_criterion_trains_no_more(make_engine, tmp_path):
     assert result.iterations[1]["criterion_values"] == {"b": pytest.approx(0.9)}
 
 
-def test_the_uncertainty_threshold_stops_before_anything_is_chosen(tmp_path):
+def test_the_uncertainty_threshold_stops_before_anything_is_chosen(engine, tmp_path):
     log = tmp_path / "log"
-    learner = dataflow(None, log, SeqUQLearner, criterion=None)
+    learner = dataflow(engine, log, SeqUQLearner, criterion=None)
 
     @learner.uncertainty_quantification("my_own", query_size=2, threshold=1.0, as_executable=False)
     def uncertainty(*args, **kwargs):
@@ -190,15 +190,15 @@ def test_the_uncertainty_threshold_stops_before_anything_is_chosen(tmp_path):
     assert lines(log, "active_learn") == []
 
 
-def test_skipping_the_pre_loop_begins_with_uncertainty(tmp_path):
+def test_skipping_the_pre_loop_begins_with_uncertainty(engine, tmp_path):
     log = tmp_path / "log"
-    dataflow(None, log, SeqUQLearner).run(["a"], max_iter=2, skip_pre_loop=True)
+    dataflow(engine, log, SeqUQLearner).run(["a"], max_iter=2, skip_pre_loop=True)
     assert log.read_text().split()[0] == "uncertainty"
     assert len(lines(log, "simulation")) == 1
 
 
-def test_states_arrive_with_their_learner_and_what_tasks_reported(make_engine, tmp_path):
-    learner = dataflow(make_engine(), tmp_path / "log")
+def test_states_arrive_with_their_learner_and_what_tasks_reported(either_engine, tmp_path):
+    learner = dataflow(either_engine, tmp_path / "log")
 
     @learner.active_learn_task(as_executable=False)
     def active_learn(*args, **kwargs):
@@ -223,8 +223,8 @@ def test_states_arrive_with_their_learner_and_what_tasks_reported(make_engine, t
     assert learner.get_uncertainty_results()["learner-y"] == {0: 0.7, 1: 0.7}
 
 
-def test_a_failing_command_names_code_stderr_and_command_and_spares_the_others(tmp_path):
-    learner = dataflow(2, tmp_path / "log")
+def test_a_failing_command_names_code_stderr_and_command_and_spares_the_others(engine, tmp_path):
+    learner = dataflow(engine, tmp_path / "log")
 
     @learner.training_task()
     async def training(*args, **kwargs):
@@ -246,8 +246,8 @@ def test_a_failing_command_names_code_stderr_and_command_and_spares_the_others(t
 
 
 @pytest.mark.parametrize("value", [float("nan"), "not a number", None])
-def test_a_criterion_that_is_no_number_ends_that_workflow_alone(make_engine, tmp_path, value):
-    learner = dataflow(make_engine(), tmp_path / "log")
+def test_a_criterion_that_is_no_number_ends_that_workflow_alone(either_engine, tmp_path, value):
+    learner = dataflow(either_engine, tmp_path / "log")
 
     @learner.as_stop_criterion(MODEL_ACCURACY, threshold=0.95, as_executable=False)
     def accuracy(*args, **kwargs):
@@ -260,8 +260,8 @@ def test_a_criterion_that_is_no_number_ends_that_workflow_alone(make_engine, tmp
     assert len(caught.value.results["good"].iterations) == 2
 
 
-def test_utility_tasks_run_on_the_engine(make_engine):
-    engine = make_engine()
+def test_utility_tasks_run_on_the_engine(either_engine):
+    engine = either_engine
 
     async def main():
         learner = ParallelUQLearner(engine)

@@ -180,7 +180,8 @@ def test_stop_from_the_loop_and_from_outside(make_engine, tmp_path):
 
 def test_cancelling_teach_ends_the_work_first(make_engine, tmp_path):
     marker = f"1000.{os.getpid()}{time.monotonic_ns()}"
-    commands = iter([f"sleep {marker}", f"sh -c 'trap \"\" TERM; sleep {marker}; sleep {marker}'"])  # one takes longer
+    stubborn = f"sh -c 'trap \"\" TERM; exec sleep {marker}'"  # takes half a second longer than the other to end
+    commands = iter([f"sleep {marker}", stubborn])
 
     async def main():
         learner = dataflow(make_engine(), tmp_path / "log")
@@ -190,7 +191,7 @@ def test_cancelling_teach_ends_the_work_first(make_engine, tmp_path):
             return next(commands)
 
         running = asyncio.create_task(learner.teach(["x", "y"], TWO, max_iter=2))
-        await asyncio.to_thread(until, lambda: len(alive(marker)) >= 3)
+        await asyncio.to_thread(until, lambda: len(alive(marker)) == 2)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -39,8 +39,8 @@ def simulating(learner, command, **options):
     ],
     ids=["printed", "text", "json", "npy", "function"],
 )
-def test_labels_by_commands(tmp_path, command, options):
-    learner = classifier(2, initial=3)
+def test_labels_by_commands(engine, tmp_path, command, options):
+    learner = classifier(engine, initial=3)
     learner._run_dir = tmp_path / "run"
     result = simulating(learner, command, **options).run(["w"], TWO, max_iter=1)["w"]
     X, y = blobs()
@@ -51,8 +51,8 @@ def test_labels_by_commands(tmp_path, command, options):
     assert all((directory / "input.json").exists() for directory in directories)
 
 
-def test_a_printed_label_may_be_any_json():
-    learner = simulating(classifier(2, initial=3), "echo '[{label}, 2.5]'")
+def test_a_printed_label_may_be_any_json(engine):
+    learner = simulating(classifier(engine, initial=3), "echo '[{label}, 2.5]'")
 
     @learner.training_task(as_executable=False)
     def train(X, y, seed):
@@ -62,8 +62,8 @@ def test_a_printed_label_may_be_any_json():
     assert learner.run(["w"], TWO, max_iter=1)["w"].labels.shape == (3, 2)
 
 
-def test_batches_by_a_command():
-    learner = classifier(2, initial=5)
+def test_batches_by_a_command(engine):
+    learner = classifier(engine, initial=5)
 
     @learner.simulation_task(batch=2, collect="labels.npy")
     def simulate(X, index, workdir):
@@ -74,8 +74,8 @@ def test_batches_by_a_command():
     np.testing.assert_array_equal(result.labels, blobs()[1][result.indices])
 
 
-def test_every_stage_as_a_command(tmp_path):
-    learner = simulating(classifier(2, holdout=False), "echo {label}")
+def test_every_stage_as_a_command(engine, tmp_path):
+    learner = simulating(classifier(engine, holdout=False), "echo {label}")
     program = tmp_path / "model.py"
     program.write_text(
         "import sys, numpy as np\n"
@@ -121,16 +121,16 @@ def test_every_stage_as_a_command(tmp_path):
         ("true", {"collect": "label.npy"}, TaskFailedError, r"wrote no such file.*there is: input.json"),
     ],
 )
-def test_commands_without_a_label(command, options, error, message):
-    learner = simulating(classifier(2, initial=2), command, **options)
+def test_commands_without_a_label(engine, command, options, error, message):
+    learner = simulating(classifier(engine, initial=2), command, **options)
     with pytest.raises(RunFailedError, match=message) as caught:
         learner.run(["w"], TWO, max_iter=1)
     assert isinstance(caught.value.errors["w"], error)
     assert "w/0/simulation" in caught.value.errors["w"].key
 
 
-def test_a_function_registered_as_a_command_is_told_so():
-    learner = classifier(2)
+def test_a_function_registered_as_a_command_is_told_so(engine):
+    learner = classifier(engine)
 
     @learner.simulation_task
     def simulate(x):
@@ -140,8 +140,8 @@ def test_a_function_registered_as_a_command_is_told_so():
         learner.run(["w"], TWO, max_iter=1)
 
 
-def test_names_cannot_leave_the_run_directory(tmp_path):
-    learner = simulating(classifier(2, initial=2), "pwd; echo {label}")
+def test_names_cannot_leave_the_run_directory(engine, tmp_path):
+    learner = simulating(classifier(engine, initial=2), "pwd; echo {label}")
     learner._run_dir = tmp_path / "run"
     learner.run(["../../out", ".."], TWO, max_iter=1)
     assert {path.name for path in tmp_path.iterdir()} == {"run"}

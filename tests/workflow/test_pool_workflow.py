@@ -25,13 +25,13 @@ from rose.metrics import (
     ROOT_MEAN_SQUARED_ERROR_RMSE,
 )
 
-from .programs import blobs, classifier, regressor
+from .programs import blobs, classifier, regressor, teach
 
 TWO = ["a", "b"]
 
 
-def test_two_workflows_by_metric_name_learn(make_engine):
-    learner = classifier(make_engine())
+def test_two_workflows_by_metric_name_learn(either_engine):
+    learner = classifier(either_engine)
     learner.as_stop_criterion(MODEL_ACCURACY, threshold=2.0)
     results = learner.run(
         workflows={"entropy": PREDICTIVE_ENTROPY, "bald": MUTUAL_INFORMATION}, model_names=TWO, max_iter=4
@@ -64,9 +64,9 @@ def test_the_same_seed_gives_the_same_selections_on_every_engine_and_another_doe
     assert first != selections(ThreadEngine(3), 1)
 
 
-def test_each_distinct_sample_is_simulated_once_for_all_workflows(make_engine, tmp_path):
+def test_each_distinct_sample_is_simulated_once_for_all_workflows(either_engine, tmp_path):
     log = str(tmp_path / "log")
-    learner = classifier(make_engine())
+    learner = classifier(either_engine)
     y = blobs()[1]
 
     @learner.simulation_task(as_executable=False)
@@ -84,13 +84,13 @@ def test_each_distinct_sample_is_simulated_once_for_all_workflows(make_engine, t
     assert {int(i) for i in ran} == {int(i) for result in results.values() for i in result.indices}
 
 
-def test_equal_candidates_share_one_simulation_unless_it_asks_for_more(tmp_path):
+def test_equal_candidates_share_one_simulation_unless_it_asks_for_more(engine, tmp_path):
     X = np.repeat(np.linspace(0, 1, 10), 2)[:, None]
 
     def run(asks_for_index):
         log = tmp_path / f"log{asks_for_index}"
         path = str(log)
-        learner = SeqUQLearner(2, pool=Pool(X, initial=list(range(20))))
+        learner = SeqUQLearner(engine, pool=Pool(X, initial=list(range(20))))
         body = "def simulate(x{}):\n    with open({!r}, 'a') as file: file.write('x')\n    return float(x[0])"
         space: dict = {}
         exec(body.format(", index" if asks_for_index else "", path), space)
@@ -104,9 +104,9 @@ def test_equal_candidates_share_one_simulation_unless_it_asks_for_more(tmp_path)
     assert run(True) == 20
 
 
-def test_workflows_that_simulate_differently_share_nothing(tmp_path):
+def test_workflows_that_simulate_differently_share_nothing(engine, tmp_path):
     log = str(tmp_path / "log")
-    learner = classifier(2)
+    learner = classifier(engine)
 
     @learner.simulation_task(as_executable=False)
     def simulate(index, fidelity):
@@ -119,8 +119,8 @@ def test_workflows_that_simulate_differently_share_nothing(tmp_path):
     assert len((tmp_path / "log").read_text().splitlines()) == 12
 
 
-def test_simulations_in_batches(make_engine):
-    learner = classifier(make_engine(), initial=10)
+def test_simulations_in_batches(either_engine):
+    learner = classifier(either_engine, initial=10)
     y = blobs()[1]
 
     @learner.simulation_task(as_executable=False, batch=4)
@@ -132,8 +132,8 @@ def test_simulations_in_batches(make_engine):
     np.testing.assert_array_equal(result.labels, y[result.indices])
 
 
-def test_the_criterion_is_judged_before_anything_is_chosen(make_engine):
-    learner = classifier(make_engine())
+def test_the_criterion_is_judged_before_anything_is_chosen(either_engine):
+    learner = classifier(either_engine)
 
     @learner.as_stop_criterion("labels seen", threshold=10, operator=">=", as_executable=False)
     def seen(models, y):
@@ -148,8 +148,8 @@ def test_the_criterion_is_judged_before_anything_is_chosen(make_engine):
     assert {model.labels for model in result.models.values()} == {10}
 
 
-def test_a_criterion_of_each_model_stops_when_all_meet_it():
-    learner = classifier(2)
+def test_a_criterion_of_each_model_stops_when_all_meet_it(engine):
+    learner = classifier(engine)
 
     @learner.as_stop_criterion("score", threshold=1, operator=">=", as_executable=False)
     def score(model, model_name, iteration):
@@ -170,26 +170,26 @@ def test_a_criterion_of_each_model_stops_when_all_meet_it():
         ({"max_iter": 99}, StopReason.POOL_EXHAUSTED, 120),
     ],
 )
-def test_ends(ends, reason, labels):
-    result = classifier(2).run(["w"], TWO, **ends)["w"]
+def test_ends(engine, ends, reason, labels):
+    result = classifier(engine).run(["w"], TWO, **ends)["w"]
     assert result.stop_reason == reason
     assert len(result.indices) == labels
     assert {model.labels for model in result.models.values()} == {labels}, "the last ensemble has seen every label"
 
 
-def test_the_uncertainty_threshold_knows_which_way_a_metric_points():
+def test_the_uncertainty_threshold_knows_which_way_a_metric_points(engine):
     for metric, certain in ((PREDICTIVE_ENTROPY, 10.0), (MARGIN, -1.0)):
-        learner = classifier(2)
+        learner = classifier(engine)
         learner.uncertainty_quantification(metric, query_size=4, threshold=certain)
-        result = learner.run(["w"], TWO, max_iter=3)["w"]
+        result = teach(learner, ["w"], TWO, max_iter=3)["w"]
         assert result.stop_reason == StopReason.CERTAIN_ENOUGH
         assert len(result.iterations) == 1
         learner.uncertainty_quantification(metric, query_size=4, threshold=-10.0 * certain)
-        assert learner.run(["w"], TWO, max_iter=2)["w"].stop_reason == StopReason.MAX_ITER
+        assert teach(learner, ["w"], TWO, max_iter=2)["w"].stop_reason == StopReason.MAX_ITER
 
 
-def test_configuration_by_workflow():
-    learner = classifier(2)
+def test_configuration_by_workflow(engine):
+    learner = classifier(engine)
     results = learner.run(
         model_names=TWO,
         max_iter=2,
@@ -201,9 +201,9 @@ def test_configuration_by_workflow():
     assert [len(r.iterations[0]["selection"]) for r in results.values()] == [1, 7]
 
 
-def test_stochastic_passes_get_their_index_and_seed(tmp_path):
+def test_stochastic_passes_get_their_index_and_seed(engine, tmp_path):
     log = str(tmp_path / "log")
-    learner = classifier(2, holdout=False)
+    learner = classifier(engine, holdout=False)
 
     @learner.prediction_task(as_executable=False)
     def predict(model, X, pass_index, seed, model_name):
@@ -217,21 +217,21 @@ def test_stochastic_passes_get_their_index_and_seed(tmp_path):
     assert len({seed for *_, seed in wrote}) == 3
 
 
-def test_large_pools_are_predicted_in_blocks_with_the_same_result(make_engine):
-    learner = classifier(make_engine(), block=16)
+def test_large_pools_are_predicted_in_blocks_with_the_same_result(engine, either_engine):
+    learner = classifier(either_engine, block=16)
 
     @learner.prediction_task(as_executable=False)
     def predict(model, X):
         assert len(X) <= 16
         return model.predict_proba(X)
 
-    whole = classifier(2, block=1000).run(["w"], TWO, max_iter=3)["w"]
+    whole = classifier(engine, block=1000).run(["w"], TWO, max_iter=3)["w"]
     blocks = learner.run(["w"], TWO, max_iter=3)["w"]
     assert [i["selection"] for i in blocks.iterations] == [i["selection"] for i in whole.iterations]
 
 
-def test_members_may_warm_start_from_their_predecessors(make_engine):
-    learner = classifier(make_engine())
+def test_members_may_warm_start_from_their_predecessors(either_engine):
+    learner = classifier(either_engine)
 
     @learner.training_task(as_executable=False)
     def train(X, y, seed, previous_model, iteration):
@@ -246,18 +246,18 @@ def test_members_may_warm_start_from_their_predecessors(make_engine):
     assert {model.generation for model in result.models.values()} == {2}
 
 
-def test_own_uncertainty_and_own_choice():
-    learner = classifier(2)
+def test_own_uncertainty_and_own_choice(engine):
+    learner = classifier(engine)
 
     @learner.uncertainty_quantification("first come", query_size=3, as_executable=False)
     def first_come(mc_preds, X):
         assert mc_preds.shape == (2, len(X), 2)
         return -np.arange(len(X), dtype=float)
 
-    result = learner.run(["w"], TWO, max_iter=2, workflows=None)["w"]
+    result = teach(learner, ["w"], TWO, max_iter=2, workflows=None)["w"]
     first = [i for i in range(120) if i not in classifier().pool.initial]
     learner.acquisition = "top_k"
-    assert learner.run(["w"], TWO, max_iter=2)["w"].iterations[0]["selection"] == first[:3]
+    assert teach(learner, ["w"], TWO, max_iter=2)["w"].iterations[0]["selection"] == first[:3]
     assert result.iterations[0]["uncertainty"] == -1.0
 
     @learner.active_learn_task(as_executable=False)
@@ -266,33 +266,36 @@ def test_own_uncertainty_and_own_choice():
         assert len(labelled) == len(y)
         return np.argsort(scores)[:2]
 
-    assert learner.run(["w"], TWO, max_iter=2)["w"].iterations[0]["selection"] == first[-1:-3:-1]
+    assert teach(learner, ["w"], TWO, max_iter=2)["w"].iterations[0]["selection"] == first[-1:-3:-1]
 
 
-def test_registered_metrics_are_metrics():
+def test_registered_metrics_are_metrics(engine, request):
+    from rose.scoring import registry
     from rose.uq import register_uq
+
+    request.addfinalizer(lambda: registry.remove("least sure of class one"))
 
     @register_uq("least sure of class one")
     def one(scorer, mc_preds):
         return 1 - np.asarray(mc_preds)[:, :, 1].mean(axis=0)
 
-    learner = classifier(2)
+    learner = classifier(engine)
     learner.uncertainty_quantification("least sure of class one", query_size=2)
     assert learner.run(["w"], TWO, max_iter=2)["w"].iterations[0]["uncertainty"] > 0.5
 
 
-def test_acquisition_that_looks_at_more_than_scores(make_engine):
-    for method in ("kcenter", "lcmd", "random", "power", "badge"):
-        learner = classifier(make_engine(), features=blobs()[0])
-        learner.acquisition = method
-        result = learner.run(["w"], TWO, max_iter=3)["w"]
-        assert len(set(result.indices)) == 14
+@pytest.mark.parametrize("method", ["kcenter", "lcmd", "random", "power", "badge"])
+def test_acquisition_that_looks_at_more_than_scores(either_engine, method):
+    learner = classifier(either_engine, features=blobs()[0])
+    learner.acquisition = method
+    result = learner.run(["w"], TWO, max_iter=3)["w"]
+    assert len(set(result.indices)) == 14
 
 
 @pytest.mark.parametrize("metric", [MODEL_ACCURACY, F1_SCORE])
-def test_scikit_learn_classifiers(metric):
+def test_scikit_learn_classifiers(engine, metric):
     X, y = blobs()
-    learner = ParallelUQLearner(2, pool=Pool(X, initial=8, seed=3, holdout=blobs(60)))
+    learner = ParallelUQLearner(engine, pool=Pool(X, initial=8, seed=3, holdout=blobs(60)))
 
     @learner.simulation_task(as_executable=False)
     def simulate(index):
@@ -309,24 +312,24 @@ def test_scikit_learn_classifiers(metric):
     assert result.models["forest"].random_state is not None
 
 
-def test_regression_with_functions_and_with_estimators():
-    result = regressor(2).run(TWO, max_iter=3)
+def test_regression_with_functions_and_with_estimators(engine):
+    result = regressor(engine).run(TWO, max_iter=3)
     mean, uncertainty = result.predict(np.array([[0.5]]))
     assert mean[0] == pytest.approx(1.25, abs=0.05)
     assert uncertainty[0] >= 0
-    learner = regressor(2, holdout=(np.array([[0.0], [0.5]]), np.array([1.0, 1.25])))
+    learner = regressor(engine, holdout=(np.array([[0.0], [0.5]]), np.array([1.0, 1.25])))
     learner.models(a=GaussianProcessRegressor(alpha=1e-6), b=GaussianProcessRegressor(alpha=1e-4))
     learner.as_stop_criterion(ROOT_MEAN_SQUARED_ERROR_RMSE, threshold=0.01)
     assert learner.run(max_iter=5).stop_reason == StopReason.CRITERION_MET
 
 
-def test_candidates_as_a_file_and_as_objects(tmp_path):
+def test_candidates_as_a_file_and_as_objects(engine, tmp_path):
     X, y = blobs()
     np.save(tmp_path / "pool.npy", X)
-    in_memory = classifier(2).run(["w"], TWO, max_iter=3)["w"]
-    learner = classifier(2)
+    in_memory = classifier(engine).run(["w"], TWO, max_iter=3)["w"]
+    learner = classifier(engine)
     learner.pool = Pool(tmp_path / "pool.npy", initial=6, seed=0)
-    mapped = learner.run(["w"], TWO, max_iter=3)["w"]
+    mapped = teach(learner, ["w"], TWO, max_iter=3)["w"]
     assert [i["selection"] for i in mapped.iterations] == [i["selection"] for i in in_memory.iterations]
 
     names = [f"{a:.6f},{b:.6f}" for a, b in X]
@@ -346,11 +349,11 @@ def test_candidates_as_a_file_and_as_objects(tmp_path):
     def predict(model, X):
         return model.predict_proba(np.array([[float(v) for v in x.split(",")] for x in X]))
 
-    assert len(learner.run(["w"], TWO, max_iter=3)["w"].indices) == 14
+    assert len(teach(learner, ["w"], TWO, max_iter=3)["w"].indices) == 14
 
 
-def test_registered_state_of_pool_tasks(make_engine):
-    learner = classifier(make_engine())
+def test_registered_state_of_pool_tasks(either_engine):
+    learner = classifier(either_engine)
 
     @learner.as_stop_criterion("anything", threshold=2, operator=">", as_executable=False)
     def anything(models):
@@ -365,9 +368,9 @@ def test_registered_state_of_pool_tasks(make_engine):
     assert [state.count for state in asyncio.run(main())] == [2, 2]
 
 
-def test_a_failed_simulation_is_paid_once_and_named(make_engine, tmp_path):
+def test_a_failed_simulation_is_paid_once_and_named(either_engine, tmp_path):
     log = str(tmp_path / "log")
-    learner = classifier(make_engine())
+    learner = classifier(either_engine)
 
     @learner.simulation_task(as_executable=False)
     def simulate(index):
@@ -382,8 +385,8 @@ def test_a_failed_simulation_is_paid_once_and_named(make_engine, tmp_path):
     assert isinstance(caught.value.__cause__.__cause__, OSError)
 
 
-def test_a_simulation_that_returns_nothing_is_an_error():
-    learner = classifier(2)
+def test_a_simulation_that_returns_nothing_is_an_error(engine):
+    learner = classifier(engine)
 
     @learner.simulation_task(as_executable=False)
     def simulate(x):
@@ -393,8 +396,8 @@ def test_a_simulation_that_returns_nothing_is_an_error():
         learner.run(["w"], TWO, max_iter=2)
 
 
-def test_labels_may_be_arrays(tmp_path):
-    learner = regressor(2)
+def test_labels_may_be_arrays(engine, tmp_path):
+    learner = regressor(engine)
 
     @learner.simulation_task(as_executable=False)
     def simulate(x):

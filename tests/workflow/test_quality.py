@@ -9,14 +9,14 @@ from rose import Pool, UQLearnerConfig
 from rose.errors import RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
 
-from .programs import blobs, classifier, regressor
+from .programs import blobs, classifier, regressor, teach
 
 TWO = ["a", "b"]
 
 
 @pytest.mark.parametrize("metric", [PREDICTIVE_ENTROPY, MARGIN])
-def test_classification(metric):
-    result = classifier(2).run(workflows={"w": metric}, model_names=TWO, max_iter=3)["w"]
+def test_classification(engine, metric):
+    result = classifier(engine).run(workflows={"w": metric}, model_names=TWO, max_iter=3)["w"]
     json.dumps(result)
     for iteration in result.iterations:
         quality = iteration["holdout"]
@@ -27,17 +27,17 @@ def test_classification(metric):
     assert result.iterations[-1]["holdout"]["error_uncertainty_correlation"] > 0, "errors are where it is unsure"
 
 
-def test_a_class_that_no_one_has_seen():
-    learner = classifier(2)
+def test_a_class_that_no_one_has_seen(engine):
+    learner = classifier(engine)
     X, y = blobs(60)
     learner.pool = Pool(blobs()[0], initial=6, seed=0, holdout=(X, np.where(y == 1, 7, y)))
     quality = learner.run(["w"], TWO, max_iter=1)["w"].iterations[0]["holdout"]
     assert quality["brier"] > 0.4
 
 
-def test_regression_and_members_with_their_own_variance():
+def test_regression_and_members_with_their_own_variance(engine):
     def learner():
-        made = regressor(2, holdout=(np.array([[0.0], [0.5], [0.7]]), np.array([1.0, 1.25, 1.49])))
+        made = regressor(engine, holdout=(np.array([[0.0], [0.5], [0.7]]), np.array([1.0, 1.25, 1.49])))
 
         @made.prediction_task(as_executable=False)
         def predict(model, X):
@@ -56,22 +56,22 @@ def test_regression_and_members_with_their_own_variance():
         assert len(result.predict(np.zeros((4, 1))).uncertainty) == 4
 
 
-def test_variances_are_checked_and_asked_for():
-    made = regressor(2)
+def test_variances_are_checked_and_asked_for(engine):
+    made = regressor(engine)
     made.uncertainty_quantification("total_variance", query_size=2)
     with pytest.raises(RunFailedError, match="total_variance needs variances"):
-        made.run(TWO, max_iter=2)
+        teach(made, TWO, max_iter=2)
 
     @made.prediction_task(as_executable=False)
     def predict(model, X):
         return np.zeros(len(X)), np.full(len(X), -1.0)
 
     with pytest.raises(RunFailedError, match=r"model 'a', iteration 0.*\(mean, variance\)"):
-        made.run(TWO, max_iter=2)
+        teach(made, TWO, max_iter=2)
 
 
-def test_several_outputs_by_a_declared_reduction():
-    made = regressor(2)
+def test_several_outputs_by_a_declared_reduction(engine):
+    made = regressor(engine)
 
     @made.prediction_task(as_executable=False)
     def predict(model, X):
@@ -86,8 +86,8 @@ def test_several_outputs_by_a_declared_reduction():
         made.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=2, reduction="most")
 
 
-def test_a_workflow_may_have_its_own_metric_beside():
-    results = classifier(2).run(
+def test_a_workflow_may_have_its_own_metric_beside(engine):
+    results = classifier(engine).run(
         workflows={"a": PREDICTIVE_ENTROPY, "b": UQLearnerConfig(uq_metric_name="variation_ratio")},
         model_names=TWO,
         max_iter=2,
