@@ -13,7 +13,18 @@ from rose.store.events import (
     WorkflowStopped,
 )
 from rose.store.labels import Dropped, LabelStore
-from rose.store.records import CANCELLED, DONE, DROPPED, FAILED, RUNNING, LabelRecord, TaskRecord, decode, encode
+from rose.store.records import (
+    CANCELLED,
+    DONE,
+    DROPPED,
+    FAILED,
+    RUNNING,
+    LabelRecord,
+    Sample,
+    TaskRecord,
+    decode,
+    encode,
+)
 from rose.store.results import Result, given
 from rose.store.run import Run, check_run_dir
 
@@ -31,6 +42,7 @@ __all__ = [
     "LabelStore",
     "Result",
     "Run",
+    "Sample",
     "TaskCancelled",
     "TaskDone",
     "TaskDropped",

@@ -13,6 +13,7 @@ from rose.errors import CorruptRunError
 
 INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, larger ones in files of their own
 
+IMPORTED = "imported"  # in place of a task's key: this label was given to the run
 RUNNING, DONE, FAILED, CANCELLED, DROPPED = "running", "done", "failed", "cancelled", "dropped"
 
 
@@ -43,19 +44,37 @@ class TaskRecord(NamedTuple):
     output: str | None = None
 
 
+class Sample(NamedTuple):
+    """What a label is of.
+
+    Attributes:
+        content: what decides the label, that is, the candidate and the simulation as it is configured: 16 bytes.
+        candidate: its index in the pool.
+        digest: what identifies the candidate alone, in any pool: 16 bytes.
+        x: the candidate itself.
+    """
+
+    content: bytes
+    candidate: int
+    digest: bytes
+    x: Any
+
+
 class LabelRecord(NamedTuple):
     """The label of one sample.
 
     Attributes:
-        content: what identifies the sample: 16 bytes.
-        candidate: its index in the pool.
-        key: the task that simulated it.
+        content, candidate, digest: as in `Sample`.
+        x: the candidate itself, pickled, where it is small and plain; None: it is in the user's pool only.
+        key: the task that simulated it; "imported": it came from elsewhere.
         state: done, or dropped: its simulation failed, and is not tried again.
         value, file: the label, as in `TaskRecord`; nothing where it was dropped.
     """
 
     content: bytes
     candidate: int
+    digest: bytes
+    x: bytes | None
     key: str
     state: str
     value: bytes | None = None

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -22,9 +22,11 @@ from rose.store.records import (
     DONE,
     DROPPED,
     FAILED,
+    IMPORTED,
     INLINE_BYTES,
     RUNNING,
     LabelRecord,
+    Sample,
     TaskRecord,
     encode,
     is_small,
@@ -183,46 +185,45 @@ class Run:
     def started(self, key: str, attempt: int = 1, output: str | None = None) -> TaskRecord:
         """A task begins now; its record is what the other methods take."""
         record = TaskRecord(key, RUNNING, time.time(), attempts=attempt, output=output)
-        self.journal.put(record)
+        if not self.temporary:
+            self.journal.put(record)
         return record
 
     async def done(self, running: TaskRecord, value: Any, note: Any = None) -> Result:
         """A task has given its result: returns when that is on disk."""
+        if self.temporary:
+            return given(value)
         data, file = await self._store(value, running.key)
-        noted = None if note is None or self.temporary else encode(note)
+        noted = None if note is None else encode(note)
         self.journal.put(running._replace(state=DONE, ended=time.time(), value=data, file=file, note=noted))
         await self._settled((file,))
         return given(value)
 
-    async def labelled(
-        self, running: TaskRecord, contents: Sequence[bytes], candidates: Sequence[int], labels: Sequence[Any]
-    ) -> None:
+    async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
         stored = [await self._store(label, running.key) for label in labels]
         self.journal.put(running._replace(state=DONE, ended=time.time()))
-        for content, candidate, (data, file) in zip(contents, candidates, stored, strict=True):
-            self.journal.put(LabelRecord(content, candidate, running.key, DONE, data, file))
+        for sample, (data, file) in zip(samples, stored, strict=True):
+            self._label(sample, running.key, DONE, data, file)
         await self._settled([file for _, file in stored])
 
-    async def imported(self, labels: Mapping[bytes, Any], candidates: Mapping[bytes, int]) -> None:
+    async def imported(self, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """Labels have come from elsewhere: returns when they are on disk."""
-        stored = {content: await self._store(label, "imported") for content, label in labels.items()}
-        for content, (data, file) in stored.items():
-            self.journal.put(LabelRecord(content, candidates[content], "imported", DONE, data, file))
-        await self._settled([file for _, file in stored.values()])
+        stored = [await self._store(label, IMPORTED) for label in labels]
+        for sample, (data, file) in zip(samples, stored, strict=True):
+            self._label(sample, IMPORTED, DONE, data, file)
+        await self._settled([file for _, file in stored])
 
     def ended(self, running: TaskRecord, state: str, error: str | None = None) -> None:
         """A task has ended without a result: it failed, or was cancelled."""
         assert state in (FAILED, CANCELLED)
         self.journal.put(running._replace(state=state, ended=time.time(), error=error))
 
-    async def dropped(
-        self, running: TaskRecord, error: str, contents: Sequence[bytes] = (), candidates: Sequence[int] = ()
-    ) -> None:
+    async def dropped(self, running: TaskRecord, error: str, samples: Sequence[Sample] = ()) -> None:
         """A task has failed, and the run goes on without it: returns when that is on disk."""
         self.journal.put(running._replace(state=DROPPED, ended=time.time(), error=error))
-        for content, candidate in zip(contents, candidates, strict=True):
-            self.journal.put(LabelRecord(content, candidate, running.key, DROPPED))
+        for sample in samples:
+            self._label(sample, running.key, DROPPED)
         await self._settled(())
 
     async def round_done(self, workflow: str, iteration: int, record: Any, note: Any, summary: dict[str, Any]) -> None:
@@ -241,6 +242,11 @@ class Run:
             names = await self.journal.free(prefix, but=prefix + "training/")
             names += await self.journal.free(old + "training/")
             await asyncio.to_thread(lambda: [self.objects.remove(name) for name in names])
+
+    def _label(self, sample: Sample, key: str, state: str, value: bytes | None = None, file: str | None = None) -> None:
+        kept = not self.temporary and is_small(sample.x)
+        x = encode(sample.x) if kept else None
+        self.journal.put(LabelRecord(sample.content, sample.candidate, sample.digest, x, key, state, value, file))
 
     async def _store(self, value: Any, key: str) -> tuple[bytes | None, str | None]:
         """The value as the journal keeps it: in itself, or as a file."""

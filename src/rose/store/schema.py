@@ -18,15 +18,14 @@ CREATE TABLE driver (
     since REAL NOT NULL, seen REAL NOT NULL, ended REAL, outcome TEXT
 );
 CREATE TABLE tasks (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, started REAL NOT NULL, ended REAL, attempts INTEGER NOT NULL,
+    key TEXT PRIMARY KEY, state TEXT NOT NULL, started REAL NOT NULL, ended REAL, attempts INTEGER NOT NULL,
     value BLOB, file TEXT, note BLOB, error TEXT, output TEXT, crc INTEGER NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX tasks_by_file ON tasks (file) WHERE file IS NOT NULL;
 CREATE TABLE labels (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    content BLOB NOT NULL UNIQUE, candidate INTEGER NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL,
-    value BLOB, file TEXT, crc INTEGER NOT NULL
+    content BLOB NOT NULL UNIQUE, candidate INTEGER NOT NULL, digest BLOB NOT NULL, x BLOB,
+    key TEXT NOT NULL, state TEXT NOT NULL, value BLOB, file TEXT, crc INTEGER NOT NULL
 );
 CREATE INDEX labels_by_file ON labels (file) WHERE file IS NOT NULL;
 CREATE TABLE events (
@@ -73,6 +72,7 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
             mode = "DELETE" if is_network(directory) else "WAL"
             connection.execute(f"PRAGMA journal_mode={mode}")
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: at most 16 MB of log
             connection.execute("BEGIN IMMEDIATE")
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 for statement in filter(str.strip, _TABLES.split(";\n")):

@@ -12,7 +12,7 @@ import numpy as np
 
 from rose.engine import TaskKey
 from rose.errors import PoolError, TaskError, TaskFailedError
-from rose.store import Dropped, LabelStore
+from rose.store import Dropped, LabelStore, Sample
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
@@ -149,13 +149,14 @@ class Simulator:
         binding = self.bind(config, iteration)
         stage = stage_for(self.stage, config, iteration)
         context = {"iteration": iteration, "workflow": workflow}
-        keys = [self._content(int(index), binding, context) for index in indices]
+        samples = [self._sample(index, binding, context) for index in indices.tolist()]
+        keys = [sample.content for sample in samples]
 
         async def simulate(positions: Sequence[int]) -> Sequence[Any]:
             chunk = indices[list(positions)]
             key = TaskKey(workflow, iteration, "simulation", index=int(chunk[0]))
             seed = derive_seed(self._pool.seed, keys[positions[0]].hex())
-            contents = [keys[position] for position in positions]
+            asked = [samples[position] for position in positions]
             try:
                 labels = await self._simulate(key, stage, chunk, binding, {**context, "seed": seed})
                 for index, label in zip(chunk.tolist(), labels, strict=True):
@@ -164,15 +165,15 @@ class Simulator:
                 if stage.on_failure != "drop":
                     self._runner.failed(key, error)
                     raise
-                await self._runner.dropped(key, error, contents, chunk.tolist())
+                await self._runner.dropped(key, error, asked)
                 return [Dropped()] * len(chunk)
-            await self._runner.labelled(key, contents, chunk.tolist(), labels)
+            await self._runner.labelled(key, asked, labels)
             return labels
 
-        known = {
-            key: self._pool.known[i] for key, i in zip(keys, indices.tolist(), strict=True) if i in self._pool.known
-        }
-        await self._runner.imported(self._store.offer(known), dict(zip(keys, indices.tolist(), strict=True)))
+        by_content = {sample.content: sample for sample in samples if sample.candidate in self._pool.known}
+        known = {content: self._pool.known[sample.candidate] for content, sample in by_content.items()}
+        new = self._store.offer(known)
+        await self._runner.imported([by_content[content] for content in new], list(new.values()))
         labels = await self._store.get(keys, simulate, self.stage.batch or 1)
         return Labelling(indices, keys, labels)
 
@@ -180,17 +181,19 @@ class Simulator:
         """The labels of candidates that are recorded under these contents."""
         return Labelling(indices, contents, [await self._store.known(content) for content in contents])
 
-    def _content(self, index: int, binding: Binding, context: Mapping[str, Any]) -> bytes:
-        """What decides the label: the candidate, the configuration, and what else the simulation asks for."""
+    def _sample(self, index: int, binding: Binding, context: Mapping[str, Any]) -> Sample:
+        """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
         extra = [(name, wanted[name]) for name in _CONTEXT if name in binding.names]
-        hasher = hashlib.blake2b(self._pool.digest(index), digest_size=16, key=self._identity[:64])
+        digest = self._pool.digest(index)
+        hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
         if extra or binding.configured:
             try:
                 hasher.update(pickle.dumps((extra, sorted(binding.configured.items())), protocol=5))
             except Exception as error:
                 raise PoolError(f"the simulation's configuration cannot be pickled: {error}") from error
-        return hasher.digest()
+        x = self._pool[index]
+        return Sample(hasher.digest(), index, digest, np.asarray(x) if isinstance(x, np.ndarray) else x)
 
     async def _simulate(
         self, key: TaskKey, stage: Stage, chunk: np.ndarray, binding: Binding, context: Mapping[str, Any]

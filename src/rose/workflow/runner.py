@@ -22,6 +22,7 @@ from rose.store import (
     EventLog,
     Result,
     Run,
+    Sample,
     TaskCancelled,
     TaskDone,
     TaskDropped,
@@ -143,22 +144,18 @@ class Runner:
 
     # --- the ends of tasks that are not their results alone --------------------------------------------------------
 
-    async def labelled(
-        self, key: TaskKey, contents: Sequence[bytes], candidates: Sequence[int], labels: Sequence[Any]
-    ) -> None:
+    async def labelled(self, key: TaskKey, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """Record a simulation's labels with the end of its task; returns when they are on disk."""
         running = self._unsettled.pop(str(key), None)
         if self.run is not None and running is not None:
-            await self.run.labelled(running, contents, candidates, labels)
+            await self.run.labelled(running, samples, labels)
 
-    async def imported(self, labels: Mapping[bytes, Any], candidates: Mapping[bytes, int]) -> None:
-        """Record labels that came from elsewhere, by content; returns when they are on disk."""
-        if self.run is not None and labels:
-            await self.run.imported(labels, candidates)
+    async def imported(self, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
+        """Record labels that came from elsewhere; returns when they are on disk."""
+        if self.run is not None and samples:
+            await self.run.imported(samples, labels)
 
-    async def dropped(
-        self, key: TaskKey, error: TaskError, contents: Sequence[bytes] = (), candidates: Sequence[int] = ()
-    ) -> None:
+    async def dropped(self, key: TaskKey, error: TaskError, samples: Sequence[Sample] = ()) -> None:
         """Record that the run goes on without what this task would have given, by its policy."""
         running = self._unsettled.pop(str(key), None)
         if running is None:  # it was recorded as dropped before
@@ -167,7 +164,7 @@ class Runner:
         if self.run is not None:
             body = {"key": str(key), "error": str(error)}
             self.run.journal.event("task_dropped", key.workflow, key.iteration, body)
-            await self.run.dropped(running, _text(error), contents, candidates)
+            await self.run.dropped(running, _text(error), samples)
 
     def failed(self, key: TaskKey, error: BaseException) -> None:
         """Record that a task failed after it had run (its result cannot be used)."""
