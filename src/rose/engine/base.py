@@ -113,6 +113,12 @@ class BaseEngine(ABC):
     ) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        capacity = self.capacity()
+        gpus = f", gpus={capacity.gpus}" if capacity.gpus else ""
+        memory = "" if capacity.memory is None else f", memory={capacity.memory}"
+        return f"{type(self).__name__}(workers={capacity.cpus}{gpus}{memory})"
+
     # --- for subclasses ------------------------------------------------------------------------------------------
 
     @abstractmethod
