@@ -75,7 +75,7 @@ def compute(body: memoryview) -> tuple[int, Any]:
         return FAILED, error
 
 
-def reply(result: Any, prefix: str) -> tuple[int, bytes]:
+def reply(result: Any, prefix: str | None) -> tuple[int, bytes]:
     """Pickle a result and write its files."""
     try:
         packed = pack_result(result, prefix)

@@ -1,0 +1,257 @@
+"""All that runs on one Dask cluster for one driver."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import pickle
+import secrets
+from collections.abc import Collection, Container, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.utils import parse_timedelta
+from distributed import Client, Future
+
+from rose.engine import dask_host
+from rose.engine.dask_places import Places
+from rose.engine.dask_roster import Roster, total
+from rose.engine.dask_site import Run, Site
+from rose.engine.failures import describe
+from rose.engine.protocol import Capacity, Task
+from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
+
+logger = logging.getLogger(__name__)
+
+
+class Fleet:
+    """One connection to a scheduler. All methods are called in `loop`, the client's event loop, and never block.
+
+    A worker is sent no more than it holds. What it had been sent when it dies has failed: nothing is sent twice.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        folder: str,
+        shared: Container[str],
+        threads: ThreadPoolExecutor,
+        names: Collection[str] | None,
+    ) -> None:
+        self.client = client
+        self.loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
+        self.driver = secrets.token_hex(6)
+        self.folder = folder
+        self.shared = shared  # the paths of what `share` has stored
+        self.threads = threads
+        self.places = Places()
+        self.lost: Exception | None = None  # why the connection is no more
+        self._roster = Roster(self, threads, names)
+        self._runs: dict[int, Run] = {}  # all that have not ended, the oldest first
+        self._numbers = itertools.count()
+        self._keys = itertools.count()
+        self._archives: dict[str, asyncio.Task[Future]] = {}  # shared values in the cluster's memory, by path
+        self._works: set[asyncio.Task[None]] = set()
+        self._limit: float = parse_timedelta(dask.config.get("distributed.comm.timeouts.tcp"))
+
+    # --- for the engine ------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Find the workers."""
+        await self._roster.open()
+        self.spawn(self._watch())
+
+    async def run(self, task: Task) -> Any:
+        """Run one task; cancelling the caller stops it."""
+        if self.lost is not None:
+            raise self._lost_error(str(task.key))
+        self.places.check_fits(task, list(self._roster.known.values()))
+        if reasons := self._roster.unfit:
+            raise _unfit(str(task.key), reasons)
+        run = Run(task, self._start, self.loop.create_future(), next(self._numbers))
+        self._runs[run.number] = run
+        self.places.submit(run)
+        try:
+            return await run.future
+        except asyncio.CancelledError:
+            await self._stop(run)
+            raise
+
+    async def forget(self, path: str) -> None:
+        """Free a shared value on the workers."""
+        shipping = self._archives.pop(path, None)
+        if shipping is not None:
+            await _discard(shipping)
+        await asyncio.gather(*[site.drop(path) for site in self._roster.sites.values()])
+
+    async def close(self) -> None:
+        """End all runs with EngineClosedError, and leave the workers."""
+        for run in self._runs.values():
+            run.fail(EngineClosedError(f"task {run.key}: the engine was closed before it ended"))
+        if self.lost is None:
+            self._roster.close()
+            await self._leave(list(self._roster.known))
+            self.lost = EngineClosedError("the engine has been closed")
+        works: set[asyncio.Task[Any]] = {*self._works, *self._archives.values()}
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works)
+
+    def capacity(self) -> Capacity:
+        """What all workers have together. Called in any thread."""
+        return total(dict(self._roster.known))
+
+    # --- for the sites and the roster --------------------------------------------------------------------------------
+
+    def key(self, prefix: str) -> str:
+        """A new Dask key; what is before the first "-" is what Dask's dashboard shows."""
+        return f"{prefix.replace('-', '_')}-{self.driver}-{next(self._keys)}"
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start something that ends with the connection at the latest."""
+        task = self.loop.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    @property
+    def settled(self) -> int:
+        """All runs with lower numbers have ended."""
+        return next(iter(self._runs))
+
+    def end(self, run: Run) -> None:
+        """A run that was given to a site has ended: free what it held."""
+        if self._runs.pop(run.number, None) is None:
+            return
+        site = run.place
+        assert isinstance(site, Site)
+        site.runs.discard(run)
+        if run.reply is not None:
+            run.reply.release()
+        if run.work is not None and run.work is not asyncio.current_task():
+            run.work.cancel()
+        if run.packed.files:
+            self.threads.submit(run.packed.discard)
+        self.places.release(run)
+
+    async def archive(self, path: str, site: Site) -> Future:
+        """A shared value's files in the cluster's memory: shipped once, to `site`; other workers copy it from there."""
+        shipping = self._archives.get(path)
+        if shipping is None or _has_failed(shipping):
+            shipping = self._archives[path] = self.loop.create_task(self._ship(path, site))
+        return await asyncio.shield(shipping)
+
+    def unfit(self) -> None:
+        """One more worker cannot be used: if none can, nothing waits any more."""
+        if reasons := self._roster.unfit:
+            for run in list(self._runs.values()):
+                run.fail(_unfit(run.key, reasons))
+                self._forget_waiting(run)
+
+    def check_connection(self, error: BaseException | None) -> None:
+        """Something failed that may mean that the connection is no more."""
+        if self.client.status != "running":
+            self._lose(error)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _ended(self, work: asyncio.Task[None]) -> None:
+        self._works.discard(work)
+        if not work.cancelled() and (error := work.exception()) is not None:
+            if self.client.status == "running":
+                logger.error("something failed that no task waited for", exc_info=error)
+            self.check_connection(error)
+
+    def _start(self, run: Run) -> None:
+        """The run has been granted its resources."""
+        assert isinstance(run.place, Site)
+        run.place.send(run)
+
+    async def _stop(self, run: Run) -> None:
+        """The caller has gone: end its run, and wait until the work has ended."""
+        site = run.place
+        if site is None:
+            self._forget_waiting(run)
+        elif run.number in self._runs:
+            assert isinstance(site, Site)
+            if run.reply is not None:
+                await site.stop(run)
+            self.end(run)
+
+    def _forget_waiting(self, run: Run) -> None:
+        self._runs.pop(run.number, None)
+        self.places.withdraw(run)
+
+    async def _ship(self, path: str, site: Site) -> Future:
+        return await site.ship(self.key("rose_shared"), await self.loop.run_in_executor(self.threads, _archive, path))
+
+    async def _leave(self, addresses: list[str]) -> None:
+        if not addresses:
+            return
+        try:
+            async with asyncio.timeout(self._limit):
+                call = self.client.run(
+                    dask_host.leave, self.driver, workers=addresses, on_error="ignore", asynchronous=True
+                )
+                await call
+        except (OSError, TimeoutError) as error:
+            logger.warning("the Dask workers could not be told that the engine closes: %s", describe(error))
+
+    async def _watch(self) -> None:
+        """The heartbeat: a network that swallows everything does not say so."""
+        while True:
+            await asyncio.sleep(self._limit / 3)
+            try:
+                async with asyncio.timeout(self._limit):
+                    await self.client.scheduler.who_has(keys=[""])
+            except (OSError, TimeoutError) as error:
+                self._lose(error)
+                return
+            self.check_connection(None)
+
+    def _lose(self, error: BaseException | None) -> None:
+        """The connection is no more."""
+        if self.lost is not None:
+            return
+        reason = describe(error) if error is not None else "it was closed"
+        self.lost = ConnectionError(reason)
+        self.lost.__cause__ = error
+        logger.warning("the connection to the Dask scheduler was lost: %s", reason)
+        for run in list(self._runs.values()):
+            run.fail(self._lost_error(run.key))
+        for site in self._roster.sites.values():
+            if not site.gone.done():
+                site.gone.set_result(None)
+
+    def _lost_error(self, key: str) -> WorkerLostError:
+        text = f"the connection to the Dask scheduler was lost, and with it what ran there ({self.lost})"
+        error = WorkerLostError(text, key)
+        error.__cause__ = self.lost
+        return error
+
+
+def _unfit(key: str, reasons: str) -> ConfigurationError:
+    return ConfigurationError(f"task {key}: no worker of the Dask cluster can be used: {reasons}")
+
+
+def _has_failed(shipping: asyncio.Task[Future]) -> bool:
+    if not shipping.done():
+        return False
+    return shipping.cancelled() or shipping.exception() is not None or shipping.result().status != "finished"
+
+
+async def _discard(shipping: asyncio.Task[Future]) -> None:
+    shipping.cancel()
+    await asyncio.wait([shipping])
+    if not shipping.cancelled() and shipping.exception() is None:
+        shipping.result().release()
+
+
+def _archive(path: str) -> bytes:
+    """The files of a shared value. Blocks."""
+    folder = Path(path).parent
+    return pickle.dumps({file.name: file.read_bytes() for file in folder.iterdir()}, pickle.HIGHEST_PROTOCOL)

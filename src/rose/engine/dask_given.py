@@ -1,0 +1,72 @@
+"""What a user gives as a Dask cluster, and how to connect to its scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import distributed
+from distributed import Client
+
+from rose.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Where a scheduler is. `identity`: what it says of itself, if it lives in the event loop that runs just now."""
+
+    address: str
+    security: Any
+    identity: Callable[[], dict[str, Any]] | None
+
+    def connect(self) -> Client:
+        """A synchronous client of our own. Blocks, until the scheduler answers.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        try:
+            return Client(self.address, security=self.security, name="rose", set_as_default=False)
+        except (OSError, ValueError, ImportError, RuntimeError) as error:
+            raise ConfigurationError(f"no Dask scheduler answers at {self.address}: {error}") from error
+
+
+def given(cluster: Any) -> Scheduler:
+    """What is meant by a client, an address, or a cluster object.
+
+    Raises:
+        ConfigurationError: it is none of them, or has been closed, or has not been awaited.
+    """
+    security = getattr(cluster, "security", None)
+    if isinstance(cluster, Client):
+        address = cluster.scheduler.address if cluster.status == "running" and cluster.scheduler is not None else None
+    elif isinstance(cluster, str):
+        address = cluster
+    elif isinstance(getattr(cluster, "scheduler_address", None), str):
+        status = getattr(cluster, "status", None)
+        address = None if getattr(status, "name", "running") != "running" else cluster.scheduler_address
+    else:
+        raise ConfigurationError(
+            "DaskEngine wants a distributed.Client, a scheduler's address (tcp://...) or a cluster object; "
+            f"got {cluster!r} ({type(cluster).__name__})"
+        )
+    if address is None:
+        raise ConfigurationError(
+            f"{cluster!r} is not connected: it has been closed, or is asynchronous and not awaited"
+        )
+    return Scheduler(address, security, _in_this_loop(address))
+
+
+def _in_this_loop(address: str) -> Callable[[], dict[str, Any]] | None:
+    """A scheduler that runs in the current event loop, which must not wait for it then."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    for scheduler in distributed.Scheduler._instances:
+        if scheduler.status.name == "running" and scheduler.address == address and scheduler.loop.asyncio_loop is loop:
+            identity: Callable[[], dict[str, Any]] = scheduler.identity
+            return identity
+    return None

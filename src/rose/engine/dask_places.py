@@ -1,0 +1,177 @@
+"""Which worker of a cluster a task goes to, and when: a task is on one worker, and no worker has more than it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rose.engine.protocol import Capacity, Resources, Task
+from rose.engine.slots import Request, Slots, check_meaning
+from rose.errors import CapacityError
+
+AHEAD = 16  # tasks that a worker is sent beyond its cpus, so that short ones do not wait for a round trip each
+SHORT = 0.01  # seconds: ... which is done with those of stages whose tasks were that short
+
+
+class Place:
+    """One worker as admission sees it: what it has, and what of that is free."""
+
+    def __init__(self, has: Capacity) -> None:
+        self.has = has
+        self.free_cpus = has.cpus  # below 0: so many have been sent ahead
+        self.free_gpus = has.gpus
+        self.free_memory = has.memory
+
+    def could_hold(self, wanted: Resources) -> bool:
+        """Whether all of it is there, free or not."""
+        memory = self.has.memory is None or wanted.memory is None or wanted.memory <= self.has.memory
+        return wanted.cpus <= self.has.cpus and wanted.gpus <= self.has.gpus and memory
+
+    def has_devices(self, wanted: Resources) -> bool:
+        """Whether the gpus and the memory are free."""
+        memory = self.free_memory is None or wanted.memory is None or wanted.memory <= self.free_memory
+        return memory and wanted.gpus <= self.free_gpus
+
+    def occupy(self, wanted: Resources, sign: int) -> None:
+        """Take it (1), or give it back (-1)."""
+        self.free_cpus -= sign * wanted.cpus
+        self.free_gpus -= sign * wanted.gpus
+        if self.free_memory is not None and wanted.memory is not None:
+            self.free_memory -= sign * wanted.memory
+
+
+class PlacedRequest(Request):
+    """A request that is granted resources of one place."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, task: Task, start: Callable[[Any], None]) -> None:
+        super().__init__(task, start)
+        self.place: Place | None = None
+
+
+class Places(Slots):
+    """Admission to many workers, fair between workflows as `Slots` is.
+
+    A workflow's first task that needs more cpus than any worker has free keeps one worker's free ones waiting for it;
+    the other workers go on with the tasks behind.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Capacity(0))
+        self.members: set[Place] = set()
+        self._open: set[Place] = set()  # those with a free cpu
+        self._seconds: dict[str, float] = {}  # how long tasks of a stage last ran
+
+    def add(self, place: Place) -> None:
+        """A worker has joined."""
+        self.members.add(place)
+        self._sort_in(place)
+        self.fill()
+
+    def remove(self, place: Place) -> None:
+        """A worker has gone, or takes nothing any more; what it held may be released later."""
+        self.members.discard(place)
+        self._open.discard(place)
+
+    def check_fits(self, task: Task, known: list[Capacity]) -> None:
+        """Refuse what none of the workers could ever hold; without workers nothing is known, so nothing refused.
+
+        Raises:
+            CapacityError: it wants more than any has.
+            ConfigurationError: resources or a timeout that mean nothing.
+        """
+        check_meaning(task)
+        wanted = task.resources
+        if not known or any(Place(has).could_hold(wanted) for has in known):
+            return
+        memories = [has.memory for has in known]
+        most = max((memory for memory in memories if memory is not None), default=None)
+        limits = (
+            ("cpus", wanted.cpus, max(has.cpus for has in known)),
+            ("gpus", wanted.gpus, max(has.gpus for has in known)),
+            ("bytes of memory", wanted.memory or 0, None if None in memories else most),
+        )
+        too_much = [
+            f"{asked} {what} (the engine has {limit})"
+            for what, asked, limit in limits
+            if limit is not None and asked > limit
+        ]
+        asks = " and ".join(too_much) or f"{wanted}, which no one worker has together"
+        largest = "the limit is the largest worker's, for a task runs on one worker"
+        raise CapacityError(f"task {task.key} asks for {asks}: it could never run; {largest}. Ask for less")
+
+    def lasted(self, task: Task, seconds: float) -> None:
+        """Note how long a task ran."""
+        self._seconds[task.key.stage] = seconds
+
+    def fill(self) -> None:
+        """Start waiting requests while any in turn fits anywhere."""
+        if self._filling:
+            return
+        self._filling = True
+        try:
+            while self._queues and (request := self._next_placed()) is not None:
+                self._take(request)
+                request.start(request)
+        finally:
+            self._filling = False
+
+    def _next_placed(self) -> PlacedRequest | None:
+        kept: set[Place] = set()  # places whose free cpus wait for a large request
+        for request in self._in_turn():
+            wanted = request.task.resources
+            request.place = self._best(wanted, kept) or (self._ahead(request, kept) if request.plain else None)
+            if request.place is not None:
+                placed: PlacedRequest = request
+                return placed
+            if wanted.cpus > 1:
+                emptying = [p for p in self.members - kept if p.could_hold(wanted) and p.has_devices(wanted)]
+                if emptying:
+                    kept.add(max(emptying, key=lambda place: place.free_cpus))
+        return None
+
+    def _in_turn(self) -> Iterator[Any]:
+        """Each workflow's first request; the workflow that occupies least first."""
+        if len(self._queues) == 1:
+            (queue,) = self._queues.values()
+            yield next(iter(queue))
+            return
+        for name in sorted(self._queues, key=lambda name: (self._occupied.get(name, 0), self._served.get(name, 0))):
+            yield next(iter(self._queues[name]))
+
+    def _best(self, wanted: Resources, kept: set[Place]) -> Place | None:
+        """The place with the most free cpus; gpus are left to those who want them."""
+        best: Place | None = None
+        most = (0, 0)
+        for place in self._open:
+            if wanted.cpus <= place.free_cpus and place not in kept and place.has_devices(wanted):
+                rank = (-place.free_gpus if wanted.gpus == 0 else 0, place.free_cpus)
+                if best is None or rank > most:
+                    best, most = place, rank
+        return best
+
+    def _ahead(self, request: PlacedRequest, kept: set[Place]) -> Place | None:
+        """Where to send a short task ahead of a free cpu: the worker itself lets it wait."""
+        if self._seconds.get(request.task.key.stage, SHORT) >= SHORT:
+            return None
+        place = max(self.members - kept, key=lambda place: place.free_cpus, default=None)
+        return place if place is not None and place.free_cpus > -AHEAD else None
+
+    def _hold(self, request: Request) -> None:
+        self._occupy(request, 1)
+
+    def _let_go(self, request: Request) -> None:
+        self._occupy(request, -1)
+
+    def _occupy(self, request: Request, sign: int) -> None:
+        assert isinstance(request, PlacedRequest)
+        assert request.place is not None
+        request.place.occupy(request.task.resources, sign)
+        self._sort_in(request.place)
+
+    def _sort_in(self, place: Place) -> None:
+        if place.free_cpus > 0 and place in self.members:
+            self._open.add(place)
+        else:
+            self._open.discard(place)

@@ -1,0 +1,60 @@
+"""Awaiting what runs in another thread's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def across(loop: asyncio.AbstractEventLoop, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await `start()` in the event loop of another thread; cancelled, it is cancelled there, and waited for.
+
+    >>> import asyncio, threading
+    >>> other = asyncio.new_event_loop()
+    >>> thread = threading.Thread(target=other.run_forever)
+    >>> thread.start()
+    >>> asyncio.run(across(other, lambda: asyncio.sleep(0.01, "from there")))
+    'from there'
+    >>> other.call_soon_threadsafe(other.stop) and thread.join()
+    >>> other.close()
+
+    Raises:
+        RuntimeError: if that loop has been closed.
+    """
+    here = asyncio.get_running_loop()
+    if here is loop:
+        return await start()
+    ended: asyncio.Future[None] = here.create_future()
+    begun: list[asyncio.Task[T]] = []
+
+    def begin() -> None:
+        task = loop.create_task(start())
+        begun.append(task)
+        task.add_done_callback(tell)
+
+    def tell(task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # it has been seen, whether anybody is left to hear of it or not
+        try:
+            here.call_soon_threadsafe(ended.set_result, None)
+        except RuntimeError:  # the caller's loop was closed under it: nobody is left to tell
+            logger.debug("an event loop was closed before what it awaited in another thread had ended")
+
+    loop.call_soon_threadsafe(begin, context=Context())  # the caller's context variables mean nothing there
+    cancelled = False
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError:
+            cancelled = True
+            loop.call_soon_threadsafe(lambda: begun[0].cancel())
+    if cancelled:
+        raise asyncio.CancelledError
+    return begun[0].result()
