@@ -19,12 +19,14 @@ from typing import Any, TypeVar
 
 from rose.errors import CorruptRunError, RunLostError
 from rose.store import lease
-from rose.store.records import EventRecord, LabelRecord, TaskRecord, checksum
+from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord, checksum
 from rose.store.schema import open_for_writing
 
 T = TypeVar("T")
 Record = TaskRecord | LabelRecord | EventRecord
 
+_UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
+_GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
 _GROUPS = (256, 32, 4, 1)  # rows in one statement
 _TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
     TaskRecord: ("tasks", TaskRecord._fields),
@@ -56,8 +58,11 @@ class Journal:
         self.epoch = epoch
         self._connection = connection
         self._group: _Group | None = None
+        self._starting: dict[str, TaskRecord] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
+        self._last = -1.0  # when the last commit ended, by the loop's clock
         self._failure: BaseException | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="rose-journal", daemon=True)
@@ -91,6 +96,11 @@ class Journal:
         Raises:
             OSError, RunLostError: if an earlier commit failed: nothing is written any more.
         """
+        if isinstance(record, TaskRecord):
+            if record.state == RUNNING:
+                self._start(record)
+                return
+            self._starting.pop(record.key, None)
         group = self._next()
         if isinstance(record, TaskRecord):
             group.tasks[record.key] = record
@@ -127,15 +137,42 @@ class Journal:
         if group.error is not None:
             raise group.error
 
+    def _start(self, record: TaskRecord) -> None:
+        """Write that a task has begun, a moment later: most of the short ones have ended by then."""
+        if self._failure is not None:
+            raise self._failure
+        self._starting[record.key] = record
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
+
+    def _started(self) -> None:
+        self._timer = None
+        before = time.time() - _UNNOTICED / 2
+        older = [key for key, record in self._starting.items() if record.started <= before]
+        if older and self._failure is None:
+            group = self._next()
+            for key in older:
+                group.tasks[key] = self._starting.pop(key)
+        if self._starting and self._failure is None:
+            self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
+
     def _next(self) -> _Group:
         if self._failure is not None:
             raise self._failure
         if self._group is None:
             self._group = _Group()
             self._loop = asyncio.get_running_loop()
-            if not self._writing:
-                self._loop.call_soon(self._commit)  # at the end of this turn of the loop, with all that it brings
+            if not self._writing:  # at the end of this turn of the loop, with all that it brings
+                self._commit_soon()
         return self._group
+
+    def _commit_soon(self) -> None:
+        assert self._loop is not None
+        wait = self._last + _GATHERING - self._loop.time()
+        if wait > 0:
+            self._loop.call_later(wait, self._commit)
+        else:
+            self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         group, self._group = self._group, None
@@ -156,10 +193,11 @@ class Journal:
 
     def _wrote(self, group: _Group) -> None:
         self._writing = False
+        self._last = asyncio.get_running_loop().time()
         group.committed.set()
         if self._group is not None:
             if self._failure is None:
-                self._commit()
+                self._commit_soon()
             else:
                 self._group.error = self._failure
                 self._group.committed.set()
@@ -256,6 +294,8 @@ class Journal:
 
     async def close(self, outcome: str) -> None:
         """Commit what is left, say how the run ended, and close. A journal that failed is closed as it is."""
+        if self._timer is not None:
+            self._timer.cancel()
         try:
             if self._failure is None:
                 await self.committed()

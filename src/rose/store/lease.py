@@ -81,18 +81,21 @@ def take(connection: sqlite3.Connection, where: Path) -> int:
 
 
 def renew(connection: sqlite3.Connection, epoch: int, where: Path) -> None:
-    """Give a sign of life, inside a transaction.
+    """Give a sign of life, inside a transaction, if the last one is not fresh.
 
     Raises:
         RunLostError: if another driver has taken over since.
     """
-    last = last_driver(connection)
-    if last is None or last.epoch != epoch:
+    latest, seen = connection.execute("SELECT epoch, seen FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
+    if latest != epoch:
+        last = last_driver(connection)
         raise RunLostError(
             f"{str(where)!r} was taken over by {last}, because this process gave no sign of life for {SILENCE:g} s: "
             "nothing more is written by it, and its work in hand is lost"
         )
-    connection.execute("UPDATE driver SET seen = ? WHERE epoch = ?", (time.time(), epoch))
+    now = time.time()
+    if not 0 <= now - seen < BEAT / 2:
+        connection.execute("UPDATE driver SET seen = ? WHERE epoch = ?", (now, epoch))
 
 
 def end(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:

@@ -11,13 +11,13 @@ import pickle
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from rose.errors import CorruptRunError
+from rose.errors import CorruptRunError, NotPlainError
 
 _CHUNK = 1 << 20  # bytes
 
@@ -74,10 +74,11 @@ class ObjectStore:
             if not self._pinned[name]:
                 del self._pinned[name]
 
-    def get(self, name: str) -> Any:
-        """The value of that name. Blocks.
+    def get(self, name: str, load: Callable[[BinaryIO], Any] = pickle.load) -> Any:
+        """The value of that name. Blocks. `load` is what unpickles it, where it is no array.
 
         Raises:
+            NotPlainError: if `load` does.
             CorruptRunError: if the file is not there, or is not what was written.
         """
         path = self.path(name)
@@ -91,10 +92,10 @@ class ObjectStore:
                 file.seek(0)
                 if path.suffix == ".npy":
                     return np.load(file, allow_pickle=False)
-                return pickle.load(file)
+                return load(file)
         except FileNotFoundError:
             raise CorruptRunError(f"{path} is missing: the journal refers to it, so it was removed by hand") from None
-        except (CorruptRunError, OSError):
+        except (CorruptRunError, NotPlainError, OSError):
             raise
         except Exception as error:
             raise CorruptRunError(

@@ -153,12 +153,17 @@ class Run:
         found = await self.journal.tasks(prefix := round_prefix(workflow, iteration))
         if not found:
             self._past_end.add(workflow)
-        self._recorded[prefix] = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
+        usable = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
+        if usable:
+            self._recorded[prefix] = usable
+
+    @property
+    def replaying(self) -> bool:
+        """Whether any round that is being played was begun before."""
+        return bool(self._recorded)
 
     def recorded(self, workflow: str, iteration: int, key: str) -> TaskRecord | None:
         """The record of a task that has a result, or that was dropped; None: it is to be run."""
-        if not self._recorded:
-            return None
         record = self._recorded.get(round_prefix(workflow, iteration), {}).get(key)
         freed = record is not None and record.state == DONE and record.value is None and record.file is None
         return None if freed else record

@@ -200,7 +200,9 @@ class Runner:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _recorded(self, key: TaskKey) -> TaskRecord | None:
-        record = None if self.run is None else self.run.recorded(key.workflow, key.iteration, str(key))
+        if self.run is None or not self.run.replaying:
+            return None
+        record = self.run.recorded(key.workflow, key.iteration, str(key))
         if record is not None and record.state == DROPPED:
             raise TaskFailedError(f"was dropped: {_last_line(record.error)}", str(key))
         return record
@@ -214,9 +216,11 @@ class Runner:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> tuple[Result, Note | None]:
-        if any(isinstance(value, Shared) for value in (*args, *kwargs.values())):
-            args = tuple([await _shipped(value) for value in args])
-            kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Shared):
+                args = tuple([await _shipped(value) for value in args])
+                kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
+                break
         if observed:
             call, args = call_observed, (call, *args)
         task = Task(key, call, args, kwargs)
@@ -245,7 +249,9 @@ class Runner:
             if self.run is not None:
                 running = self.run.started(key, attempt, output)
             try:
-                return await self._run_once(task), running
+                if self.events.watched:
+                    return await self._run_watched(task), running
+                return await self.engine.run(task), running
             except asyncio.CancelledError:
                 if self.run is not None and running is not None:
                     self.run.ended(running, CANCELLED)
@@ -273,9 +279,7 @@ class Runner:
             body = {"key": str(key), "attempt": attempt, "retries": stage.retries, "error": str(error)}
             self.run.journal.event("task_retried", key.workflow, key.iteration, body)
 
-    async def _run_once(self, task: Task) -> Any:
-        if not self.events.watched:
-            return await self.engine.run(task)
+    async def _run_watched(self, task: Task) -> Any:
         key, start = str(task.key), time.monotonic()
         self.events.append(TaskQueued(key))
         try:
