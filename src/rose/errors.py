@@ -145,6 +145,14 @@ class CorruptRunError(RunDirectoryError, ValueError):
     """A run directory is damaged: a file or a row is not what was written."""
 
 
+class NotPlainError(RoseError, TypeError):
+    """A recorded value is of a class that only its own code can load, which who merely looks at a run does not run."""
+
+    def __str__(self) -> str:
+        what, where = (*self.args, "this")[:2]
+        return f"{where} is of a class ({what}) that only its own code can load, which is not run just to look at it"
+
+
 class ChangedRunError(ConfigurationError):
     """A run is resumed with other functions or another configuration than it was begun with."""
 

@@ -1,0 +1,183 @@
+"""Tables of labels as files: .npz keeps everything as it is, .csv and .parquet are for other programs too.
+
+    y (or y_0, y_1, ... where a label is an array)   the labels
+    x_0, x_1, ... (.npz: X `[L, ...]`)               the candidates, where the run holds them
+    index, digest, task                              which candidate, what identifies it in any pool, who simulated it
+
+A file that is made by hand needs `y`, and one of `digest`, the candidates and `index`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rose.errors import ConfigurationError, PoolError, near_miss
+from rose.store.label_table import LabelTable, stacked
+
+Columns = dict[str, np.ndarray]
+
+_NUMBERED = re.compile(r"([xy])_\d+")
+_TABULAR = "biufU"  # kinds of arrays that every table format can hold
+
+
+def write_labels(table: LabelTable, path: Path) -> None:
+    """Write a table of labels, replacing what was there; the format is by the suffix.
+
+    Raises:
+        ConfigurationError: if the format is unknown, its library is missing, or it cannot hold these labels.
+        OSError: if the disk refuses.
+    """
+    write = _format(path, {".npz": _write_npz, ".csv": _write_csv, ".parquet": _write_parquet})
+    labels = stacked(table.labels)
+    if labels is None:
+        raise ConfigurationError("the labels are no numbers, texts or arrays of one shape: no table can hold them")
+    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    os.close(descriptor)
+    try:
+        write(table, labels, Path(aside))
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def read_labels_file(path: Path) -> LabelTable:
+    """What `write_labels` wrote, or anyone with the same column names.
+
+    Raises:
+        ConfigurationError: if the format is unknown, or its library is missing.
+        PoolError: if it is no such table.
+    """
+    read = _format(path, {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet})
+    try:
+        columns = read(path)
+    except (ConfigurationError, FileNotFoundError):
+        raise
+    except Exception as error:
+        raise PoolError(f"labels: {str(path)!r} cannot be read: {type(error).__name__}: {error}") from error
+    return _table(columns, path)
+
+
+def _format(path: Path, formats: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    found = formats.get(path.suffix.lower())
+    if found is None:
+        raise ConfigurationError(f"{str(path)!r} is of no known format; {near_miss(path.suffix, formats)}")
+    return found
+
+
+def _write_npz(table: LabelTable, labels: np.ndarray, path: Path) -> None:
+    columns = {"y": labels, **_names(table)}
+    if isinstance(table.X, np.ndarray):
+        columns["X"] = table.X
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **columns)
+
+
+def _write_csv(table: LabelTable, labels: np.ndarray, path: Path) -> None:
+    columns = {name: column.tolist() for name, column in _flat(table, labels).items()}
+    for name, column in columns.items():
+        if column and isinstance(column[0], str) and _column(column).dtype.kind != "U":
+            raise ConfigurationError(f"the texts in {name} look like numbers, and a .csv cannot tell: write a .npz")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _write_parquet(table: LabelTable, labels: np.ndarray, path: Path) -> None:
+    arrow, parquet = _arrow()
+    flat = _flat(table, labels)
+    parquet.write_table(arrow.table({k: v.tolist() if v.dtype.kind == "U" else v for k, v in flat.items()}), path)
+
+
+def _read_npz(path: Path) -> Columns:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _read_csv(path: Path) -> Columns:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        heading, *rows = filter(None, csv.reader(file))
+    return {name: _column(cells) for name, cells in zip(heading, zip(*rows, strict=True), strict=True)}
+
+
+def _read_parquet(path: Path) -> Columns:
+    _, parquet = _arrow()
+    table = parquet.read_table(path)
+    columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+    return {name: np.array(c.tolist()) if c.dtype == object else c for name, c in columns.items()}
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigurationError("a .parquet file needs pyarrow: pip install 'rose-uq[parquet]'") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _names(table: LabelTable) -> Columns:
+    """Which samples they are."""
+    columns: Columns = {}
+    if table.candidates is not None:
+        columns["index"] = table.candidates
+    if table.digests is not None:
+        columns["digest"] = np.array([digest.hex() for digest in table.digests], dtype=str)
+    if table.keys is not None:
+        columns["task"] = np.array(table.keys, dtype=str)
+    return columns
+
+
+def _flat(table: LabelTable, labels: np.ndarray) -> Columns:
+    """All of a table as columns of numbers and texts."""
+    if labels.ndim > 2 or labels.dtype.kind not in _TABULAR:
+        raise ConfigurationError(f"labels of shape {labels.shape[1:]} and type {labels.dtype} fit a .npz only")
+    columns = _names(table)
+    columns |= {"y": labels} if labels.ndim == 1 else {f"y_{i}": labels[:, i] for i in range(labels.shape[1])}
+    if isinstance(table.X, np.ndarray) and table.X.dtype.kind in _TABULAR:
+        X = table.X.reshape(len(table), -1)
+        columns |= {f"x_{i}": X[:, i] for i in range(X.shape[1])}
+    return columns
+
+
+def _column(cells: Sequence[str]) -> np.ndarray:
+    """The cells of a .csv column as whole numbers, numbers, truth values or texts: the first that they all are."""
+    if set(cells) <= {"True", "False"}:
+        return np.array([cell == "True" for cell in cells])
+    for kind in (int, float):
+        try:
+            return np.array([kind(cell) for cell in cells])
+        except ValueError:
+            continue
+    return np.array(cells, dtype=str)
+
+
+def _table(columns: Columns, path: Path) -> LabelTable:
+    labels, X = _joined(columns, "y"), columns.get("X", _joined(columns, "x"))
+    if labels is None:
+        raise PoolError(f"labels: {str(path)!r} has no column 'y'; it has {', '.join(map(str, columns)) or 'none'}")
+    digests = columns.get("digest")
+    try:
+        known = None if digests is None else [bytes.fromhex(text) for text in digests.tolist()]
+    except (TypeError, ValueError):
+        raise PoolError(f"labels: the column 'digest' of {str(path)!r} holds no hexadecimal digests") from None
+    keys, candidates = columns.get("task"), columns.get("index")
+    return LabelTable(list(labels), candidates, known, X, None if keys is None else keys.tolist())
+
+
+def _joined(columns: Columns, letter: str) -> np.ndarray | None:
+    """The column of that name, or those that are numbered, as `[L, n]`."""
+    if letter in columns:
+        return columns[letter]
+    found = [name for name in columns if (match := _NUMBERED.fullmatch(name)) and match[1] == letter]
+    ordered = sorted(found, key=lambda name: int(name[2:]))
+    return np.stack([columns[name] for name in ordered], axis=1) if ordered else None

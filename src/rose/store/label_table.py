@@ -1,0 +1,93 @@
+"""Labels apart from their run: what `rose labels` writes, and what a pool is given of an earlier run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from rose.errors import NotPlainError
+from rose.store.journal import read_labels
+from rose.store.objects import ObjectStore
+from rose.store.plain import load_plainly
+from rose.store.records import DONE, LabelRecord
+from rose.store.run import OBJECTS
+from rose.store.schema import open_for_reading
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labelled samples, in the order in which their labels came.
+
+    Attributes:
+        labels: one a sample.
+        candidates: int64 `[L]`, their indices in the pool they were labelled in; None: not known.
+        digests: what identifies each candidate in any pool, 16 bytes each; None: not known.
+        X: the candidates themselves, an array `[L, ...]` or a list; None: not known.
+        keys: the task that simulated each, or "imported"; None: not known.
+    """
+
+    labels: Sequence[Any]
+    candidates: np.ndarray | None = None
+    digests: Sequence[bytes] | None = None
+    X: Any = None
+    keys: Sequence[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def labels_of_run(directory: Path, load: Callable[[BinaryIO], Any] = load_plainly) -> LabelTable:
+    """All labels that a run has recorded, also while it goes on. `X` is None where a candidate is not in the run.
+
+    Args:
+        directory: the run directory.
+        load: how labels are unpickled: `pickle.load` runs the code of the classes that it finds, so only for runs that
+            one trusts.
+
+    Raises:
+        RunDirectoryError, CorruptRunError: if it is no run, or damaged.
+        NotPlainError: if a label is of another class than numbers, texts, their containers and arrays, and `load`
+            does not load it.
+    """
+    objects = ObjectStore(directory / OBJECTS)
+    with closing(open_for_reading(directory)) as connection:
+        records = [record for record in read_labels(connection) if record.state == DONE]
+    return LabelTable(
+        labels=[_label(objects, record, load) for record in records],
+        candidates=np.array([record.candidate for record in records], dtype=np.int64),
+        digests=[record.digest for record in records],
+        X=_candidates(records),
+        keys=[record.key for record in records],
+    )
+
+
+def stacked(values: Sequence[Any]) -> np.ndarray | None:
+    """Values of one shape and kind as an array `[L, ...]`; None where that would change them."""
+    kinds = {type(value) for value in values}
+    if kinds <= {bool, np.bool_} or kinds <= {str, np.str_}:
+        return np.array(values)
+    numbers = all(issubclass(kind, (int, float, complex, np.number)) and kind is not bool for kind in kinds)
+    arrays = kinds == {np.ndarray} and len({(value.dtype, value.shape) for value in values}) == 1
+    array = np.array(values) if numbers or arrays else None
+    return None if array is None or array.dtype.hasobject else array
+
+
+def _label(objects: ObjectStore, record: LabelRecord, load: Callable[[BinaryIO], Any]) -> Any:
+    try:
+        return load(io.BytesIO(record.value)) if record.value is not None else objects.get(str(record.file), load)
+    except NotPlainError as error:
+        raise NotPlainError(*error.args, f"the label of candidate {record.candidate}") from None
+
+
+def _candidates(records: Sequence[LabelRecord]) -> Any:
+    found = [load_plainly(io.BytesIO(record.x)) for record in records if record.x is not None]
+    if not found or len(found) != len(records):
+        return None
+    array = stacked(found)
+    return found if array is None else array
