@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests docs bench bench-scoring bench-acquisition bench-labels clean
+.PHONY: demo test lint types floors tests docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -46,6 +46,9 @@ bench-acquisition: $(VENV)/.installed
 
 bench-labels: $(VENV)/.installed
 	$(BIN)/python benchmarks/labels.py $(BENCH_ARGS)
+
+bench-durability: $(VENV)/.installed
+	$(BIN)/python benchmarks/durability.py $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

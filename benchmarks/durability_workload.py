@@ -1,0 +1,140 @@
+"""One measurement of `benchmarks/durability.py`, in a process of its own; prints JSON.
+
+    python benchmarks/durability_workload.py rounds|grow|interrupted|replayed ITERATIONS [RUN_DIR]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rose import ParallelUQLearner
+from rose.engine import LocalEngine, Task, ThreadEngine
+from rose.store.objects import ObjectStore
+
+MEMBERS = PASSES = 8
+
+
+class Counting(ThreadEngine):
+    """Runs tasks in this process, and counts them."""
+
+    count = 0
+
+    async def run(self, task: Task) -> Any:
+        self.count += 1
+        return await super().run(task)
+
+
+def main(what: str, iterations: int, run_dir: str | None = None) -> None:
+    """Measure, and print what was found."""
+    opened = 0
+    get = ObjectStore.get
+
+    def counted(self: ObjectStore, name: str) -> Any:
+        nonlocal opened
+        opened += 1
+        return get(self, name)
+
+    ObjectStore.get = counted  # type: ignore[method-assign]
+    measure = {"rounds": rounds, "grow": grow, "interrupted": interrupted, "replayed": replayed}[what]
+    found = asyncio.run(measure(iterations, run_dir))
+    if run_dir is not None:
+        with sqlite3.connect(Path(run_dir, "journal.sqlite")) as connection:
+            found["recorded"] = connection.execute("SELECT count(*) FROM tasks WHERE state = 'done'").fetchone()[0]
+    print(json.dumps(found | {"objects_read": opened}))
+
+
+async def rounds(iterations: int, run_dir: str | None) -> dict[str, Any]:
+    """Seconds of a no-op iteration of 8 workflows on two worker processes, the first left out."""
+    names = [f"w{i}" for i in range(8)]
+    async with LocalEngine(2) as engine:
+        learner = no_op_learner(engine, run_dir)
+        ends = []
+        async for _ in learner.start(names, members(), PASSES, iterations):
+            ends.append(time.perf_counter())
+    return {"seconds": (ends[-1] - ends[len(names) - 1]) / (iterations - 1)}
+
+
+async def grow(iterations: int, run_dir: str | None) -> dict[str, Any]:
+    """Seconds of a whole run of 8 workflows, recorded before or not, and the memory (MB) as it goes."""
+    memory, start = [], time.perf_counter()
+    async with ThreadEngine(2) as engine:
+        learner = no_op_learner(engine, run_dir)
+        names = [f"w{i}" for i in range(8)]
+        for number in itertools.count(1):
+            if number == 1:
+                states = learner.start(names, members(), PASSES, iterations)
+            state = await anext(states, None)
+            if state is None:
+                break
+            if number % max(1, iterations * len(names) // 10) == 0:
+                memory.append(psutil.Process().memory_info().rss // 2**20)
+    return {"seconds": time.perf_counter() - start, "memory": memory}
+
+
+async def interrupted(iterations: int, run_dir: str | None) -> dict[str, Any]:
+    """One round with as many tasks as `grow` has in all, which ends in an error after its predictions."""
+    passes = iterations * 8 * 72 // MEMBERS
+    async with ThreadEngine(2) as engine:
+        learner = no_op_learner(engine, run_dir, fails=True)
+        try:
+            await learner.teach(["w"], members(), passes, 1)
+        except Exception as error:
+            return {"error": str(error)}
+    raise AssertionError("it was to fail")
+
+
+async def replayed(iterations: int, run_dir: str | None) -> dict[str, Any]:
+    """That round again, up to the same error: everything before it is replayed."""
+    passes = iterations * 8 * 72 // MEMBERS
+    start = time.perf_counter()
+    engine = Counting(2)
+    async with engine:
+        learner = no_op_learner(engine, run_dir, fails=True)
+        try:
+            await learner.teach(["w"], members(), passes, 1)
+        except Exception as error:
+            return {"seconds": time.perf_counter() - start, "tasks_run": engine.count, "error": str(error)}
+    raise AssertionError("it was to fail")
+
+
+def members() -> list[str]:
+    """Names of the models."""
+    return [f"m{i}" for i in range(MEMBERS)]
+
+
+def no_op_learner(engine: Any, run_dir: str | None, fails: bool = False) -> ParallelUQLearner:
+    """A learner whose stages do nothing; `fails`: but for the choice, which raises."""
+    learner = ParallelUQLearner(engine, run_dir=run_dir)
+
+    @learner.simulation_task(as_executable=False)
+    def simulate(*args: Any, **kwargs: Any) -> int:
+        return 1
+
+    @learner.training_task(as_executable=False)
+    def train(*args: Any, **kwargs: Any) -> int:
+        return 2
+
+    @learner.prediction_task(as_executable=False)
+    def predict(*args: Any, **kwargs: Any) -> int:
+        return 3
+
+    @learner.active_learn_task(as_executable=False)
+    def choose(*args: Any, **kwargs: Any) -> int:
+        if fails:
+            raise RuntimeError("the end of the recorded part")
+        return 4
+
+    return learner
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
