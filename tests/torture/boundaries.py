@@ -1,0 +1,89 @@
+"""The moments around a commit at which a crash is most likely to show a mistake, by name."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from rose.store import journal, lease, objects, run, schema
+
+
+def die() -> None:
+    """What `kill -9` does, here and now."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class _Fuse:
+    """Kills this process when it is touched for the n-th time."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def touch(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            die()
+
+
+def _before(owner: Any, name: str, condition: Callable[..., bool] = lambda *args: True) -> Callable[[_Fuse], None]:
+    return lambda fuse: _wrap(owner, name, lambda *args: condition(*args) and fuse.touch(), None)
+
+
+def _after(owner: Any, name: str, condition: Callable[..., bool] = lambda *args: True) -> Callable[[_Fuse], None]:
+    return lambda fuse: _wrap(owner, name, None, lambda *args: condition(*args) and fuse.touch())
+
+
+def _wrap(owner: Any, name: str, before: Any, after: Any) -> None:
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if before is not None:
+            before(*args)
+        result = original(*args, **kwargs)
+        if after is not None:
+            after(*args)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _is_object(source: Any, target: Any) -> bool:
+    return "/objects/" in str(target)
+
+
+def _went_well(self: Any, kind: Any, *rest: Any) -> bool:
+    return kind is None
+
+
+_Transaction, _Journal = journal._Transaction, journal.Journal
+BOUNDARIES: dict[str, Callable[[_Fuse], None]] = {
+    "before BEGIN": _before(_Transaction, "__enter__"),
+    "after BEGIN": _after(_Transaction, "__enter__"),
+    "before COMMIT": _before(_Transaction, "__exit__", _went_well),
+    "after COMMIT": _after(_Transaction, "__exit__", _went_well),
+    "before waiters are told": _before(_Journal, "_wrote"),
+    "after waiters are told": _after(_Journal, "_wrote"),
+    "before an object's rename": _before(os, "replace", _is_object),
+    "after an object's rename": _after(os, "replace", _is_object),
+    "after an object": _after(objects.ObjectStore, "put"),
+    "between labels and their commit": _after(_Journal, "put", lambda self, record: "content" in record._fields),
+    "before the round's row": _before(run.Run, "round_done"),
+    "before freeing": _before(_Journal, "free"),
+    "before an unlink": _before(objects.ObjectStore, "remove"),
+    "after an unlink": _after(objects.ObjectStore, "remove"),
+    "before closing": _before(_Journal, "close"),
+    "before the lease's end": _before(lease, "end"),
+    "after the lease's end": _after(lease, "end"),
+    "before the lease is taken": _before(lease, "take"),
+    "after the lease is taken": _after(lease, "take"),
+    "between tables and lease": _after(schema, "_check"),
+}
+
+
+def arm(name: str, count: int) -> None:
+    """Have this process killed when it comes to that boundary for the `count`-th time."""
+    BOUNDARIES[name](_Fuse(count))

@@ -1,0 +1,131 @@
+"""`--torture N`: how many interruptions each test makes; `--torture-seed`: of all that is random in them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .ledger import Recorded, Tally, recorded
+from .scenarios import Scenario
+from .zygote import Driver, Zygote
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", type=int, default=0, help="kills of the driver; the other tests are as thorough")
+    parser.addoption("--torture-seed", type=int, default=None, help="seed of the torture tests (default: by the clock)")
+
+
+@pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many kills `make torture` asks for; 0: the short form."""
+    return int(request.config.getoption("--torture", default=0) or 0)
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Printed by every test that fails, so that it can be repeated."""
+    given = request.config.getoption("--torture-seed", default=None)
+    return int(time.time()) if given is None else int(given)
+
+
+@pytest.fixture
+def rng(seed: int, request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers of one test."""
+    print(f"--torture-seed {seed}")
+    return random.Random(f"{seed} {request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Forks drivers."""
+    parent = Zygote()
+    yield parent
+    parent.close()
+
+
+@dataclass
+class Trial:
+    """One run directory, and the drivers that it goes through.
+
+    Attributes:
+        tally: what went wrong so far.
+        kills: how many drivers died of a kill.
+    """
+
+    zygote: Zygote
+    folder: Path
+    scenario: Scenario
+    engine: str = "threads"
+    tally: Tally = None  # type: ignore[assignment]
+    kills: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.tally = Tally()
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory."""
+        return self.folder / "run"
+
+    @property
+    def ledger(self) -> Path:
+        """Where drivers and tasks write what they do."""
+        return self.folder / "ledger"
+
+    def start(self, **more: Any) -> Driver:
+        """Start a driver."""
+        return self.zygote.start(
+            {
+                "scenario": self.scenario.to_json(),
+                "run_dir": str(self.run_dir),
+                "ledger": str(self.ledger),
+                "result": str(self.folder / "result"),
+                "engine": self.engine,
+                **more,
+            }
+        )
+
+    def life(self, kill_when: int | None = None, later: float = 0.0, **more: Any) -> Driver:
+        """One driver from its start to its end, judged. It may be killed: when it has written `kill_when` bytes into
+        the ledger, and so many seconds later."""
+        before, size = recorded(self.run_dir), self.written
+        driver = self.start(**more)
+        if kill_when is not None:
+            while self.written < size + kill_when and not driver.ended:
+                time.sleep(0.0005)
+            time.sleep(later)
+            driver.kill()
+        self.end(driver, before)
+        return driver
+
+    @property
+    def written(self) -> int:
+        """How many bytes there are in the ledger."""
+        return self.ledger.stat().st_size if self.ledger.exists() else 0
+
+    def end(self, driver: Driver, before: Recorded) -> None:
+        """Wait for a driver's end, and judge what it did."""
+        status = driver.wait()
+        assert status in (0, -9), (self.folder / "ledger.log").read_text()
+        self.kills += status == -9
+        there = recorded(self.run_dir)
+        self.tally.after_life(self.ledger, before)
+        self.tally.after_death(self.ledger, there)
+        assert self.tally.clean, self.tally
+
+    def finish(self) -> dict[str, Any]:
+        """A last driver, which is left to end; its results."""
+        outcome = self.life().outcome
+        assert outcome is not None
+        assert "results" in outcome, outcome["traceback"]
+        results: dict[str, Any] = outcome["results"]
+        self.tally.at_the_end(recorded(self.run_dir), [result.get("indices", []) for result in results.values()])
+        assert self.tally.clean, self.tally
+        return results

@@ -1,0 +1,121 @@
+"""One driver of a run, in a process of its own: runs a scenario, and writes down what was acknowledged and run.
+
+Everything that looks into ROSE or kills it is put on here, from outside: the code under test knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import json
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rose.engine import LocalEngine, ThreadEngine
+from rose.engine.base import BaseEngine
+from rose.errors import RunFailedError
+from rose.store import Run
+
+from . import boundaries
+from .scenarios import Scenario, build, note
+
+ENGINES: dict[str, Callable[[], Any]] = {
+    "threads": lambda: ThreadEngine(2),
+    "local": lambda: LocalEngine(2),
+}
+
+
+def drive(job: dict[str, Any]) -> None:
+    """Run one job to its end, and write what came of it to the file `job["result"]`.
+
+    A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `boundary` (where to kill
+    this process), `lease` (its times) and `learner` (more arguments).
+    """
+    ledger = job["ledger"]
+    note(ledger, "driver", os.getpid())
+    _watch(ledger)
+    if job.get("lease"):
+        from rose.store import lease
+
+        for name, value in job["lease"].items():
+            setattr(lease, name, value)
+    if job.get("boundary"):
+        boundaries.arm(*job["boundary"])
+    try:
+        engine = ENGINES[job.get("engine", "threads")]()
+        scenario = Scenario(**job["scenario"])
+        run = build(scenario, engine, Path(ledger), run_dir=job["run_dir"], **job.get("learner", {}))
+        outcome = {"results": describe(run(), scenario)}
+    except Exception as error:
+        outcome = failure(error)
+    Path(job["result"]).write_text(json.dumps(outcome))
+
+
+def describe(results: Any, scenario: Scenario) -> dict[str, Any]:
+    """What must be the same however often a run was interrupted: history, labelled sets, and what the models say."""
+    found = {}
+    for name, result in results.items():
+        found[name] = json.loads(json.dumps(result))
+        if scenario.kind == "pool":
+            found[name]["indices"] = result.indices.tolist()
+            found[name]["labels"] = _digest(np.asarray(result.labels))
+            if not scenario.commands and result.models:
+                found[name]["prediction"] = _digest(result.predict(np.zeros((3, 2))).mean)
+    return found
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """An error, by the names of all its classes, and those of its cause or the workflows that failed."""
+    causes = list(error.errors.values()) if isinstance(error, RunFailedError) else [error.__cause__]
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    return {
+        "error": kinds,
+        "causes": [[kind.__name__ for kind in type(cause).__mro__] for cause in causes],
+        "text": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
+
+
+def _watch(ledger: str) -> None:
+    """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now."""
+    run_task = BaseEngine.run
+
+    async def run(self: Any, task: Any) -> Any:
+        note(ledger, "ran", task.key)
+        return await run_task(self, task)
+
+    BaseEngine.run = run  # type: ignore[method-assign]
+    for name in ("done", "labelled", "dropped"):
+        original = getattr(Run, name)
+
+        @functools.wraps(original)
+        async def acknowledged(self: Any, running: Any, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
+            result = await _original(self, running, *args, **kwargs)
+            note(ledger, "acknowledged", running.key)
+            return result
+
+        setattr(Run, name, acknowledged)
+    round_done = Run.round_done
+
+    async def round_acknowledged(self: Any, workflow: str, iteration: int, *args: Any) -> None:
+        await round_done(self, workflow, iteration, *args)
+        note(ledger, "acknowledged", f"{workflow}/{iteration}/round")
+
+    Run.round_done = round_acknowledged  # type: ignore[method-assign]
+
+
+def main(job: dict[str, Any]) -> None:
+    """The whole life of a driver's process."""
+    os.environ["ROSE_TORTURE"] = job["ledger"]  # everything that this driver starts bears it
+    asyncio.set_event_loop_policy(None)
+    drive(job)

@@ -1,0 +1,66 @@
+"""kill -9 of the driver, at random and at named moments: nothing acknowledged is lost, nothing recorded runs again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .boundaries import BOUNDARIES
+from .conftest import Trial
+from .scenarios import SCENARIOS
+from .zygote import Zygote
+
+Reference = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def reference(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The results of a scenario that no one interrupts, and how much it writes into its ledger."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def uninterrupted(name: str) -> dict[str, Any]:
+        if name not in found:
+            trial = Trial(zygote, tmp_path_factory.mktemp(name), SCENARIOS[name])
+            found[name] = {"results": trial.finish(), "written": trial.written}
+        return found[name]
+
+    return uninterrupted
+
+
+SHORT = {"pool": 4, "pool-files": 4, "pool-commands": 2, "dataflow": 3, "dataflow-commands": 2}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_random_kills(
+    name: str, kills: int, rng: random.Random, zygote: Zygote, reference: Reference, tmp_path: Path
+) -> None:
+    wanted = kills // len(SCENARIOS) if kills else SHORT[name]
+    expected, done, number = reference(name), 0, 0
+    while done < wanted:
+        number += 1
+        engine = "local" if number % 10 == 5 else "threads"
+        trial = Trial(zygote, tmp_path / str(number), SCENARIOS[name], engine)
+        for _ in range(min(rng.randint(1, 4), wanted - done)):
+            trial.life(kill_when=int(rng.uniform(0, expected["written"])), later=rng.uniform(0, 0.01))
+        assert trial.finish() == expected["results"]
+        done += trial.kills
+    print(f"{name}: {done} kills in {number} runs")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_kills_at_boundaries(
+    boundary: str, kills: int, rng: random.Random, zygote: Zygote, reference: Reference, tmp_path: Path
+) -> None:
+    names = list(SCENARIOS) if kills else ["pool-files"]
+    died = 0
+    for name in names:
+        trial = Trial(zygote, tmp_path / name, SCENARIOS[name])
+        for count in (1, 2, rng.randint(3, 30)) if kills else (rng.randint(1, 6),):
+            trial.life(boundary=(boundary, count))
+        assert trial.finish() == reference(name)["results"]
+        died += trial.kills
+    assert died or not kills, "no driver came to this boundary"

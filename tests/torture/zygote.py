@@ -1,0 +1,126 @@
+"""A process that has imported everything and forks drivers: each starts in milliseconds.
+
+`python -m tests.torture.zygote` answers lines of JSON on its standard streams: {"start": job} with the driver's pid,
+{"wait": pid} with its status as `subprocess` gives it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class Driver:
+    """A driver that was started; it is a zombie until `wait`, so that its pid stays its own."""
+
+    def __init__(self, zygote: Zygote, pid: int, result: Path) -> None:
+        self._zygote = zygote
+        self.pid = pid
+        self._result = result
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal; to one that has ended, it does nothing."""
+        os.kill(self.pid, number)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return b") Z " in Path(f"/proc/{self.pid}/stat").read_bytes()
+
+    def wait(self) -> int:
+        """Its exit code, or minus the signal that ended it."""
+        return int(self._zygote.ask({"wait": self.pid}))
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """What it wrote down at its end."""
+        return json.loads(self._result.read_text()) if self._result.exists() else None
+
+
+class Zygote:
+    """The parent of drivers."""
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(env or {})}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.zygote"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, order: dict[str, Any]) -> Any:
+        """Give an order, and return the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the zygote ended with code {self._process.wait()}")
+        return json.loads(line)
+
+    def start(self, job: dict[str, Any]) -> Driver:
+        """Start a driver."""
+        result = Path(job["result"])
+        result.unlink(missing_ok=True)
+        return Driver(self, int(self.ask({"start": job})), result)
+
+    def close(self) -> None:
+        """End it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._process.wait()
+
+
+def _start(job: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        for number, name, mode in ((0, "/dev/null", os.O_RDONLY), (1, job["ledger"] + ".log", os.O_WRONLY)):
+            os.dup2(os.open(name, mode | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(1, 2)
+        from .drive import main
+
+        main(job)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def serve() -> None:
+    """Answer orders until there are no more."""
+    import sklearn.metrics  # noqa: F401 - what a driver needs is imported once, here
+
+    from . import drive  # noqa: F401
+
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        while line := sys.stdin.readline():
+            order = json.loads(line)
+            if "start" in order:
+                answer: Any = _start(order["start"])
+            else:
+                answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    serve()
