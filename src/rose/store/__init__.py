@@ -12,6 +12,8 @@ from rose.store.events import (
     TaskRetried,
     WorkflowStopped,
 )
+from rose.store.label_files import read_labels_file, write_labels
+from rose.store.label_table import LabelTable, labels_of_run
 from rose.store.labels import Dropped, LabelStore
 from rose.store.records import (
     CANCELLED,
@@ -40,6 +42,7 @@ __all__ = [
     "IterationDone",
     "LabelRecord",
     "LabelStore",
+    "LabelTable",
     "Result",
     "Run",
     "Sample",
@@ -55,4 +58,7 @@ __all__ = [
     "decode",
     "encode",
     "given",
+    "labels_of_run",
+    "read_labels_file",
+    "write_labels",
 ]

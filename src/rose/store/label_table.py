@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rose.errors import NotPlainError
+from rose.errors import CorruptRunError, NotPlainError
 from rose.store.journal import read_labels
 from rose.store.objects import ObjectStore
 from rose.store.plain import load_plainly
@@ -42,20 +43,19 @@ class LabelTable:
         return len(self.labels)
 
 
-def labels_of_run(directory: Path, load: Callable[[BinaryIO], Any] = load_plainly) -> LabelTable:
+def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
     """All labels that a run has recorded, also while it goes on. `X` is None where a candidate is not in the run.
 
     Args:
         directory: the run directory.
-        load: how labels are unpickled: `pickle.load` runs the code of the classes that it finds, so only for runs that
-            one trusts.
+        trusted: whether the code of the classes of its labels may run, as it does when the run itself is resumed.
 
     Raises:
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
-        NotPlainError: if a label is of another class than numbers, texts, their containers and arrays, and `load`
-            does not load it.
+        NotPlainError: if it is not trusted, and a label is something else than numbers, texts, their containers and
+            arrays.
     """
-    objects = ObjectStore(directory / OBJECTS)
+    objects, load = ObjectStore(directory / OBJECTS), pickle.load if trusted else load_plainly
     with closing(open_for_reading(directory)) as connection:
         records = [record for record in read_labels(connection) if record.state == DONE]
     return LabelTable(
@@ -83,6 +83,13 @@ def _label(objects: ObjectStore, record: LabelRecord, load: Callable[[BinaryIO],
         return load(io.BytesIO(record.value)) if record.value is not None else objects.get(str(record.file), load)
     except NotPlainError as error:
         raise NotPlainError(*error.args, f"the label of candidate {record.candidate}") from None
+    except (CorruptRunError, OSError):
+        raise
+    except Exception as error:
+        raise CorruptRunError(
+            f"the label of candidate {record.candidate} cannot be read: {type(error).__name__}: {error} (was its class "
+            "moved or renamed?)"
+        ) from error
 
 
 def _candidates(records: Sequence[LabelRecord]) -> Any:

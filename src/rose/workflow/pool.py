@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rose.errors import PoolError
+from rose.workflow.candidates import check_finite, digest_of, open_candidates
+from rose.workflow.known import known_labels
 
-_CHECK_BYTES = 64 * 2**20  # candidates are checked for NaN in blocks of this size: memory-mapped pools stay on disk
+INITIAL = 20  # candidates that are simulated first, where the user does not say
 
 
 class Pool:
@@ -21,15 +21,19 @@ class Pool:
     Args:
         X: an array `[N, ...]`, the path of a .npy file (memory-mapped, never read whole), or a sequence of objects.
         initial: how many candidates, drawn at random by `seed`, are simulated before the first training; or their
-            indices.
+            indices. None: those that are labelled already, by `labels`; without any, 20.
         seed: of the draw, and of everything else in the run that is random.
         holdout: `(X_test, y_test)`, labelled samples outside the pool that a stop criterion may be measured on.
         block: the most candidates that one prediction task takes.
         features: `[N, F]` coordinates in which near candidates are alike, for the acquisition methods that look at
             them; None: they look at the ensemble's predictions.
+        labels: of an earlier run or from elsewhere: a pair `(X, y)`, a mapping `{index: label}`, a file that `rose
+            labels` wrote, or a run directory (which must be one that you trust, because labels of your own classes
+            run their code when they are read). Candidates whose content equals a labelled one are not simulated.
 
     Raises:
-        PoolError: if a candidate is NaN or infinite, `initial` does not fit, or the hold-out's lengths differ.
+        PoolError: if a candidate is NaN or infinite, `initial` does not fit, the hold-out's lengths differ, or `labels`
+            fit no candidate, or one in several ways.
 
     Example:
         >>> import numpy as np
@@ -41,13 +45,14 @@ class Pool:
     def __init__(
         self,
         X: Any,
-        initial: int | Sequence[int] | np.ndarray = 20,
+        initial: int | Sequence[int] | np.ndarray | None = None,
         seed: int = 0,
         holdout: tuple[Any, Any] | None = None,
         block: int = 65536,
         features: Any = None,
+        labels: Mapping[int, Any] | tuple[Any, Any] | str | Path | None = None,
     ) -> None:
-        self.X = _open(X, "X")
+        self.X = open_candidates(X, "X")
         if len(self.X) == 0:
             raise PoolError("X holds no candidates")
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -55,8 +60,11 @@ class Pool:
         if not isinstance(block, int) or block < 1:
             raise PoolError(f"block={block!r} must be a whole number of 1 or more candidates")
         self.seed = int(seed)
-        self.known: dict[int, Any] = {}  # labels that need no simulation, by candidate
+        known = None if labels is None else known_labels(labels, self.X)
+        self.known: dict[int, Any] = {} if known is None else known.labels  # by candidate: these need no simulation
         self.block = block
+        if initial is None:
+            initial = INITIAL if known is None else known.distinct
         self.initial = self._draw(initial)
         self.features = None if features is None else _check_features(features, len(self.X))
         self.holdout = None if holdout is None else _check_holdout(holdout)
@@ -70,14 +78,7 @@ class Pool:
 
     def digest(self, index: int) -> bytes:
         """What identifies a candidate by its content: equal candidates share one simulation."""
-        value = self.X[index]
-        hasher = hashlib.blake2b(digest_size=16)
-        if isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject:
-            hasher.update(f"{value.dtype.str}{value.shape}".encode())
-            hasher.update(np.ascontiguousarray(value).tobytes())
-        else:
-            hasher.update(_pickled(value, index))
-        return hasher.digest()
+        return digest_of(self.X[index], f"X[{index}]")
 
     def _draw(self, initial: int | Sequence[int] | np.ndarray) -> np.ndarray:
         n = len(self.X)
@@ -100,38 +101,8 @@ def take(X: Any, indices: np.ndarray) -> Any:
     return [X[int(i)] for i in indices]
 
 
-def _open(X: Any, name: str) -> Any:
-    if isinstance(X, (str, Path)):
-        if not Path(X).exists():
-            raise PoolError(f"{name}: there is no file {str(X)!r}")
-        X = np.load(X, mmap_mode="r", allow_pickle=False)
-    if isinstance(X, np.ndarray) or hasattr(X, "__array__"):
-        array = X if isinstance(X, np.ndarray) else np.asarray(X)
-        if array.ndim == 0:
-            raise PoolError(f"{name} must have one row a candidate, got a single value")
-        _check_finite(array, name)
-        return array
-    if not isinstance(X, Sequence):
-        raise PoolError(f"{name} must be an array, the path of a .npy file or a sequence, got {type(X).__name__}")
-    for i, candidate in enumerate(X):
-        if isinstance(candidate, (float, np.floating, np.ndarray)) and not np.all(np.isfinite(candidate)):
-            raise PoolError(f"{name}[{i}] is not finite: {candidate!r}; remove or repair it before the run")
-    return list(X)
-
-
-def _check_finite(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind not in "fc":
-        return
-    rows = max(1, _CHECK_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        finite = np.isfinite(array[start : start + rows]).reshape(len(array[start : start + rows]), -1).all(axis=1)
-        if not finite.all():
-            row = start + int(np.argmin(finite))
-            raise PoolError(f"{name}[{row}] holds NaN or inf; remove or repair such candidates before the run")
-
-
 def _check_features(features: Any, n: int) -> np.ndarray:
-    array: np.ndarray = np.asarray(_open(features, "features"))
+    array: np.ndarray = np.asarray(open_candidates(features, "features"))
     if array.ndim != 2 or len(array) != n:
         raise PoolError(f"features must be [{n}, F], one row a candidate; got shape {array.shape}")
     return array
@@ -142,15 +113,8 @@ def _check_holdout(holdout: tuple[Any, Any]) -> tuple[Any, np.ndarray]:
         X_test, y_test = holdout
     except (TypeError, ValueError):
         raise PoolError("holdout must be a pair (X_test, y_test)") from None
-    X_test, y_test = _open(X_test, "holdout X_test"), np.asarray(y_test)
+    X_test, y_test = open_candidates(X_test, "holdout X_test"), np.asarray(y_test)
     if len(X_test) != len(y_test) or len(y_test) == 0:
         raise PoolError(f"holdout: X_test and y_test have {len(X_test)} and {len(y_test)} rows")
-    _check_finite(y_test, "holdout y_test")
+    check_finite(y_test, "holdout y_test")
     return X_test, y_test
-
-
-def _pickled(value: Any, index: int) -> bytes:
-    try:
-        return pickle.dumps(value, protocol=5)
-    except Exception as error:
-        raise PoolError(f"X[{index}] of type {type(value).__name__} cannot be pickled: {error}") from error
