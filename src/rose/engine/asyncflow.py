@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose.engine.asyncflow_backend import Backend, Reports
-from rose.engine.host import host
-from rose.engine.hosted import HostedEngine, Outcome, in_thread
-from rose.engine.order import Reply
-from rose.engine.protocol import Resources, Task
+from rose.engine.hosted import HostedEngine
+from rose.engine.protocol import Task
 from rose.errors import ConfigurationError, EngineClosedError
 
 if TYPE_CHECKING:
@@ -82,13 +81,13 @@ class AsyncFlowEngine(HostedEngine):
             temp_dir=temp_dir,
         )
 
-    async def _submit(self, function: Callable[[Any], Any], argument: Any, resources: Resources) -> Future[Any]:
+    async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         if self._shut_down.is_set():
-            raise EngineClosedError(f"the {self._what} has been shut down")
+            raise EngineClosedError(f"task {task.key}: the {self._what} has been shut down")
         self._abandon_with_flow()
         if self._backend.wants_coroutines:
-            function = _COROUTINES[function]
-        return await self._reports.submit(function, argument, self._backend.options(resources))
+            function = partial(_eagerly, function)
+        return await self._reports.submit(function, argument, self._backend.options(task.resources))
 
     def _check_given(self, task: Task) -> None:
         if not self._backend.sizes_tasks:
@@ -141,18 +140,13 @@ def _check(flow: Any) -> None:
         raise ConfigurationError("the WorkflowEngine has been shut down: it runs nothing any more")
 
 
-async def _host(message: bytes) -> Reply:
-    return host(message)
+def _eagerly(function: Callable[[Any], Any], argument: Any) -> Coroutine[Any, Any, Any]:
+    """For a back end that calls a function in the worker, and then runs what that returned as a coroutine.
+
+    The work is done in the call, where no event loop runs yet: a task may want to run one.
+    """
+    return _value(function(argument))
 
 
-async def _in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> Outcome:
-    """Run a function in this thread, where an event loop runs already."""
-    function, args, kwargs = call
-    try:
-        result = function(*args, **kwargs)
-        return Outcome(await result if asyncio.iscoroutine(result) else result)
-    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
-        return Outcome(error=error)
-
-
-_COROUTINES: dict[Callable[[Any], Any], Callable[[Any], Any]] = {host: _host, in_thread: _in_thread}
+async def _value(value: Any) -> Any:
+    return value

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rose.engine.executor import check_open, is_near, where_functions_run, workers_of
-from rose.engine.hosted import Where
+from rose.engine.executor_facts import Where, check_open, is_near, where_functions_run, workers_of
 from rose.engine.protocol import Resources
 from rose.errors import ConfigurationError, EngineClosedError
 
@@ -106,7 +105,8 @@ class Reports:
         self._backend = flow.backend
         self._states = flow.task_states_map
         # A pilot adds a callback to those it has: it goes on telling the WorkflowEngine by itself.
-        self._theirs = None if hasattr(flow.backend, "task_manager") else weakref.WeakMethod(flow.task_callbacks)
+        self._tells_both = hasattr(flow.backend, "task_manager")
+        self._flow = weakref.ref(flow)
         self._prefix = f"rose.{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count(1)
         self._sent: dict[str, Future[Any]] = {}
@@ -156,9 +156,9 @@ class Reports:
         name = task["uid"]
         future = self._sent.get(name)
         if future is None:
-            theirs = self._theirs and self._theirs()
-            if theirs is not None and not name.startswith("rose."):
-                theirs(task, state, *args, **kwargs)
+            flow = self._flow()
+            if flow is not None and not name.startswith(self._prefix) and not self._tells_both:
+                flow.task_callbacks(task, state, *args, **kwargs)
             return
         if state not in self._states.terminal_states:
             return

@@ -69,12 +69,12 @@ def run_here(body: bytes, prefix: str | None, limited: bool, surroundings: Surro
 
 def absolute(command: Command) -> Command:
     """A command whose paths mean the same in another process."""
-    places: dict[str, Path | None] = {
-        "cwd": command.cwd and command.cwd.absolute(),
-        "stdout": command.stdout and command.stdout.absolute(),
-        "stderr": command.stderr and command.stderr.absolute(),
-    }
-    return replace(command, env=dict(command.env), **places)
+
+    def place(path: Path | None) -> Path | None:
+        return None if path is None else path.absolute()
+
+    cwd, stdout, stderr = place(command.cwd), place(command.stdout), place(command.stderr)
+    return replace(command, cwd=cwd, stdout=stdout, stderr=stderr, env=dict(command.env))
 
 
 def pack_error(error: Exception) -> bytes:

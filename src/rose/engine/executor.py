@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
-from rose.engine.hosted import HostedEngine, Where
+from rose.engine.executor_facts import check_open, is_near, where_functions_run, workers_of
+from rose.engine.hosted import HostedEngine
 from rose.engine.protocol import Resources, Task
-from rose.errors import ConfigurationError, EngineClosedError
+from rose.errors import CapacityError, EngineClosedError
 
 
 class ExecutorEngine(HostedEngine):
@@ -73,8 +74,8 @@ class ExecutorEngine(HostedEngine):
             temp_dir=temp_dir,
         )
 
-    async def _submit(self, function: Callable[[Any], Any], argument: Any, resources: Resources) -> Future[Any]:
-        options = self._options(resources)
+    async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        options = self._options(task.resources)
 
         def submit() -> Future[Any]:
             return self._executor.submit(function, argument, **options)
@@ -85,66 +86,22 @@ class ExecutorEngine(HostedEngine):
         except BrokenExecutor:
             raise
         except RuntimeError as error:  # this is how executors say it
-            raise EngineClosedError(f"{self._what} takes no more tasks: {error}") from error
+            raise EngineClosedError(f"task {task.key}: {self._what} takes no more tasks: {error}") from error
+        except (TypeError, ValueError) as error:
+            if not options:
+                raise
+            text = f"task {task.key}: {self._what} does not give a task {options['resource_dict']}: {error}"
+            raise CapacityError(text) from error
 
     def _options(self, resources: Resources) -> dict[str, Any]:
+        """How executorlib is asked for more than a cpu."""
         if not self._sizes_tasks or (resources.cpus == 1 and not resources.gpus):
             return {}
         given = {"threads_per_core": resources.cpus}
-        if resources.gpus and not self._near:
+        if resources.gpus and not self._near:  # else we assign them
             given["gpus_per_core"] = resources.gpus
         return {"resource_dict": given}
 
     def _check_given(self, task: Task) -> None:
         if not self._sizes_tasks:
             super()._check_given(task)
-
-
-def check_open(executor: object) -> None:
-    """Refuse what is no executor, or one that has been shut down.
-
-    Raises:
-        ConfigurationError: saying which.
-    """
-    if not isinstance(executor, Executor):
-        raise ConfigurationError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
-    closed = getattr(executor, "_shutdown", False) is True or getattr(executor, "_shutdown_thread", False) is True
-    if closed or getattr(executor, "_is_active", True) is False:
-        raise ConfigurationError(f"the {type(executor).__name__} has been shut down: it runs nothing any more")
-
-
-def is_near(executor: Executor) -> bool:
-    """Whether its workers are known to be on this machine."""
-    if isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor)):
-        return True
-    kind = type(executor)
-    return kind.__module__.startswith(("loky.", "joblib.externals.loky")) or kind.__name__ == "SingleNodeExecutor"
-
-
-def where_functions_run(executor: Executor, killable: bool | None) -> Where:
-    """In children of the workers, if that may be: an initializer's work, and MPI, are there in the workers only."""
-    if killable or (killable is None and not _has_state(executor)):
-        return "child"
-    return "thread" if isinstance(executor, ThreadPoolExecutor) else "worker"
-
-
-def workers_of(executor: Executor) -> int:
-    """How many tasks an executor runs at a time.
-
-    Raises:
-        ConfigurationError: if it does not say.
-    """
-    for name in ("_max_workers", "max_workers"):
-        number = getattr(executor, name, None)
-        if isinstance(number, int) and number > 0:
-            return number
-    kind = type(executor).__name__
-    raise ConfigurationError(
-        f"{kind} does not say how many workers it has: say it, ExecutorEngine(executor, workers=8)"
-    )
-
-
-def _has_state(executor: Executor) -> bool:
-    if isinstance(executor, ThreadPoolExecutor) or type(executor).__module__.startswith("mpi4py"):
-        return True
-    return getattr(executor, "_initializer", None) is not None

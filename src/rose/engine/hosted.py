@@ -8,96 +8,36 @@ import os
 import pickle
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from glob import escape, iglob
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import finished
 from rose.engine.errand import Errand, Surroundings, absolute, unpack_error
+from rose.engine.executor_facts import CAPABILITIES, Where
 from rose.engine.failures import describe
 from rose.engine.host import host
 from rose.engine.hosts import FAREWELL, Hosts
-from rose.engine.local import LocalEngine
+from rose.engine.job import Job, Outcome, Used, in_thread
 from rose.engine.order import RAISED, REFUSED, UNREACHABLE, Order, Reply
 from rose.engine.parcel import pack_task, unpack_reply
-from rose.engine.protocol import Capabilities, Command, CommandOutput, Ref, Resources, Task
+from rose.engine.protocol import Command, CommandOutput, Ref, Task
 from rose.engine.shelf import Shelf
-from rose.engine.slots import Request
-from rose.engine.threads import MemoryRef, ThreadEngine, loaded
+from rose.engine.threads import MemoryRef, loaded
 from rose.engine.transfer import Packed
 from rose.engine.wire import RESULT
 from rose.errors import (
     CapacityError,
     EngineClosedError,
+    RoseError,
     TaskError,
     TaskFailedError,
     TaskTimeoutError,
     WorkerLostError,
 )
-
-# Where functions run. "child": in a child process of the worker, which can be killed. "worker": in the worker's own
-# process. "thread": in a thread of the driver's process.
-Where = Literal["child", "worker", "thread"]
-
-_IN_WORKER = Capabilities(
-    stops_work=False,
-    stops_children=False,
-    enforces_timeout=False,
-    survives_crash=False,
-    limits_threads=False,
-    isolates_memory=True,
-    limits_memory=False,
-    assigns_gpus=False,
-)
-CAPABILITIES: Mapping[Where, Capabilities] = {
-    "child": LocalEngine.capabilities,
-    "worker": _IN_WORKER,
-    "thread": ThreadEngine.capabilities,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a function in a thread came to. Short to print: some back ends print what tasks return."""
-
-    result: Any = field(default=None, repr=False)
-    error: BaseException | None = field(default=None, repr=False)
-
-
-@dataclass(eq=False, slots=True)
-class Job:
-    """A task in the pool: `result` is what its caller awaits, `future` the pool's own."""
-
-    task: Task
-    request: Request
-    result: asyncio.Future[Any]
-    number: int = 0  # of its order; 0: it is not hosted
-    packed: Packed | None = None
-    prefix: str | None = None
-    future: Future[Any] | None = None
-    work: asyncio.Task[None] | None = None  # from its submission to its end in the pool
-    deadline: asyncio.TimerHandle | None = None
-
-    @property
-    def key(self) -> str:
-        """The task's key as text."""
-        return str(self.task.key)
-
-    def withdraw(self) -> bool:
-        """Take it back from the pool; whether that could be done."""
-        try:
-            return self.future is not None and self.future.cancel()
-        except NotImplementedError:  # some pools' futures cannot
-            return False
-
-    def fail(self, error: Exception) -> None:
-        """End with an error, unless it has ended."""
-        if not self.result.done():
-            self.result.set_exception(error)
 
 
 class HostedEngine(BaseEngine):
@@ -141,11 +81,12 @@ class HostedEngine(BaseEngine):
     # --- for subclasses ------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def _submit(self, function: Callable[[Any], Any], argument: Any, resources: Resources) -> Future[Any]:
+    async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Give the pool `function(argument)`, which blocks; both pickle if the pool crosses processes.
 
         Raises:
             EngineClosedError: the pool takes nothing any more.
+            CapacityError: it cannot give what the task asks for.
         """
 
     def _check_given(self, task: Task) -> None:
@@ -191,11 +132,7 @@ class HostedEngine(BaseEngine):
         except BaseException:
             self._slots.release(job.request)
             raise
-        return await self._follow(job, self._thread_call(), call)
-
-    def _thread_call(self) -> Callable[[Any], Any]:
-        """What runs a `(call, args, kwargs)` in a thread of the pool."""
-        return in_thread
+        return await self._follow(job, in_thread, call)
 
     def _new_future(self) -> asyncio.Future[Any]:
         return asyncio.get_running_loop().create_future()
@@ -204,7 +141,7 @@ class HostedEngine(BaseEngine):
         """The order for a job, after the files that it needs have been written."""
         task = job.task
         call: bytes | Command
-        used = _Used(self._shelf.paths)
+        used = Used(self._shelf.paths)
         if isinstance(task.call, Command):
             call = absolute(task.call)
         else:
@@ -261,7 +198,7 @@ class HostedEngine(BaseEngine):
         """Holds the job's resources from its submission to its end in the pool, also when its caller has gone."""
         outcome: Any = None
         try:
-            job.future = await self._submit(function, argument, job.task.resources)
+            job.future = await self._submit(job.task, function, argument)
             if job.result.done():
                 job.withdraw()
             outcome = await asyncio.wrap_future(job.future)
@@ -269,8 +206,8 @@ class HostedEngine(BaseEngine):
             job.fail(EngineClosedError(f"task {job.key}: {self._what} has been shut down, or has withdrawn it"))
             if job.future is None or not job.future.cancelled():
                 raise
-        except EngineClosedError as error:
-            job.fail(EngineClosedError(f"task {job.key}: {error}"))
+        except RoseError as error:
+            job.fail(error)
         except Exception as error:
             job.fail(self._lost(job, error))
         finally:
@@ -371,29 +308,6 @@ class HostedEngine(BaseEngine):
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         super()._bind(loop)
         self._hosts.bind(loop)
-
-
-class _Used:
-    """Shared values that may be used; it notes those that are."""
-
-    def __init__(self, allowed: Container[str]) -> None:
-        self.paths: list[str] = []
-        self._allowed = allowed
-
-    def __contains__(self, path: object) -> bool:
-        if path not in self._allowed:
-            return False
-        self.paths.append(str(path))
-        return True
-
-
-def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> Outcome:
-    """Run a function in this thread."""
-    function, args, kwargs = call
-    try:
-        return Outcome(finished(function(*args, **kwargs)))
-    except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
-        return Outcome(error=error)
 
 
 def _sweep(prefix: str) -> None:

@@ -11,7 +11,6 @@ import socket
 import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from rose.engine.order import CALL, DROP, END, FETCH, GO, MESSAGE, NO, NUMBER, SECRET, START, STOP, Driver
 
@@ -53,6 +52,7 @@ class Hosts:
         self._folder = folder
         self._threads = threads
         self._address = address
+        self.fetched = 0  # how often a shared value has been sent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: socket.socket | None = None
         self._driver: Driver | None = None
@@ -62,13 +62,12 @@ class Hosts:
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen in this event loop from now on."""
-        sockets = [(line.connection, partial(self._readable, line)) for line in self._lines]
         if self._listening is not None:
-            sockets.append((self._listening, self._accept))
-        for one, callback in sockets:
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.remove_reader(one)
-            loop.add_reader(one, callback)
+            self._unwatch(self._listening)
+            loop.add_reader(self._listening, self._accept)
+        for line in self._lines:
+            self._unwatch(line.connection)
+            loop.add_reader(line.connection, self._readable, line)
         self._loop = loop
 
     def driver(self) -> Driver:
@@ -191,6 +190,7 @@ class Hosts:
         line.known = True
         if kind == FETCH:
             self._forget_line(line)
+            self.fetched += 1
             (ref,) = NUMBER.unpack(words[1 + SECRET :])
             self._threads.submit(_send_folder, line.connection, self._driver.place(ref))
             return False
@@ -226,16 +226,18 @@ class Hosts:
 
     def _forget_line(self, line: _Line) -> None:
         self._lines.discard(line)
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(line.connection)
+        self._unwatch(line.connection)
         if not self._lines and self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
+
+    def _unwatch(self, one: socket.socket) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(one)
 
     def _close_listening(self) -> None:
         listening, self._listening = self._listening, None
         if listening is not None:
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.remove_reader(listening)
+            self._unwatch(listening)
             try:
                 listening.shutdown(socket.SHUT_RDWR)  # forks of this process hold it open
             except OSError:

@@ -58,7 +58,8 @@ class ThreadEngine(BaseEngine):
 
     Nothing can stop a thread: when its caller is cancelled or the task's timeout is over, the caller goes on, and the
     function keeps its slot until it ends; `close` waits for it. Tasks share memory, environment and gpus with the
-    driver and each other. Its capabilities say what holds for functions; commands are stopped, limited and given their gpus.
+    driver and each other. Its capabilities say what holds for functions; commands are stopped, limited and given their
+    gpus.
 
     >>> import asyncio
     >>> from rose.engine import Task, TaskKey, ThreadEngine

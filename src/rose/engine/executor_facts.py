@@ -1,0 +1,82 @@
+"""What an executor tells of itself, and what follows for the tasks that run on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Literal
+
+from rose.engine.local import LocalEngine
+from rose.engine.protocol import Capabilities
+from rose.engine.threads import ThreadEngine
+from rose.errors import ConfigurationError
+
+# Where functions run. "child": in a child process of the worker, which can be killed. "worker": in the worker's own
+# process. "thread": in a thread of the driver's process.
+Where = Literal["child", "worker", "thread"]
+
+_IN_WORKER = Capabilities(
+    stops_work=False,
+    stops_children=False,
+    enforces_timeout=False,
+    survives_crash=False,
+    limits_threads=False,
+    isolates_memory=True,
+    limits_memory=False,
+    assigns_gpus=False,
+)
+CAPABILITIES: Mapping[Where, Capabilities] = {
+    "child": LocalEngine.capabilities,
+    "worker": _IN_WORKER,
+    "thread": ThreadEngine.capabilities,
+}
+
+
+def check_open(executor: object) -> None:
+    """Refuse what is no executor, or one that has been shut down.
+
+    Raises:
+        ConfigurationError: saying which.
+    """
+    if not isinstance(executor, Executor):
+        raise ConfigurationError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
+    closed = getattr(executor, "_shutdown", False) is True or getattr(executor, "_shutdown_thread", False) is True
+    if closed or getattr(executor, "_is_active", True) is False:
+        raise ConfigurationError(f"the {type(executor).__name__} has been shut down: it runs nothing any more")
+
+
+def is_near(executor: Executor) -> bool:
+    """Whether its workers are known to be on this machine."""
+    if isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor)):
+        return True
+    kind = type(executor)
+    return kind.__module__.startswith(("loky.", "joblib.externals.loky")) or kind.__name__ == "SingleNodeExecutor"
+
+
+def where_functions_run(executor: Executor, killable: bool | None) -> Where:
+    """In children of the workers, if that may be: an initializer's work, and MPI, are there in the workers only."""
+    if killable or (killable is None and not _has_state(executor)):
+        return "child"
+    return "thread" if isinstance(executor, ThreadPoolExecutor) else "worker"
+
+
+def workers_of(executor: Executor) -> int:
+    """How many tasks an executor runs at a time.
+
+    Raises:
+        ConfigurationError: if it does not say.
+    """
+    for name in ("_max_workers", "max_workers"):
+        number = getattr(executor, name, None)
+        if isinstance(number, int) and number > 0:
+            return number
+    kind = type(executor).__name__
+    raise ConfigurationError(
+        f"{kind} does not say how many workers it has: say it, ExecutorEngine(executor, workers=8)"
+    )
+
+
+def _has_state(executor: Executor) -> bool:
+    if isinstance(executor, ThreadPoolExecutor) or type(executor).__module__.startswith("mpi4py"):
+        return True
+    return getattr(executor, "_initializer", None) is not None
