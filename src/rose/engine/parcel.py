@@ -30,8 +30,9 @@ def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool 
 
 
 def _blame(task: Task, error: Exception, prefix: str | None, refs: Container[str]) -> UnpicklableError:
-    name = getattr(task.call, "__qualname__", type(task.call).__name__)
-    parts: list[tuple[str, Any]] = [(f"the function {name!r}", task.call)]
+    call = getattr(task.call, "func", task.call)  # what a wrapper or a partial is made of
+    name = getattr(call, "__qualname__", type(call).__name__)
+    parts: list[tuple[str, Any]] = [(f"the function {name!r}", call)]
     parts += [(f"argument {position}", value) for position, value in enumerate(task.args)]
     parts += [(f"argument {name!r}", value) for name, value in task.kwargs.items()]
     for what, value in parts:

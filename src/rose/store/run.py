@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
 from rose.store.journal import Journal
 from rose.store.labels import Dropped
 from rose.store.objects import ObjectStore
+from rose.store.places import OBJECTS, OUTPUT, WORK, place_of
 from rose.store.records import (
     CANCELLED,
     DONE,
@@ -35,7 +35,6 @@ from rose.store.results import Result, given
 from rose.store.schema import holds_run
 
 Resume = bool | Literal["new"]
-OBJECTS = "objects"
 KEPT_MODELS = 1  # rounds whose models are kept
 
 
@@ -125,13 +124,13 @@ class Run:
 
     def workdir(self, key: str) -> Path:
         """A working directory for the task with this key; names are made safe for the file system."""
-        directory = self.path / "work" / _safe(key)
+        directory = self.path / WORK / place_of(key)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
     def output(self, key: str) -> str:
         """Where a command's stdout and stderr go, relative to the run directory."""
-        return str(Path("output") / _safe(key))
+        return str(OUTPUT / place_of(key))
 
     # --- replay --------------------------------------------------------------------------------------------------
 
@@ -294,8 +293,3 @@ def round_prefix(workflow: str, iteration: int) -> str:
 def round_key(workflow: str, iteration: int) -> str:
     """The key under which a complete round is recorded."""
     return f"{workflow}/{iteration}/round"
-
-
-def _safe(key: str) -> Path:
-    parts = [quote(part, safe=" =+,@") or "_" for part in key.split("/")]
-    return Path(*(part.replace(".", "%2E") if set(part) == {"."} else part for part in parts))

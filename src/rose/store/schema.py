@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from rose.errors import CorruptRunError, RunDirectoryError
+from rose.store.places import DATABASE
 
 FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
 
@@ -34,7 +35,6 @@ CREATE TABLE events (
 );
 """
 
-DATABASE = "journal.sqlite"
 _BUSY = 10.0  # seconds that a write waits for another process's
 # A write-ahead log needs memory that all processes share, which network file systems do not give.
 _NETWORK = (

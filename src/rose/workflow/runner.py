@@ -34,10 +34,11 @@ from rose.store import (
     given,
 )
 from rose.workflow.launch import launch, working_directory
-from rose.workflow.reporting import Note, Observed, call_observed, mentions, register
+from rose.workflow.reporting import Note, Observed, mentions, register
 from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
+from rose.workflow.watched import Watched
 
 T = TypeVar("T")
 
@@ -221,8 +222,9 @@ class Runner:
                 args = tuple([await _shipped(value) for value in args])
                 kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
                 break
-        if observed:
-            call, args = call_observed, (call, *args)
+        kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
+        if observed or kept is not None:
+            call = Watched(call, observed, kept, str(key))
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
