@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +17,7 @@ from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS
 from rose.store.plain import load_plainly
 from rose.store.records import DONE, LabelRecord
-from rose.store.schema import open_for_reading
+from rose.store.schema import reading
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
             arrays.
     """
     objects, load = ObjectStore(directory / OBJECTS), pickle.load if trusted else load_plainly
-    with closing(open_for_reading(directory)) as connection:
+    with reading(directory) as connection:
         records = [record for record in read_labels(connection) if record.state == DONE]
     return LabelTable(
         labels=[_label(objects, record, load) for record in records],

@@ -39,7 +39,17 @@ class Driver:
         life must be younger than `SILENCE` (by this machine's clock)."""
         if self.ended is not None or time.time() - self.seen > SILENCE:
             return False
-        return self.boot != _boot() or not self.boot or self.born == _born(self.pid)
+        return self.is_elsewhere or self.exists
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is, or was, a process that cannot be looked for here: of another machine or container."""
+        return self.boot != _boot() or not self.boot
+
+    @property
+    def exists(self) -> bool:
+        """Whether its process is there, on this machine; it may be stopped."""
+        return not self.is_elsewhere and self.born == _born(self.pid)
 
     def __str__(self) -> str:
         age = time.time() - self.since
@@ -50,6 +60,11 @@ def last_driver(connection: sqlite3.Connection) -> Driver | None:
     """The driver that had the run last."""
     row = connection.execute("SELECT * FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
     return Driver(*row) if row else None
+
+
+def read_drivers(connection: sqlite3.Connection) -> list[Driver]:
+    """All drivers that have had the run, in order."""
+    return [Driver(*row) for row in connection.execute("SELECT * FROM driver ORDER BY epoch")]
 
 
 def take(connection: sqlite3.Connection, where: Path) -> int:

@@ -35,7 +35,6 @@ from rose.store.results import Result, given
 from rose.store.schema import holds_run
 
 Resume = bool | Literal["new"]
-KEPT_MODELS = 1  # rounds whose models are kept
 
 
 def check_run_dir(path: str | Path | None, resume: Resume = True) -> Path | None:
@@ -76,20 +75,22 @@ class Run:
     resume it.
     """
 
-    def __init__(self, path: Path, journal: Journal, temporary: bool) -> None:
+    def __init__(self, path: Path, journal: Journal, temporary: bool, keep_models: int = 1) -> None:
         self.path = path
         self.journal = journal
         self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
         self.changed = False  # whether it goes on with another configuration than it was begun with
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
+        self._keep_models = keep_models
         self._recorded: dict[str, dict[str, TaskRecord]] = {}  # what is left to replay of each workflow's round
         self._past_end: set[str] = set()  # workflows that have reached what was not recorded
         self._has_files = journal.epoch > 1  # whether any result may be a file
 
     @classmethod
-    async def open(cls, path: Path | None) -> Run:
-        """Open the run in `path`, or begin one there; None: a temporary one.
+    async def open(cls, path: Path | None, keep_models: int = 1) -> Run:
+        """Open the run in `path`, or begin one there; None: a temporary one. Of each workflow, the models of so many
+        rounds are kept.
 
         Raises:
             RunLockedError: if another driver has it.
@@ -110,7 +111,7 @@ class Run:
                 raise
 
         directory, journal = await asyncio.to_thread(open_journal)
-        return cls(directory, journal, temporary=path is None)
+        return cls(directory, journal, temporary=path is None, keep_models=keep_models)
 
     async def close(self) -> None:
         """Commit what is left, with the run's `outcome`; a temporary directory is removed."""
@@ -242,7 +243,7 @@ class Run:
         await self._settled(())
         self._recorded.pop(round_prefix(workflow, iteration), None)
         if self._has_files:
-            prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - KEPT_MODELS)
+            prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - self._keep_models)
             names = await self.journal.free(prefix, but=prefix + "training/")
             names += await self.journal.free(old + "training/")
             await asyncio.to_thread(lambda: [self.objects.remove(name) for name in names])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
-from rose.errors import CorruptRunError, RunDirectoryError
+from rose.errors import CorruptRunError, RoseError, RunDirectoryError
 from rose.store.places import DATABASE
 
 FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
@@ -109,6 +110,18 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextlib.contextmanager
+def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+    """What was committed up to now, for as long as the `with` block reads it; as `open_for_reading`.
+
+    Raises:
+        CorruptRunError: also in the block, where it meets damage.
+    """
+    with contextlib.closing(open_for_reading(directory)) as connection, _explained(directory / DATABASE):
+        connection.execute("BEGIN")
+        yield connection
+
+
 def holds_run(directory: Path) -> bool:
     """Whether there is a run in this directory."""
     return (directory / DATABASE).exists()
@@ -147,10 +160,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path):  # type: ignore[no-untyped-def]
+def _explained(path: Path) -> Iterator[None]:
     """SQLite's errors as ours."""
     try:
         yield
+    except RoseError:
+        raise
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise RunDirectoryError(f"{path} is locked by another process: {error}") from error

@@ -43,6 +43,7 @@ class UQLearner(Registration):
             it, running is resuming: what is recorded as done is not run again.
         resume: False refuses a directory with a run in it; "new" starts another run beside it (`runs/digits-2`).
         accept_changes: whether to resume with other functions or settings than the run was begun with.
+        keep_models: of how many rounds the models stay in `run_dir`, the last ones of each workflow; all labels do.
         acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
 
     Raises:
@@ -58,6 +59,7 @@ class UQLearner(Registration):
         acquisition: str = "diverse",
         resume: bool | Literal["new"] = True,
         accept_changes: bool = False,
+        keep_models: int = 1,
     ) -> None:
         super().__init__()
         if pool is not None and not isinstance(pool, Pool):
@@ -75,6 +77,7 @@ class UQLearner(Registration):
         self._run_dir = run_dir
         self._resume: bool | Literal["new"] = resume
         self._accept_changes = accept_changes
+        self._keep_models = checks.check_count(keep_models, "keep_models", 1)
         check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
@@ -168,13 +171,15 @@ class UQLearner(Registration):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            run = await Run.open(check_run_dir(self._run_dir, self._resume))
+            run = await Run.open(check_run_dir(self._run_dir, self._resume), self._keep_models)
             stack.push_async_callback(run.close)
             await check_identity(run, plan.identity, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())
             runner = Runner(engine, self.events, run, self, labels=self.pool is not None)
             self._workflows = await plan.open(runner, stack)
+            names = [workflow.name for workflow in self._workflows]
+            run.journal.event("driver_started", body={"epoch": run.journal.epoch, "workflows": names})
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
