@@ -12,6 +12,7 @@ from orchestration_measure import OURS, ROSE, Bench, Measurement
 WORKERS = 2
 MB = 1e6
 FLAT = 1.0  # MB: what the driver may grow by over all iterations and still count as flat (the allocator's own steps)
+HOP = 10.0  # ms
 SIMULATION, MEMBERS = 50, [20, 50, 100, 400]  # ms
 
 
@@ -157,6 +158,32 @@ def simulation_rows(bench: Bench) -> list[Row]:
     return [_against_the_clock(bench, "iterations of 20 ms simulations", case, least=0.020, bar=1.2, than="the work")]
 
 
+def flow_rows(bench: Bench) -> list[Row]:
+    """The same with both systems on a WorkflowEngine: what a hop from one task to the next costs there."""
+    ms, hops = 20, 6  # simulation, training, prediction, uncertainty, active_learn, criterion
+    counted, repeats = (3, 1) if bench.quick else (10, 3)
+    measured = bench.interleave(
+        {"case": "simulations", "ms": ms, "pool": "flow", "rounds": counted + 1}, repeats, limit=300
+    )
+
+    def per_hop(measurement: Measurement) -> float:
+        return per_iteration(measurement) * 1000 / hops - ms / hops
+
+    ours, rose = best(measured[OURS], per_hop), best(measured[ROSE], per_hop)
+    return [
+        Row(
+            what=f"{counted} iterations of {ms} ms simulations on a WorkflowEngine: a hop",
+            ours=shown(measured[OURS], per_hop, "{:.1f} ms"),
+            rose=shown(measured[ROSE], per_hop, "{:.1f} ms"),
+            ratio=over(ours, rose),
+            bar=f"<= {HOP:g} ms",
+            reached="-" if ours is None else f"{ours:.1f} ms",
+            met=ours is not None and ours <= HOP,
+            notes=timing_notes(measured),
+        )
+    ]
+
+
 def member_rows(bench: Bench) -> list[Row]:
     """One workflow of four unequal members on two workers."""
     work = SIMULATION + sum(MEMBERS)
@@ -267,6 +294,7 @@ ROWS: tuple[Callable[[Bench], list[Row]], ...] = (
     lambda bench: noop_rows(bench, 16),
     thread_rows,
     simulation_rows,
+    flow_rows,
     member_rows,
     count_rows,
     command_rows,

@@ -30,15 +30,16 @@ Record = Callable[..., None]
 
 
 async def open_engine(system: str, workers: int, pool: str) -> Any:
-    """An engine with so many workers; `pool` is "processes" or "threads"."""
-    if system == "ours":
+    """An engine with so many workers; `pool` is "processes", "threads", or "flow": processes of a WorkflowEngine, on
+    which ROSE always is."""
+    if system == "ours" and pool != "flow":
         from rose import LocalEngine, ThreadEngine
 
         return LocalEngine(workers) if pool == "processes" else ThreadEngine(workers)
     from radical.asyncflow import WorkflowEngine
     from rhapsody.backends import ConcurrentExecutionBackend
 
-    executor: Executor = ProcessPoolExecutor(workers) if pool == "processes" else ThreadPoolExecutor(workers)
+    executor: Executor = ThreadPoolExecutor(workers) if pool == "threads" else ProcessPoolExecutor(workers)
     return await WorkflowEngine.create(await ConcurrentExecutionBackend(executor))
 
 
@@ -251,7 +252,7 @@ async def main(arguments: dict[str, Any], records: Path) -> None:
             arguments["system"] = system
         await CASES[case](engine, record, **arguments)
         record(complete=True)
-    await (engine.close() if system == "ours" else engine.shutdown())
+    await (engine.close() if hasattr(engine, "close") else engine.shutdown())
 
 
 if __name__ == "__main__":
