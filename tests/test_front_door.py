@@ -41,6 +41,7 @@ def test_errors_are_also_the_matching_built_in_and_survive_pickling():
         errors.UnknownMetricError("no metric"),
         errors.RunFailedError("1 failed", {"w": ValueError("x")}),
     ):
+        assert isinstance(type(error).__new__(type(error), *error.args), type(error))  # as tblib, for Dask, does it
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error)
         assert str(copy) == str(error)

@@ -19,11 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        arguments.run(arguments)
+        code = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
         "acquisitions", help="list the ways to choose a batch", description="List the ways to choose a batch."
     )
     acquisitions.set_defaults(run=_acquisitions)
+    engines = commands.add_parser(
+        "engines", help="list where tasks can run, or try it out", description="List the engines, or try one out."
+    )
+    engines.add_argument(
+        "--check", metavar="NAME", help="run a few real tasks on this engine (or at a Dask scheduler's tcp://...)"
+    )
+    engines.set_defaults(run=_engines)
     return parser
 
 
@@ -64,6 +72,15 @@ def _acquisitions(arguments: argparse.Namespace) -> None:
     for method in map(get_acquisition, acquisitions()):
         print(", ".join((method.name, *method.aliases)))
         _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
+
+
+def _engines(arguments: argparse.Namespace) -> int:
+    from rose.cli_engines import check_engine, list_engines
+
+    if arguments.check is not None:
+        return check_engine(arguments.check)
+    list_engines()
+    return 0
 
 
 def _wrapped(text: str) -> None:

@@ -101,6 +101,9 @@ class CommandOutputError(TaskError, ValueError):
 class TaskTimeoutError(TaskError, TimeoutError):
     """A task ran longer than its `timeout` and was stopped."""
 
+    # Which else would be RuntimeError's, that cannot make it: tblib, and so Dask, unpickles exceptions by this name.
+    __new__ = TimeoutError.__new__  # type: ignore[assignment]
+
 
 class WorkerLostError(TaskError):
     """The process that ran the task died (killed, segmentation fault), or the machine that it was on."""
