@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 pytest.importorskip("radical.asyncflow")
 from radical.asyncflow import LocalExecutionBackend, WorkflowEngine
 
-from rose.engine import AsyncFlowEngine, Command, as_engine
+from rose.engine import AsyncFlowEngine, Capacity, Command, Resources, as_engine
 from rose.errors import ConfigurationError, EngineClosedError, TaskFailedError, WorkerLostError
 from rose.testing import EngineContract, tasks
-from rose.testing.engine_contract import assert_still, begun, task
+from rose.testing.engine_contract import assert_still, begun, is_cancelled, task
 
 PROGRAM = Path(__file__).with_name("rose_style.py")
 
@@ -229,3 +229,51 @@ def test_a_workflow_engine_works_in_its_own_event_loop_only(tmp_path: Path) -> N
     engine = AsyncFlowEngine(asyncio.run(make()))
     with pytest.raises(ConfigurationError, match=r"another event loop.*await learner.teach"):
         asyncio.run(engine.run(task(tasks.add, 1)))
+
+
+# --- back ends that run command lines only ---------------------------------------------------------------------------
+
+
+class RadicalExecutionBackend(LocalExecutionBackend):  # type: ignore[misc]
+    """A stand-in for a pilot that is not in Raptor mode: it has no functions, and is told what a task needs."""
+
+    resources: ClassVar[dict[str, Any]] = {"resource": "local.localhost", "cores": 3, "gpus": 1}
+    raptor_mode = False
+
+    async def _execute_function(self, task: dict[str, Any]) -> Any:
+        raise RuntimeError("Raptor mode not enabled")
+
+    async def submit_tasks(self, tasks: list[dict[str, Any]]) -> Any:
+        self.asked = [task["task_backend_specific_kwargs"] for task in tasks]
+        return await super().submit_tasks(tasks)
+
+
+def test_functions_and_commands_on_a_pilot(tmp_path: Path) -> None:
+    async def main() -> None:
+        backend = await RadicalExecutionBackend(ThreadPoolExecutor(1))
+        del backend.executor
+        flow = await WorkflowEngine.create(backend, work_dir=str(tmp_path))
+        engine = AsyncFlowEngine(flow)
+        assert engine.capacity() == Capacity(cpus=3, gpus=1)
+        wanted = Resources(cpus=2, gpus=1, memory=300_000_000)
+        assert await engine.run(task(tasks.add, "a", second="b", resources=wanted)) == "ab"
+        assert backend.asked[0] | {"mem_per_rank": 0} == {
+            "ranks": 1,
+            "cores_per_rank": 2,
+            "gpus_per_rank": 1,
+            "mem_per_rank": 0,
+        }
+        ref = await engine.share(list(range(10)))
+        failing = engine.run(task(tasks.fail, ValueError, "no convergence"))
+        running = asyncio.ensure_future(engine.run(task(tasks.beat, tmp_path / "beats")))
+        printed, total, failed = await asyncio.gather(
+            engine.run(task(Command("echo here"))), engine.run(task(sum, ref)), failing, return_exceptions=True
+        )
+        assert (printed.stdout, total, str(failed)[-26:]) == ("here\n", 45, "ValueError: no convergence")
+        await begun(tmp_path / "beats")
+        assert await is_cancelled(running)
+        await assert_still(tmp_path / "beats")
+        backend.executor = ThreadPoolExecutor(1)
+        await engine.close()
+
+    asyncio.run(main())

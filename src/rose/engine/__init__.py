@@ -1,7 +1,8 @@
 """Where tasks run. An engine runs a task; it knows nothing of learning, retries or disks.
 
-`LocalEngine` uses this machine's processes, `ThreadEngine` its threads; `Engine` is the contract of all engines, and
-`rose.testing` has the tests for it. A `Task` has a `TaskKey`, `Resources`, and a function or a `Command`.
+`LocalEngine` uses this machine's processes, `ThreadEngine` its threads; `DaskEngine`, `AsyncFlowEngine` and
+`ExecutorEngine` use what others run. `Engine` is the contract of all engines, and `rose.testing` has the tests for it.
+A `Task` has a `TaskKey`, `Resources`, and a function or a `Command`.
 """
 
 from __future__ import annotations
@@ -63,5 +64,10 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         from importlib import import_module
 
-        return getattr(import_module(f"rose.engine.{_LAZY[name]}"), name)
+        try:
+            return getattr(import_module(f"rose.engine.{_LAZY[name]}"), name)
+        except ModuleNotFoundError as error:
+            if name != "DaskEngine" or error.name != "distributed":
+                raise
+            raise ImportError("DaskEngine needs distributed: pip install 'rose-uq[dask]'", name=error.name) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,7 +60,7 @@ def _chosen(engine: Any) -> Engine | None:
     if isinstance(engine, Engine):
         return engine
     if _is_dask(engine):
-        from rose.engine.dask import DaskEngine
+        from rose.engine import DaskEngine  # which says how to install what is missing
 
         return DaskEngine(engine)
     if _is_a(engine, "radical", "WorkflowEngine"):

@@ -9,15 +9,19 @@ a task; what it reports of them comes to us, and all else to the WorkflowEngine,
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rose.engine import host_program
 from rose.engine.asyncflow_backend import Backend, Reports
 from rose.engine.hosted import HostedEngine
+from rose.engine.order import Reply
 from rose.engine.protocol import Task
 from rose.errors import ConfigurationError, EngineClosedError
 
@@ -70,6 +74,7 @@ class AsyncFlowEngine(HostedEngine):
         self._flow = flow
         self._backend = backend
         self._reports = Reports.of(flow)
+        self._programs = itertools.count(1)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(
             f"WorkflowEngine on {backend.name}",
@@ -77,17 +82,40 @@ class AsyncFlowEngine(HostedEngine):
             workers=workers or backend.workers(),
             gpus=backend.gpus() if gpus is None else gpus,
             memory=memory,
+            gpus_by_pool=backend.sizes_tasks,
             address=address or backend.address(),
-            temp_dir=temp_dir,
+            # What cannot be sent to it is read by it: from where the user works, which the nodes of a cluster see.
+            temp_dir=temp_dir or (None if backend.takes_functions else os.getcwd()),
         )
 
     async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         if self._shut_down.is_set():
             raise EngineClosedError(f"task {task.key}: the {self._what} has been shut down")
         self._abandon_with_flow()
+        options = self._backend.options(task.resources)
+        if not self._backend.takes_functions:
+            return await self._submit_program(argument, options)
         if self._backend.wants_coroutines:
             function = partial(_eagerly, function)
-        return await self._reports.submit(function, argument, self._backend.options(task.resources))
+        return await self._reports.submit(function, argument, options)
+
+    async def _submit_program(self, message: bytes, options: dict[str, Any]) -> Future[Reply]:
+        """For a back end that runs command lines only: a host of its own for each task."""
+        threads, reply = self._custody.threads, Future[Reply]()
+        reply.set_running_or_notify_cancel()
+        order = Path(self._custody.folder, f"order-{next(self._programs)}")
+        await asyncio.get_running_loop().run_in_executor(threads, order.write_bytes, message)
+        ended = await self._reports.submit_command(host_program.command(order), options)
+
+        def read() -> None:
+            try:
+                ended.result()
+                reply.set_result(host_program.read_reply(order))
+            except Exception as error:
+                reply.set_exception(error)
+
+        ended.add_done_callback(lambda _: threads.submit(read))
+        return reply
 
     def _check_given(self, task: Task) -> None:
         if not self._backend.sizes_tasks:

@@ -7,7 +7,7 @@ import itertools
 import socket
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,15 +33,12 @@ class Backend:
         self.wants_coroutines = type(backend).__module__.startswith("radical.asyncflow")
         self._is_pilot = self.name == "RadicalExecutionBackend"
         self._is_dask = self.name == "DaskExecutionBackend"
-        if self._is_pilot and not getattr(backend, "raptor_mode", False):
-            raise ConfigurationError(
-                "RADICAL-Pilot runs Python functions, and what ROSE starts its tasks with is one, only in Raptor mode: "
-                "give RadicalExecutionBackend a raptor_config"
-            )
+        # A pilot runs Python functions in Raptor mode only; what it always runs is command lines.
+        self.takes_functions = not self._is_pilot or bool(getattr(backend, "raptor_mode", False))
 
     @property
     def sizes_tasks(self) -> bool:
-        """Whether a task can be given more than one cpu of another machine."""
+        """Whether it is told how many cpus and gpus each task is to have."""
         return self._is_pilot
 
     def where_functions_run(self, killable: bool | None) -> Where:
@@ -76,7 +73,11 @@ class Backend:
 
     def address(self) -> str | None:
         """This machine's name, if workers may be on others."""
-        return None if self._executor is not None and is_near(self._executor) else socket.gethostname()
+        if self._is_pilot:
+            near = str(self._backend.resources.get("resource", "")).startswith("local.")
+        else:
+            near = self._executor is not None and is_near(self._executor)
+        return None if near else socket.gethostname()
 
     def options(self, resources: Resources) -> dict[str, Any]:
         """How it is asked for what a task wants."""
@@ -113,13 +114,20 @@ class Reports:
         self._backend.register_callback(self._report)
 
     async def submit(self, function: Callable[[Any], Any], argument: Any, options: dict[str, Any]) -> Future[Any]:
-        """Give the back end a task: it runs `function(argument)`."""
+        """Give the back end a task that runs `function(argument)`."""
+        return await self._submit({"function": function, "args": (argument,)}, options)
+
+    async def submit_command(self, words: Sequence[str], options: dict[str, Any]) -> Future[Any]:
+        """Give the back end a command line."""
+        return await self._submit({"executable": words[0], "arguments": list(words[1:])}, options)
+
+    async def _submit(self, what: dict[str, Any], options: dict[str, Any]) -> Future[Any]:
         name = f"{self._prefix}.{next(self._numbers)}"
         description = {
             "uid": name,
             "name": name,
-            "function": function,
-            "args": (argument,),
+            "function": None,
+            "args": (),
             "kwargs": {},
             "executable": None,
             "arguments": [],
@@ -127,6 +135,7 @@ class Reports:
             "is_service": False,
             "capture_stdio": False,
             "task_backend_specific_kwargs": options,
+            **what,
         }
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()  # what a back end has been given it does not give back
@@ -164,7 +173,7 @@ class Reports:
             return
         if state == self._states.DONE:
             del self._sent[name]
-            future.set_result(task["return_value"])
+            future.set_result(task.get("return_value"))
         elif state == self._states.FAILED:
             del self._sent[name]
             error = task.get("exception") or task.get("stderr") or "failed without a reason"

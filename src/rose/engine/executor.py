@@ -69,6 +69,7 @@ class ExecutorEngine(HostedEngine):
             where_functions_run(executor, killable),
             workers=workers or workers_of(executor),
             gpus=gpus,
+            gpus_by_pool=self._sizes_tasks and address is not None,
             memory=memory,
             address=address,
             temp_dir=temp_dir,

@@ -66,8 +66,10 @@ def workers_of(executor: Executor) -> int:
     Raises:
         ConfigurationError: if it does not say.
     """
-    for name in ("_max_workers", "max_workers"):
-        number = getattr(executor, name, None)
+    said = [getattr(executor, name, None) for name in ("_max_workers", "max_workers")]
+    info = getattr(executor, "info", None)  # executorlib's
+    said.append(info.get("max_cores") if isinstance(info, dict) else None)
+    for number in said:
         if isinstance(number, int) and number > 0:
             return number
     kind = type(executor).__name__

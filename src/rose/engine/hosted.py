@@ -46,6 +46,7 @@ class HostedEngine(BaseEngine):
     Args:
         what: how messages call the pool.
         where: where functions run.
+        gpus_by_pool: whether the pool itself gives each task its gpus.
         address: the name by which the pool's workers find this machine; None: they are on it.
     """
 
@@ -56,12 +57,16 @@ class HostedEngine(BaseEngine):
         *,
         workers: int,
         gpus: int | Sequence[str],
+        gpus_by_pool: bool,
         memory: int | None,
         address: str | None,
         temp_dir: str | Path | None,
     ) -> None:
+        self._assigns_gpus = where == "child" and address is None and not gpus_by_pool
+        if isinstance(gpus, int) and not self._assigns_gpus:
+            gpus = [str(number) for number in range(gpus)]  # of other machines: only how many counts
         super().__init__(workers, gpus, memory, temp_dir)
-        self.capabilities = replace(CAPABILITIES[where], assigns_gpus=where == "child" and address is None)
+        self.capabilities = replace(CAPABILITIES[where], assigns_gpus=self._assigns_gpus)
         self._what = what
         self._where: Where = where
         self._near = address is None
@@ -151,7 +156,9 @@ class HostedEngine(BaseEngine):
             call = job.packed.body
         await self._prepare(job.packed)
         errand = Errand(task.key, call, task.resources, task.timeout, job.prefix and f"{job.prefix}result-")
-        gpus = ",".join(self._gpu_names[number] for number in job.request.gpu_ids) if self._gpu_names else None
+        gpus = None
+        if self._gpu_names and self._assigns_gpus:
+            gpus = ",".join(self._gpu_names[number] for number in job.request.gpu_ids)
         path = tuple(str(entry) or os.getcwd() for entry in sys.path)
         here = self._where == "worker"
         order = Order(

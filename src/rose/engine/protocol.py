@@ -117,7 +117,7 @@ class Capabilities:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs tasks. Implementations: `LocalEngine`, `ThreadEngine`."""
+    """Runs tasks. Implementations: `LocalEngine`, `ThreadEngine`, `DaskEngine`, `AsyncFlowEngine`, `ExecutorEngine`."""
 
     @property
     def capabilities(self) -> Capabilities: ...

@@ -9,7 +9,8 @@
             return MyEngine(workers=workers)
 
 pytest collects all of the contract's tests; what the engine declares as absent in its `capabilities` is skipped by its
-name. Using it imports pytest.
+name. `make_engine` is called outside an event loop; where an engine must be made inside one, write `async def`. An
+engine that assigns gpus gives `make_gpu_engine`, too. Using the suite imports pytest.
 """
 
 from __future__ import annotations
