@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Sequence
 
 from rose import __version__
+from rose.cli_runs import add_run_commands
+from rose.errors import RoseError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,17 +26,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (RoseError, OSError) as error:
+        from rose.watch.terminal import clean
+
+        print(clean(f"rose: {error}"), file=sys.stderr)
+        return 1
     return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rose",
-        description="ROSE: uncertainty-driven active learning. Runs are Python programs; this command tells what "
-        "they can be made of.",
+        description="ROSE: uncertainty-driven active learning. Runs are Python programs; this command looks at "
+        "them and tidies up after them, and tells what they can be made of.",
     )
     parser.add_argument("--version", action="version", version=f"rose-uq {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    add_run_commands(commands)
     metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
     metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
     metrics.add_argument("--markdown", action="store_true", help="as a table for documents")

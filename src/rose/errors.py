@@ -37,6 +37,10 @@ class UnknownAcquisitionError(UnknownNameError):
     """An acquisition method that no one registered."""
 
 
+class UnknownTaskError(UnknownNameError):
+    """A task key that a run has not recorded."""
+
+
 class UnknownStateError(RoseError, AttributeError):
     """A state name that no task has reported; the message offers near misses."""
 

@@ -176,7 +176,7 @@ def _count_tasks(
     unfinished = []
     for key, state, *rest in connection.execute("SELECT key, state, started, ended, attempts, error FROM tasks"):
         name = workflow_of(key, workflows)
-        if name is None or is_round(key, name) or (state == RUNNING and rest[0] < since):
+        if name is None or is_round(key) or (state == RUNNING and rest[0] < since):
             continue
         workflows[name].tasks[state] += 1
         if state in (RUNNING, FAILED, DROPPED):
@@ -195,10 +195,14 @@ def workflow_of(key: str, names: Iterable[str]) -> str | None:
     return max(found, key=len, default=None)
 
 
-def is_round(key: str, workflow: str) -> bool:
-    """Whether this is no task, but the record of a whole round."""
-    _, _, stage = key[len(workflow) + 1 :].partition("/")
-    return stage == "round"
+def is_round(key: str) -> bool:
+    """Whether this is no task, but the record of a whole round.
+
+    >>> is_round("bald/3/round"), is_round("bald/3/training/round")
+    (True, False)
+    """
+    rest, _, last = key.rpartition("/")
+    return last == "round" and rest.rpartition("/")[2].isdecimal()
 
 
 def to_dict(summary: RunSummary) -> dict[str, Any]:

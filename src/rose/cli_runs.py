@@ -1,0 +1,149 @@
+"""The `rose` commands that look at runs and tidy them: status, runs, task, labels, gc."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rose.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_run_commands(commands: Commands) -> None:
+    """Make the parser know them."""
+    status = _command(
+        commands,
+        "status",
+        _status,
+        "how a run stands",
+        "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise; 1: there is no run, "
+        "or it is damaged.",
+    )
+    status.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    _json(status)
+    runs = _command(commands, "runs", _runs, "list the runs below a directory", "List runs, the latest first.")
+    runs.add_argument(
+        "directory", type=Path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
+    )
+    _json(runs)
+    task = _command(
+        commands,
+        "task",
+        _task,
+        "show a task: its times, traceback, stdout and stderr",
+        "Show one task; without KEY, list those that failed.",
+    )
+    task.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    task.add_argument("key", metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
+    task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
+    _json(task)
+    labels = _command(
+        commands,
+        "labels",
+        _labels,
+        "write a run's labels to a file",
+        "Write all labels of a run to a file, which Pool(X, labels=FILE) takes.",
+    )
+    labels.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    labels.add_argument("--to", type=Path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
+    gc = _command(
+        commands,
+        "gc",
+        _gc,
+        "remove what a run does not need any more",
+        "Remove what crashes left, and the models of earlier rounds. All labels stay, and what resuming needs.",
+    )
+    gc.add_argument("directory", type=Path, metavar="RUN", help="a run directory that no driver writes")
+    gc.add_argument(
+        "--models", type=_positive, metavar="N", default=1, help="keep the models of the last N rounds (default: 1)"
+    )
+    gc.add_argument("--output", action="store_true", help="also remove what tasks that are done have printed")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+
+
+def _command(commands: Commands, name: str, run: Any, help: str, description: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=description)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from rose.store.summary import summarize, to_dict
+    from rose.watch.status import exit_code, status_text
+
+    summary = summarize(arguments.directory)
+    print(json.dumps(to_dict(summary), indent=1) if arguments.json else status_text(summary))
+    return exit_code(summary)
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from rose.watch.runs import find_runs, runs_json, runs_text
+    from rose.watch.terminal import clean
+
+    runs, whole = find_runs(arguments.directory)
+    if arguments.json:
+        print(json.dumps(runs_json(runs), indent=1))
+    else:
+        print(runs_text(runs) if runs else clean(f"no runs in {str(arguments.directory)!r}"))
+    if not whole:
+        print("not all directories were searched, there are too many: name a smaller part", file=sys.stderr)
+    return 0
+
+
+def _task(arguments: argparse.Namespace) -> int:
+    from rose.watch.task import list_tasks, task_json, task_text, tasks_json, tasks_text, view_task
+
+    run, key = arguments.directory, arguments.key
+    if key is None or arguments.all:
+        records = list_tasks(run, "" if key is None else key, everything=arguments.all)
+        if arguments.json:
+            print(json.dumps(tasks_json(records), indent=1))
+        elif records:
+            print(tasks_text(records))
+        else:
+            print("no task has been recorded" if arguments.all else "no task has failed (--all lists all)")
+        return 0
+    view = view_task(run, key)
+    print(json.dumps(task_json(view), indent=1) if arguments.json else task_text(view))
+    return 0
+
+
+def _labels(arguments: argparse.Namespace) -> int:
+    from rose.store import labels_of_run, write_labels
+    from rose.watch.terminal import clean
+
+    table = labels_of_run(arguments.directory)
+    if not len(table):
+        raise ConfigurationError(f"the run in {str(arguments.directory)!r} has labelled nothing (yet)")
+    write_labels(table, arguments.to)
+    candidates = "" if table.X is not None else ", without the candidates, which are too large to be in the run"
+    print(clean(f"{len(table)} labels written to {arguments.to}{candidates}"))
+    return 0
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from rose.store.garbage import collect_garbage
+    from rose.watch.terminal import size
+
+    found = collect_garbage(arguments.directory, arguments.models, arguments.output, arguments.dry_run)
+    what = f"{found.models} models of earlier rounds, {found.leftovers} leftovers"
+    if arguments.output:
+        what += f", the output of {found.outputs} tasks"
+    print(f"{'would free' if arguments.dry_run else 'freed'} {size(found.bytes)}: {what}")
+    return 0

@@ -1,0 +1,90 @@
+"""`rose status`: how a run stands, at a glance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rose.store.lease import describe_seconds
+from rose.store.summary import RunSummary, UnfinishedTask, WorkflowSummary
+from rose.watch.task import gist
+from rose.watch.terminal import clean, number, one_line, table
+
+SHOWN = 10  # running tasks, and failures
+
+WELL, NOT_WELL = 0, 3  # exit codes of `rose status`: it runs or has finished; it ended otherwise
+
+
+def exit_code(summary: RunSummary) -> int:
+    """What `rose status` ends with, for scripts."""
+    return WELL if summary.state in ("running", "finished") else NOT_WELL
+
+
+def status_text(summary: RunSummary) -> str:
+    """A run's state, its workflows, what runs, and what failed."""
+    now = time.time()
+    parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
+    if summary.running:
+        verb = "running" if summary.state == "running" else "in hand when it ended"
+        rows = [(describe_seconds(now - task.started), task.key, _attempt(task)) for task in summary.running[:SHOWN]]
+        parts.append(f"{_count(summary.running, 'task')} {verb}\n" + table(("age", "task", ""), rows))
+    if summary.failed:
+        rows = [(task.key, task.state, gist(task.error, task.key)) for task in summary.failed[:SHOWN]]
+        heading = f"{_count(summary.failed, 'task')} without a result (more: rose task {summary.path} TASK)"
+        parts.append(f"{clean(heading)}\n" + table(("task", "", "error"), rows))
+    return "\n\n".join(parts)
+
+
+def _state(summary: RunSummary, now: float) -> str:
+    driver = summary.driver
+    process = f"process {driver.pid} on {driver.host}"
+    seen = describe_seconds(now - driver.seen)
+    resumed = f", resumed {summary.drivers - 1} times" if summary.drivers > 1 else ""
+    took = describe_seconds((driver.ended or driver.seen) - driver.since)
+    if summary.state == "running":
+        return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
+    if summary.state == "crashed":
+        return f"crashed: {process} is gone, last seen {seen} ago{resumed}; the same command goes on with it"
+    if summary.state == "silent":
+        return f"silent: {process} gave no sign of life for {seen} (stopped? dead? cut off?){resumed}"
+    again = "" if summary.state == "finished" else "; the same command goes on with it"
+    return f"{summary.state} {seen} ago after {took}, {process}{resumed}{again}"
+
+
+def _workflows(summary: RunSummary) -> str:
+    if not summary.workflows:
+        return "no workflow has begun"
+    headings = ["workflow", "iteration", "labels", "metric", "uncertainty", "running", "done", "failed", "state"]
+    rows = [_row(workflow, summary) for workflow in summary.workflows]
+    more = {
+        "dropped": [workflow.tasks["dropped"] for workflow in summary.workflows],
+        "retries": [workflow.retries for workflow in summary.workflows],
+    }
+    for name, counts in more.items():
+        if any(counts):
+            headings.insert(-1, name)
+            for row, count in zip(rows, counts, strict=True):
+                row.insert(-1, str(count))
+    return table(headings, rows)
+
+
+def _row(workflow: WorkflowSummary, summary: RunSummary) -> list[str]:
+    metric = "" if workflow.metric is None else f"{workflow.metric_name or ''} {number(workflow.metric)}".strip()
+    tasks = [str(workflow.tasks[state]) for state in ("running", "done", "failed")]
+    shown = (number(workflow.iteration), number(workflow.labels), metric, number(workflow.uncertainty))
+    return [workflow.name, *shown, *tasks, _end(workflow, summary)]
+
+
+def _end(workflow: WorkflowSummary, summary: RunSummary) -> str:
+    reason = workflow.stopped
+    if reason is None or (reason == "stopped" and summary.state != "running"):  # when and by whom, the run knows
+        return summary.state
+    return reason if workflow.error is None else f"{reason}: {one_line(workflow.error)}"
+
+
+def _attempt(task: UnfinishedTask) -> str:
+    return f"attempt {task.attempts}" if task.attempts > 1 else ""
+
+
+def _count(tasks: Sequence[UnfinishedTask], what: str) -> str:
+    return f"{len(tasks)} {what}" + ("" if len(tasks) == 1 else "s")

@@ -1,0 +1,77 @@
+"""Text for a terminal: what a run recorded (names, errors, prints) is shown as it is, and obeyed in nothing."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Control characters (escape sequences begin with one), and those that turn the direction of writing.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    r"""Text that a terminal only shows: control characters other than line ends and tabs are written out.
+
+    A carriage return that begins a line anew (progress bars do so) leaves what is written last.
+
+    >>> clean("10%\r20%\r\n\x1b[31mred")
+    '20%\n\\x1b[31mred'
+    """
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], "\n".join(lines))
+
+
+def one_line(text: str, width: int = 100) -> str:
+    """The same in one line of at most that many characters.
+
+    >>> one_line("a\\nb" + "c" * 20, 10)
+    'a b ccc...'
+    """
+    line = " ".join(clean(text).split())
+    return line if len(line) <= width else line[: width - 3] + "..."
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], output: TextIO | None = None) -> str:
+    """Aligned columns; on a terminal cut to its width and with headings that stand out, in a pipe plain and whole.
+
+    Args:
+        headings: one a column.
+        rows: cells, which may hold anything.
+        output: for which file; None: stdout.
+    """
+    output = output or sys.stdout
+    is_terminal = output.isatty()
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold" if is_terminal else "")
+    for heading in headings:
+        made.add_column(Text(clean(heading)), no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        made.add_row(*(Text(one_line(cell, 200)) for cell in row))
+    text = io.StringIO()
+    width = Console(file=output).width if is_terminal else 10_000
+    Console(file=text, force_terminal=is_terminal, width=width, highlight=False).print(made)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def size(count: float) -> str:
+    """Bytes for people.
+
+    >>> size(1536), size(3 * 2**30)
+    ('1.5 KiB', '3.0 GiB')
+    """
+    if count < 1024:
+        return f"{count:.0f} B"
+    power = min(int(math.log(count, 1024)), 4)
+    return f"{count / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def number(value: float | int | None) -> str:
+    """A figure for people; nothing where there is none."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
