@@ -13,12 +13,14 @@ from typing import Literal
 
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
+from rose.store.failures import explained
 from rose.store.journal import read_task
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_of
+from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, place_of
 from rose.store.records import DONE, checksum
 from rose.store.schema import holds_run, open_for_writing, reading
 from rose.store.summary import is_round
+from rose.store.transaction import exclusive
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\.(npy|pkl)")  # what else is there is not ours
 _CHUNK = 500  # files that are removed between two signs of life
@@ -92,14 +94,9 @@ def collect_garbage(directory: Path, models: int = 1, outputs: bool = False, dry
 @contextmanager
 def _holding(connection: sqlite3.Connection, epoch: int, directory: Path) -> Iterator[None]:
     """A transaction in which no driver can take over."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with explained(directory / DATABASE), exclusive(connection):
         lease.renew(connection, epoch, directory)
         yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path, models: int, outputs: bool) -> _Plan:
@@ -137,7 +134,7 @@ def _complete_rounds(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _spent(key: str, complete: dict[str, int], models: int) -> Literal["model", "rest"] | None:
-    """What a task's result is, if nothing needs it: an earlier round's model, or what a complete round was done with."""
+    """What a task's result is, if nothing needs it: a model of an earlier round, or what a complete one used."""
     for workflow, last in complete.items():
         if not key.startswith(workflow + "/"):
             continue

@@ -73,7 +73,7 @@ class RunSummary:
         driver: the last driver that wrote it.
         drivers: how many there have been: 1 and one for each time it was resumed.
         workflows: all that were ever part of it, in the order in which they came.
-        running: its tasks that are running, longest first; of a run whose driver is gone, those that were.
+        running: its tasks that run or wait for a worker, oldest first; of a run whose driver is gone, those that did.
         failed: its tasks that failed, or were dropped, latest first.
         labels: how many samples are labelled in all.
     """

@@ -25,7 +25,7 @@ def status_text(summary: RunSummary) -> str:
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     if summary.running:
-        verb = "running" if summary.state == "running" else "in hand when it ended"
+        verb = "open: running, or waiting for a worker" if summary.state == "running" else "in hand when it ended"
         rows = [(describe_seconds(now - task.started), task.key, _attempt(task)) for task in summary.running[:SHOWN]]
         parts.append(f"{_count(summary.running, 'task')} {verb}\n" + table(("age", "task", ""), rows))
     if summary.failed:
@@ -39,7 +39,8 @@ def _state(summary: RunSummary, now: float) -> str:
     driver = summary.driver
     process = f"process {driver.pid} on {driver.host}"
     seen = describe_seconds(now - driver.seen)
-    resumed = f", resumed {summary.drivers - 1} times" if summary.drivers > 1 else ""
+    times = "once" if summary.drivers == 2 else f"{summary.drivers - 1} times"
+    resumed = f", resumed {times}" if summary.drivers > 1 else ""
     took = describe_seconds((driver.ended or driver.seen) - driver.since)
     if summary.state == "running":
         return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
@@ -54,7 +55,7 @@ def _state(summary: RunSummary, now: float) -> str:
 def _workflows(summary: RunSummary) -> str:
     if not summary.workflows:
         return "no workflow has begun"
-    headings = ["workflow", "iteration", "labels", "metric", "uncertainty", "running", "done", "failed", "state"]
+    headings = ["workflow", "iteration", "labels", "metric", "uncertainty", "open", "done", "failed", "state"]
     rows = [_row(workflow, summary) for workflow in summary.workflows]
     more = {
         "dropped": [workflow.tasks["dropped"] for workflow in summary.workflows],
