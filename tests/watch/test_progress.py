@@ -22,7 +22,7 @@ def events(log):
     log.append(TaskFailed("w/0/training/b", 0.1, "[red]bad[/red]"))
     log.append(TaskCancelled("w/0/training/c", 0.1))
     log.append(IterationDone("w", 0, 20, "model_accuracy", 0.51, 0.25))
-    log.append(WorkflowStopped("w", "error", "[bold]bad[/bold]"))
+    log.append(WorkflowStopped("w", "error", "[bold]bad[/bold]\x07"))
 
 
 def test_a_terminal_shows_a_line_a_workflow():
@@ -32,7 +32,7 @@ def test_a_terminal_shows_a_line_a_workflow():
     text = console.file.getvalue()
     assert "1 / 1 / 1" in text
     assert "model_accuracy 0.51" in text
-    assert "error: [bold]bad[/bold]" in text
+    assert r"error: [bold]bad[/bold]\x07" in text
     assert not learner.events.watched
 
 
@@ -42,7 +42,7 @@ def test_a_pipe_gets_a_line_an_iteration():
         events(learner.events)
     assert console.file.getvalue().splitlines() == [
         "w: iteration 0, 20 labels, model_accuracy 0.51, uncertainty 0.25",
-        "w: stopped: error: [bold]bad[/bold]",
+        r"w: stopped: error: [bold]bad[/bold]\x07",
     ]
 
 

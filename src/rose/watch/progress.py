@@ -12,6 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from rose.store import (
     Event,
@@ -23,6 +24,7 @@ from rose.store import (
     TaskQueued,
     WorkflowStopped,
 )
+from rose.watch.terminal import clean, one_line
 
 
 class Watched(Protocol):
@@ -82,7 +84,7 @@ class _Board:
             table.add_column(title)
         with self.lock:
             for name, line in self.lines.items():
-                table.add_row(*(_escaped(cell) for cell in (name, *_cells(line))))
+                table.add_row(*(Text(one_line(cell, 400)) for cell in (name, *_cells(line))))
         table.caption = f"{time.monotonic() - self.start:.0f} s"
         table.caption_justify = "left"
         return table
@@ -102,10 +104,6 @@ def _cells(line: _Line) -> tuple[str, ...]:
 
 def _shown(value: int | None) -> str:
     return "" if value is None else str(value)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")  # names and errors are the user's: no markup of theirs is obeyed
 
 
 @contextlib.contextmanager
@@ -150,6 +148,6 @@ def _printing(console: Console) -> Callable[[Event], None]:
             parts += [metric] if metric else []
             parts += [f"uncertainty {uncertainty}"] if uncertainty else []
             text = f"stopped: {end}" if isinstance(event, WorkflowStopped) else ", ".join(parts)
-            console.print(f"{event.workflow}: {text}", markup=False, highlight=False, soft_wrap=True)
+            console.print(clean(f"{event.workflow}: {text}"), markup=False, highlight=False, soft_wrap=True)
 
     return read

@@ -121,7 +121,7 @@ def tasks_json(records: Sequence[TaskRecord]) -> list[dict[str, Any]]:
 
 
 def gist(error: str | None, key: str) -> str:
-    """The line of a traceback that says what was wrong.
+    r"""The line of a traceback that says what was wrong.
 
     >>> gist("Traceback ...\n  in f\nTaskFailedError: task w/0/training/a: OSError: no licence", "w/0/training/a")
     'OSError: no licence'

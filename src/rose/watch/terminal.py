@@ -9,9 +9,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+GAP = 2  # between two columns
+FOLDED = 12  # columns that are wider than this may be folded
 
 # Control characters (escape sequences begin with one), and those that turn the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -33,14 +37,14 @@ def one_line(text: str, width: int = 100) -> str:
     """The same in one line of at most that many characters.
 
     >>> one_line("a\\nb" + "c" * 20, 10)
-    'a b ccc...'
+    'a bcccc...'
     """
     line = " ".join(clean(text).split())
     return line if len(line) <= width else line[: width - 3] + "..."
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], output: TextIO | None = None) -> str:
-    """Aligned columns; on a terminal cut to its width and with headings that stand out, in a pipe plain and whole.
+    """Aligned columns; on a terminal long cells are folded and headings stand out, in a pipe all is plain and whole.
 
     Args:
         headings: one a column.
@@ -49,13 +53,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], output: TextIO
     """
     output = output or sys.stdout
     is_terminal = output.isatty()
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="bold" if is_terminal else "")
-    for heading in headings:
-        made.add_column(Text(clean(heading)), no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        made.add_row(*(Text(one_line(cell, 200)) for cell in row))
+    cells = [[one_line(cell, 200) for cell in row] for row in rows]
+    made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold" if is_terminal else "")
+    least = 0
+    for column in zip(headings, *cells, strict=True):
+        width = max(map(cell_len, column))
+        made.add_column(Text(column[0]), min_width=min(width, FOLDED), overflow="fold")
+        least += min(width, FOLDED) + GAP
+    for row in cells:
+        made.add_row(*map(Text, row))
     text = io.StringIO()
-    width = Console(file=output).width if is_terminal else 10_000
+    width = max(Console(file=output).width, least) if is_terminal else 10_000
     Console(file=text, force_terminal=is_terminal, width=width, highlight=False).print(made)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
