@@ -105,7 +105,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     assert process.returncode == 143
     code, out, _ = rose("status", run)
     assert code == 3
-    assert "preempted 0 s ago" in out
+    assert ": preempted " in out
 
     process = start(tmp_path)
     end(process, signal.SIGKILL)
@@ -131,7 +131,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     assert json.loads(rose("status", run, "--json")[1])["state"] == "crashed", "tidying is not driving"
     (tmp_path / "go").touch()
     asyncio.run(one_iteration(learner(run, tmp_path / "go")))
-    assert "interrupted 0 s ago" in rose("status", run)[1]
+    assert ": interrupted " in rose("status", run)[1]
     result = learner(run, tmp_path / "go").run([NAME], ["a", "b"], max_iter=3)[NAME]
     assert len(result.labels) == 9
     code, out, _ = rose("status", run)
