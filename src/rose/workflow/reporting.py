@@ -20,12 +20,13 @@ reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=
 
 
 class Note(NamedTuple):
-    """What came beside a task's result: what it registered, how long it ran, in seconds, and of a model the label of
-    each column of its probabilities, where it says them."""
+    """What came beside a task's result: what it registered; how long it ran, in seconds; of a model the label of each
+    column of its probabilities, where it says them; of a command its working directory, relative to the run's."""
 
     reported: Mapping[str, Any]
     seconds: float
     classes: list[Any] | None = None
+    workdir: str | None = None
 
 
 class Observed(NamedTuple):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import os
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -119,14 +120,14 @@ class Runner:
         output, running = await self._run(task, stage, where)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
-        await self._record(running, stage, output.stdout, Note({}, output.seconds, None))
+        place = None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
+        await self._record(running, stage, output.stdout, Note({}, output.seconds, None, place))
         return output.stdout
 
     async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
         """Read what a stage's command left in its working directory, as a task of its own."""
         assert stage.collect is not None
-        reading = replace(key, stage=f"{key.stage}.collect")
-        return await self.function(reading, None, collect_file, stage.collect, workdir)
+        return await self.function(_collecting(key), None, collect_file, stage.collect, workdir)
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
         """The working directory that a stage's template names, in the run directory (a temporary one: in the driver's);
@@ -175,11 +176,16 @@ class Runner:
 
     async def member(self, key: TaskKey) -> Shared | None:
         """A model that was trained before this run was resumed, unread; None if it is not recorded any more."""
-        record = None if self.run is None else await self.run.task(str(key))
-        if record is None or (record.value is None and record.file is None):
+        if self.run is None or (record := await self.run.task(str(key))) is None:
             return None
-        assert self.run is not None
         note = None if record.note is None else Note(*decode(record.note))
+        if note is not None and note.workdir is not None:  # a command: its model is what was collected, or where it is
+            record = await self.run.task(str(_collecting(key)))
+            if record is None:
+                return Shared(self.engine, given(self.run.path / note.workdir))
+            note = None
+        if record.value is None and record.file is None:
+            return None
         return Shared(self.engine, self.run.result(record), note)
 
     # --- shared values ---------------------------------------------------------------------------------------------
@@ -320,6 +326,11 @@ class Runner:
                 str(key),
             )
         return line
+
+
+def _collecting(key: TaskKey) -> TaskKey:
+    """The key of the task that reads what a command has left."""
+    return replace(key, stage=f"{key.stage}.collect")
 
 
 async def _shipped(value: Any) -> Any:
