@@ -120,8 +120,7 @@ class Runner:
         output, running = await self._run(task, stage, where)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
-        place = None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
-        await self._record(running, stage, output.stdout, Note({}, output.seconds, None, place))
+        await self._record(running, stage, output.stdout, Note({}, output.seconds, None, self._relative(workdir)))
         return output.stdout
 
     async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
@@ -300,6 +299,10 @@ class Runner:
             raise
         self.events.append(TaskDone(key, time.monotonic() - start))
         return result
+
+    def _relative(self, workdir: Path | None) -> str | None:
+        """A working directory as seen from the run's, which may be moved."""
+        return None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
 
     def _lasted(self, key: TaskKey, seconds: float) -> None:
         if key.stage == "training" and key.model is not None:
