@@ -9,6 +9,7 @@ Arrays in, indices out: no files, no workflow. `acquisitions()` lists the method
 from rose.acquisition import badge, batchbald, diverse, kcenter, lcmd, maxdet, stochastic, top  # noqa: F401  (they register)
 from rose.acquisition.batchbald import SaturatedBatchWarning
 from rose.acquisition.choose import acquire
+from rose.acquisition.parts import kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
 from rose.acquisition.registry import Acquisition, acquisitions, get_acquisition, register_acquisition
@@ -21,5 +22,7 @@ __all__ = [
     "acquire",
     "acquisitions",
     "get_acquisition",
+    "kept_of_part",
+    "keys_of_part",
     "register_acquisition",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike
 
+from rose.acquisition.problem import Floats, Problem
 from rose.errors import ConfigurationError, UnknownAcquisitionError, near_miss
 
 Select = Callable[..., ArrayLike]
+Keys = Callable[[Problem], Floats | None]
 SelectT = TypeVar("SelectT", bound=Select)
 
 ENTRY_POINTS = "rose.acquisitions"
@@ -30,6 +32,10 @@ class Acquisition:
         needs: inputs it cannot work without; `"features|mc_preds"` means one of the two (the first is preferred).
         uses: inputs it takes into account when they are there, beyond those it needs.
         stochastic: whether the seed changes the choice.
+        prefilter: of a pool too large to be seen at once, it is given the `prefilter * k` most uncertain candidates.
+        keys: where each candidate has a key of its own and the k largest are chosen, a function that gives them, `[n]`
+            for the available ones: such a method chooses from a pool that is seen part by part as from a whole one, and
+            needs no prefilter. It gives None where a key depends on the other candidates.
         summary: one line for people.
         reference: authors, year and title of what it implements.
         aliases: other names.
@@ -43,16 +49,25 @@ class Acquisition:
     summary: str = ""
     reference: str = ""
     aliases: tuple[str, ...] = ()
+    prefilter: float = 10.0
+    keys: Keys | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for wants, known in ((self.needs, REQUIRED), (self.uses, INPUTS)):
             for name in (name for want in wants for name in want.split("|")):
                 if name not in known:
                     raise ConfigurationError(f"acquisition {self.name!r} wants {name!r}; {near_miss(name, known)}")
+        if not self.prefilter >= 1:
+            raise ConfigurationError(f"prefilter={self.prefilter!r} of {self.name!r} multiplies k: 1 or more")
 
     def wants(self, name: str) -> bool:
         """Whether the method can make use of an input ("scores", "mc_preds", ...)."""
         return any(name in need.split("|") for need in (*self.needs, *self.uses))
+
+    def takes(self, name: str, there: Collection[str]) -> bool:
+        """Whether the method takes an input where these are there: of two alternatives, the first that is."""
+        needs = [next((one for one in need.split("|") if one in there), "") for need in self.needs]
+        return name in there and name in (*needs, *self.uses)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -86,6 +101,8 @@ def register_acquisition(
     summary: str = "",
     reference: str = "",
     aliases: tuple[str, ...] = (),
+    prefilter: float = 10.0,
+    keys: Keys | None = None,
     replace: bool = False,
 ) -> Callable[[SelectT], SelectT]:
     """Declare the decorated function as an acquisition method.
@@ -104,7 +121,7 @@ def register_acquisition(
 
     def declare(select: SelectT) -> SelectT:
         line = summary or (inspect.getdoc(select) or "").partition("\n")[0]
-        _add(Acquisition(name, select, needs, uses, stochastic, line, reference, aliases), replace)
+        _add(Acquisition(name, select, needs, uses, stochastic, line, reference, aliases, prefilter, keys), replace)
         return select
 
     return declare

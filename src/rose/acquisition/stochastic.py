@@ -16,7 +16,24 @@ from rose.errors import ConfigurationError
 _PAPER = "Kirsch et al. 2021, Stochastic Batch Acquisition"
 
 
-@register_acquisition("power", needs=("scores",), stochastic=True, aliases=("powerbald",), reference=_PAPER)
+_NEVER = -1e9  # a log-weight below that of all positive numbers: what bears it comes last, in random order
+
+
+def _power_keys(problem: Problem) -> Floats | None:
+    end = problem.range[problem.direction == "lower"] if problem.range is not None else np.inf
+    if not np.isfinite(end):
+        return None  # the utility is then a distance to the least uncertain of all candidates
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(problem.utility), _NEVER) + problem.rng.gumbel(size=len(problem.available))
+
+
+def _softmax_keys(problem: Problem) -> Floats:
+    return problem.ranking + problem.rng.gumbel(size=len(problem.available))  # a shift of all scores changes nothing
+
+
+@register_acquisition(
+    "power", needs=("scores",), stochastic=True, aliases=("powerbald",), reference=_PAPER, keys=_power_keys
+)
 def power(problem: Problem, *, beta: float = 1.0) -> Index:
     """Draw k candidates in proportion to utility ** beta.
 
@@ -32,7 +49,9 @@ def power(problem: Problem, *, beta: float = 1.0) -> Index:
         return _draw(problem, _positive(beta) * np.log(problem.utility))
 
 
-@register_acquisition("softmax", needs=("scores",), stochastic=True, aliases=("softmaxbald",), reference=_PAPER)
+@register_acquisition(
+    "softmax", needs=("scores",), stochastic=True, aliases=("softmaxbald",), reference=_PAPER, keys=_softmax_keys
+)
 def softmax(problem: Problem, *, beta: float = 1.0) -> Index:
     """Draw k candidates in proportion to exp(beta * score), or exp(-beta * score) where lower is more uncertain.
 

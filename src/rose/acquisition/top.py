@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rose.acquisition.problem import Index, Problem, largest_first
+from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
 
 
-@register_acquisition("top_k", needs=("scores",), aliases=("topk", "top", "greedy"), reference="Lewis & Gale 1994")
+@register_acquisition(
+    "top_k", needs=("scores",), aliases=("topk", "top", "greedy"), reference="Lewis & Gale 1994", prefilter=1.0
+)
 def top_k(problem: Problem) -> Index:
     """The k most uncertain candidates.
 
@@ -21,7 +23,11 @@ def top_k(problem: Problem) -> Index:
     return problem.available[problem.within_budget(largest_first(problem.ranking, wanted))]
 
 
-@register_acquisition("random", needs=(), stochastic=True, aliases=("uniform",))
+def _any(problem: Problem) -> Floats:
+    return problem.rng.random(len(problem.available))
+
+
+@register_acquisition("random", needs=(), stochastic=True, aliases=("uniform",), keys=_any)
 def random(problem: Problem) -> Index:
     """Any k candidates, each as likely as the others.
 

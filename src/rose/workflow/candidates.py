@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from rose.errors import PoolError
+from rose.workflow.candidate_file import CandidateFile
 
-_CHECK_BYTES = 64 * 2**20  # candidates are checked for NaN in blocks of this size: memory-mapped pools stay on disk
+_CHECK_BYTES = 8 * 2**20  # candidates are checked for NaN in blocks of this size: memory-mapped pools stay on disk
 
 
 def open_candidates(X: Any, name: str) -> Any:
@@ -47,9 +48,11 @@ def check_finite(array: np.ndarray, name: str) -> None:
     """
     if array.dtype.kind not in "fc":
         return
-    rows = max(1, _CHECK_BYTES // max(1, array[:1].nbytes))
+    rows, file = max(1, _CHECK_BYTES // max(1, array[:1].nbytes)), CandidateFile.of(array)
     for start in range(0, len(array), rows):
-        finite = np.isfinite(array[start : start + rows]).reshape(len(array[start : start + rows]), -1).all(axis=1)
+        stop = min(start + rows, len(array))
+        block = array[start:stop] if file is None else file.read(start, stop)
+        finite = np.isfinite(block).reshape(stop - start, -1).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
             raise PoolError(f"{name}[{row}] holds NaN or inf; remove or repair such candidates before the run")

@@ -10,92 +10,21 @@ from typing import Any
 import numpy as np
 
 from rose.acquisition import acquire, get_acquisition
-from rose.errors import ConfigurationError, NotANumberError, PredictionError, TaskFailedError
-from rose.metrics import compare
-from rose.scoring import Metric, check_predictions, get_metric, most_uncertain, score
+from rose.errors import NotANumberError, PredictionError, TaskFailedError
+from rose.scoring import most_uncertain
 from rose.workflow.binding import PROVIDED
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
-from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.ensemble import Round
 from rose.workflow.member_tasks import with_rows
 from rose.workflow.overrides import stage_for
-from rose.workflow.passes import Passed, first_rows, means, variances
+from rose.workflow.passes import Passed, first_rows, means
 from rose.workflow.pool import take
 from rose.workflow.runner import Runner
+from rose.workflow.scoring_rule import Scoring, score_passes
 from rose.workflow.seeds import derive_seed
 from rose.workflow.shared import Shared
-from rose.workflow.stages import Reduction, Stage, UncertaintyRule, check_query_size
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """A workflow's uncertainty rule with its metric looked up. `metric` is None where the user's function scores
-    under a name of its own: then higher means more uncertain."""
-
-    rule: UncertaintyRule
-    metric: Metric | None
-    acquisition: str
-
-    @property
-    def direction(self) -> str:
-        """Which end of the scores is the more uncertain."""
-        return self.metric.direction if self.metric else "higher"
-
-    @property
-    def operator(self) -> str:
-        """How the uncertainty compares with the threshold when it is low enough."""
-        return self.rule.operator or (self.metric.threshold_operator if self.metric else "<")
-
-    def certain(self, uncertainty: float) -> bool:
-        """Whether the threshold, if there is one, is met."""
-        return self.rule.threshold is not None and compare(uncertainty, self.operator, self.rule.threshold)
-
-
-def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str) -> Scoring:
-    """The learner's rule, with what a workflow's own configuration says instead.
-
-    Raises:
-        UnknownMetricError: if no metric has that name and no function of the user's replaces it.
-        UnknownAcquisitionError: if no acquisition method has that name.
-        ConfigurationError: if the workflow's query_size is not 1, 2, 3, ..., or the metric needs labels.
-    """
-    name = getattr(config, "uq_metric_name", None) or rule.metric_name
-    query_size, threshold = getattr(config, "query_size", None), getattr(config, "threshold", None)
-    rule = UncertaintyRule(
-        name,
-        rule.query_size if query_size is None else check_query_size(query_size),
-        rule.threshold if threshold is None else threshold,
-        rule.operator,
-        rule.stage,
-        rule.reduction,
-    )
-    method = getattr(config, "acquisition", None) or acquisition
-    get_acquisition(method)
-    return Scoring(rule, _metric(rule), method)
-
-
-def _metric(rule: UncertaintyRule) -> Metric | None:
-    try:
-        metric = get_metric(rule.metric_name)
-    except KeyError:
-        if rule.stage is None:
-            raise
-        return None
-    if rule.stage is None and "targets" in metric.needs:
-        raise ConfigurationError(
-            f"metric {metric.name!r} needs the true labels, which candidates do not have; choose another"
-        )
-    return metric
-
-
-def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction | None) -> np.ndarray:
-    """`[N]` scores of stacked predictions; several outputs are reduced as said.
-
-    Raises:
-        PredictionError, ConfigurationError: if the predictions do not fit the metric.
-    """
-    spreads = variances(passes) if "variances" in metric.needs else None
-    return np.asarray(score(means(passes), metric, reduction=reduction, variances=spreads))
+from rose.workflow.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -106,14 +35,17 @@ class Candidates:
         rows: pool indices of the rows of the predictions: the candidates first, then (where the acquisition method
             looks at them) the labelled.
         count: how many of the rows are candidates.
-        passes: S predictions of the rows, members in order, each with all its passes.
+        passes: S predictions of the rows, members in order, each with all its passes; none where the acquisition method
+            does not look at them.
         X: the shared pool.
+        range: smallest and largest possible score, where known.
     """
 
     rows: Shared
     count: int
     passes: Sequence[Passed]
     X: Shared
+    range: tuple[float, float] | None
 
     @property
     def indices(self) -> np.ndarray:
@@ -132,36 +64,6 @@ class Candidates:
         return [first_rows(one, self.count) for one in self.passes]
 
 
-def check_members(
-    ensemble: Ensemble, round: Round, passes: Mapping[str, Sequence[Passed]], rows: int, task: str
-) -> None:
-    """Check every prediction's shape, range and sum, and that variances are none below 0.
-
-    Raises:
-        PredictionError: naming the model and the iteration.
-    """
-    shapes = {}
-    for model, predicted in passes.items():
-        for index, one in enumerate(predicted):
-            where = f"model {model!r}, iteration {round.iteration} of workflow {round.workflow!r}"
-            where += f", pass {index}" if ensemble.num_predictions > 1 else ""
-            array, spread = means([one])[0], variances([one])
-            if array.ndim == 0 or len(array) != rows:
-                raise PredictionError(f"{where}: predicted an array of shape {array.shape} for {rows} samples")
-            try:
-                check_predictions([array], task)
-            except PredictionError as error:
-                raise PredictionError(f"{where}: {str(error).removeprefix('member 0, ')}") from error
-            if spread is not None and (spread[0].shape != array.shape or not (spread[0] >= 0).all()):
-                raise PredictionError(
-                    f"{where}: a tuple is (mean, variance), of one shape and with no variance below 0 or NaN; got "
-                    f"shapes {array.shape} and {spread[0].shape}"
-                )
-            shapes[where] = (array.shape, "with variances" if spread else "without variances")
-    if len(set(shapes.values())) > 1:
-        raise PredictionError(f"the members' predictions differ in form: {shapes}")
-
-
 class Chooser:
     """Scores and chooses for one workflow."""
 
@@ -170,9 +72,19 @@ class Chooser:
         self._active_learn = active_learn
         self._features = features
 
+    @property
+    def asks_the_user(self) -> bool:
+        """Whether a function of the user's chooses: it sees all candidates."""
+        return self._active_learn is not None
+
     def looks_at_labelled(self, scoring: Scoring) -> bool:
         """Whether the choice needs predictions of the labelled candidates too."""
         return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
+
+    def looks_at_predictions(self, scoring: Scoring) -> bool:
+        """Whether the acquisition method looks at the predictions themselves."""
+        there = {"scores", "mc_preds"} if self._features is None else {"scores", "mc_preds", "features"}
+        return get_acquisition(scoring.acquisition).takes("mc_preds", there)
 
     async def scores(self, round: Round, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
         """`[N]` scores of the candidates, by the metric or the user's function.
@@ -224,10 +136,10 @@ class Chooser:
             acquire,
             padded,
             k,
-            mc_preds=means(found.passes),
+            mc_preds=means(found.passes) or None,
             method=scoring.acquisition,
             direction=scoring.direction,  # type: ignore[arg-type]
-            range=scoring.metric.range if scoring.metric else None,
+            range=found.range,
             features=features,
             labelled=np.arange(found.count, len(padded)),
             seed=derive_seed(round.seed, str(round.key("acquisition"))),

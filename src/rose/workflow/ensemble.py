@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage, run_stage_lazily
 from rose.workflow.config import LearnerConfig
 from rose.workflow.member_tasks import predict, predict_slice, sliced
-from rose.workflow.overrides import stage_for
+from rose.workflow.overrides import stage_for, together
 from rose.workflow.passes import Passed, as_passed, joined
 from rose.workflow.runner import Runner, all_of
 from rose.workflow.seeds import derive_seed
@@ -26,6 +26,11 @@ class Round:
     workflow: str
     iteration: int
     seed: int  # of the run
+
+    @property
+    def where(self) -> str:
+        """As messages say it."""
+        return f"iteration {self.iteration} of workflow {self.workflow!r}"
 
     def key(self, stage: str, model: str | None = None, index: int | None = None) -> TaskKey:
         """The key of one of its tasks."""
@@ -90,7 +95,7 @@ class Ensemble:
     ) -> list[Passed]:
         """All stochastic passes of one member over some rows of `X` (None: all), in blocks.
 
-        `stage` names the tasks ("prediction", "holdout").
+        `stage` names the tasks ("prediction", "shortlist", "holdout").
         """
         binding = self.bind_prediction(config, round.iteration)
         task_stage = stage_for(self.prediction, config, round.iteration, model)
@@ -99,7 +104,7 @@ class Ensemble:
 
         async def block(index: int, start: int) -> Passed:
             stop = min(start + self.block, total)
-            given = self._given(round, stage, model, index)
+            given = self._given(round, "holdout" if stage == "holdout" else "prediction", model, index)
             key = round.key(stage, model, index * len(starts) + start // self.block)
             if self.prediction.as_executable:
                 samples = sliced(X.value, None if rows is None else rows.value, start, stop)
@@ -112,6 +117,22 @@ class Ensemble:
             return joined(await all_of(block(index, start) for start in starts))
 
         return await all_of(one_pass(index) for index in range(self.num_predictions))
+
+    def calls(
+        self, round: Round, models: Iterable[str], config: LearnerConfig
+    ) -> tuple[Callable[..., Any], dict[str, list[dict[str, Any]]]]:
+        """The prediction function and, by model, its arguments in each stochastic pass over candidates."""
+        binding = self.bind_prediction(config, round.iteration)
+        passes = range(self.num_predictions)
+        return binding.func, {
+            model: [self._arguments(binding, self._given(round, "prediction", model, index)) for index in passes]
+            for model in models
+        }
+
+    def together(self, models: Iterable[str], config: LearnerConfig, iteration: int) -> Stage:
+        """The prediction stage of a task in which all these models predict, one after the other, all passes."""
+        stages = [stage_for(self.prediction, config, iteration, model) for model in models]
+        return together(stages, self.num_predictions)
 
     def predict_here(self, round: Round, models: Mapping[str, Any], X: Any, config: LearnerConfig) -> list[Passed]:
         """All passes of all models over `X`, in this process: for results, when the engine is gone."""

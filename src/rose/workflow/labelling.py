@@ -27,10 +27,12 @@ _CONTEXT = ("index", "iteration", "workflow")
 
 
 class LabelledSet:
-    """The candidates of one workflow that have a label, in the order they came."""
+    """The candidates of one workflow that have a label, in the order they came. Takes memory for these alone, not for
+    all `size` candidates of the pool."""
 
     def __init__(self, size: int) -> None:
-        self._free = np.ones(size, dtype=bool)
+        self._size = size
+        self._taken: set[int] = set()  # those that are labelled or dropped
         self._indices: list[int] = []
         self._labels: list[Any] = []
         self.dropped: list[int] = []  # candidates that could not be simulated, and are not asked for again
@@ -45,15 +47,15 @@ class LabelledSet:
             PoolError: if one of them is labelled already.
         """
         for index, label in zip(indices.tolist(), labels, strict=True):
-            if not self._free[index]:
+            if index in self._taken:
                 raise PoolError(f"candidate {index} is labelled already")
-            self._free[index] = False
+            self._taken.add(index)
             self._indices.append(index)
             self._labels.append(label)
 
     def drop(self, indices: Sequence[int]) -> None:
         """Have these not chosen any more, though they have no label."""
-        self._free[list(indices)] = False
+        self._taken.update(indices)
         self.dropped += indices
 
     @property
@@ -62,9 +64,14 @@ class LabelledSet:
         return np.array(self._indices, dtype=np.int64)
 
     @property
+    def taken(self) -> np.ndarray:
+        """int64: those that cannot be chosen any more, ascending."""
+        return np.array(sorted(self._taken), dtype=np.int64)
+
+    @property
     def candidates(self) -> np.ndarray:
         """int64: those that may be chosen, ascending."""
-        return np.flatnonzero(self._free)
+        return np.delete(np.arange(self._size), self.taken)
 
     @property
     def y(self) -> Any:
@@ -199,7 +206,7 @@ class Simulator:
         self, key: TaskKey, stage: Stage, chunk: np.ndarray, binding: Binding, context: Mapping[str, Any]
     ) -> Sequence[Any]:
         batch = stage.batch is not None
-        samples = {"X": take(self._pool.X, chunk)} if batch else {"x": self._pool[int(chunk[0])]}
+        samples = {"X": take(self._pool.source, chunk)} if batch else {"x": self._pool[int(chunk[0])]}
         given = {**context, **samples, "index": chunk if batch else int(chunk[0])}
         result = await run_stage(self._runner, stage, key, binding, given)
         if not batch:

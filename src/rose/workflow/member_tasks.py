@@ -9,12 +9,12 @@ import numpy as np
 
 from rose.engine.coroutines import finished
 from rose.workflow.passes import Passed, as_passed
-from rose.workflow.pool import take
+from rose.workflow.pool import part, take
 
 
 def sliced(X: Any, rows: np.ndarray | None, start: int, stop: int) -> Any:
     """Samples `start` to `stop` of those rows of `X` (None: of all)."""
-    return X[start:stop] if rows is None else take(X, rows[start:stop])
+    return part(X, start, stop) if rows is None else take(X, rows[start:stop])
 
 
 def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> Passed:

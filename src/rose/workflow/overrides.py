@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.workflow.config import AdaptiveSchedule, LearnerConfig, TaskConfig
 from rose.workflow.options import with_options
@@ -18,6 +20,24 @@ def stage_for(stage: Stage, config: LearnerConfig, iteration: int, model: str | 
     """
     configured = config.get_task_config(stage.kind, iteration)
     return _changed(stage, configured, model, f"the configuration of {stage.name} in iteration {iteration}")
+
+
+def together(stages: Sequence[Stage], times: int = 1) -> Stage:
+    """One task that does what several do, each so many `times`, one after the other, with all that they need at hand:
+    cpus and gpus of the largest, the memory and the time of all. What one of them does not limit, the task does not."""
+    memory, timeouts = [stage.resources.memory for stage in stages], [stage.timeout for stage in stages]
+    resources = Resources(
+        cpus=max(stage.resources.cpus for stage in stages),
+        gpus=max(stage.resources.gpus for stage in stages),
+        memory=None if None in memory else sum(one for one in memory if one is not None),
+    )
+    return replace(
+        stages[0],
+        resources=resources,
+        timeout=None if None in timeouts else times * sum(one for one in timeouts if one is not None),
+        retries=max(stage.retries for stage in stages),
+        retry_delay=max(stage.retry_delay for stage in stages),
+    )
 
 
 def stages_of(stage: Stage, configs: Mapping[str, LearnerConfig], models: Sequence[str]) -> Iterator[tuple[str, Stage]]:

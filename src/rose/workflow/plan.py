@@ -14,7 +14,7 @@ from rose.store import LabelStore
 from rose.workflow import checks
 from rose.workflow.binding import PROVIDED
 from rose.workflow.calling import bind_stage
-from rose.workflow.choosing import Chooser, make_scoring
+from rose.workflow.choosing import Chooser
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.dataflow import Dataflow, DataflowRounds
@@ -22,11 +22,14 @@ from rose.workflow.ensemble import Ensemble
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, describe_stage, simulation_identity
 from rose.workflow.labelling import Simulator
+from rose.workflow.overrides import stage_for, together
 from rose.workflow.pool import Pool
 from rose.workflow.pool_rounds import PoolRounds, SharedPool
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
 from rose.workflow.runner import Runner
+from rose.workflow.scoring_rule import make_scoring
+from rose.workflow.screener import Screener
 from rose.workflow.stages import Stage, StopCriterion, UncertaintyRule
 
 
@@ -176,6 +179,11 @@ class PoolPlan:
             self._check_workflow(name, request.configs[name])
         checks.check_workdirs(self._stages.values())
         self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
+        if len(pool) > pool.block:
+            for name, config in request.configs.items():
+                members = [stage_for(self._stages["prediction"], config, 0, model) for model in request.model_names]
+                what = f"workflow {name!r}, all models' predictions of a part of the pool, which one task makes,"
+                self.variants[what] = together(members)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -190,7 +198,8 @@ class PoolPlan:
         identity = await simulation_identity(runner.run, self._stages["simulation"])
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity)
         X_test = None if self._pool.holdout is None else runner.share(self._pool.holdout[0])
-        shared = SharedPool(runner.share(self._pool.X), X_test)
+        large = len(self._pool) > self._pool.block
+        shared = SharedPool(runner.share(self._pool.source if large else self._pool.X), X_test)
         stack.push_async_callback(runner.release, [one for one in (shared.X, X_test) if one is not None])
         stack.push_async_callback(store.close)
         workflows = []
@@ -203,21 +212,24 @@ class PoolPlan:
     def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
         y_test = None if self._pool.holdout is None else self._pool.holdout[1]
+        chooser = Chooser(runner, self._stages.get("active_learn"), self._pool.features)
+        ensemble = Ensemble(
+            training=self._stages["training"],
+            prediction=self._stages["prediction"],
+            model_names=request.model_names,
+            num_predictions=request.num_predictions,
+            block=self._pool.block,
+            runner=runner,
+        )
         return PoolRounds(
             name=name,
             pool=self._pool,
             shared=shared,
             runner=runner,
             simulator=simulator,
-            ensemble=Ensemble(
-                training=self._stages["training"],
-                prediction=self._stages["prediction"],
-                model_names=request.model_names,
-                num_predictions=request.num_predictions,
-                block=self._pool.block,
-                runner=runner,
-            ),
-            chooser=Chooser(runner, self._stages.get("active_learn"), self._pool.features),
+            ensemble=ensemble,
+            chooser=chooser,
+            screener=Screener(shared.X, len(self._pool), ensemble, chooser, runner),
             rule=self._rule,
             acquisition=self._acquisition,
             criterion=None if criterion is None else Criterion(criterion, runner, y_test),

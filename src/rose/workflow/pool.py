@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rose.errors import PoolError
+from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.candidates import check_finite, digest_of, open_candidates
 from rose.workflow.known import known_labels
 
@@ -24,7 +25,8 @@ class Pool:
             indices. None: those that are labelled already, by `labels`; without any, 20.
         seed: of the draw, and of everything else in the run that is random.
         holdout: `(X_test, y_test)`, labelled samples outside the pool that a stop criterion may be measured on.
-        block: the most candidates that one prediction task takes.
+        block: the most candidates that one task predicts. A larger pool is never predicted as a whole: it is screened
+            part by part, and what chooses a batch sees the most uncertain candidates (see `rose.workflow.screener`).
         features: `[N, F]` coordinates in which near candidates are alike, for the acquisition methods that look at
             them; None: they look at the ensemble's predictions.
         labels: of an earlier run or from elsewhere: a pair `(X, y)`, a mapping `{index: label}`, a file that `rose
@@ -55,6 +57,7 @@ class Pool:
         self.X = open_candidates(X, "X")
         if len(self.X) == 0:
             raise PoolError("X holds no candidates")
+        self.source = CandidateFile.of(self.X) or self.X  # what `take` reads candidates from
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise PoolError(f"seed={seed!r} must be a whole number of 0 or more")
         if not isinstance(block, int) or block < 1:
@@ -74,11 +77,11 @@ class Pool:
 
     def __getitem__(self, index: int) -> Any:
         """One candidate, as simulations take it."""
-        return self.X[index]
+        return take(self.source, np.array([index]))[0]
 
     def digest(self, index: int) -> bytes:
         """What identifies a candidate by its content: equal candidates share one simulation."""
-        return digest_of(self.X[index], f"X[{index}]")
+        return digest_of(self[index], f"X[{index}]")
 
     def _draw(self, initial: int | Sequence[int] | np.ndarray) -> np.ndarray:
         n = len(self.X)
@@ -95,10 +98,17 @@ class Pool:
 
 
 def take(X: Any, indices: np.ndarray) -> Any:
-    """The samples at `indices`: an array of an array, a list of a sequence."""
+    """The samples at `indices`: an array of an array or a file, a list of a sequence."""
     if isinstance(X, np.ndarray):
         return X[indices]
+    if isinstance(X, CandidateFile):
+        return X.take(indices)
     return [X[int(i)] for i in indices]
+
+
+def part(X: Any, start: int, stop: int) -> Any:
+    """Samples `start` to `stop - 1`: an array of an array or a file, a list of a sequence."""
+    return X.read(start, stop) if isinstance(X, CandidateFile) else X[start:stop]
 
 
 def _check_features(features: Any, n: int) -> np.ndarray:

@@ -1,25 +1,28 @@
 """A round of a pool's workflow: label what was chosen, train, judge, and choose anew.
 
 Members are trained side by side; each predicts the candidates as soon as it is trained, while the criterion waits for
-all of them and no longer. A workflow that stops chooses nothing: its ensemble has seen every label it holds.
+all of them and no longer. A pool that is larger than a block is screened by all of them instead, part by part
+(`screening`). A workflow that stops chooses nothing: its ensemble has seen every label it holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rose.errors import PredictionError
-from rose.workflow.choosing import Candidates, Chooser, Scoring, check_members, make_scoring, score_passes
+from rose.workflow.candidate_file import CandidateFile
+from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion, classes
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
+from rose.workflow.member_checks import check_members, task_of
 from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, means
 from rose.workflow.pool import Pool, take
@@ -27,9 +30,14 @@ from rose.workflow.quality import holdout_quality
 from rose.workflow.quorum import Quorum
 from rose.workflow.rounds import Ending, Outcome
 from rose.workflow.runner import Runner, task_group
+from rose.workflow.scoring_rule import Scoring, make_scoring, score_passes
+from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared
+from rose.workflow.shortlist import Shortlist
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
+
+Choose = Callable[[int], Awaitable[np.ndarray]]  # the pool indices of the next batch, given how many
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,14 @@ class SharedPool:
 
 @dataclass(frozen=True)
 class _Learned:
-    """What a freshly trained ensemble came to: the criterion's values, what each member predicts of the candidates
-    (nothing where the criterion is met or there are none), its quality on the hold-out, and who failed to train."""
+    """What a freshly trained ensemble came to: the criterion's values; what it says of the candidates, that is each
+    member's predictions, or what was screened (nothing where the criterion is met or there are none); its quality on
+    the hold-out, and who failed to train."""
 
     values: Mapping[str, float] | None
+    members: Mapping[str, Shared]
     passes: Mapping[str, list[Passed]]
+    shortlist: Shortlist | None
     quality: Mapping[str, float | None] | None
     failed: Sequence[str]
 
@@ -62,6 +73,7 @@ class PoolRounds:
     simulator: Simulator
     ensemble: Ensemble
     chooser: Chooser
+    screener: Screener
     rule: UncertaintyRule
     acquisition: str
     criterion: Criterion | None
@@ -92,28 +104,39 @@ class PoolRounds:
         return replace(outcome, dropped=dropped)
 
     async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
-        candidates = self.labelled.candidates
-        rows = candidates
-        if self.chooser.looks_at_labelled(scoring):
-            rows = np.concatenate([candidates, self.labelled.indices])
         data = {
-            "X": self.runner.share(take(self.pool.X, self.labelled.indices)),
+            "X": self.runner.share(await self._labelled_samples()),
             "y": self.runner.share(self.labelled.y),
         }
-        shared_rows = self.runner.share(rows)
+        rows = None if self._screens(scoring) else self.runner.share(self._rows(scoring))
         try:
-            learned = await self._learn(round, data, shared_rows, scoring, config)
+            learned = await self._learn(round, data, rows, scoring, config)
             self._config, self._iteration = config, round.iteration
-            outcome, passes = self._judged(learned, ending), learned.passes
-            if not passes:
+            outcome = self._judged(learned, ending)
+            if learned.shortlist is None and not learned.passes:
                 return outcome
-            task = _task(scoring, passes)
-            await asyncio.to_thread(check_members, self.ensemble, round, passes, len(rows), task)
-            ordered = [one for model in self.ensemble.model_names for one in passes.get(model, ())]
-            found = Candidates(shared_rows, len(candidates), ordered, self.shared.X)
-            return await self._choose(round, scoring, found, outcome, config)
+            scores, choose = await self._look(round, scoring, learned, rows, config)
+            return await self._choose(scoring, scores, choose, outcome)
         finally:
-            await self.runner.release([*data.values(), shared_rows])
+            await self.runner.release([*data.values(), *([] if rows is None else [rows])])
+
+    async def _labelled_samples(self) -> Any:
+        source, indices = self.pool.source, self.labelled.indices
+        if isinstance(source, CandidateFile):
+            return await asyncio.to_thread(source.take, indices)
+        return take(source, indices)
+
+    def _screens(self, scoring: Scoring) -> bool:
+        """Whether the candidates are looked at part by part: they are too many for a block, and no command or function
+        of the user's wants them all."""
+        whole = self.ensemble.prediction.as_executable or self.chooser.asks_the_user
+        return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
+
+    def _rows(self, scoring: Scoring) -> np.ndarray:
+        """The rows to be predicted: the candidates, then those labelled ones that the choice needs."""
+        candidates = self.labelled.candidates
+        looks = self.chooser.looks_at_labelled(scoring)
+        return np.concatenate([candidates, self.labelled.indices]) if looks else candidates
 
     def memento(self) -> Mapping[str, Any]:
         """Which candidates were labelled, by what their labels are recorded as, and who was trained."""
@@ -152,9 +175,12 @@ class PoolRounds:
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
     async def _learn(
-        self, round: Round, data: Mapping[str, Shared], rows: Shared, scoring: Scoring, config: LearnerConfig
+        self, round: Round, data: Mapping[str, Shared], rows: Shared | None, scoring: Scoring, config: LearnerConfig
     ) -> _Learned:
-        """Train all members, judge them, and let them predict the candidates unless that ends the workflow."""
+        """Train all members, judge them, and let them predict the candidates unless that ends the workflow.
+
+        `rows` are those to be predicted; None: the pool is screened.
+        """
         names, X_test = self.ensemble.model_names, self.shared.X_test
         training: dict[str, asyncio.Task[Shared | None]] = {}
         quorum = Quorum(self.ensemble.training, config, round.iteration, self.runner)
@@ -172,8 +198,8 @@ class PoolRounds:
                 return await self.ensemble.predict(round, stage, model, member, X, rows, config)
 
             training |= {name: group.create_task(train(name)) for name in self.runner.longest_first(self.name, names)}
-            predicting = {}
-            if self._left:
+            predicting, screening = {}, None
+            if self._left and rows is not None:
                 predicting = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
             testing = []
             if X_test is not None:
@@ -181,18 +207,22 @@ class PoolRounds:
             trained = {model: await training[model] for model in names}
             quorum.check(self.name, len(names))
             members = {model: member for model, member in trained.items() if member is not None}
+            if self._left and rows is None:
+                screened = self.screener.screen(round, scoring, members, self.labelled.taken, config)
+                screening = group.create_task(screened)
             tested = [one for task in testing for one in await task]
             quality = group.create_task(self._quality(round, scoring, members, tested))
             values = None
             if self.criterion is not None:
                 values = await self.criterion.values(round, members, data, tested, config)
                 if self.criterion.met(values):
-                    for task in predicting.values():
+                    for task in [*predicting.values(), *([] if screening is None else [screening])]:
                         task.cancel()
-                    predicting = {}
+                    predicting, screening = {}, None
         await self.ensemble.keep(members)
         passes = {model: task.result() for model, task in predicting.items() if model in members}
-        return _Learned(values, passes, quality.result(), tuple(quorum.failed))
+        shortlist = None if screening is None else screening.result()
+        return _Learned(values, members, passes, shortlist, quality.result(), tuple(quorum.failed))
 
     async def _quality(
         self, round: Round, scoring: Scoring, members: Mapping[str, Shared], tested: list[Passed]
@@ -240,22 +270,33 @@ class PoolRounds:
         """How many candidates may still be chosen."""
         return len(self.pool) - len(self.labelled) - len(self.labelled.dropped)
 
-    async def _choose(
-        self, round: Round, scoring: Scoring, found: Candidates, outcome: Outcome, config: LearnerConfig
-    ) -> Outcome:
+    async def _look(
+        self, round: Round, scoring: Scoring, learned: _Learned, rows: Shared | None, config: LearnerConfig
+    ) -> tuple[np.ndarray, Choose]:
+        """The scores of the candidates (of a screened pool, of the most uncertain), and how a batch is chosen."""
+        labelled = self.labelled.indices
+        if learned.shortlist is not None:
+            given = (round, scoring, learned.shortlist, learned.members, labelled)
+            return learned.shortlist.uncertain[1], lambda k: self.screener.choose(*given, k, config)
+        assert rows is not None
+        ordered = [one for of_model in learned.passes.values() for one in of_model]
+        task = task_of(scoring.metric, ordered[0])
+        await asyncio.to_thread(check_members, learned.passes, len(rows.value), task, round.where)
+        found = Candidates(rows, self._left, ordered, self.shared.X, scoring.metric.range if scoring.metric else None)
         scores = await self.chooser.scores(round, scoring, found, config)
-        uncertainty = self.chooser.uncertainty(scoring, scores)
-        stop = outcome.stop
+        more = {"labelled": labelled, "y": self.labelled.y}
+        return scores, lambda k: self.chooser.choose(round, scoring, found, scores, k, config, more)
+
+    async def _choose(self, scoring: Scoring, scores: np.ndarray, choose: Choose, outcome: Outcome) -> Outcome:
+        """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch."""
+        uncertainty, stop = self.chooser.uncertainty(scoring, scores), outcome.stop
         if stop is None and scoring.certain(uncertainty):
             stop = StopReason.CERTAIN_ENOUGH
-        selection: list[int] = []
         if stop is None:
-            left = found.count if self.budget is None else min(found.count, self.budget - len(self.labelled))
-            k = min(scoring.rule.query_size, left)
-            more = {"labelled": self.labelled.indices, "y": self.labelled.y}
-            chosen = await self.chooser.choose(round, scoring, found, scores, k, config, more)
-            self._chosen = chosen[:left]
-            selection = self._chosen.tolist()
+            payable = self._left if self.budget is None else min(self._left, self.budget - len(self.labelled))
+            chosen = await choose(min(scoring.rule.query_size, payable))
+            self._chosen = chosen[:payable]
+        selection = self._chosen.tolist() if stop is None else []
         return replace(outcome, uncertainty=uncertainty, selection=selection, stop=stop)
 
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
@@ -268,10 +309,3 @@ class PoolRounds:
                 f"the uncertainty {scoring.rule.metric_name!r} is a task of the run, which has ended; use `.models`"
             )
         return Prediction(mean, score_passes(passes, scoring.metric, scoring.rule.reduction))
-
-
-def _task(scoring: Scoring, passes: Mapping[str, list[Passed]]) -> str:
-    """The task type that the predictions must have: the metric's, else what their shape says."""
-    if scoring.metric is not None and scoring.metric.task != "any":
-        return scoring.metric.task
-    return "classification" if means(next(iter(passes.values())))[0].ndim > 1 else "regression"

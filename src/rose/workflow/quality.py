@@ -18,8 +18,8 @@ from rose.scoring.calibration import (
     risk_coverage_curve,
     sharpness,
 )
-from rose.workflow.choosing import score_passes
 from rose.workflow.passes import Passed, means, variances
+from rose.workflow.scoring_rule import score_passes
 from rose.workflow.stages import Reduction
 
 

@@ -1,0 +1,50 @@
+"""A pool that is seen part by part: what each part keeps, so that the batch can be chosen of all of them together."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rose.acquisition.problem import Direction, Floats, Problem
+from rose.acquisition.registry import Acquisition
+
+
+def kept_of_part(method: Acquisition, k: int) -> int:
+    """How many of its most uncertain candidates a part keeps for a batch of `k`.
+
+    >>> from rose.acquisition import get_acquisition
+    >>> kept_of_part(get_acquisition("top_k"), 5), kept_of_part(get_acquisition("diverse"), 5)
+    (5, 50)
+    """
+    return math.ceil(method.prefilter * k)
+
+
+def keys_of_part(
+    method: Acquisition, scores: Floats, direction: Direction, range: tuple[float, float] | None, seed: int
+) -> Floats | None:
+    """`[n]` keys of the candidates of one part, of which the k largest of all parts are the batch; None: the method
+    has none, and chooses among the most uncertain.
+
+    Args:
+        method: the method.
+        scores: `[n]` scores of the part.
+        direction: which end of them is the more uncertain.
+        range: the metric's (lowest, highest) possible score.
+        seed: of this part alone.
+
+    >>> from rose.acquisition import get_acquisition
+    >>> keys_of_part(get_acquisition("lcmd"), np.ones(3), "higher", None, 0) is None
+    True
+    """
+    if method.keys is None:
+        return None
+    n = len(scores)
+    nobody = np.empty(0, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    return method.keys(
+        Problem(
+            k=n, size=n, available=np.arange(n), labelled=nobody, pending=nobody, rng=rng, scores=scores,
+            direction=direction, range=range,
+        )
+    )  # fmt: skip

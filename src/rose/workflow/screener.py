@@ -1,0 +1,174 @@
+"""The driver's side of screening: the parts of a pool and their tasks, a few at a time, and the choice of what is left.
+
+Which candidates a batch is chosen from is the method's to say (`rose.acquisition.registry.Acquisition`): "top_k" and
+"diverse" see all that they would see of a whole pool, and choose the same; "random", "softmax" and "power" (of a metric
+that declares its range) draw from the whole pool; all others choose among the `prefilter` (10) times k most uncertain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rose.acquisition import get_acquisition, kept_of_part
+from rose.errors import (
+    ConfigurationError,
+    NotANumberError,
+    PoolError,
+    PredictionError,
+    TaskFailedError,
+)
+from rose.workflow.choosing import Candidates, Chooser
+from rose.workflow.config import LearnerConfig
+from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.member_checks import check_members, task_of
+from rose.workflow.passes import Passed
+from rose.workflow.runner import Runner, all_of, task_group
+from rose.workflow.scoring_rule import Scoring
+from rose.workflow.screening import Question, screen
+from rose.workflow.shared import Shared
+from rose.workflow.shortlist import Shortlist
+
+_AHEAD = 2  # tasks by cpu that wait or run: an asyncio task for each part of the pool would be memory for nothing
+_LEAST_AHEAD = 64  # ... and at least so many: a cluster may grow
+
+
+@dataclass(frozen=True)
+class Screener:
+    """Screens a pool `X` of `size` candidates for one workflow."""
+
+    X: Shared
+    size: int
+    ensemble: Ensemble
+    chooser: Chooser
+    runner: Runner
+
+    @property
+    def part(self) -> int:
+        """How many candidates a task takes: a block at most, and few enough that there are as many tasks as members
+        and their passes. It does not depend on the engine: a run may be resumed on another."""
+        passes = len(self.ensemble.model_names) * self.ensemble.num_predictions
+        return min(self.ensemble.block, -(-self.size // passes))
+
+    async def screen(
+        self,
+        round: Round,
+        scoring: Scoring,
+        members: Mapping[str, Shared],
+        taken: np.ndarray,
+        config: LearnerConfig,
+    ) -> Shortlist:
+        """What may be chosen of the candidates that are not `taken` (ascending), by all of these members.
+
+        Raises:
+            PredictionError, NotANumberError: as in the worker.
+        """
+        question = self._question(round, scoring, members, config)
+        stage = self.ensemble.together(members, config, round.iteration)
+        query_size = question.query_size
+        found = Shortlist(query_size, max(query_size, kept_of_part(question.method, query_size)), scoring.direction)
+        shared = self.runner.share(question)
+        parts = self._parts(taken)
+
+        async def work_off() -> None:
+            for number, start, stop in parts:
+                some = taken[slice(*np.searchsorted(taken, (start, stop)))]
+                key = round.key(f"screening.{self.part}", index=number)  # parts of another size are other tasks
+                call = (shared, start, stop, some, self.X, *members.values())
+                try:
+                    found.add(await self.runner.function(key, stage, screen, *call))
+                except TaskFailedError as error:
+                    meant = _meant(error)
+                    if meant is None:
+                        raise
+                    raise meant from error
+
+        try:
+            async with task_group() as group:
+                for _ in range(self._side_by_side()):
+                    group.create_task(work_off())
+        finally:
+            await self.runner.release([shared])
+        return found
+
+    async def choose(
+        self,
+        round: Round,
+        scoring: Scoring,
+        found: Shortlist,
+        members: Mapping[str, Shared],
+        labelled: np.ndarray,
+        k: int,
+        config: LearnerConfig,
+    ) -> np.ndarray:
+        """Pool indices of the next batch of `k`; the shortlist is predicted again where the method takes predictions.
+
+        Raises:
+            PredictionError: if these are unusable.
+        """
+        if len(found.drawn):
+            return found.drawn[:k]
+        indices, scores = found.uncertain
+        rows = np.concatenate([indices, labelled]) if self.chooser.looks_at_labelled(scoring) else indices
+        shared = self.runner.share(rows)
+        try:
+            passes = []
+            if self.chooser.looks_at_predictions(scoring):
+                passes = await self._predict(round, scoring, members, shared, config)
+            assert scoring.metric is not None
+            seen = Candidates(shared, len(indices), passes, self.X, found.range(scoring.metric.range))
+            return await self.chooser.choose(round, scoring, seen, scores, k, config, {})
+        finally:
+            await self.runner.release([shared])
+
+    async def _predict(
+        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], rows: Shared, config: LearnerConfig
+    ) -> list[Passed]:
+        predict = self.ensemble.predict
+        found = await all_of(
+            predict(round, "shortlist", model, member, self.X, rows, config) for model, member in members.items()
+        )
+        passes = dict(zip(members, found, strict=True))
+        task = task_of(scoring.metric, found[0][0])
+        await asyncio.to_thread(check_members, passes, len(rows.value), task, round.where)
+        return [one for of_model in found for one in of_model]
+
+    def _parts(self, taken: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Number, start and stop of the parts in which there are candidates left."""
+        for number, start in enumerate(range(0, self.size, self.part)):
+            stop = min(start + self.part, self.size)
+            low, high = np.searchsorted(taken, (start, stop))
+            if high - low < stop - start:
+                yield number, start, stop
+
+    def _side_by_side(self) -> int:
+        ahead = max(_LEAST_AHEAD, _AHEAD * self.runner.engine.capacity().cpus)
+        return min(ahead, -(-self.size // self.part))
+
+    def _question(
+        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], config: LearnerConfig
+    ) -> Question:
+        assert scoring.metric is not None
+        func, calls = self.ensemble.calls(round, members, config)
+        return Question(
+            func=func,
+            calls=calls,
+            metric=scoring.metric,
+            reduction=scoring.rule.reduction,
+            method=get_acquisition(scoring.acquisition),
+            query_size=scoring.rule.query_size,
+            where=round.where,
+            seed=round.seed,
+            name=str(round.key("acquisition")),
+        )
+
+
+def _meant(error: TaskFailedError) -> Exception | None:
+    """The error that the driver would raise if it looked at the predictions itself; None: the task failed otherwise."""
+    cause = error.__cause__
+    if isinstance(cause, PredictionError | NotANumberError | PoolError | ConfigurationError):
+        return type(cause)(str(cause))
+    return None

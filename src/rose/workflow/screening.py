@@ -1,0 +1,112 @@
+"""A pool that is too large to be predicted as a whole is screened part by part.
+
+One task takes a part of the pool: it predicts with every member, scores, and keeps the most uncertain candidates'
+indices and scores. That is what the driver merges: stacked predictions of the pool never exist, and the driver's memory
+depends on the size of a batch. Here is what runs in a worker; `Screener` is what the driver does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rose.acquisition import Acquisition, kept_of_part, keys_of_part
+from rose.errors import NotANumberError
+from rose.scoring import Metric, most_uncertain
+from rose.workflow.member_checks import check_members, form_of, task_of
+from rose.workflow.member_tasks import predict, sliced
+from rose.workflow.scoring_rule import score_passes
+from rose.workflow.seeds import derive_seed
+from rose.workflow.stages import Reduction
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every part of a pool is asked in a round; shipped once.
+
+    Attributes:
+        func: the user's prediction function.
+        calls: by model, its arguments in each stochastic pass.
+        metric, reduction: what scores the candidates.
+        method: what will choose the batch.
+        query_size: how many it will choose.
+        where: the iteration and workflow, for messages.
+        seed, name: what the seed of a part is derived from.
+    """
+
+    func: Callable[..., Any]
+    calls: Mapping[str, Sequence[Mapping[str, Any]]]
+    metric: Metric
+    reduction: Reduction | None
+    method: Acquisition
+    query_size: int
+    where: str
+    seed: int
+    name: str
+
+
+class Screened(NamedTuple):
+    """What is kept of one part of a pool.
+
+    Attributes:
+        part: (start, stop) of the part.
+        indices, scores: the most uncertain candidates, ascending by index.
+        drawn, keys: those with the largest keys, where the method gives candidates keys; else nothing.
+        lowest, highest: of all scores of the part.
+        form: what the predictions looked like, in words.
+    """
+
+    part: tuple[int, int]
+    indices: np.ndarray
+    scores: np.ndarray
+    drawn: np.ndarray
+    keys: np.ndarray
+    lowest: float
+    highest: float
+    form: str
+
+
+def screen(question: Question, start: int, stop: int, taken: np.ndarray, X: Any, /, *models: Any) -> Screened:
+    """Look at candidates `start` to `stop - 1` but those `taken`, with all `models`.
+
+    Raises:
+        PredictionError, NotANumberError: naming the model, the iteration and the candidates.
+    """
+    free = np.delete(np.arange(start, stop), taken - start)
+    samples = sliced(X, free, 0, len(free)) if len(taken) else sliced(X, None, start, stop)
+    where = f"{question.where}, candidates {start} to {stop - 1}"
+    passes = {
+        name: [_predict(question, name, number, model, samples) for number in range(len(question.calls[name]))]
+        for name, model in zip(question.calls, models, strict=True)
+    }
+    stacked = [one for of_model in passes.values() for one in of_model]
+    check_members(passes, len(free), task_of(question.metric, stacked[0]), where)
+    scores = score_passes(stacked, question.metric, question.reduction)
+    if np.isnan(scores).any():
+        raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")
+    return _kept(question, (start, stop), free, scores, form_of(stacked[0]))
+
+
+def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
+    calls = question.calls[name]
+    try:
+        return predict(question.func, model, samples, calls[number])
+    except Exception as error:
+        error.add_note(f"raised by model {name!r}" + (f", pass {number}" if len(calls) > 1 else ""))
+        raise
+
+
+def _kept(question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, form: str) -> Screened:
+    metric, size = question.metric, question.query_size
+    seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
+    keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed)
+    count = size if keys is not None else max(size, kept_of_part(question.method, size))
+    first = np.sort(most_uncertain(scores, min(count, len(free)), metric.direction))
+    drawn = np.empty(0, dtype=np.int64) if keys is None else np.sort(most_uncertain(keys, min(size, len(free))))
+    return Screened(
+        part, free[first], scores[first], free[drawn], np.empty(0) if keys is None else keys[drawn],
+        float(scores.min()), float(scores.max()), form,
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What is left of a pool that was screened: the candidates of all its parts that may be chosen."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rose.errors import PredictionError
+from rose.workflow.screening import Screened
+
+_ROOM = 1024  # candidates beyond twice what is kept that are gathered before they are sorted
+
+
+class _Best:
+    """The candidates with the `count` smallest keys of all that it has seen, in whatever order they come; of equal keys
+    the lower index. So what is kept does not depend on which part of the pool was screened first."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._indices = np.empty(0, dtype=np.int64)
+        self._keys = np.empty(0)
+
+    def add(self, indices: np.ndarray, keys: np.ndarray) -> None:
+        self._indices = np.concatenate([self._indices, indices])
+        self._keys = np.concatenate([self._keys, keys])
+        if len(self._keys) > 2 * self._count + _ROOM:
+            self._settle()
+
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and keys, smallest key first."""
+        self._settle()
+        return self._indices, self._keys
+
+    def _settle(self) -> None:
+        order = np.lexsort((self._indices, self._keys))[: self._count]
+        self._indices, self._keys = self._indices[order], self._keys[order]
+
+
+class Shortlist:
+    """The candidates of a screened pool that may be chosen, merged as the parts come.
+
+    Args:
+        query_size: how many are chosen.
+        count: how many of the most uncertain are kept.
+        direction: which end of the scores is the more uncertain.
+    """
+
+    def __init__(self, query_size: int, count: int, direction: str) -> None:
+        self._sign = 1.0 if direction == "lower" else -1.0
+        self._uncertain = _Best(count)
+        self._drawn = _Best(query_size)
+        self._lowest, self._highest = math.inf, -math.inf
+        self._form: tuple[str, tuple[int, int]] | None = None
+
+    def add(self, found: Screened) -> None:
+        """Merge another part.
+
+        Raises:
+            PredictionError: if the members' predictions of this part look otherwise than those of the others.
+        """
+        if self._form is None:
+            self._form = found.form, found.part
+        if found.form != self._form[0]:
+            raise PredictionError(
+                f"the predictions of candidates {found.part[0]} to {found.part[1] - 1} are {found.form}, but those of "
+                f"candidates {self._form[1][0]} to {self._form[1][1] - 1} are {self._form[0]}"
+            )
+        self._uncertain.add(found.indices, self._sign * found.scores)
+        self._drawn.add(found.drawn, -found.keys)
+        self._lowest, self._highest = min(self._lowest, found.lowest), max(self._highest, found.highest)
+
+    @property
+    def uncertain(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pool indices and scores of the most uncertain candidates, ascending by index."""
+        indices, keys = self._uncertain.ordered()
+        order = np.argsort(indices)
+        return indices[order], self._sign * keys[order] + 0.0  # + 0.0: no negative zero
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """Pool indices of those with the largest keys, largest first; none where the method knows no keys."""
+        return self._drawn.ordered()[0]
+
+    def range(self, declared: tuple[float, float]) -> tuple[float, float]:
+        """The range of the scores: where the metric declares no end, it ends with the scores of the whole pool."""
+        low, high = declared
+        return low if math.isfinite(low) else min(0.0, self._lowest), high if math.isfinite(high) else self._highest
