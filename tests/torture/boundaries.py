@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -51,30 +52,49 @@ def _wrap(owner: Any, name: str, before: Any, after: Any) -> None:
     setattr(owner, name, wrapped)
 
 
-def _is_object(source: Any, target: Any) -> bool:
+def _on_statement(text: str, after: bool) -> Callable[[_Fuse], None]:
+    """Around an SQL statement that begins so, whoever executes it."""
+
+    def put_on(fuse: _Fuse) -> None:
+        class Watched(sqlite3.Connection):
+            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:  # type: ignore[override]
+                if sql.startswith(text) and not after:
+                    fuse.touch()
+                cursor = super().execute(sql, *args)
+                if sql.startswith(text) and after:
+                    fuse.touch()
+                return cursor
+
+        sqlite3.connect = functools.partial(sqlite3.connect, factory=Watched)  # type: ignore[assignment]
+
+    return put_on
+
+
+def _into_objects(source: Any, target: Any) -> bool:
     return "/objects/" in str(target)
 
 
-def _went_well(self: Any, kind: Any, *rest: Any) -> bool:
-    return kind is None
+def _an_object(path: Any) -> bool:
+    return "/objects/" in str(path) and "aside-" not in str(path)
 
 
-_Transaction, _Journal = journal._Transaction, journal.Journal
+_Journal = journal.Journal
 BOUNDARIES: dict[str, Callable[[_Fuse], None]] = {
-    "before BEGIN": _before(_Transaction, "__enter__"),
-    "after BEGIN": _after(_Transaction, "__enter__"),
-    "before COMMIT": _before(_Transaction, "__exit__", _went_well),
-    "after COMMIT": _after(_Transaction, "__exit__", _went_well),
+    "before BEGIN": _on_statement("BEGIN", after=False),
+    "after BEGIN": _on_statement("BEGIN", after=True),
+    "before an INSERT": _on_statement("INSERT", after=False),
+    "before COMMIT": _on_statement("COMMIT", after=False),
+    "after COMMIT": _on_statement("COMMIT", after=True),
     "before waiters are told": _before(_Journal, "_wrote"),
     "after waiters are told": _after(_Journal, "_wrote"),
-    "before an object's rename": _before(os, "replace", _is_object),
-    "after an object's rename": _after(os, "replace", _is_object),
+    "before an object's rename": _before(os, "replace", _into_objects),
+    "after an object's rename": _after(os, "replace", _into_objects),
     "after an object": _after(objects.ObjectStore, "put"),
     "between labels and their commit": _after(_Journal, "put", lambda self, record: "content" in record._fields),
     "before the round's row": _before(run.Run, "round_done"),
     "before freeing": _before(_Journal, "free"),
-    "before an unlink": _before(objects.ObjectStore, "remove"),
-    "after an unlink": _after(objects.ObjectStore, "remove"),
+    "before an unlink": _before(os, "unlink", _an_object),
+    "after an unlink": _after(os, "unlink", _an_object),
     "before closing": _before(_Journal, "close"),
     "before the lease's end": _before(lease, "end"),
     "after the lease's end": _after(lease, "end"),

@@ -51,7 +51,7 @@ def zygote() -> Iterator[Zygote]:
 
 @dataclass
 class Trial:
-    """One run directory, and the drivers that it goes through.
+    """One run directory, and the drivers that it goes through; without a scenario they play `history.play`.
 
     Attributes:
         tally: what went wrong so far.
@@ -60,7 +60,7 @@ class Trial:
 
     zygote: Zygote
     folder: Path
-    scenario: Scenario
+    scenario: Scenario | None = None
     engine: str = "threads"
     tally: Tally = None  # type: ignore[assignment]
     kills: int = 0
@@ -81,16 +81,16 @@ class Trial:
 
     def start(self, **more: Any) -> Driver:
         """Start a driver."""
-        return self.zygote.start(
-            {
-                "scenario": self.scenario.to_json(),
-                "run_dir": str(self.run_dir),
-                "ledger": str(self.ledger),
-                "result": str(self.folder / "result"),
-                "engine": self.engine,
-                **more,
-            }
-        )
+        job = {
+            "run_dir": str(self.run_dir),
+            "ledger": str(self.ledger),
+            "result": str(self.folder / "result"),
+            "engine": self.engine,
+            **more,
+        }
+        if self.scenario is not None:
+            job["scenario"] = self.scenario.to_json()
+        return self.zygote.start(job)
 
     def life(self, kill_when: int | None = None, later: float = 0.0, **more: Any) -> Driver:
         """One driver from its start to its end, judged. It may be killed: when it has written `kill_when` bytes into

@@ -22,7 +22,7 @@ from rose.engine.base import BaseEngine
 from rose.errors import RunFailedError
 from rose.store import Run
 
-from . import boundaries
+from . import boundaries, faults, history
 from .scenarios import Scenario, build, note
 
 ENGINES: dict[str, Callable[[], Any]] = {
@@ -35,7 +35,8 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `boundary` (where to kill
-    this process), `lease` (its times) and `learner` (more arguments).
+    this process), `fault` (what the disk does: a call's number and a mode), `lease` (its times) and `learner` (more
+    arguments). Without a scenario, the history of `history.play` is played.
     """
     ledger = job["ledger"]
     note(ledger, "driver", os.getpid())
@@ -47,14 +48,30 @@ def drive(job: dict[str, Any]) -> None:
             setattr(lease, name, value)
     if job.get("boundary"):
         boundaries.arm(*job["boundary"])
+    if job.get("fault"):
+        faults.arm(job["run_dir"], *job["fault"])
+    outcome = _outcome(job)
+    if job.get("fault"):
+        outcome["calls"] = faults.calls()
+        faults.arm("", 0, "count")
+        if job.get("again"):
+            note(ledger, "driver", os.getpid())
+            outcome["again"] = _outcome(job)
+    Path(job["result"]).write_text(json.dumps(outcome))
+
+
+def _outcome(job: dict[str, Any]) -> dict[str, Any]:
+    ledger, run_dir = Path(job["ledger"]), Path(job["run_dir"])
     try:
+        if "scenario" not in job:
+            asyncio.run(history.play(run_dir, lambda key: note(str(ledger), "ran", key)))
+            return {"results": {}}
         engine = ENGINES[job.get("engine", "threads")]()
         scenario = Scenario(**job["scenario"])
-        run = build(scenario, engine, Path(ledger), run_dir=job["run_dir"], **job.get("learner", {}))
-        outcome = {"results": describe(run(), scenario)}
+        run = build(scenario, engine, ledger, run_dir=run_dir, **job.get("learner", {}))
+        return {"results": describe(run(), scenario)}
     except Exception as error:
-        outcome = failure(error)
-    Path(job["result"]).write_text(json.dumps(outcome))
+        return failure(error)
 
 
 def describe(results: Any, scenario: Scenario) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rose.store.journal import read_labels, read_tasks
-from rose.store.records import DONE
+from rose.store.records import DONE, DROPPED
 from rose.store.schema import DATABASE, holds_run, open_for_reading
 
 
@@ -60,7 +60,7 @@ def recorded(run_dir: Path) -> Recorded:
                 return Recorded()
             raise
         try:
-            done = {task.key for task in read_tasks(connection) if task.state == DONE}
+            done = {task.key for task in read_tasks(connection) if task.state in (DONE, DROPPED)}
             return Recorded(done, [label.candidate for label in read_labels(connection)])
         finally:
             connection.close()

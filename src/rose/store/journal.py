@@ -14,11 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rose.errors import CorruptRunError, RunLostError
+from rose.errors import CorruptRunError
 from rose.store import lease
+from rose.store.failures import explain, explained
+from rose.store.places import DATABASE
 from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord, checksum
 from rose.store.schema import open_for_writing
 
@@ -64,6 +67,7 @@ class Journal:
         self._writing = False
         self._last = -1.0  # when the last commit ended, by the loop's clock
         self._failure: BaseException | None = None
+        self._tell: Callable[[], object] | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="rose-journal", daemon=True)
         self._thread.start()
@@ -78,15 +82,24 @@ class Journal:
         """
         connection = open_for_writing(directory, durable)
         try:
-            return cls(directory, connection, lease.take(connection, directory))
+            with explained(directory / DATABASE):
+                epoch = lease.take(connection, directory)
+            return cls(directory, connection, epoch)
         except BaseException:
             connection.close()
             raise
 
     @property
-    def works(self) -> bool:
-        """Whether what is put will be written: no commit has failed."""
-        return self._failure is None
+    def failure(self) -> BaseException | None:
+        """Why nothing that is put is written any more: a commit failed, or another driver has taken over."""
+        return self._failure
+
+    def on_failure(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called in this event loop when there is a `failure`."""
+        loop = asyncio.get_running_loop()
+        self._tell = lambda: loop.call_soon_threadsafe(callback)
+        if self._failure is not None:
+            callback()
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -186,7 +199,7 @@ class Journal:
             try:
                 self._write(group)
             except BaseException as error:
-                group.error = self._failure = _explained(error, self.directory)
+                group.error = self._fail(error)
             loop.call_soon_threadsafe(self._wrote, group)
 
         self._jobs.put(write)
@@ -207,10 +220,11 @@ class Journal:
         """One transaction, in the journal's thread."""
         with self._transaction():
             for rows in (list(group.tasks.values()), group.labels, group.events):
-                if rows:
-                    self._insert(rows)
+                self._insert(rows)
 
     def _insert(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
         table, fields = _TABLES[type(records[0])]
         columns = (*fields, "crc")
         row = "(" + ",".join("?" * len(columns)) + ")"
@@ -226,8 +240,8 @@ class Journal:
                 )
                 start += size
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self)
+    def _transaction(self) -> AbstractContextManager[None]:
+        return lease.driving(self._connection, self.epoch, self.directory)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -260,22 +274,29 @@ class Journal:
 
         await self.run(write)
 
-    async def free(self, prefix: str, but: str | None = None) -> list[str]:
-        """Forget the results that are files of the tasks whose keys begin so (`but` those whose keys begin so).
+    async def free(self, prefixes: Mapping[str, str | None], remove: Callable[[str], object]) -> None:
+        """Forget results that are files, and have the files removed that nothing refers to any more.
 
-        Returns the names of the files that nothing refers to any more.
+        Args:
+            prefixes: which: of the tasks whose keys begin so, but of those whose keys begin as the value says.
+            remove: removes a file; called in the journal's thread, where no other commit can come in between.
         """
 
-        def free() -> list[str]:
+        def free() -> None:
+            names: set[str] = set()
             with self._transaction():
-                found = read_tasks(self._connection, prefix, "AND file IS NOT NULL")
-                records = [record for record in found if but is None or not record.key.startswith(but)]
-                if records:
+                for prefix, but in prefixes.items():
+                    found = read_tasks(self._connection, prefix, "AND file IS NOT NULL")
+                    records = [record for record in found if but is None or not record.key.startswith(but)]
                     self._insert([record._replace(file=None) for record in records])
-                names = {record.file for record in records if record.file is not None}
-                return sorted(name for name in names if not _is_used(self._connection, name))
+                    names.update(record.file for record in records if record.file is not None)
+            if names:
+                with self._transaction():  # what was forgotten is on disk; and no one can have taken over
+                    for name in sorted(names):
+                        if not _is_used(self._connection, name):
+                            remove(name)
 
-        return await self.run(free)
+        await self.run(free)
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run a function in the journal's thread, between two commits."""
@@ -285,7 +306,7 @@ class Journal:
             try:
                 future.set_result(job())
             except BaseException as error:
-                future.set_exception(_explained(error, self.directory))
+                future.set_exception(explain(error, self.directory / DATABASE))
 
         self._jobs.put(call)
         return await asyncio.wrap_future(future)
@@ -320,57 +341,21 @@ class Journal:
                 break
             job()
         self._connection.close()
+        lease.let_go(self.directory, self.epoch)
 
     def _beat(self) -> None:
         try:
             with self._transaction():
                 pass
         except BaseException as error:
-            self._failure = _explained(error, self.directory)
+            self._fail(error)
 
-
-class _Transaction:
-    """A transaction of the run's driver: it fails if another driver has taken over."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def __enter__(self) -> None:
-        connection = self._journal._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            lease.renew(connection, self._journal.epoch, self._journal.directory)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        connection = self._journal._connection
-        if kind is None:
-            try:
-                connection.execute("COMMIT")
-            except BaseException:
-                _roll_back(connection)
-                raise
-        else:
-            _roll_back(connection)
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def _explained(error: BaseException, directory: Path) -> BaseException:
-    if isinstance(error, RunLostError) or not isinstance(error, sqlite3.Error):
-        return error
-    if isinstance(error, sqlite3.OperationalError):
-        text = f"the journal in {str(directory)!r} cannot be written: {error} (disk full? broken?); what it held stays"
-        explained: BaseException = OSError(text)
-    else:
-        explained = CorruptRunError(f"the journal in {str(directory)!r} is damaged: {error}")
-    explained.__cause__ = error
-    return explained
+    def _fail(self, error: BaseException) -> BaseException:
+        """From now on nothing is written; in the journal's thread."""
+        self._failure = explain(error, self.directory / DATABASE)
+        if self._tell is not None:
+            self._tell()
+        return self._failure
 
 
 # --- rows as records, for drivers and viewers alike ----------------------------------------------------------------

@@ -6,14 +6,17 @@ the last, in the same transaction: one that was paused and replaced can no longe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rose.errors import RunLockedError, RunLostError
+from rose.store.transaction import exclusive
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 30.0  # seconds without one after which a driver is taken for dead
@@ -67,16 +70,20 @@ def read_drivers(connection: sqlite3.Connection) -> list[Driver]:
     return [Driver(*row) for row in connection.execute("SELECT * FROM driver ORDER BY epoch")]
 
 
+# The directories that this process writes, with their epochs: a driver that could not say that it ends, because the
+# disk was full, does not lock its directory against its own process.
+_held: set[tuple[str, int]] = set()
+
+
 def take(connection: sqlite3.Connection, where: Path) -> int:
     """Become the driver; returns the epoch.
 
     Raises:
         RunLockedError: if another driver lives.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with exclusive(connection):
         last = last_driver(connection)
-        if last is not None and last.alive:
+        if last is not None and last.alive and not _is_own_past(last, where):
             seen = describe_seconds(time.time() - last.seen)
             raise RunLockedError(
                 f"{str(where)!r} is being written by {last} (last seen {seen} ago): wait for its end, stop it, or "
@@ -88,11 +95,33 @@ def take(connection: sqlite3.Connection, where: Path) -> int:
             "INSERT INTO driver VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
             (epoch, socket.gethostname(), _boot(), pid, _born(pid) or "", now, now),
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    _held.add(_lease_of(where, epoch))
     return epoch
+
+
+def let_go(where: Path, epoch: int) -> None:
+    """This process writes no more under that epoch, whether or not it could say so."""
+    _held.discard(_lease_of(where, epoch))
+
+
+def _is_own_past(driver: Driver, where: Path) -> bool:
+    return driver.pid == os.getpid() and driver.exists and _lease_of(where, driver.epoch) not in _held
+
+
+def _lease_of(where: Path, epoch: int) -> tuple[str, int]:
+    return os.path.realpath(where), epoch
+
+
+@contextlib.contextmanager
+def driving(connection: sqlite3.Connection, epoch: int, where: Path) -> Iterator[None]:
+    """Commit what is done inside as one, as the driver of that epoch; while it lasts, no one can take over.
+
+    Raises:
+        RunLostError: if another driver has; then nothing is done.
+    """
+    with exclusive(connection):
+        renew(connection, epoch, where)
+        yield
 
 
 def renew(connection: sqlite3.Connection, epoch: int, where: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError
+from rose.store.durable import make_directory, sync_directory
 
 _CHUNK = 1 << 20  # bytes
 
@@ -42,7 +43,8 @@ class ObjectStore:
         Raises:
             OSError: if the disk refuses; nothing is left under a final name then.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        with self._lock:  # another thread must not find a directory before it is synced
+            make_directory(self.root, self._durable)
         descriptor, aside = tempfile.mkstemp(prefix="aside-", dir=self.root)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -56,15 +58,17 @@ class ObjectStore:
                     os.fsync(file.fileno())
             name = writer.digest + (".pkl" if isinstance(content, bytes) else ".npy")
             path = self.path(name)
-            path.parent.mkdir(exist_ok=True)
             with self._lock:
+                make_directory(path.parent, self._durable)
                 os.replace(aside, path)
                 self._pinned[name] += 1
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = aside  # a failed write or sync does not say of what
             Path(aside).unlink(missing_ok=True)
             raise
         if self._durable:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         return name
 
     def unpin(self, name: str) -> None:
@@ -157,12 +161,3 @@ def _digest(file: BinaryIO) -> str:
     while chunk := file.read(_CHUNK):
         hasher.update(chunk)
     return str(hasher.hexdigest())
-
-
-def _sync_directory(path: Path) -> None:
-    """Make a rename survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

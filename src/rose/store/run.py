@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
+from rose.store.durable import make_directory
 from rose.store.journal import Journal
 from rose.store.labels import Dropped
 from rose.store.objects import ObjectStore
@@ -102,7 +103,7 @@ class Run:
                 directory = Path(tempfile.mkdtemp(prefix="rose-run-"))
             else:
                 directory = path
-                directory.mkdir(parents=True, exist_ok=True)
+                make_directory(directory)
             try:
                 return directory, Journal.open(directory, durable=path is not None)
             except BaseException:
@@ -110,7 +111,13 @@ class Run:
                     shutil.rmtree(directory, ignore_errors=True)
                 raise
 
-        directory, journal = await asyncio.to_thread(open_journal)
+        opening = asyncio.ensure_future(asyncio.to_thread(open_journal))
+        try:
+            directory, journal = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # the thread goes on: what it opens has to be closed
+            directory, journal = await opening
+            await cls(directory, journal, temporary=path is None).close()
+            raise
         return cls(directory, journal, temporary=path is None, keep_models=keep_models)
 
     async def close(self) -> None:
@@ -244,9 +251,7 @@ class Run:
         self._recorded.pop(round_prefix(workflow, iteration), None)
         if self._has_files:
             prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - self._keep_models)
-            names = await self.journal.free(prefix, but=prefix + "training/")
-            names += await self.journal.free(old + "training/")
-            await asyncio.to_thread(lambda: [self.objects.remove(name) for name in names])
+            await self.journal.free({prefix: prefix + "training", old + "training": None}, self.objects.remove)
 
     def _label(self, sample: Sample, key: str, state: str, value: bytes | None = None, file: str | None = None) -> None:
         kept = not self.temporary and is_small(sample.x)
@@ -263,17 +268,14 @@ class Run:
         def store() -> tuple[bytes | None, str | None]:
             if type(value) is np.ndarray and not value.dtype.hasobject:
                 return None, self.objects.put(value)
-            data = encode(value)
+            try:
+                data = encode(value)
+            except Exception as error:
+                text = f"its result ({type(value).__name__}) cannot be written to the run directory: {error}"
+                raise UnpicklableError(text, key) from error
             return (data, None) if len(data) <= INLINE_BYTES else (None, self.objects.put(data))
 
-        try:
-            return await asyncio.to_thread(store)
-        except OSError:
-            raise
-        except Exception as error:
-            raise UnpicklableError(
-                f"its result ({type(value).__name__}) cannot be written to the run directory: {error}", key
-            ) from error
+        return await asyncio.to_thread(store)
 
     async def _settled(self, files: Iterable[str | None]) -> None:
         """Wait until all that was put is on disk; in a temporary run there is nothing to wait for."""

@@ -8,8 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from rose.errors import CorruptRunError, RoseError, RunDirectoryError
+from rose.errors import CorruptRunError, RunDirectoryError
+from rose.store.failures import damaged, explained
 from rose.store.places import DATABASE
+from rose.store.transaction import exclusive
 
 FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
 
@@ -67,19 +69,19 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
         CorruptRunError: if the database is damaged.
     """
     path = directory / DATABASE
-    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    with explained(path):
+        connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
-        with _explained(path):
+        with explained(path):
             mode = "DELETE" if is_network(directory) else "WAL"
             connection.execute(f"PRAGMA journal_mode={mode}")
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: at most 16 MB of log
-            connection.execute("BEGIN IMMEDIATE")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                for statement in filter(str.strip, _TABLES.split(";\n")):
-                    connection.execute(statement)
-                connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-            connection.execute("COMMIT")
+            with exclusive(connection):
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                    for statement in filter(str.strip, _TABLES.split(";\n")):
+                        connection.execute(statement)
+                    connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
             _check(connection, path)
     except BaseException:
         connection.close()
@@ -97,13 +99,25 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     path = directory / DATABASE
     if not path.exists():
         raise RunDirectoryError(f"{str(directory)!r} holds no run (no {DATABASE} in it)")
+    with explained(path):
+        try:
+            return _open_read_only(path)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        # A crash cut a commit short, on a network file system or at the very start: it has to be rolled back first.
+        with contextlib.closing(sqlite3.connect(path, timeout=_BUSY)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return _open_read_only(path)
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
-    immutable = not os.access(directory, os.W_OK) and not log.exists()
+    immutable = not os.access(path.parent, os.W_OK) and not log.exists()
     options = "mode=ro" + ("&immutable=1" if immutable else "")
     connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=_BUSY, isolation_level=None)
     try:
-        with _explained(path):
-            _check(connection, path)
+        _check(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -117,7 +131,7 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         CorruptRunError: also in the block, where it meets damage.
     """
-    with contextlib.closing(open_for_reading(directory)) as connection, _explained(directory / DATABASE):
+    with contextlib.closing(open_for_reading(directory)) as connection, explained(directory / DATABASE):
         connection.execute("BEGIN")
         yield connection
 
@@ -156,31 +170,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         )
     problems = connection.execute("PRAGMA quick_check(1)").fetchone()
     if problems[0] != "ok":
-        raise CorruptRunError(_damaged(path, problems[0]))
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours."""
-    try:
-        yield
-    except RoseError:
-        raise
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise RunDirectoryError(f"{path} is locked by another process: {error}") from error
-        if "disk I/O" in str(error) or "full" in str(error) or "unable to open" in str(error):
-            raise OSError(f"{path}: {error}") from error
-        raise CorruptRunError(_damaged(path, str(error))) from error
-    except (sqlite3.DatabaseError, ValueError) as error:
-        raise CorruptRunError(_damaged(path, str(error))) from error
-
-
-def _damaged(path: Path, what: str) -> str:
-    return (
-        f"{path} is damaged ({what}). Results that were files are in objects/ beside it; `sqlite3 {path} .recover` may "
-        "save the rest; or start another run with the labels you have"
-    )
+        raise damaged(path, str(problems[0]))
 
 
 def _quoted(path: Path) -> str:

@@ -131,6 +131,7 @@ class Session:
 
     async def _run_all(self, run: Run, publish: Publish) -> None:
         self._work = [asyncio.create_task(self._run(workflow, run, publish)) for workflow in self._workflows]
+        run.journal.on_failure(self._cancel_work)  # nothing that is done now could be kept
         if self.stopped:
             self._cancel_work()
         try:
@@ -150,7 +151,9 @@ class Session:
         try:
             workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, publish)
         except asyncio.CancelledError:
-            if not self.stopped:
+            if run.journal.failure is not None:
+                workflow.stop_reason, workflow.error = StopReason.ERROR, run.journal.failure
+            elif not self.stopped:
                 raise
         except Exception as error:
             not_a_number = isinstance(error, NotANumberError)
@@ -159,7 +162,7 @@ class Session:
         finally:
             error_text = None if workflow.error is None else str(workflow.error)
             self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
-            if run.journal.works:
+            if run.journal.failure is None:
                 body = {"reason": str(workflow.stop_reason), "error": error_text}
                 run.journal.event("workflow_stopped", workflow.name, body=body)
 

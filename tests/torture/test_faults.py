@@ -1,0 +1,86 @@
+"""A disk that is full, fails, or writes by halves, and crashes in the middle of a write: at each call that writes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import faults, history
+from .conftest import Trial
+from .ledger import recorded
+from .scenarios import SCENARIOS, Scenario
+from .zygote import Zygote
+
+pytestmark = pytest.mark.skipif(faults.compiler() is None, reason="no C compiler to make the failing disk with")
+ERRORS = ("full", "broken", "once", "short")
+CRASHES = ("kill", "torn")
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Forks drivers whose disk can be made to fail."""
+    parent = Zygote({"LD_PRELOAD": str(faults.library(tmp_path_factory.mktemp("faults")))})
+    yield parent
+    parent.close()
+
+
+def count(failing: Zygote, folder: Path, scenario: Scenario | None = None) -> tuple[int, Any]:
+    """How many calls write below the run directory, and the results, if nothing fails."""
+    outcome = Trial(failing, folder, scenario).life(fault=[0, "count"]).outcome
+    assert outcome is not None
+    return outcome["calls"], outcome["results"]
+
+
+def refused(outcome: dict[str, Any]) -> bool:
+    """Whether an error says what the disk did: an OSError, or a run whose workflows all failed by one."""
+    kinds = [outcome["error"]] if "OSError" in outcome["error"] else outcome["causes"]
+    return all("OSError" in kind for kind in kinds) and any(
+        word in outcome["text"] for word in ("No space left", "disk refused", "Input/output error")
+    )
+
+
+@pytest.mark.parametrize("mode", ERRORS)
+def test_errors_at_each_write(mode: str, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
+    """An error that says so; what was acknowledged is there and right; the same process goes on when the disk does."""
+    calls, _ = count(failing, tmp_path / "count")
+    errors = 0
+    for call in range(1, calls + 1) if kills else rng.sample(range(1, calls + 1), 4):
+        trial = Trial(failing, tmp_path / str(call))
+        outcome = trial.life(fault=[call, mode], again=True).outcome
+        assert outcome is not None
+        if "error" in outcome:
+            errors += 1
+            assert refused(outcome), (call, outcome)
+        assert outcome["again"] == {"results": {}}, (call, outcome)
+        assert history.read(trial.run_dir) == history.COMPLETE
+    print(f"{mode}: {errors} errors at {calls} calls")
+
+
+@pytest.mark.parametrize("mode", CRASHES)
+def test_crashes_at_each_write(mode: str, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
+    calls, _ = count(failing, tmp_path / "count")
+    for call in range(1, calls + 1) if kills else rng.sample(range(1, calls + 1), 4):
+        trial = Trial(failing, tmp_path / str(call))
+        trial.life(fault=[call, mode])
+        if recorded(trial.run_dir).done:
+            assert history.read(trial.run_dir) <= history.COMPLETE
+        trial.life()
+        assert history.read(trial.run_dir) == history.COMPLETE
+    print(f"{mode}: {calls} calls")
+
+
+@pytest.mark.parametrize("mode", [*ERRORS, *CRASHES])
+@pytest.mark.parametrize("name", ["pool-files", "dataflow"])
+def test_whole_runs(name: str, mode: str, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
+    if not kills and (name, mode) not in {("pool-files", "full"), ("dataflow", "once")}:
+        pytest.skip("only in `make torture`")
+    calls, expected = count(failing, tmp_path / "count", SCENARIOS[name])
+    for call in rng.sample(range(1, calls + 1), 20 if kills else 2):
+        trial = Trial(failing, tmp_path / str(call), SCENARIOS[name])
+        outcome = trial.life(fault=[call, mode]).outcome
+        assert outcome is None or "error" not in outcome or refused(outcome), (call, outcome)
+        assert trial.finish() == expected
