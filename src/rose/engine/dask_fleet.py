@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import pickle
 import secrets
 from collections.abc import Collection, Container, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 from dask.utils import parse_timedelta
-from distributed import Client, Future
+from distributed import Client
 
 from rose.engine import dask_host
 from rose.engine.dask_places import Places
 from rose.engine.dask_roster import Roster, total
-from rose.engine.dask_site import Run, Site
+from rose.engine.dask_run import Run
+from rose.engine.dask_shared import SharedValues
+from rose.engine.dask_site import Site
 from rose.engine.failures import describe
 from rose.engine.protocol import Capacity, Task
 from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -37,7 +38,7 @@ class Fleet:
         self,
         client: Client,
         folder: str,
-        shared: Container[str],
+        stored: Container[str],
         threads: ThreadPoolExecutor,
         names: Collection[str] | None,
     ) -> None:
@@ -45,16 +46,16 @@ class Fleet:
         self.loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
         self.driver = secrets.token_hex(6)
         self.folder = folder
-        self.shared = shared  # the paths of what `share` has stored
+        self.stored = stored  # the paths of what `share` has stored
         self.threads = threads
         self.places = Places()
+        self.shared = SharedValues(self)
         self.lost: Exception | None = None  # why the connection is no more
         self._roster = Roster(self, threads, names)
         self._runs: dict[int, Run] = {}  # all that have not ended, the oldest first
         self._numbers = itertools.count()
         self._keys = itertools.count()
-        self._archives: dict[str, asyncio.Task[Future]] = {}  # shared values in the cluster's memory, by path
-        self._works: set[asyncio.Task[None]] = set()
+        self._works: set[asyncio.Task[Any]] = set()
         self._limit: float = parse_timedelta(dask.config.get("distributed.comm.timeouts.tcp"))
 
     # --- for the engine ------------------------------------------------------------------------------------------
@@ -82,24 +83,20 @@ class Fleet:
 
     async def forget(self, path: str) -> None:
         """Free a shared value on the workers."""
-        shipping = self._archives.pop(path, None)
-        if shipping is not None:
-            await _discard(shipping)
-        await asyncio.gather(*[site.drop(path) for site in self._roster.sites.values()])
+        await self.shared.forget(path)
 
     async def close(self) -> None:
         """End all runs with EngineClosedError, and leave the workers."""
         for run in self._runs.values():
             run.fail(EngineClosedError(f"task {run.key}: the engine was closed before it ended"))
+        for work in self._works:
+            work.cancel()
+        if self._works:
+            await asyncio.wait(self._works)
         if self.lost is None:
             self._roster.close()
             await self._leave(list(self._roster.known))
             self.lost = EngineClosedError("the engine has been closed")
-        works: set[asyncio.Task[Any]] = {*self._works, *self._archives.values()}
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works)
 
     def capacity(self) -> Capacity:
         """What all workers have together. Called in any thread."""
@@ -111,7 +108,7 @@ class Fleet:
         """A new Dask key; what is before the first "-" is what Dask's dashboard shows."""
         return f"{prefix.replace('-', '_')}-{self.driver}-{next(self._keys)}"
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start something that ends with the connection at the latest."""
         task = self.loop.create_task(work)
         self._works.add(task)
@@ -138,13 +135,6 @@ class Fleet:
             self.threads.submit(run.packed.discard)
         self.places.release(run)
 
-    async def archive(self, path: str, site: Site) -> Future:
-        """A shared value's files in the cluster's memory: shipped once, to `site`; other workers copy it from there."""
-        shipping = self._archives.get(path)
-        if shipping is None or _has_failed(shipping):
-            shipping = self._archives[path] = self.loop.create_task(self._ship(path, site))
-        return await asyncio.shield(shipping)
-
     def unfit(self) -> None:
         """One more worker cannot be used: if none can, nothing waits any more."""
         if reasons := self._roster.unfit:
@@ -159,12 +149,11 @@ class Fleet:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _ended(self, work: asyncio.Task[None]) -> None:
+    def _ended(self, work: asyncio.Task[Any]) -> None:
         self._works.discard(work)
-        if not work.cancelled() and (error := work.exception()) is not None:
-            if self.client.status == "running":
-                logger.error("something failed that no task waited for", exc_info=error)
-            self.check_connection(error)
+        if not work.cancelled() and work.exception() is not None:
+            logger.debug("a connection's work failed", exc_info=work.exception())
+            self.check_connection(work.exception())
 
     def _start(self, run: Run) -> None:
         """The run has been granted its resources."""
@@ -178,16 +167,13 @@ class Fleet:
             self._forget_waiting(run)
         elif run.number in self._runs:
             assert isinstance(site, Site)
-            if run.reply is not None:
+            if run.sent:
                 await site.stop(run)
             self.end(run)
 
     def _forget_waiting(self, run: Run) -> None:
         self._runs.pop(run.number, None)
         self.places.withdraw(run)
-
-    async def _ship(self, path: str, site: Site) -> Future:
-        return await site.ship(self.key("rose_shared"), await self.loop.run_in_executor(self.threads, _archive, path))
 
     async def _leave(self, addresses: list[str]) -> None:
         if not addresses:
@@ -224,8 +210,7 @@ class Fleet:
         for run in list(self._runs.values()):
             run.fail(self._lost_error(run.key))
         for site in self._roster.sites.values():
-            if not site.gone.done():
-                site.gone.set_result(None)
+            site.give_up()
 
     def _lost_error(self, key: str) -> WorkerLostError:
         text = f"the connection to the Dask scheduler was lost, and with it what ran there ({self.lost})"
@@ -236,22 +221,3 @@ class Fleet:
 
 def _unfit(key: str, reasons: str) -> ConfigurationError:
     return ConfigurationError(f"task {key}: no worker of the Dask cluster can be used: {reasons}")
-
-
-def _has_failed(shipping: asyncio.Task[Future]) -> bool:
-    if not shipping.done():
-        return False
-    return shipping.cancelled() or shipping.exception() is not None or shipping.result().status != "finished"
-
-
-async def _discard(shipping: asyncio.Task[Future]) -> None:
-    shipping.cancel()
-    await asyncio.wait([shipping])
-    if not shipping.cancelled() and shipping.exception() is None:
-        shipping.result().release()
-
-
-def _archive(path: str) -> bytes:
-    """The files of a shared value. Blocks."""
-    folder = Path(path).parent
-    return pickle.dumps({file.name: file.read_bytes() for file in folder.iterdir()}, pickle.HIGHEST_PROTOCOL)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -31,13 +32,15 @@ from rose.engine.dask_message import (
     gpus_of,
 )
 from rose.engine.errand import Errand, Surroundings, as_task, pack_error
+from rose.engine.failures import describe
 from rose.engine.local import LocalEngine
 from rose.engine.wire import RESULT
-from rose.errors import RoseError
+from rose.errors import RoseError, WorkerLostError
 
 logger = logging.getLogger(__name__)
 
 NAME = "rose-host"
+PATIENCE = 0.05  # seconds for which replies of short tasks wait for each other
 
 
 async def open_host(greeting: Greeting, dask_worker: Worker) -> Facts:
@@ -55,6 +58,23 @@ async def run_task(message: Message, body: bytes | None = None) -> Reply:
     if not isinstance(host, Host) or host.id != message.host or message.driver not in host.drivers:
         return REFUSED, b"", 0.0
     return await host.drivers[message.driver].run(message, body)
+
+
+async def run_together(messages: list[Message]) -> dict[int, Reply]:
+    """The Dask task: run several short ones of ours. The replies of those that are not over in a moment come later."""
+    host = get_worker().plugins.get(NAME)
+    first = messages[0]
+    if not isinstance(host, Host) or host.id != first.host or first.driver not in host.drivers:
+        return {message.number: (REFUSED, b"", 0.0) for message in messages}
+    return await host.drivers[first.driver].run_together(messages)
+
+
+async def run_rest(driver: str, number: int) -> Reply:
+    """The Dask task: the reply of one that was run with others."""
+    host = get_worker().plugins.get(NAME)
+    if not isinstance(host, Host) or driver not in host.drivers:
+        return REFUSED, b"", 0.0
+    return await host.drivers[driver].rest(number)
 
 
 async def stop(driver: str, numbers: list[int], dask_worker: Worker) -> None:
@@ -102,9 +122,9 @@ class Host(WorkerPlugin):  # type: ignore[misc]
 
     async def admit(self, greeting: Greeting) -> Facts:
         """A driver begins to use this worker."""
+        sees_files = await asyncio.to_thread(_sees, greeting)
         if greeting.lease not in self._worker.data:
             raise RuntimeError("the driver has gone already")
-        sees_files = await asyncio.to_thread(_sees, greeting)
         if self._engine is None:
             self._engine = self._make_engine()
         self.drivers[greeting.driver] = Driver(greeting, self._engine, self._worker.local_directory, sees_files)
@@ -116,8 +136,7 @@ class Host(WorkerPlugin):  # type: ignore[misc]
         driver = self.drivers.pop(name, None)
         if driver is None:
             return
-        await driver.stop(list(driver.running))
-        await asyncio.to_thread(shutil.rmtree, driver.folder, ignore_errors=True)
+        await driver.end()
         if not self.drivers:
             await self._close_engine()
 
@@ -133,8 +152,7 @@ class Host(WorkerPlugin):  # type: ignore[misc]
     async def teardown(self, worker: Worker) -> None:
         """The worker closes."""
         for driver in self.drivers.values():
-            await driver.stop(list(driver.running))
-            await asyncio.to_thread(shutil.rmtree, driver.folder, ignore_errors=True)
+            await driver.end()
         self.drivers.clear()
         await self._close_engine()
 
@@ -168,6 +186,7 @@ class Driver:
         cwd = greeting.cwd if os.path.isdir(greeting.cwd) else None
         self._surroundings = Surroundings(greeting.path, cwd, places)
         self._engine = engine
+        self._rest: dict[int, asyncio.Task[Reply]] = {}  # those whose replies are to be asked for
         self._settled = 0  # all numbers below have ended: who comes with one of them now is too late
         self._begun: set[int] = set()  # numbers that came
         self._stopped: set[int] = set()  # numbers that were stopped before they came
@@ -189,12 +208,38 @@ class Driver:
         try:
             await asyncio.wait([work])
         except asyncio.CancelledError:  # the worker closes
-            work.cancel()
-            await asyncio.wait([work])
+            await _cancelled([work])
             raise
         finally:
             del self.running[number]
         return (*_outcome(errand, work), monotonic() - began)
+
+    async def run_together(self, messages: list[Message]) -> dict[int, Reply]:
+        """Run several, and reply after PATIENCE at the latest."""
+        loop = asyncio.get_running_loop()
+        began = monotonic()
+        works = {message.number: loop.create_task(self.run(message, None)) for message in messages}
+        try:
+            await asyncio.wait(works.values(), timeout=PATIENCE)
+        except asyncio.CancelledError:  # the worker closes
+            await _cancelled(works.values())
+            raise
+        self._rest.update((number, work) for number, work in works.items() if not work.done())
+        # How long one took, without waiting for the others.
+        side_by_side = min(len(messages), self._engine.capacity().cpus)
+        seconds = (monotonic() - began) * side_by_side / len(messages)
+        return {number: (*work.result()[:2], seconds) for number, work in works.items() if work.done()}
+
+    async def rest(self, number: int) -> Reply:
+        """The reply of one that was not over then; it is given once."""
+        work = self._rest.pop(number, None)
+        return (REFUSED, b"", 0.0) if work is None else await work
+
+    async def end(self) -> None:
+        """Stop everything, and remove all that is kept."""
+        await self.stop(list(self.running))
+        await _cancelled(self._rest.values())
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def stop(self, numbers: list[int]) -> None:
         """Stop tasks, and wait for their ends; remember those that have not come."""
@@ -229,9 +274,19 @@ def _outcome(errand: Errand, work: asyncio.Task[Any]) -> tuple[int, bytes]:
     if isinstance(error, RoseError):
         return ENGINE_ERROR, pack_error(error)
     if error is not None:
-        raise error
+        failed = WorkerLostError(f"its Dask worker cannot run it: {describe(error)}", str(errand.key))
+        return ENGINE_ERROR, pack_error(failed)
     result = work.result()
     return result if isinstance(errand.call, bytes) else (RESULT, pickle.dumps(result))
+
+
+async def _cancelled(works: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel, and wait for the ends."""
+    works = list(works)
+    for work in works:
+        work.cancel()
+    if works:
+        await asyncio.wait(works)
 
 
 def _sees(greeting: Greeting) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rose.engine.errand import Errand
 
@@ -45,6 +46,14 @@ class Facts:
     python: tuple[int, int]
     sees_files: bool  # it reads and writes the driver's directory
     gpus: tuple[str, ...]  # as CUDA names them
+
+
+async def finished(future: Any) -> None:
+    """Wait for a Dask future, whose result stays where it is; raises what became of it otherwise."""
+    await future._state.wait()  # `distributed.wait` would block: it asks the user's client, if there is one
+    if future.status != "finished":
+        error = future._state.exception
+        raise error if isinstance(error, Exception) else ConnectionError(f"it is {future.status}")
 
 
 def gpus_of(resources: dict[str, float]) -> int:

@@ -61,7 +61,7 @@ class Places(Slots):
         super().__init__(Capacity(0))
         self.members: set[Place] = set()
         self._open: set[Place] = set()  # those with a free cpu
-        self._seconds: dict[str, float] = {}  # how long tasks of a stage last ran
+        self._seconds: dict[tuple[str, str], float] = {}  # how long the last task of a kind ran
 
     def add(self, place: Place) -> None:
         """A worker has joined."""
@@ -103,7 +103,11 @@ class Places(Slots):
 
     def lasted(self, task: Task, seconds: float) -> None:
         """Note how long a task ran."""
-        self._seconds[task.key.stage] = seconds
+        self._seconds[_kind(task)] = seconds
+
+    def is_short(self, request: Request) -> bool:
+        """Whether it is like one that ran for milliseconds, and asks for nothing but a cpu."""
+        return request.plain and self._seconds.get(_kind(request.task), SHORT) < SHORT
 
     def fill(self) -> None:
         """Start waiting requests while any in turn fits anywhere."""
@@ -121,7 +125,7 @@ class Places(Slots):
         kept: set[Place] = set()  # places whose free cpus wait for a large request
         for request in self._in_turn():
             wanted = request.task.resources
-            request.place = self._best(wanted, kept) or (self._ahead(request, kept) if request.plain else None)
+            request.place = self._best(wanted, kept) or self._ahead(request, kept)
             if request.place is not None:
                 placed: PlacedRequest = request
                 return placed
@@ -153,7 +157,7 @@ class Places(Slots):
 
     def _ahead(self, request: PlacedRequest, kept: set[Place]) -> Place | None:
         """Where to send a short task ahead of a free cpu: the worker itself lets it wait."""
-        if self._seconds.get(request.task.key.stage, SHORT) >= SHORT:
+        if not self.is_short(request):
             return None
         place = max(self.members - kept, key=lambda place: place.free_cpus, default=None)
         return place if place is not None and place.free_cpus > -AHEAD else None
@@ -175,3 +179,8 @@ class Places(Slots):
             self._open.add(place)
         else:
             self._open.discard(place)
+
+
+def _kind(task: Task) -> tuple[str, str]:
+    """Tasks that take about as long as each other: those of one stage that call the same function."""
+    return task.key.stage, getattr(task.call, "__qualname__", "")

@@ -134,6 +134,7 @@ class Roster:
         site = self.sites.pop(address, None)
         if site is not None:
             self._fleet.places.remove(site)
+            self._fleet.shared.lose(site)
             site.lose(f"its Dask worker {address} {'left the cluster' if expected else 'died'} while it ran")
         if not self.known:
             logger.warning("the Dask cluster has no workers now; tasks wait until one joins")

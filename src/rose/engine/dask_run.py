@@ -1,0 +1,86 @@
+"""A task on its way to a Dask worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Container
+from typing import Any
+
+from distributed import Future
+
+from rose.engine.dask_message import Facts, Message
+from rose.engine.dask_places import PlacedRequest
+from rose.engine.errand import Errand, absolute
+from rose.engine.parcel import pack_task
+from rose.engine.protocol import Command, Task
+from rose.engine.transfer import Packed
+
+BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's scheduler with the graph; more goes as data
+
+
+class Run(PlacedRequest):
+    """A task on its way: `future` ends with its result."""
+
+    __slots__ = ("future", "number", "packed", "reply", "sent", "work")
+
+    def __init__(self, task: Task, start: Any, future: asyncio.Future[Any], number: int) -> None:
+        super().__init__(task, start)
+        self.future = future
+        self.number = number
+        self.packed = Packed(b"", [])
+        self.sent = False
+        self.work: asyncio.Task[None] | None = None  # sends it, and waits for its reply, if it has one of its own
+        self.reply: Future | None = None  # Dask's future for that reply
+
+    @property
+    def key(self) -> str:
+        """The task's key as text."""
+        return str(self.task.key)
+
+    def fail(self, error: Exception) -> None:
+        """End with an error, unless it has ended."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+def pack(
+    run: Run, facts: Facts, driver: str, settled: int, stored: Container[str], folder: str
+) -> tuple[Message, list[str]]:
+    """The message for a run, and the paths of the shared values that its worker must be brought first.
+
+    What becomes files is in `run.packed`, and must be written before the message is sent.
+
+    Raises:
+        UnpicklableError, ConfigurationError: see `pack_task`.
+    """
+    task = run.task
+    if isinstance(task.call, Command):
+        errand = Errand(task.key, absolute(task.call), task.resources, task.timeout)
+        return Message(facts.host, driver, run.number, settled, errand), []
+    used = _Used(stored)
+    prefix = os.path.join(folder, f"task-{driver}-{run.number}-") if facts.sees_files else None
+    run.packed = pack_task(task, prefix, used, remap=False)
+    results = None if prefix is None else f"{prefix}result-"
+    errand = Errand(task.key, run.packed.body, task.resources, task.timeout, results)
+    return Message(facts.host, driver, run.number, settled, errand), [] if facts.sees_files else used.paths
+
+
+def is_long(errand: Errand) -> bool:
+    """Whether it is to be sent as data."""
+    return isinstance(errand.call, bytes) and len(errand.call) > BODY_MAX
+
+
+class _Used:
+    """Refs that may be used; it notes those that are."""
+
+    def __init__(self, paths: Container[str]) -> None:
+        self.paths: list[str] = []
+        self._allowed = paths
+
+    def __contains__(self, path: object) -> bool:
+        if path not in self._allowed:
+            return False
+        assert isinstance(path, str)
+        self.paths.append(path)
+        return True
