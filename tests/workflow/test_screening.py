@@ -14,7 +14,7 @@ from rose.errors import NotANumberError, PoolError, PredictionError, RunFailedEr
 from rose.metrics import MARGIN, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE, VARIATION_RATIO
 from rose.scoring import get_metric, register_metric, score
 from rose.workflow.candidate_file import CandidateFile
-from rose.workflow.screening import Question, screen
+from rose.workflow.screening import Bars, Question, screen
 from rose.workflow.shortlist import Shortlist
 
 from .programs import blobs, classifier, regressor, teach
@@ -41,13 +41,14 @@ def screened(preds, metric, method, size, taken, seed=0):
         calls={name: [{"model": True, "X": True}] for name in names},
         metric=metric, reduction=None, method=method, query_size=K, where="here", seed=0, name="w",
     )  # fmt: skip
-    found = Shortlist(K, max(K, int(method.prefilter * K)), metric.direction)
+    found = Shortlist(K, question.kept(drawn=False), metric.direction)
     starts = np.random.default_rng(seed).permutation(range(0, n, size))
     for start in starts.tolist():
         stop = min(start + size, n)
         within = taken[(taken >= start) & (taken < stop)]
         if len(within) < stop - start:
-            found.add(screen(question, start, stop, within, np.arange(n), *range(len(preds))))
+            bars = found.bars if start % 2 else Bars()  # what is sent for nothing changes nothing
+            found.add(screen(question, start, stop, within, bars, np.arange(n), *range(len(preds))))
     return found
 
 

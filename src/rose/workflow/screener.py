@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rose.acquisition import get_acquisition, kept_of_part
+from rose.acquisition import get_acquisition
 from rose.errors import (
     ConfigurationError,
     NotANumberError,
@@ -68,8 +68,7 @@ class Screener:
         """
         question = self._question(round, scoring, members, config)
         stage = self.ensemble.together(members, config, round.iteration)
-        query_size = question.query_size
-        found = Shortlist(query_size, max(query_size, kept_of_part(question.method, query_size)), scoring.direction)
+        found = Shortlist(question.query_size, question.kept(drawn=False), scoring.direction)
         shared = self.runner.share(question)
         parts = self._parts(taken)
 
@@ -77,7 +76,7 @@ class Screener:
             for number, start, stop in parts:
                 some = taken[slice(*np.searchsorted(taken, (start, stop)))]
                 key = round.key(f"screening.{self.part}", index=number)  # parts of another size are other tasks
-                call = (shared, start, stop, some, self.X, *members.values())
+                call = (shared, start, stop, some, found.bars, self.X, *members.values())
                 try:
                     found.add(await self.runner.function(key, stage, screen, *call))
                 except TaskFailedError as error:

@@ -7,6 +7,7 @@ depends on the size of a batch. Here is what runs in a worker; `Screener` is wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -47,6 +48,10 @@ class Question:
     seed: int
     name: str
 
+    def kept(self, drawn: bool) -> int:
+        """How many of the most uncertain candidates are kept; `drawn`: the batch itself is kept beside."""
+        return self.query_size if drawn else max(self.query_size, kept_of_part(self.method, self.query_size))
+
 
 class Screened(NamedTuple):
     """What is kept of one part of a pool.
@@ -69,8 +74,20 @@ class Screened(NamedTuple):
     form: str
 
 
-def screen(question: Question, start: int, stop: int, taken: np.ndarray, X: Any, /, *models: Any) -> Screened:
+class Bars(NamedTuple):
+    """What a candidate must not be beyond to be of interest, by what the parts that are known hold: a score (its
+    negative where higher is more uncertain), and the negative of a key."""
+
+    score: float = math.inf
+    key: float = math.inf
+
+
+def screen(
+    question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any
+) -> Screened:
     """Look at candidates `start` to `stop - 1` but those `taken`, with all `models`.
+
+    What is beyond the `bars` could not be chosen, and is not sent; what the driver makes of all parts is the same.
 
     Raises:
         PredictionError, NotANumberError: naming the model, the iteration and the candidates.
@@ -87,7 +104,7 @@ def screen(question: Question, start: int, stop: int, taken: np.ndarray, X: Any,
     scores = score_passes(stacked, question.metric, question.reduction)
     if np.isnan(scores).any():
         raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")
-    return _kept(question, (start, stop), free, scores, form_of(stacked[0]))
+    return _kept(question, (start, stop), free, scores, bars, form_of(stacked[0]))
 
 
 def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
@@ -99,14 +116,22 @@ def _predict(question: Question, name: str, number: int, model: Any, samples: An
         raise
 
 
-def _kept(question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, form: str) -> Screened:
+def _kept(
+    question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, bars: Bars, form: str
+) -> Screened:
     metric, size = question.metric, question.query_size
     seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
     keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed)
-    count = size if keys is not None else max(size, kept_of_part(question.method, size))
-    first = np.sort(most_uncertain(scores, min(count, len(free)), metric.direction))
-    drawn = np.empty(0, dtype=np.int64) if keys is None else np.sort(most_uncertain(keys, min(size, len(free))))
+    first = _first(scores, metric.direction, question.kept(keys is not None), bars.score)
+    drawn = np.empty(0, dtype=np.int64) if keys is None else _first(keys, "higher", size, bars.key)
     return Screened(
         part, free[first], scores[first], free[drawn], np.empty(0) if keys is None else keys[drawn],
         float(scores.min()), float(scores.max()), form,
     )  # fmt: skip
+
+
+def _first(values: np.ndarray, direction: str, count: int, bar: float) -> np.ndarray:
+    """Positions of the `count` most uncertain (or largest) values that are not beyond the bar, ascending."""
+    first = np.sort(most_uncertain(values, min(count, len(values)), direction))
+    kept = values[first] if direction == "lower" else -values[first]
+    return first[kept <= bar]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rose.errors import PredictionError
-from rose.workflow.screening import Screened
+from rose.workflow.screening import Bars, Screened
 
 _ROOM = 1024  # candidates beyond twice what is kept that are gathered before they are sorted
 
@@ -18,12 +18,14 @@ class _Best:
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self.bar = math.inf  # the last key of those that are kept, once there are so many: what is beyond it is not
         self._indices = np.empty(0, dtype=np.int64)
         self._keys = np.empty(0)
 
     def add(self, indices: np.ndarray, keys: np.ndarray) -> None:
-        self._indices = np.concatenate([self._indices, indices])
-        self._keys = np.concatenate([self._keys, keys])
+        near = keys <= self.bar
+        self._indices = np.concatenate([self._indices, indices[near]])
+        self._keys = np.concatenate([self._keys, keys[near]])
         if len(self._keys) > 2 * self._count + _ROOM:
             self._settle()
 
@@ -35,6 +37,8 @@ class _Best:
     def _settle(self) -> None:
         order = np.lexsort((self._indices, self._keys))[: self._count]
         self._indices, self._keys = self._indices[order], self._keys[order]
+        if 0 < len(order) == self._count:
+            self.bar = float(self._keys[-1])
 
 
 class Shortlist:
@@ -69,6 +73,11 @@ class Shortlist:
         self._uncertain.add(found.indices, self._sign * found.scores)
         self._drawn.add(found.drawn, -found.keys)
         self._lowest, self._highest = min(self._lowest, found.lowest), max(self._highest, found.highest)
+
+    @property
+    def bars(self) -> Bars:
+        """What no part needs to send any more."""
+        return Bars(self._uncertain.bar, self._drawn.bar)
 
     @property
     def uncertain(self) -> tuple[np.ndarray, np.ndarray]:
