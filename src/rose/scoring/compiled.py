@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -110,18 +110,22 @@ def fill_value_statistics(
     """As `fill_class_statistics`, for values. What needs too many order statistics is left to the definition."""
     kernels = _kernels("kernels_regression")
     assert kernels is not None
-    n, ends = len(statistics.rows[0]), _ends(statistics, names)
-    groups = math.ceil(ends / kernels.LEVELS)
+    n = len(statistics.rows[0])
+    quantiles = {name: q for name, q in _quantiles(statistics).items() if name in names}
+    places = _places(quantiles.values(), statistics.members)
     rows, addresses, start = _readable(statistics.rows, addresses, low)
     moments = np.empty((2 if names & {"mean", "variance"} else 0, n))
-    lows, highs = np.empty((groups * kernels.LEVELS, n)), np.empty((groups * kernels.LEVELS, n))
-    wrong = kernels.summarise(addresses, start, n, rows[0][:0], moments, lows, highs)
+    picked = np.empty((len(places), n))
+    ends = max((place + 1 if place >= 0 else -place for place in places), default=0)
+    wrong = kernels.summarise(
+        addresses, start, n, rows[0][:0], moments, math.ceil(ends / kernels.LEVELS),
+        np.array(places, dtype=np.int64), picked,
+    )  # fmt: skip
     if len(moments):
         statistics.__dict__.update(mean=moments[0], variance=moments[1])
-    if ends:
-        for name, q in _quantiles(statistics).items():
-            if name in names:
-                statistics.__dict__[name] = _quantile(q, statistics.members, lows, highs)
+    if places:
+        for name, q in quantiles.items():
+            statistics.__dict__[name] = _quantile(q, statistics.members, places, picked)
     return bool(wrong)
 
 
@@ -132,23 +136,22 @@ def _quantiles(statistics: ValueStatistics) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _ends(statistics: ValueStatistics, names: frozenset[str]) -> int:
-    """How many order statistics from either end hold all the quantiles wanted; 0 for none, or too many."""
-    most = 0
-    for name, q in _quantiles(statistics).items():
-        if name in names:
-            below, above, _ = quantile_position(q, statistics.members)
-            most = max(most, min(above + 1, statistics.members - below))
-    return most if most <= _MOST_ENDS else 0
+def _ends(q: float, members: int) -> tuple[int, int]:
+    """The places of the order statistics around a quantile, counted from the nearer end: 0, 1, ... or ..., -2, -1."""
+    below, above, _ = quantile_position(q, members)
+    return (below, above) if above + 1 <= members - below else (below - members, above - members)
 
 
-def _quantile(q: float, members: int, lows: Array, highs: Array) -> Array:
-    below, above, weight = quantile_position(q, members)
-    pick: Callable[[int], Array] = (
-        (lambda i: lows[i]) if above + 1 <= members - below else (lambda i: highs[members - 1 - i])
-    )
+def _places(quantiles: Iterable[float], members: int) -> list[int]:
+    """The order statistics that hold all the quantiles; empty for none, or if one is too far from either end."""
+    places = sorted({place for q in quantiles for place in _ends(q, members)})
+    return places if all(-_MOST_ENDS <= place < _MOST_ENDS for place in places) else []
+
+
+def _quantile(q: float, members: int, places: list[int], picked: Array) -> Array:
+    below, above = (picked[places.index(place)] for place in _ends(q, members))
     with np.errstate(invalid="ignore"):  # what is not finite has been noticed, and is named by the check
-        return between(pick(below), pick(above), weight)
+        return between(below, above, quantile_position(q, members)[2])
 
 
 def _readable(

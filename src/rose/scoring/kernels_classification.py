@@ -1,7 +1,8 @@
-"""Compiled statistics of `[S, n, C]` probabilities: one read, in runs that stay in a core's nearest cache.
+"""Compiled statistics of `[S, n, C]` probabilities: one read, in runs that stay in a core's nearest caches.
 
 Held to `classification.ClassStatistics`, the definition, by the tests. As long as members are summed, the classes of
-all candidates of a run are one flat row of numbers: that vectorises for every C.
+all candidates of a run are one flat row of numbers, whatever C is: LANES of them are taken through all members before
+the next, while the memory of later ones is being fetched.
 """
 
 from __future__ import annotations
@@ -10,7 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from rose.scoring.kernels_common import LANES, bits, fill, kernel, largest_of_lanes, log, narrow, row_at
+from rose.scoring.kernels_common import kernel
+from rose.scoring.kernels_lanes import (
+    FEW,
+    LANES,
+    either,
+    first_lanes,
+    fused,
+    load,
+    load_few,
+    spread,
+    spread_few,
+    store,
+    where_less,
+    widen,
+)
+from rose.scoring.kernels_logarithm import log
+from rose.scoring.kernels_reductions import any_sign, largest_two, total
+from rose.scoring.kernels_rows import address_of, copy_edge, distance_ahead, fetch, load_from, row_at, until_a_line
+from rose.scoring.kernels_votes import add_votes, most_votes
 
 # Which row of the output holds a statistic is told by `where`, in this order; -1: not wanted.
 STATISTICS = (
@@ -19,7 +38,7 @@ STATISTICS = (
 )  # fmt: skip
 _ENTROPY, _EXPECTED, _FIRST, _SECOND, _MODE, _VOTES, _CROSS, _TARGET, _SQUARE = range(len(STATISTICS))
 
-_RUN = 16384  # elements of one member handled at a time: long enough for memory to stream
+_RUN = 2048  # elements of one member handled at a time: their sums stay in the L1 cache
 
 
 @kernel
@@ -33,141 +52,164 @@ def classify(
     of every member's row for the first candidate of each run.
     """
     run = max(1, _RUN // classes)
-    size = run * classes
-    want_logs = where[_CROSS] >= 0
-    want_entropies = where[_EXPECTED] >= 0 or want_logs
+    run = run - run % LANES if run > LANES else run
+    size = run * classes + LANES
     want_votes = where[_MODE] >= 0 or where[_VOTES] >= 0
-    total = np.empty(size)
+    sums = np.empty(size)
     terms = np.empty(size)
-    entropies = np.empty(size if want_entropies else 0)
-    logs = np.empty(size if want_logs else 0)
-    some = np.zeros(size, dtype=like.dtype)
-    some_logs = np.empty(size if want_logs else 0, dtype=like.dtype)
-    zeros = np.zeros(size, dtype=like.dtype)
-    votes = np.empty(size if want_votes else 0, dtype=np.int32)
+    entropies = np.empty(size)
+    logs = np.empty(size)
+    first, second = np.empty(run), np.empty(run)
+    votes = np.empty(size, dtype=np.int32)
+    edge = np.zeros((addresses.shape[0], LANES), dtype=like.dtype)
+    edges = np.empty_like(addresses)
+    for s in range(addresses.shape[0]):
+        edges[s] = address_of(edge[s])
     members = np.float64(addresses.shape[0])
     wrong = False
-    for low in range(0, n, run):
-        m = min(run, n - low)
+    low = 0
+    m = until_a_line(addresses[0], start, classes, like.itemsize)
+    while low < n:
+        m = min(m if m > 0 else run, n - low)
         count = m * classes
         skip = (start + low) * classes
-        fill(total, count, 0.0)
-        if want_entropies:
-            fill(entropies, count, 0.0)
-        if want_logs:
-            fill(logs, count, 0.0)
+        end = (start + n) * classes
+        wrong |= add_members(addresses, skip, count, end, like, edge, edges, where, sums, entropies, logs)
         if want_votes:
-            fill(votes, count, 0)
-        for s in range(0, addresses.shape[0], 4):  # four members' rows at a time, for all that is wanted of them
-            here = min(4, addresses.shape[0] - s)
-            a = row_at(addresses, s, skip, count, like)
-            b = row_at(addresses, s + 1, skip, count, like) if here > 1 else zeros
-            c = row_at(addresses, s + 2, skip, count, like) if here > 2 else zeros
-            d = row_at(addresses, s + 3, skip, count, like) if here > 3 else zeros
-            wrong |= add_rows(a, b, c, d, count, total)
-            if want_logs:
-                add_logs(a, b, c, d, count, here, some, some_logs, entropies, logs)
-            elif want_entropies:
-                add_entropies(a, b, c, d, count, some, entropies)
-            if want_votes:
-                for t in range(s, s + here):
-                    add_votes(row_at(addresses, t, skip, count, like), m, classes, votes)
-        wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
-        if where[_FIRST] >= 0 or where[_SECOND] >= 0:
-            wrong |= rank_sums(total, members, low, m, classes, tolerance, where, out)
-        else:
-            wrong |= check_sums(total, members, m, classes, tolerance)
-        if where[_ENTROPY] >= 0 or where[_CROSS] >= 0 or where[_SQUARE] >= 0 or where[_TARGET] >= 0:
-            divide(total, count, members)
-        if where[_ENTROPY] >= 0:
             for j in range(count):
-                terms[j] = total[j] * log(total[j])
+                votes[j] = 0
+            for s in range(addresses.shape[0]):
+                add_votes(row_at(addresses, s, skip, count, like), m, classes, votes)
+        wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
+        wrong |= check_sums(sums, m, classes, members, tolerance)
+        if where[_FIRST] >= 0 or where[_SECOND] >= 0:
+            rank_sums(sums, m, classes, first, second)
+        if where[_FIRST] >= 0:
+            for i in range(m):
+                out[where[_FIRST], low + i] = first[i] / members
+        if where[_SECOND] >= 0:
+            for i in range(m):
+                out[where[_SECOND], low + i] = second[i] / members
+        if where[_ENTROPY] >= 0 or where[_CROSS] >= 0 or where[_SQUARE] >= 0 or where[_TARGET] >= 0:
+            divide(sums, count, members)
+        if where[_ENTROPY] >= 0:
+            for at in range(0, count, LANES):
+                mean = load(sums, at)
+                store(terms, at, mean * log(mean))
             sum_classes(terms, low, m, classes, -1.0, out[where[_ENTROPY]])
         if where[_EXPECTED] >= 0:
-            sum_classes(entropies, low, m, classes, 1.0 / members, out[where[_EXPECTED]])
+            sum_classes(entropies, low, m, classes, -1.0 / members, out[where[_EXPECTED]])
         if where[_CROSS] >= 0:
             for j in range(count):
-                terms[j] = total[j] * (logs[j] if total[j] > 0.0 else 0.0)
-            sum_classes(terms, low, m, classes, 1.0 / members, out[where[_CROSS]])
+                terms[j] = sums[j] * (logs[j] if sums[j] > 0.0 else 0.0)
+            sum_classes(terms, low, m, classes, -1.0 / members, out[where[_CROSS]])
         if where[_SQUARE] >= 0:
             for j in range(count):
-                terms[j] = total[j] * total[j]
+                terms[j] = sums[j] * sums[j]
             sum_classes(terms, low, m, classes, 1.0, out[where[_SQUARE]])
         if where[_TARGET] >= 0:
             for i in range(m):
-                out[where[_TARGET], low + i] = total[i * classes + targets[low + i]]
-        if want_votes:
-            count_votes(votes, low, m, classes, vote_terms, where, out)
+                out[where[_TARGET], low + i] = sums[i * classes + targets[low + i]]
+        if where[_MODE] >= 0:
+            most_votes(votes, low, m, classes, out[where[_MODE]])
+        if where[_VOTES] >= 0:
+            for j in range(count):
+                terms[j] = vote_terms[votes[j]]
+            sum_classes(terms, low, m, classes, 1.0, out[where[_VOTES]])
+        low += m
+        m = run
     return wrong
 
 
 @kernel
-def add_rows(a: Any, b: Any, c: Any, d: Any, count: Any, total: Any) -> Any:
-    """total += four members' rows, in order; whether any number was negative."""
-    signs = narrow(0, a[0])
-    for j in range(count):
-        signs = narrow(signs | bits(a[j]) | bits(b[j]) | bits(c[j]) | bits(d[j]), a[j])
-        t = total[j] + np.float64(a[j])
-        t += np.float64(b[j])
-        t += np.float64(c[j])
-        total[j] = t + np.float64(d[j])
-    return signs < 0
+def add_members(
+    addresses: Any, skip: Any, count: Any, end: Any, like: Any, edge: Any, edges: Any, where: Any, sums: Any,
+    entropies: Any, logs: Any,
+) -> Any:  # fmt: skip
+    """Sums over members of p into `sums`, and of what is wanted of p log p and log p; whether any p was negative."""
+    want_logs = where[_CROSS] >= 0
+    want_entropies = where[_EXPECTED] >= 0 or want_logs
+    whole = count - count % LANES
+    ahead = distance_ahead(addresses.shape[0], like)
+    signs = spread(like.dtype.type(0.0))
+    for to in range(0, whole, LANES):
+        at = skip + to
+        then = at + ahead if at + ahead < end else at
+        if want_logs:
+            signs = add_logs(addresses, at, then, like, signs, to, sums, entropies, logs)
+        elif want_entropies:
+            signs = add_entropies(addresses, at, then, like, signs, to, sums, entropies)
+        else:
+            signs = add_rows(addresses, at, then, like, signs, to, sums)
+    if whole < count:
+        copy_edge(addresses, skip + whole, count - whole, like, edge)
+        if want_logs:
+            signs = add_logs(edges, 0, 0, like, signs, whole, sums, entropies, logs)
+        elif want_entropies:
+            signs = add_entropies(edges, 0, 0, like, signs, whole, sums, entropies)
+        else:
+            signs = add_rows(edges, 0, 0, like, signs, whole, sums)
+    return any_sign(signs)
 
 
 @kernel
-def add_entropies(a: Any, b: Any, c: Any, d: Any, count: Any, some: Any, entropies: Any) -> None:
-    """entropies -= p log p for four members; loops over logarithms stay in the input's precision, for more lanes."""
-    nothing = a.dtype.type(0.0)  # every product is added to something: there is then one way only to fuse them
-    for j in range(count):
-        first = nothing + a[j] * log(a[j])
-        some[j] = first + b[j] * log(b[j])
-    for j in range(count):
-        three = some[j] + c[j] * log(c[j])
-        some[j] = three + d[j] * log(d[j])
-    for j in range(count):
-        entropies[j] -= np.float64(some[j])
+def add_rows(addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any) -> Any:
+    """The sum of LANES probabilities over members."""
+    summed = spread(0.0)
+    for s in range(addresses.shape[0]):
+        fetch(addresses[s], then, like)
+        p = load_from(addresses[s], at, like)
+        signs = either(signs, p)
+        summed = summed + widen(p)
+    store(sums, to, summed)
+    return signs
+
+
+@kernel
+def add_entropies(
+    addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any, entropies: Any
+) -> Any:  # fmt: skip
+    """`add_rows`, and the sum of p log p: of four members each in the input's precision, for more lanes."""
+    summed, entropy = spread(0.0), spread(0.0)
+    members = addresses.shape[0]
+    for s in range(0, members, 4):
+        four = spread(like.dtype.type(0.0))
+        for t in range(s, min(s + 4, members)):
+            fetch(addresses[t], then, like)
+            p = load_from(addresses[t], at, like)
+            signs = either(signs, p)
+            summed = summed + widen(p)
+            four = fused(p, log(p), four)
+        entropy = entropy + widen(four)
+    store(sums, to, summed)
+    store(entropies, to, entropy)
+    return signs
 
 
 @kernel
 def add_logs(
-    a: Any, b: Any, c: Any, d: Any, count: Any, members: Any, some: Any, some_logs: Any, entropies: Any, logs: Any
-) -> None:  # fmt: skip
-    """entropies -= p log p and logs -= log p, where log 0 = -inf, for the first `members` of four."""
-    nothing = a.dtype.type(0.0)
-    lowest = a.dtype.type(-np.inf)
-    fill(some, count, nothing)
-    fill(some_logs, count, nothing)
-    for s in range(members):
-        row = a if s == 0 else (b if s == 1 else (c if s == 2 else d))
-        for j in range(count):
-            p = row[j]
+    addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any, entropies: Any, logs: Any
+) -> Any:  # fmt: skip
+    """`add_entropies`, and the sum of log p, where log 0 = -inf."""
+    summed, entropy, logarithm = spread(0.0), spread(0.0), spread(0.0)
+    members = addresses.shape[0]
+    nothing, lowest = spread(like.dtype.type(0.0)), spread(like.dtype.type(-np.inf))
+    for s in range(0, members, 4):
+        four, four_logs = nothing, nothing
+        for t in range(s, min(s + 4, members)):
+            fetch(addresses[t], then, like)
+            p = load_from(addresses[t], at, like)
+            signs = either(signs, p)
+            summed = summed + widen(p)
             value = log(p)
-            some[j] += p * value
-            some_logs[j] += value if p > nothing else lowest
-    for j in range(count):
-        entropies[j] -= np.float64(some[j])
-    for j in range(count):
-        logs[j] -= np.float64(some_logs[j])
-
-
-@kernel
-def add_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
-    """One vote per candidate for the member's largest class; the first, if several are."""
-    at = 0
-    vectors = 0  # how many candidates can be read as whole vectors without leaving the row
-    if 4 < classes <= LANES and m * classes >= LANES:
-        vectors = (m * classes - LANES) // classes + 1
-    for _ in range(vectors):
-        votes[at + largest_of_lanes(row, at, classes)] += 1
-        at += classes
-    for _ in range(vectors, m):
-        best = row[at]
-        which = at
-        for j in range(at + 1, at + classes):
-            which = j if row[j] > best else which
-            best = row[j] if row[j] > best else best
-        votes[which] += 1
-        at += classes
+            four = fused(p, value, four)
+            four_logs = four_logs + where_less(nothing, p, value, lowest)
+        entropy = entropy + widen(four)
+        logarithm = logarithm + widen(four_logs)
+    store(sums, to, summed)
+    store(entropies, to, entropy)
+    store(logs, to, logarithm)
+    return signs
 
 
 @kernel
@@ -176,85 +218,61 @@ def odd_sums(addresses: Any, skip: Any, classes: Any, like: Any, tolerance: Any)
     odd = False
     for s in range(addresses.shape[0]):
         row = row_at(addresses, s, skip, classes, like)
-        total = 0.0
+        sums = 0.0
         for c in range(classes):
-            total += np.float64(row[c])
-        odd |= not (abs(total - 1.0) <= tolerance)
+            sums += np.float64(row[c])
+        odd |= not (abs(sums - 1.0) <= tolerance)
     return odd
 
 
 @kernel
-def divide(total: Any, count: Any, members: Any) -> None:
-    """total /= members, by its reciprocal and one fused correction (Markstein 1990): exact, and no division each."""
-    inverse = 1.0 / members
-    for j in range(count):
-        guess = total[j] * inverse
-        total[j] = guess + (total[j] - guess * members) * inverse
+def divide(sums: Any, count: Any, members: Any) -> None:
+    """sums /= members, by its reciprocal and one fused correction (Markstein 1990): exact, and no division each."""
+    inverse, minus = spread(1.0 / members), spread(-members)
+    for at in range(0, count, LANES):
+        summed = load(sums, at)
+        guess = summed * inverse
+        store(sums, at, fused(fused(guess, minus, summed), inverse, guess))
 
 
 @kernel
-def check_sums(total: Any, members: Any, m: Any, classes: Any, tolerance: Any) -> Any:
-    """Whether any candidate's mean does not sum to 1 (or is no number)."""
-    odd = False
-    at = 0
-    for _ in range(m):
-        summed = 0.0
-        for j in range(at, at + classes):
-            summed += total[j]
-        at += classes
-        odd |= not (abs(summed - members) <= tolerance * members)
-    return odd
-
-
-@kernel
-def rank_sums(total: Any, members: Any, low: Any, m: Any, classes: Any, tolerance: Any, where: Any, out: Any) -> Any:
-    """The largest two of each candidate's mean; and `check_sums`."""
-    odd = False
-    at = 0
-    for i in range(m):
-        first = total[at]
-        second = 0.0
-        summed = total[at]
-        for j in range(at + 1, at + classes):
-            value = total[j]
-            summed += value
-            loser = first if first < value else value
-            second = loser if loser > second else second
-            first = value if value > first else first
-        at += classes
-        odd |= not (abs(summed - members) <= tolerance * members)
-        if where[_FIRST] >= 0:
-            out[where[_FIRST], low + i] = first / members
-        if where[_SECOND] >= 0:
-            out[where[_SECOND], low + i] = second / members
-    return odd
+def sum_row(row: Any, at: Any, classes: Any) -> Any:
+    """The sum over a candidate's classes, in an order that depends on their number alone. Reads FEW numbers more."""
+    last = (classes - 1) // FEW * FEW
+    lanes = first_lanes(load_few(row, at + last), classes - last)
+    for j in range(at, at + last, FEW):
+        lanes = lanes + load_few(row, j)
+    return total(lanes)
 
 
 @kernel
 def sum_classes(terms: Any, low: Any, m: Any, classes: Any, factor: Any, out: Any) -> None:
     """out = factor * the sum over classes, with what rounding leaves below zero (and -0.0) made 0."""
-    at = 0
     for i in range(m):
-        total = 0.0
-        for j in range(at, at + classes):
-            total += terms[j]
-        at += classes
-        total *= factor
-        out[low + i] = (0.0 if total < 0.0 else total) + 0.0
+        value = factor * sum_row(terms, i * classes, classes)
+        out[low + i] = (0.0 if value < 0.0 else value) + 0.0
 
 
 @kernel
-def count_votes(votes: Any, low: Any, m: Any, classes: Any, vote_terms: Any, where: Any, out: Any) -> None:
-    """The most popular class' votes, and the votes' entropy by a table of -(v/S) log(v/S)."""
-    at = 0
+def check_sums(sums: Any, m: Any, classes: Any, members: Any, tolerance: Any) -> Any:
+    """Whether any candidate's mean does not sum to 1 (or is no number)."""
+    odd = False
     for i in range(m):
-        most = votes[at]
-        entropy = 0.0
-        for j in range(at, at + classes):
-            most = votes[j] if votes[j] > most else most
-            entropy += vote_terms[votes[j]]
-        at += classes
-        if where[_MODE] >= 0:
-            out[where[_MODE], low + i] = most
-        if where[_VOTES] >= 0:
-            out[where[_VOTES], low + i] = entropy
+        odd |= not (abs(sum_row(sums, i * classes, classes) - members) <= tolerance * members)
+    return odd
+
+
+@kernel
+def rank_sums(sums: Any, m: Any, classes: Any, first: Any, second: Any) -> None:
+    """The largest two of each candidate's sums; with one class, the second is 0. Reads FEW numbers more."""
+    last = (classes - 1) // FEW * FEW
+    for i in range(m):
+        at = i * classes
+        ones = first_lanes(load_few(sums, at + last), classes - last)
+        twos = spread_few(0.0)
+        for j in range(at, at + last, FEW):
+            lanes = load_few(sums, j)
+            losers = where_less(lanes, ones, lanes, ones)
+            ones = where_less(lanes, ones, ones, lanes)
+            twos = where_less(twos, losers, losers, twos)
+        first[i], second[i] = largest_two(ones, twos)

@@ -10,22 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from rose.scoring.kernels_common import bits, fill, kernel, narrow, row_at
+from rose.scoring.kernels_common import fill, kernel
+from rose.scoring.kernels_lanes import LANES, fused, spread, store, where_less, widen
+from rose.scoring.kernels_reductions import any_nan
+from rose.scoring.kernels_rows import address_of, copy_edge, distance_ahead, fetch, load_from, row_at
 
 LEVELS = 4  # order statistics per group, and members taken at a time
-_RUN = 4096  # candidates handled at a time when only moments are wanted
-_SHORT_RUN = 1024  # when order statistics are, too: all members' values then stay in the L2 cache for a second pass
+_RUN = 1024  # candidates handled at a time, at most: their moments stay in the L1 cache
+_HELD = 1 << 19  # bytes of all members' values of a run: they stay in the L2 cache for a second pass
 _TILE = 512  # candidates whose levels stay in the L1 cache; a constant, so that the compiler sees they do not overlap
 
 
 @kernel
-def summarise(addresses: Any, start: Any, n: Any, like: Any, moments: Any, lows: Any, highs: Any) -> Any:
-    """Mean and variance into `moments` [2 or 0, n]; smallest and largest values, from the ends, into `lows` and `highs`
-    [4g, n]. Returns whether any value was NaN or infinite.
+def summarise(
+    addresses: Any, start: Any, n: Any, like: Any, moments: Any, groups: Any, places: Any, picked: Any
+) -> Any:  # fmt: skip
+    """Mean and variance into `moments` [2 or 0, n]; into `picked` [k, n] the k order statistics at `places`, counted
+    from 0 for the smallest or from -1 for the largest, and within `groups` of LEVELS from either end. Returns whether
+    any value was NaN or infinite.
     """
-    groups = lows.shape[0] // LEVELS
-    run = _SHORT_RUN if groups else _RUN
-    first, total, squares = np.empty(run), np.empty(run), np.empty(run)
+    members = addresses.shape[0]
+    run = max(LANES, min(_RUN, _HELD // (members * like.itemsize)) // LANES * LANES)
+    ahead = distance_ahead(members, like)
+    mean, variance = np.empty(run), np.empty(run)
+    edge = np.zeros((members, LANES), dtype=like.dtype)
+    edges = np.empty_like(addresses)
+    for s in range(members):
+        edges[s] = address_of(edge[s])
     low_levels = np.empty((groups, LEVELS * _TILE), dtype=like.dtype)
     high_levels = np.empty((groups, LEVELS * _TILE), dtype=like.dtype)
     both = np.empty(2 * LEVELS * _TILE, dtype=like.dtype)
@@ -36,95 +47,103 @@ def summarise(addresses: Any, start: Any, n: Any, like: Any, moments: Any, lows:
     for low in range(0, n, run):
         count = min(run, n - low)
         skip = start + low
+        whole = count - count % LANES
+        if whole < count:
+            copy_edge(addresses, skip + whole, count - whole, like, edge)
         if moments.shape[0]:
-            add_deviations(addresses, skip, count, like, first, total, squares)
-            wrong |= finish_moments(first, total, squares, addresses.shape[0], low, count, moments)
+            wrong |= take_moments(addresses, edges, skip, whole, count, start + n, ahead, like, mean, variance)
+            for j in range(count):
+                moments[0, low + j] = mean[j]
+                moments[1, low + j] = variance[j]
         else:
-            wrong |= not_finite(addresses, skip, count, like)
+            wrong |= not_finite(addresses, edges, skip, whole, count, start + n, ahead, like)
         if groups == 0:
             continue
         for tile in range(low, low + count, _TILE):
             m = min(_TILE, low + count - tile)
             if groups == 1:
                 keep_four(addresses, start + tile, m, like, padding, both)
-                unpack(both, 0, 1.0, tile, m, 0, lows)
-                unpack(both, LEVELS, -1.0, tile, m, 0, highs)
+                for k in range(len(places)):
+                    at = places[k] if places[k] >= 0 else LEVELS - 1 - places[k]
+                    unpack(both, at, places[k], tile, m, picked[k])
             else:
                 keep_more(addresses, start + tile, m, like, four, carried, padding, low_levels, high_levels)
-                for g in range(groups):
-                    unpack(low_levels[g], 0, 1.0, tile, m, g * LEVELS, lows)
-                    unpack(high_levels[g], 0, -1.0, tile, m, g * LEVELS, highs)
+                for k in range(len(places)):
+                    at = places[k] if places[k] >= 0 else -1 - places[k]
+                    levels = low_levels if places[k] >= 0 else high_levels
+                    unpack(levels[at // LEVELS], at % LEVELS, places[k], tile, m, picked[k])
     return wrong
 
 
 @kernel
+def take_moments(
+    addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any, mean: Any,
+    variance: Any,
+) -> Any:  # fmt: skip
+    """Mean and population variance of `count` candidates; whether any is not finite."""
+    poison = spread(0.0)
+    for to in range(0, whole, LANES):
+        at = skip + to
+        poison = add_deviations(addresses, at, at + ahead if at + ahead < end else at, like, poison, to, mean, variance)
+    if whole < count:
+        poison = add_deviations(edges, 0, 0, like, poison, whole, mean, variance)
+    return any_nan(poison)
+
+
+@kernel
 def add_deviations(
-    addresses: Any, skip: Any, count: Any, like: Any, first: Any, total: Any, squares: Any
-) -> None:  # fmt: skip
-    """Sums of (x_s - x_0) and its square.
+    addresses: Any, at: Any, then: Any, like: Any, poison: Any, to: Any, mean: Any, variance: Any
+) -> Any:  # fmt: skip
+    """LANES means and variances, from sums of (x_s - x_0) and its square; `poison` becomes NaN if one is not finite.
 
     Shifted by the first member, one pass loses at most a factor S of the precision, whatever the values' size, because
     the first member's own squared deviation is at most S variances.
     """
     members = addresses.shape[0]
-    start = row_at(addresses, 0, skip, count, like)
-    for j in range(count):
-        first[j] = start[j]
-        total[j] = 0.0
-        squares[j] = 0.0
-    for s in range(1, members, 4):
-        a = row_at(addresses, s, skip, count, like)
-        b = row_at(addresses, s + 1, skip, count, like) if s + 1 < members else start  # deviates by 0
-        c = row_at(addresses, s + 2, skip, count, like) if s + 2 < members else start
-        d = row_at(addresses, s + 3, skip, count, like) if s + 3 < members else start
-        for j in range(count):
-            x = np.float64(a[j]) - first[j]
-            y = np.float64(b[j]) - first[j]
-            z = np.float64(c[j]) - first[j]
-            w = np.float64(d[j]) - first[j]
-            t = total[j] + x
-            t += y
-            t += z
-            total[j] = t + w
-            q = squares[j] + x * x
-            q += y * y
-            q += z * z
-            squares[j] = q + w * w
+    first = widen(load_from(addresses[0], at, like))
+    fetch(addresses[0], then, like)
+    summed, squares = spread(0.0), spread(0.0)
+    for s in range(1, members):
+        fetch(addresses[s], then, like)
+        deviation = widen(load_from(addresses[s], at, like)) - first
+        summed = summed + deviation
+        squares = fused(deviation, deviation, squares)
+    inverse, minus = spread(1.0 / members), spread(-np.float64(members))
+    shift = summed * inverse  # with one fused correction, exactly summed / members
+    shift = fused(fused(shift, minus, summed), inverse, shift)
+    average = first + shift
+    dispersion = (squares - summed * shift) * inverse
+    dispersion = where_less(dispersion, spread(0.0), spread(0.0), dispersion)
+    store(mean, to, average)
+    store(variance, to, dispersion)
+    return poison + (average - average) + (dispersion - dispersion)
 
 
 @kernel
-def finish_moments(first: Any, total: Any, squares: Any, members: Any, low: Any, count: Any, moments: Any) -> Any:
-    """Mean and population variance from the shifted sums; whether any is not finite."""
-    s = np.float64(members)
-    wrong = False
-    for j in range(count):
-        moments[0, low + j] = first[j] + total[j] / s
-        spread = (squares[j] - total[j] * total[j] / s) / s
-        moments[1, low + j] = 0.0 if spread < 0.0 else spread
-        wrong |= not (spread < np.inf and abs(moments[0, low + j]) < np.inf)
-    return wrong
-
-
-@kernel
-def not_finite(addresses: Any, skip: Any, count: Any, like: Any) -> Any:
+def not_finite(
+    addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any
+) -> Any:  # fmt: skip
     """Whether any value is NaN or infinite (this pass also brings the run into the cache)."""
-    top = like.dtype.type(np.inf)
-    finite = narrow(bits(top) - 1, top)  # the bits of the largest finite number; NaN's and infinity's are larger
-    mask = narrow(~bits(-like.dtype.type(0.0)), top)
-    seen = narrow(0, top)
-    for s in range(addresses.shape[0]):
-        row = row_at(addresses, s, skip, count, like)
-        for j in range(count):
-            seen = narrow(seen | (finite - narrow(bits(row[j]) & mask, row[j])), row[j])
-    return seen < 0
+    poison = spread(like.dtype.type(0.0))
+    for at in range(skip, skip + whole, LANES):
+        then = at + ahead if at + ahead < end else at
+        for s in range(addresses.shape[0]):
+            fetch(addresses[s], then, like)
+            x = load_from(addresses[s], at, like)
+            poison = poison + (x - x)  # 0 for what is finite
+    if whole < count:
+        for s in range(addresses.shape[0]):
+            x = load_from(edges[s], 0, like)
+            poison = poison + (x - x)
+    return any_nan(poison)
 
 
 @kernel
-def unpack(levels: Any, first: Any, sign: Any, low: Any, count: Any, at: Any, out: Any) -> None:
-    """One group of levels into rows `at`, `at + 1`, ... of the result, as float64."""
-    for k in range(LEVELS):
-        for j in range(count):
-            out[at + k, low + j] = sign * np.float64(levels[(first + k) * _TILE + j])
+def unpack(levels: Any, level: Any, place: Any, low: Any, count: Any, out: Any) -> None:
+    """One level into its row of the result, as float64; those from the upper end are negated."""
+    sign = 1.0 if place >= 0 else -1.0
+    for j in range(count):
+        out[low + j] = sign * np.float64(levels[level * _TILE + j])
 
 
 @kernel
