@@ -19,7 +19,7 @@ from rose.store.objects import ObjectStore
 from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, place_of
 from rose.store.records import DONE, checksum
 from rose.store.schema import holds_run, open_for_writing, reading
-from rose.store.summary import is_round
+from rose.store.summary import TIDYING, is_round
 from rose.store.transaction import exclusive
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\.(npy|pkl)")  # what else is there is not ours
@@ -81,13 +81,14 @@ def collect_garbage(directory: Path, models: int = 1, outputs: bool = False, dry
         epoch = lease.take(connection, directory)
         try:
             with _holding(connection, epoch, directory):
+                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (TIDYING, epoch))
                 plan = _plan(connection, objects, directory, models, outputs)
                 _forget(connection, plan.forgotten)
             garbage = _told(plan, objects)
             _remove(connection, epoch, directory, objects, plan)
         finally:
             with _holding(connection, epoch, directory):
-                lease.end(connection, epoch, "collected")
+                lease.end(connection, epoch, TIDYING)
     return garbage
 
 

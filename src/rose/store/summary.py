@@ -21,6 +21,8 @@ from rose.store.schema import reading
 # without a word. silent: its driver gives no sign of life, but may be stopped, or on another machine.
 State = Literal["running", "finished", "failed", "stopped", "preempted", "interrupted", "crashed", "silent"]
 
+TIDYING = "tidying"  # the outcome of a driver that only removes what is not needed
+
 
 @dataclass
 class WorkflowSummary:
@@ -122,11 +124,12 @@ def summarize(directory: Path) -> RunSummary:
 
 def _last(drivers: Sequence[Driver], events: Iterable[EventRecord], directory: Path) -> Driver:
     """The last driver that has, or had, workflows."""
+    drivers = [driver for driver in drivers if driver.outcome != TIDYING]
     if not drivers:
         raise RunDirectoryError(f"the run in {str(directory)!r} has not begun: its driver died before it could")
     if drivers[-1].ended is None:
         return drivers[-1]
-    # One that was refused (a changed configuration, no room on the engine) or only cleaned up says nothing of the run.
+    # One that was refused (a changed configuration, no room on the engine) says nothing of the run.
     began = {json.loads(event.body)["epoch"] for event in events if event.kind == "driver_started"}
     return next((driver for driver in reversed(drivers) if driver.epoch in began), drivers[-1])
 

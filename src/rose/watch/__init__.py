@@ -1,4 +1,4 @@
-"""What people look at. It learns of a run only from the run's events."""
+"""What people look at. It learns of a run only from the run's events and what the run has recorded."""
 
 from rose.watch.progress import progress
 
