@@ -111,7 +111,7 @@ class Home:
             if not order.here or isinstance(call, Command):
                 return self._await(self._run(order))
             surroundings = self._await(self._admit(order))
-        except (NotWanted, CancelledError):
+        except (NotWanted, CancelledError, KeyboardInterrupt):  # Ctrl-C in a terminal reaches a pool's workers
             return Reply(REFUSED, b"")
         except OSError as error:
             place = f"{self._driver.address}:{self._driver.port}"
@@ -134,11 +134,14 @@ class Home:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # Ctrl-C in the terminal of a pool reaches its workers too
+            future.cancel()
             raise
 
     def _live(self) -> None:
-        self._loop.run_until_complete(self._serve())
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self.over = True
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
         if self._pidfd is not None:

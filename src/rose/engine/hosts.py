@@ -10,8 +10,8 @@ import secrets
 import socket
 import tarfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
+from rose.engine.custody import Custody
 from rose.engine.order import CALL, DROP, END, FETCH, GO, MESSAGE, NO, NUMBER, SECRET, START, STOP, Driver
 
 logger = logging.getLogger(__name__)
@@ -43,14 +43,12 @@ class Hosts:
     """All hosts of one engine. They call the driver; nothing that they send is ever unpickled.
 
     Args:
-        folder: the engine's directory, with its shared values.
-        threads: for what blocks.
+        custody: of the engine's directory, with its shared values.
         address: the name by which the hosts find the driver's machine; None: they are on it.
     """
 
-    def __init__(self, folder: Callable[[], str], threads: ThreadPoolExecutor, address: str | None) -> None:
-        self._folder = folder
-        self._threads = threads
+    def __init__(self, custody: Custody, address: str | None) -> None:
+        self._custody = custody
         self._address = address
         self.fetched = 0  # how often a shared value has been sent
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,7 +80,7 @@ class Hosts:
                 address=self._address or "127.0.0.1",
                 port=self._listening.getsockname()[1],
                 secret=secrets.token_bytes(SECRET),
-                folder=self._folder(),
+                folder=self._custody.folder,
                 pid=os.getpid() if near else None,
             )
         return self._driver
@@ -192,7 +190,7 @@ class Hosts:
             self._forget_line(line)
             self.fetched += 1
             (ref,) = NUMBER.unpack(words[1 + SECRET :])
-            self._threads.submit(_send_folder, line.connection, self._driver.place(ref))
+            self._custody.threads.submit(_send_folder, line.connection, self._driver.place(ref))
             return False
         return True
 
