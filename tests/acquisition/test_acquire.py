@@ -61,7 +61,7 @@ def test_all_may_be_chosen() -> None:
         ({}, "say how many"),
         ({"k": 1, "labelled": [4]}, r"labelled holds index 4; there are 4 candidates"),
         ({"k": 1, "pending": [-1]}, r"pending holds index -1"),
-        ({"k": 1, "labelled": [0.5]}, "labelled must be indices or a mask"),
+        ({"k": 1, "labelled": [0.5]}, "labelled must be a list of indices or a mask"),
         ({"k": 1, "labelled": [True]}, r"labelled is a mask of shape \(1,\)"),
         ({"k": 1, "direction": "up"}, "say 'higher' or 'lower'"),
         ({"k": 1, "features": np.zeros((3, 2))}, "scores has 4, features has 3"),
@@ -71,12 +71,45 @@ def test_all_may_be_chosen() -> None:
         ({"k": 1, "cost": [1, 1, np.nan, 1]}, "cost of candidate 2 is nan"),
         ({"k": 1, "budget": 3.0}, "budget= needs cost="),
         ({"k": 1, "cost": 1.0, "budget": -1.0}, "budget=-1.0 must be 0 or more"),
+        ({"k": 1, "cost": np.ones((4, 2))}, r"cost must be one number a candidate, \[4\]"),
+        ({"k": 1, "cost": "dear"}, "cost must be real numbers"),
+        ({"k": 1, "cost": 1.0, "budget": "all"}, "budget='all' must be 0 or more"),
+        ({"k": 1, "features": np.ones((4, 0))}, "have no columns"),
+        ({"k": 1, "seed": None}, "seed=None must be a whole number of 0 or more"),
+        ({"k": 1, "seed": -1}, "seed=-1 must be"),
+        ({"k": 1, "seed": "a"}, "seed='a' must be"),
+        ({"k": 1, "range": (1.0, 0.0)}, r"range=\(1.0, 0.0\) must be the lowest and the highest"),
+        ({"k": 1, "range": (0.0, 1.0, 2.0)}, "must be the lowest and the highest"),
+        ({"k": 1, "scores": np.ones(4, complex)}, "scores must be real numbers, not complex128"),
+        ({"k": 1, "scores": ["a", "b"]}, "scores must be real numbers"),
+        ({"k": 1, "scores": np.array([1.0, "b"], object)}, "scores must be numbers; there are others"),
         ({"k": 1, "beta": 3}, "'top_k' has no option 'beta'"),
     ],
 )
 def test_what_cannot_work_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        acquire(SCORES, **{"method": "top_k", **arguments})
+        acquire(**{"scores": SCORES, "method": "top_k", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("power", {"beta": "3"}, "beta='3' must be a positive number"),
+        ("softmax", {"beta": True}, "beta=True must be a positive number"),
+        ("diverse", {"beta": np.inf}, "beta=inf must be 1 or more"),
+        ("diverse", {"beta": np.nan}, "beta=nan must be 1 or more"),
+        ("diverse", {"restarts": 0}, "restarts=0 must be 1 or more, a whole number"),
+        ("facility_location", {"beta": 0.5}, "beta=0.5 must be 1 or more"),
+        ("facility_location", {"width": 0}, "width=0 must be a positive number"),
+        ("maxdet", {"noise": "loud"}, "noise='loud' must be a positive number"),
+        ("maxdet", {"noise": 0.0}, "noise=0.0 must be a positive number"),
+        ("batchbald", {"configurations": 1.5}, "configurations=1.5 must be 1 or more, a whole number"),
+        ("batchbald", {"configurations": 0}, "configurations=0 must be 1 or more"),
+    ],
+)
+def test_options_are_checked(method: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        acquire(SCORES, 2, mc_preds=PROBABILITIES, features=np.arange(4.0)[:, None], method=method, **options)
 
 
 def test_missing_inputs_are_named() -> None:
@@ -120,9 +153,21 @@ def test_features_and_predictions_must_be_finite(method: str) -> None:
         acquire([[0.0, np.inf], [1.0, 1.0]], 1, method=method)
 
 
-def test_large_finite_features_are_no_error() -> None:
-    x = np.full((4, 2), 3e38, dtype=np.float32)
-    assert acquire(features=x, scores=SCORES, k=1, method="diverse", beta=2).tolist() == [1]
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e35])
+@pytest.mark.parametrize("method", ["kcenter", "lcmd", "maxdet", "badge", "diverse", "facility_location"])
+def test_units_change_nothing(method: str, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    x, p = rng.normal(size=(40, 3)), rng.dirichlet(np.ones(3), size=(4, 40))
+    question: dict[str, Any] = {"k": 5, "method": method, "labelled": [0, 1], "scores": rng.random(40)}
+    if method == "badge":
+        question["mc_preds"] = p
+    usual = acquire(features=x.astype(np.float32), **question)
+    assert acquire(features=(x * scale).astype(np.float32), **question).tolist() == usual.tolist()
+
+
+def test_squares_that_overflow_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="so large that distances overflow; rescale them"):
+        acquire(features=np.full((4, 2), 1e200), k=1, method="kcenter")
 
 
 def test_scores_outside_their_declared_range() -> None:

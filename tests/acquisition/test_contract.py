@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rose.acquisition import acquire, acquisitions, get_acquisition
 
 BUILT_IN = [
-    "badge", "batchbald", "diverse", "kcenter", "lcmd", "maxdet", "power", "random", "softmax", "softrank", "top_k",
+    "badge", "batchbald", "diverse", "facility_location", "kcenter", "lcmd", "maxdet", "power", "random", "softmax",
+    "softrank", "top_k",
 ]  # fmt: skip
 # Saturation is the rule with three members, and not what these tests are about
 pytestmark = pytest.mark.filterwarnings("ignore::rose.acquisition.SaturatedBatchWarning")

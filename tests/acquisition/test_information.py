@@ -54,12 +54,6 @@ def test_maxdet_does_not_repeat_itself_and_counts_costs() -> None:
     assert acquire(features=x, k=1, method="maxdet", cost=[100.0, 1.0, 1.0]).tolist() == [1]
 
 
-@pytest.mark.parametrize("noise", [0.0, -1.0, np.nan])
-def test_maxdet_noise_is_positive(noise: float) -> None:
-    with pytest.raises(ConfigurationError, match="must be a positive variance"):
-        acquire(features=np.ones((3, 1)), k=1, method="maxdet", noise=noise)
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_badge_by_explicit_embeddings(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,17 @@
 Arrays in, indices out: no files, no workflow. `acquisitions()` lists the methods, `register_acquisition` adds one.
 """
 
-from rose.acquisition import badge, batchbald, diverse, kcenter, lcmd, maxdet, stochastic, top  # noqa: F401  (they register)
+from rose.acquisition import (  # noqa: F401  (they register)
+    badge,
+    batchbald,
+    diverse,
+    facility,
+    kcenter,
+    lcmd,
+    maxdet,
+    stochastic,
+    top,
+)
 from rose.acquisition.batchbald import SaturatedBatchWarning
 from rose.acquisition.choose import acquire
 from rose.acquisition.parts import kept_of_part, keys_of_part

@@ -14,6 +14,7 @@ import numpy as np
 from rose.acquisition.compiled import workers
 from rose.acquisition.greedy import Greedy
 from rose.acquisition.joint import F32, Joint, entropy
+from rose.acquisition.options import whole
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
@@ -54,7 +55,7 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
         configurations: how many outcomes of the batch are looked at.
 
     Raises:
-        ConfigurationError: for regression values (use "maxdet"), or fewer than two members.
+        ConfigurationError: for regression values (use "maxdet"), fewer than two members, or no configuration.
 
     >>> from rose.acquisition import acquire
     >>> p = [[[1.0, 0.0], [1.0, 0.0], [0.9, 0.1]], [[0.0, 1.0], [0.0, 1.0], [0.6, 0.4]]]
@@ -64,12 +65,11 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
     predictions = problem.predictions
     if predictions is None or predictions.classes is None:
         raise ConfigurationError("'batchbald' needs [S, N, C] probabilities; for regression use 'maxdet'")
-    if predictions.members < 2 or configurations < 1:
-        raise ConfigurationError(
-            f"'batchbald' needs two members and one configuration; there are {predictions.members} and {configurations}"
-        )
+    if predictions.members < 2:
+        raise ConfigurationError("'batchbald' needs two members (or stochastic passes): one cannot disagree")
+    outcomes = whole("configurations", configurations)
     greedy, pool = Greedy.of(problem), _Pool(predictions, problem.available)
-    joint = Joint(predictions.members, predictions.classes, configurations, problem.rng)
+    joint = Joint(predictions.members, predictions.classes, outcomes, problem.rng)
     for index in problem.pending:
         joint.add(predictions.probabilities(np.array([index]))[:, 0])
     warned = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
+from numbers import Real
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rose.acquisition.predictions import Predictions, as_floats
-from rose.acquisition.problem import Floats, Index
+from rose.acquisition.problem import Direction, Floats, Index
 from rose.errors import ConfigurationError
 
 
@@ -23,7 +24,7 @@ def scores_or_predictions(first: Any, mc_preds: Any) -> tuple[Floats | None, Pre
     if first is not None:
         axes = _axes(first)
         if axes == 1:
-            scores = np.asarray(first, dtype=np.float64)
+            scores = _reals("scores", first)
         elif axes not in (2, 3):
             raise ConfigurationError(
                 f"the first argument has {axes} axes; give [N] scores, or [S, N] or [S, N, C] stacked predictions"
@@ -33,6 +34,18 @@ def scores_or_predictions(first: Any, mc_preds: Any) -> tuple[Floats | None, Pre
         else:
             mc_preds = first
     return scores, None if mc_preds is None else Predictions.of(mc_preds)
+
+
+def _reals(name: str, given: ArrayLike) -> Floats:
+    array = np.asarray(given)
+    if array.dtype.kind == "O":  # Decimal, Fraction, or scores of which one is None
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"{name} must be numbers; there are others among them") from None
+    if array.dtype.kind not in "fiub":
+        raise ConfigurationError(f"{name} must be real numbers, not {array.dtype}")
+    return array.astype(np.float64, copy=False)
 
 
 def _axes(first: Any) -> int:
@@ -52,6 +65,8 @@ def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
     array = np.asarray(features)
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise ConfigurationError(f"features must be [N, F] numbers, not {array.dtype} of shape {array.shape}")
+    if 0 in array.shape[1:]:
+        raise ConfigurationError(f"features of shape {array.shape} have no columns: nothing tells candidates apart")
     array = as_floats(array)
     return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
@@ -86,7 +101,9 @@ def as_index(name: str, given: ArrayLike | None, size: int) -> Index:
     if array.size == 0:
         return np.empty(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ConfigurationError(f"{name} must be indices or a mask, not {array.dtype} of shape {array.shape}")
+        raise ConfigurationError(
+            f"{name} must be a list of indices or a mask [N], not {array.dtype} of shape {array.shape}"
+        )
     outside = array[(array < 0) | (array >= size)]
     if len(outside):
         raise ConfigurationError(f"{name} holds index {outside[0]}; there are {size} candidates (0 to {size - 1})")
@@ -135,12 +152,49 @@ def as_cost(cost: ArrayLike | None, budget: float | None, size: int) -> tuple[Fl
         if budget is not None:
             raise ConfigurationError("budget= needs cost=, what each candidate costs")
         return None, None
-    costs = np.asarray(cost, dtype=np.float64)
+    costs = _reals("cost", cost)
+    if costs.ndim > 1:
+        raise ConfigurationError(f"cost must be one number a candidate, [{size}], not of shape {costs.shape}")
     costs = np.broadcast_to(costs, (size,)) if costs.ndim == 0 else costs
     wrong = ~(np.isfinite(costs) & (costs > 0))
     if wrong.any():
         at = np.flatnonzero(wrong)[0]
         raise ConfigurationError(f"cost of candidate {at} is {costs[at]}; costs must be positive and finite")
-    if budget is not None and not budget >= 0:
+    if budget is not None and not (isinstance(budget, Real) and budget >= 0):
         raise ConfigurationError(f"budget={budget!r} must be 0 or more")
     return costs, None if budget is None else float(budget)
+
+
+def as_scale(direction: Direction, span: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The scores' direction, and their (lowest, highest) possible value, as floats.
+
+    Raises:
+        ConfigurationError: if the direction is no direction, or the range no range.
+    """
+    if direction not in ("higher", "lower"):
+        raise ConfigurationError(f"direction={direction!r}; say 'higher' or 'lower'")
+    if span is None:
+        return None
+    try:
+        low, high = (float(end) for end in span)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not low < high:
+        raise ConfigurationError(f"range={span!r} must be the lowest and the highest possible score")
+    return low, high
+
+
+def as_generator(seed: int | np.random.SeedSequence | np.random.Generator) -> np.random.Generator:
+    """What draws, from whatever seeds it.
+
+    Raises:
+        ConfigurationError: for None (a choice must be repeatable), negative numbers, and what is no seed.
+    """
+    try:
+        if seed is None:
+            raise TypeError
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"seed={seed!r} must be a whole number of 0 or more, a SeedSequence or a Generator"
+        ) from None

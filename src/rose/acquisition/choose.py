@@ -69,8 +69,7 @@ def acquire(
     """
     chosen = get_acquisition(method)
     chosen.check_options(options)
-    if direction not in ("higher", "lower"):
-        raise ConfigurationError(f"direction={direction!r}; say 'higher' or 'lower'")
+    span, rng = check.as_scale(direction, range), check.as_generator(seed)
     values, predictions = check.scores_or_predictions(scores, mc_preds)
     array = check.as_features(features)
     given = {"scores": values, "mc_preds": predictions, "features": array}
@@ -96,10 +95,10 @@ def acquire(
         available=available,
         labelled=known,
         pending=waiting,
-        rng=np.random.default_rng(seed),
+        rng=rng,
         scores=values,
         direction=direction,
-        range=range,
+        range=span,
         predictions=predictions,
         features=array,
         cost=costs,

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from rose.acquisition.kmeans import kmeans
+from rose.acquisition.options import at_least, whole
 from rose.acquisition.problem import Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
-from rose.errors import ConfigurationError
 
 
 @register_acquisition(
@@ -38,8 +38,7 @@ def diverse(problem: Problem, *, beta: float = 10.0, weighted: bool = True, rest
     >>> sorted(acquire([0.9, 0.8, 0.7, 0.6, 0.0], k=2, features=x, beta=2).tolist())
     [0, 2]
     """
-    if not beta >= 1:
-        raise ConfigurationError(f"beta={beta!r} must be 1 or more: it multiplies k")
+    beta, restarts = at_least("beta", 1, beta), whole("restarts", restarts)
     count = min(len(problem.available), math.ceil(beta * problem.k))
     order = largest_first(problem.ranking, len(problem.available) if problem.budget is not None else count)
     short = order[:count]

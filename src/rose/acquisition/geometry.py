@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,23 @@ from numpy.typing import NDArray
 from rose.acquisition.problem import Floats, Index, Problem
 
 _BLOCK = 1 << 13
+_MODERATE = (1e-9, 1e15)  # largest coordinates whose squares float32 holds to the digits that matter
 
 
 def coordinates(problem: Problem) -> NDArray[Any]:
-    """`[N, D]` coordinates of the whole pool, C-contiguous: features, or the centred stacked predictions."""
+    """`[N, D]` coordinates of the whole pool, C-contiguous: features, or the centred stacked predictions.
+
+    In float32, very large or small ones (densities of 1e20, masses of 1e-27) come multiplied by a power of two, lest
+    their squares be infinite or 0: who is farther than whom stays the same.
+    """
     points: NDArray[Any] = np.ascontiguousarray(problem.embedding())
-    return points
+    if points.dtype != np.float32 or points.size == 0:
+        return points
+    peak = max(float(points.max()), -float(points.min()))
+    if peak == 0 or _MODERATE[0] <= peak <= _MODERATE[1]:
+        return points
+    scaled: NDArray[Any] = np.ldexp(points, -math.frexp(peak)[1])
+    return scaled
 
 
 def known_centres(problem: Problem) -> Index:

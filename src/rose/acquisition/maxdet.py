@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rose.acquisition.geometry import coordinates
 from rose.acquisition.greedy import Greedy
+from rose.acquisition.options import positive
 from rose.acquisition.problem import Floats, Index, Problem
 from rose.acquisition.registry import register_acquisition
-from rose.errors import ConfigurationError
 
 _BLOCK = 1 << 13
 
@@ -46,13 +45,12 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     array([0, 2])
     """
     ensemble = problem.predictions
-    points = coordinates(problem) if ensemble is None else ensemble.centred(np.arange(problem.size))
+    points = problem.embedding() if ensemble is None else ensemble.centred(np.arange(problem.size))
     candidates = problem.available
     greedy = Greedy.of(problem)
     if noise is None:
         noise = 0.01 * float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[candidates].mean()) or 1.0
-    if not (np.isfinite(noise) and noise > 0):
-        raise ConfigurationError(f"noise={noise!r} must be a positive variance")
+    noise = positive("noise", noise)
     seen = problem.pending if ensemble is not None else np.concatenate([problem.labelled, problem.pending])
     covariance = posterior(points[seen], noise)
     variance = _quadratic(points, candidates, covariance)

@@ -76,7 +76,7 @@ class Problem:
         `[len(index), D]`, or `[N, D]` of the whole pool: then not to be written to, it may be the caller's own array.
 
         Raises:
-            ConfigurationError: for features that are not finite.
+            ConfigurationError: for features that are not finite, or whose squares are not.
             PredictionError: for predictions that are not finite.
         """
         if self.features is None:
@@ -84,12 +84,13 @@ class Problem:
             return self.predictions.centred(np.arange(self.size) if index is None else index)
         rows: NDArray[Any] = self.features if index is None else self.features[index]
         with np.errstate(all="ignore"):
-            total = rows.sum()
-        if not np.isfinite(total):  # the sum allocates nothing; finite numbers may overflow it, so look again
+            total = np.einsum("nd,nd->", rows, rows, dtype=np.float64)  # allocates nothing
+        if not np.isfinite(total):
             finite = np.isfinite(rows).all(axis=1)
-            if not finite.all():
-                bad = np.flatnonzero(~finite)[0]
-                raise ConfigurationError(f"features of candidate {bad if index is None else index[bad]} are not finite")
+            if finite.all():
+                raise ConfigurationError("the features are so large that distances overflow; rescale them")
+            bad = np.flatnonzero(~finite)[0]
+            raise ConfigurationError(f"features of candidate {bad if index is None else index[bad]} are not finite")
         return rows
 
     def within_budget(self, order: Index) -> Index:

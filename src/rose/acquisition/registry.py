@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -132,7 +133,7 @@ def get_acquisition(name: str | Acquisition) -> Acquisition:
 
     Raises:
         UnknownAcquisitionError: with near misses.
-        ConfigurationError: if the package that provides it cannot be loaded.
+        ConfigurationError: if the package that provides it cannot be loaded, or two packages offer the name.
     """
     if isinstance(name, Acquisition):
         return name
@@ -171,13 +172,26 @@ def _add(method: Acquisition, replace: bool) -> None:
 
 def _load(key: str) -> None:
     """Load the entry point of that name: an `Acquisition`, a function, or a module that registers it when imported."""
-    points: list[EntryPoint] = [p for p in entry_points(group=ENTRY_POINTS) if _normal(p.name) == key]
-    for point in points[:1]:
-        try:
-            loaded = point.load()
-        except Exception as error:
-            raise ConfigurationError(f"acquisition {key!r} ({point.value}) cannot be loaded: {error}") from error
-        if isinstance(loaded, Acquisition):
-            _add(loaded, replace=True)
-        elif callable(loaded) and key not in _methods:
-            register_acquisition(key)(loaded)
+    points: dict[str, EntryPoint] = {
+        point.value: point for point in entry_points(group=ENTRY_POINTS) if _normal(point.name) == key
+    }
+    if not points:
+        return
+    if len(points) > 1:
+        raise ConfigurationError(f"several installed packages offer acquisition {key!r}: {', '.join(sorted(points))}")
+    (where,) = points
+    try:
+        loaded = points[where].load()
+    except Exception as error:
+        raise ConfigurationError(f"acquisition {key!r} ({where}) cannot be loaded: {error}") from error
+    if key in _methods or key in _aliases:
+        return  # importing it registered it
+    if isinstance(loaded, Acquisition):
+        _add(replace_field(loaded, name=key), replace=False)
+    elif callable(loaded):
+        register_acquisition(key)(loaded)
+    else:
+        raise ConfigurationError(
+            f"acquisition {key!r} ({where}) is a {type(loaded).__name__}, and importing it registered no method of "
+            "that name; it must name a function, an Acquisition, or a module that calls register_acquisition"
+        )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from rose.acquisition.options import positive
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
-from rose.errors import ConfigurationError
 
 _PAPER = "Kirsch et al. 2021, Stochastic Batch Acquisition"
 
@@ -46,7 +46,7 @@ def power(problem: Problem, *, beta: float = 1.0) -> Index:
     array([1, 3])
     """
     with np.errstate(divide="ignore"):
-        return _draw(problem, _positive(beta) * np.log(problem.utility))
+        return _draw(problem, positive("beta", beta) * np.log(problem.utility))
 
 
 @register_acquisition(
@@ -62,7 +62,7 @@ def softmax(problem: Problem, *, beta: float = 1.0) -> Index:
     >>> acquire([0.0, 100.0, 0.0, 50.0], k=2, method="softmax")
     array([1, 3])
     """
-    return _draw(problem, _positive(beta) * problem.utility)
+    return _draw(problem, positive("beta", beta) * problem.utility)
 
 
 @register_acquisition("softrank", needs=("scores",), stochastic=True, aliases=("softrankbald",), reference=_PAPER)
@@ -79,7 +79,7 @@ def softrank(problem: Problem, *, beta: float = 1.0) -> Index:
     order = largest_first(problem.ranking, len(problem.available))
     rank = np.empty(len(order))
     rank[order] = np.arange(1, len(order) + 1)
-    return _draw(problem, -_positive(beta) * np.log(rank))
+    return _draw(problem, -positive("beta", beta) * np.log(rank))
 
 
 def _draw(problem: Problem, log_weight: Floats) -> Index:
@@ -88,9 +88,3 @@ def _draw(problem: Problem, log_weight: Floats) -> Index:
     keys = log_weight + noise
     order = np.lexsort((-noise, -keys))  # the second key orders those at -inf
     return problem.available[problem.within_budget(order)]
-
-
-def _positive(beta: float) -> float:
-    if not (np.isfinite(beta) and beta > 0):
-        raise ConfigurationError(f"beta={beta!r} must be a positive number")
-    return float(beta)
