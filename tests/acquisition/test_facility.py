@@ -61,9 +61,9 @@ def test_only_the_most_uncertain_are_looked_at() -> None:
 
 
 def test_goes_where_nothing_is_labelled_and_leaves_outliers_last() -> None:
-    crowds = np.repeat([[0.0], [10.0], [20.0]], 8, axis=0) + np.linspace(-0.5, 0.5, 8).repeat(3).reshape(24, 1)
+    crowds = np.repeat([[0.0], [10.0], [20.0]], 8, axis=0) + np.tile(np.linspace(-0.5, 0.5, 8), 3)[:, None]
     x = np.concatenate([crowds, [[1e6]]])
-    options: dict[str, Any] = {"features": x, "method": "facility_location", "width": 0.1}
+    options: dict[str, Any] = {"features": x, "method": "facility_location", "width": 0.3}
     first = acquire(np.ones(25), 2, labelled=[3], **options)
     assert sorted(first // 8) == [1, 2]
     assert acquire(np.ones(25), 1, labelled=[3, *first], **options).tolist() == [24]

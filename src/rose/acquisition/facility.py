@@ -36,8 +36,8 @@ def facility_location(problem: Problem, *, beta: float = 20.0, width: float = 0.
 
     Maximises sum_i u_i max_j s_ij over the beta * k most uncertain candidates i, where u is the utility and j runs over
     all that is labelled, pending or chosen. The similarity s_ij = exp(-d_ij / (width * d)) falls with the squared
-    distance d_ij, of median d, on the features (without any, on the centred stacked predictions). With costs: the largest
-    gain per unit of cost. What is left when nothing more can be covered goes by its score.
+    distance d_ij, of median d, on the features (without any, on the centred stacked predictions). With costs: the
+    largest gain per unit of cost. What is left when nothing more can be covered goes by its score.
 
     Unlike "diverse", it knows what is labelled, draws nothing, and puts outliers last.
 
