@@ -53,6 +53,10 @@ class CapacityError(ConfigurationError):
     """A task asks for more cpus, gpus or memory than the engine will ever have."""
 
 
+class MissingPackageError(ConfigurationError, ImportError):
+    """Something needs a package that is not installed, or a newer one; the message says what to install."""
+
+
 class PoolError(ConfigurationError):
     """The pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
 

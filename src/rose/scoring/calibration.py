@@ -10,10 +10,8 @@ and standard deviations `[n]` and targets `[n]`; ranking takes any errors and an
 All raise `PredictionError` for predictions that are none (NaN, no probabilities, negative deviations) and
 `ConfigurationError` for arrays that do not fit each other, or no samples: of nothing, nothing can be said.
 
-These figures measure; they do not mend. An overconfident classifier is mended by scikit-learn's temperature scaling
-(`sklearn.calibration.CalibratedClassifierCV(model, method="temperature")`, from scikit-learn 1.8 on); intervals or
-label sets with guaranteed coverage come from MAPIE's conformal prediction (`mapie.regression.SplitConformalRegressor`,
-`mapie.classification.SplitConformalClassifier`). Both wrap estimators with scikit-learn's interface.
+These figures measure; they do not mend. `rose.scoring.temperature` mends overconfident probabilities, and
+`rose.scoring.conformal` gives intervals and label sets with guaranteed coverage.
 """
 
 from __future__ import annotations
@@ -92,7 +90,7 @@ def reliability_curve(
     >>> curve.confidence.round(2), curve.accuracy.round(2), curve.count
     (array([0.8]), array([0.67]), array([3]))
     """
-    p, y = _classified(probabilities, labels)
+    p, y = classified(probabilities, labels)
     confidence = p.max(axis=1)
     groups = _bins(confidence, bins, binning)
     count, (claimed, correct) = _means(groups, confidence, p.argmax(axis=1) == y)
@@ -124,7 +122,7 @@ def brier_decomposition(
     >>> parts.brier, parts.reliability, parts.resolution, parts.uncertainty
     (0.0, 0.0, 0.5, 0.5)
     """
-    p, y = _classified(probabilities, labels)
+    p, y = classified(probabilities, labels)
     truth = np.eye(p.shape[1])[y]
     reliability = resolution = uncertainty = 0.0
     for column, happened in zip(p.T, truth.T, strict=True):
@@ -223,7 +221,13 @@ def risk_coverage_curve(errors: ArrayLike, uncertainty: ArrayLike) -> RiskCovera
     return RiskCoverageCurve(n / len(n), risk, float(risk.mean()), float(best.mean()))
 
 
-def _classified(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+def classified(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+    """Mean probabilities `[n, C]` and labels `[n]`, checked.
+
+    Raises:
+        PredictionError: for what are no probabilities, to within 1e-2.
+        ConfigurationError: for labels that are no columns of theirs, or no samples.
+    """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     if p.ndim != 2 or not p.shape[1]:
         raise PredictionError(f"probabilities must be [n, C], not of shape {p.shape}; average over members first")

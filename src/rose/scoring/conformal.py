@@ -1,0 +1,218 @@
+"""Intervals and label sets that contain the truth as often as they say, whatever made the predictions.
+
+Split conformal prediction: a hold-out tells how far predictions have to be widened. All it assumes is that hold-out and
+new samples come from the same source in no particular order, and that nothing was trained, chosen or stopped by looking
+at the hold-out; samples that active learning picked are no such hold-out. What is guaranteed is the share of all new
+samples, not of those in one corner. The mathematics is MAPIE's: install `rose-uq[conformal]`.
+
+With a learner's result, and samples `X, y` that were drawn at random and kept aside:
+
+    mean, variance = results["w"].predict(X)
+    intervals = conformal_intervals(y, mean, np.sqrt(variance), level=0.9)
+    mean, variance = results["w"].predict(X_new)
+    lower, upper = intervals(mean, np.sqrt(variance))
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.scoring.calibration import classified
+
+Floats = NDArray[np.float64]
+SetMethod = Literal["lac", "aps", "raps", "top_k"]
+
+
+@dataclass(frozen=True)
+class ConformalIntervals:
+    """Called with new predictions, gives the ends of their intervals; made by `conformal_intervals`.
+
+    Attributes:
+        level: the share of truths that lies within.
+        scaled: whether an interval's width follows the prediction's uncertainty.
+    """
+
+    level: float
+    scaled: bool
+    _mapie: Any = field(repr=False)
+
+    def __call__(self, mean: ArrayLike, uncertainty: ArrayLike | None = None) -> tuple[Floats, Floats]:
+        """Lower and upper ends, `[n]` each, for means `[n]` and, if the hold-out had them, uncertainties `[n]`.
+
+        Raises:
+            PredictionError: for numbers that are not finite, or uncertainties that are negative.
+            ConfigurationError: if uncertainties are missing, or given where the hold-out had none.
+        """
+        if self.scaled != (uncertainty is not None):
+            have, want = ("no ", "one") if self.scaled else ("", "none")
+            raise ConfigurationError(f"{have}uncertainty is given, but the intervals were made with {want}")
+        columns = _columns(mean, uncertainty)
+        if not len(columns):
+            return np.empty(0), np.empty(0)
+        ends = self._mapie.predict_interval(columns)[1]
+        return ends[:, 0, 0], ends[:, 1, 0]
+
+
+@dataclass(frozen=True)
+class ConformalSets:
+    """Called with new probabilities, gives the classes of their sets; made by `conformal_sets`.
+
+    Attributes:
+        level: the share of true classes that is in its set.
+        classes: how many there are.
+    """
+
+    level: float
+    classes: int
+    _mapie: Any = field(repr=False)
+
+    def __call__(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
+        """Which classes belong to each sample's set, `[n, C]`, for probabilities `[n, C]`.
+
+        Raises:
+            PredictionError: if they are no probabilities of so many classes.
+        """
+        p = np.asarray(probabilities, dtype=np.float64)
+        if p.ndim != 2 or p.shape[1] != self.classes:
+            raise PredictionError(f"probabilities must be [n, {self.classes}], not of shape {p.shape}")
+        if not len(p):
+            return np.empty(p.shape, dtype=np.bool_)
+        p, _ = classified(p, np.zeros(len(p), dtype=np.int64))
+        return np.asarray(self._mapie.predict_set(_normalised(p))[1][:, :, 0], dtype=np.bool_)
+
+
+def conformal_intervals(
+    targets: ArrayLike, mean: ArrayLike, uncertainty: ArrayLike | None = None, *, level: float = 0.95
+) -> ConformalIntervals:
+    """Intervals around a regression ensemble's means that hold a new target with probability `level` or more.
+
+    Args:
+        targets: the hold-out's true values `[n]`.
+        mean: what was predicted for them, `[n]`.
+        uncertainty: `[n]` positive numbers that errors tend to grow with, best in the targets' units (the standard
+            deviation over members): an interval is mean +- q * uncertainty (0 counts as 1e-8). Without them all
+            intervals are equally wide.
+        level: between 0 and 1; n samples can promise at most 1 - 1/n.
+
+    Formula: q is the ceil((n + 1) level)-th smallest |y - mean| / uncertainty of the hold-out.
+
+    Reference: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018, Distribution-Free Predictive Inference for Regression.
+
+    Raises:
+        MissingPackageError: if MAPIE is not installed.
+        ConfigurationError: if the level cannot be had from so few samples, or arrays do not fit each other.
+        PredictionError: for numbers that are not finite, or uncertainties that are negative.
+
+    >>> y = np.linspace(-1.0, 1.0, 99)  # predicted as 0
+    >>> intervals = conformal_intervals(y, np.zeros(99), level=0.9)
+    >>> lower, upper = intervals([10.0])
+    >>> lower.round(2), upper.round(2)
+    (array([9.08]), array([10.92]))
+    """
+    columns = _columns(mean, uncertainty)
+    y = np.asarray(targets, dtype=np.float64)
+    if y.shape != columns.shape[:1]:
+        raise ConfigurationError(f"targets {y.shape} and means {columns.shape[:1]} must both be [n]")
+    if not np.isfinite(y).all():
+        raise ConfigurationError("targets must be finite numbers")
+    _check_level(level, len(y))
+    regression, scores = _mapie("regression"), _mapie("conformity_scores")
+    from rose.scoring.given import GivenValues  # scikit-learn is slow to import
+
+    score = "absolute" if uncertainty is None else scores.ResidualNormalisedScore(GivenValues(1), prefit=True)
+    fitted = regression.SplitConformalRegressor(
+        GivenValues(0), confidence_level=level, conformity_score=score, prefit=True
+    )
+    return ConformalIntervals(level, uncertainty is not None, fitted.conformalize(columns, y))
+
+
+def conformal_sets(
+    probabilities: ArrayLike, labels: ArrayLike, *, level: float = 0.95, method: SetMethod = "lac"
+) -> ConformalSets:
+    """Sets of classes that hold a new sample's class with probability `level` or more.
+
+    Args:
+        probabilities: the hold-out's mean predictions `[n, C]`.
+        labels: the true classes' columns `[n]`; classes may be missing.
+        level: between 0 and 1; n samples can promise at most 1 - 1/n.
+        method: "lac", the smallest sets, which may be empty where no class is probable enough; "aps", which adapt more
+            to how hard a sample is; "raps" or "top_k": as MAPIE explains them.
+
+    Reference: Sadinle, Lei & Wasserman 2019, Least Ambiguous Set-Valued Classifiers (lac); Romano, Sesia & Candes 2020,
+        Classification with Valid and Adaptive Coverage (aps).
+
+    Raises:
+        MissingPackageError: if MAPIE is not installed.
+        ConfigurationError: if the level cannot be had from so few samples, or labels do not fit.
+        PredictionError: for what are no probabilities.
+
+    >>> p = np.tile([[0.7, 0.2, 0.1]], (100, 1))
+    >>> sets = conformal_sets(p, [0] * 70 + [1] * 20 + [2] * 10, level=0.85)
+    >>> sets([[0.7, 0.2, 0.1], [0.9, 0.06, 0.04]])
+    array([[ True,  True, False],
+           [ True, False, False]])
+    """
+    if method not in ("lac", "aps", "raps", "top_k"):
+        raise ConfigurationError(f"method={method!r} is none of 'lac', 'aps', 'raps', 'top_k'")
+    p, y = classified(probabilities, labels)
+    _check_level(level, len(y))
+    classification = _mapie("classification")
+    from rose.scoring.given import GivenProbabilities
+
+    fitted = classification.SplitConformalClassifier(
+        GivenProbabilities(p.shape[1]), confidence_level=level, conformity_score=method, prefit=True
+    )
+    with warnings.catch_warnings():  # coverage over all samples does not need each class in the hold-out
+        warnings.filterwarnings("ignore", message=".*conformalization dataset has less labels")
+        return ConformalSets(level, p.shape[1], fitted.conformalize(_normalised(p), y))
+
+
+def _mapie(module: str) -> Any:
+    """One of MAPIE's modules; imported here, because that takes seconds."""
+    try:
+        found = importlib.import_module(f"mapie.{module}")
+    except ImportError as error:
+        raise MissingPackageError(
+            f"conformal prediction needs MAPIE ({error}): pip install 'rose-uq[conformal]'"
+        ) from error
+    if module == "regression" and not hasattr(found, "SplitConformalRegressor"):
+        raise MissingPackageError("conformal prediction needs MAPIE 1.0 or newer: pip install 'rose-uq[conformal]'")
+    return found
+
+
+def _check_level(level: float, n: int) -> None:
+    if not 0.0 < level < 1.0:
+        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
+    least = math.ceil(1.0 / min(level, 1.0 - level) - 1e-9)
+    if n < least:
+        raise ConfigurationError(f"{n} samples cannot promise level={level:g}: give at least {least}")
+
+
+def _columns(mean: ArrayLike, uncertainty: ArrayLike | None) -> Floats:
+    """Means and uncertainties side by side, `[n, 1]` or `[n, 2]`, checked."""
+    m = np.asarray(mean, dtype=np.float64)
+    if m.ndim != 1:
+        raise PredictionError(f"means must be [n], not of shape {m.shape}")
+    if not np.isfinite(m).all():
+        raise PredictionError("means must be finite numbers")
+    if uncertainty is None:
+        return m[:, None]
+    u = np.asarray(uncertainty, dtype=np.float64)
+    if u.shape != m.shape:
+        raise ConfigurationError(f"means {m.shape} and uncertainties {u.shape} must both be [n]")
+    if not (np.isfinite(u) & (u >= 0.0)).all():
+        raise PredictionError("uncertainties must be finite and not negative")
+    return np.column_stack([m, u])
+
+
+def _normalised(p: Floats) -> Floats:
+    """Rows that sum to 1 in float64, too: what is checked there is stricter than rounding of a narrow type."""
+    return np.asarray(p / p.sum(axis=1, keepdims=True))

@@ -1,0 +1,48 @@
+"""Predictions that were made already, as scikit-learn estimators: what wraps an estimator can then wrap any ensemble.
+
+The "features" of a sample are its predictions, and predicting hands them back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+
+class GivenValues(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """A regressor that predicts one column of X."""
+
+    def __init__(self, column: int = 0) -> None:
+        self.column = column
+        self.fitted_ = True  # to those who wrap it: there is nothing to fit
+
+    def fit(self, X: Any, y: Any) -> GivenValues:
+        """Nothing to learn."""
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """`[n]`, the column."""
+        return np.asarray(X)[:, self.column]
+
+
+class GivenProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier of the classes 0 to `classes` - 1 whose probabilities are X."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.classes_ = np.arange(classes)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GivenProbabilities:
+        """Nothing to learn."""
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """`[n, C]`, as given."""
+        return np.asarray(X)
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """`[n]`, the most probable class."""
+        return np.asarray(np.asarray(X).argmax(axis=1), dtype=np.int64)

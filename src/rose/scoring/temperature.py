@@ -1,0 +1,93 @@
+"""Temperature scaling: an overconfident ensemble's mean probabilities, made honest by one number.
+
+scikit-learn does it (1.8 or newer); here it is fitted to predictions that were made already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.scoring.calibration import classified
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TemperatureScaling:
+    """Called with probabilities, gives calibrated ones; made by `temperature_scaling`.
+
+    Attributes:
+        temperature: above 1 if predictions were too sure of themselves, below 1 if too unsure.
+        classes: how many there are.
+    """
+
+    temperature: float
+    classes: int
+    _fitted: Any = field(repr=False)
+
+    def __call__(self, probabilities: ArrayLike) -> Floats:
+        """Calibrated probabilities `[n, C]`, for mean probabilities `[n, C]`; the most probable class stays so.
+
+        Raises:
+            PredictionError: if they are no probabilities of so many classes.
+        """
+        p = np.asarray(probabilities, dtype=np.float64)
+        if p.ndim != 2 or p.shape[1] != self.classes:
+            raise PredictionError(f"probabilities must be [n, {self.classes}], not of shape {p.shape}")
+        if not len(p):
+            return p
+        p, _ = classified(p, np.zeros(len(p), dtype=np.int64))
+        return np.asarray(self._fitted.predict_proba(p / p.sum(axis=1, keepdims=True)))
+
+
+def temperature_scaling(probabilities: ArrayLike, labels: ArrayLike) -> TemperatureScaling:
+    """The temperature that gives the hold-out's labels the highest likelihood.
+
+    Args:
+        probabilities: the hold-out's mean predictions `[n, C]`, C at least 2.
+        labels: the true classes' columns `[n]`; classes may be missing.
+
+    Formula: q_c proportional to p_c^(1/T), T = argmin -sum_i log q_i[y_i], from e^-10 to e^10
+
+    Reference: Guo, Pleiss, Sun & Weinberger 2017, On Calibration of Modern Neural Networks.
+
+    Raises:
+        MissingPackageError: if scikit-learn is older than 1.8.
+        ConfigurationError: if labels do not fit, or there is one class only.
+        PredictionError: for what are no probabilities.
+
+    >>> p = np.tile([[0.9, 0.1]], (100, 1))  # 90 % sure, and right in 75 % of cases
+    >>> calibrate = temperature_scaling(p, [0] * 75 + [1] * 25)
+    >>> calibrate([[0.9, 0.1]]).round(2), round(calibrate.temperature, 2)
+    (array([[0.75, 0.25]]), 2.0)
+    """
+    p, y = classified(probabilities, labels)
+    n, classes = p.shape
+    if classes < 2:
+        raise ConfigurationError("temperature scaling needs at least two classes")
+    import sklearn
+    from sklearn.calibration import CalibratedClassifierCV
+
+    if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 8):
+        raise MissingPackageError(
+            f"temperature scaling needs scikit-learn 1.8 or newer, not {sklearn.__version__}: "
+            "pip install 'rose-uq[conformal]'"
+        )
+    from rose.scoring.given import GivenProbabilities
+
+    missing = np.setdiff1d(np.arange(classes), y)  # scikit-learn wants to see each class: once, with no weight
+    p = np.vstack([p / p.sum(axis=1, keepdims=True), np.full((len(missing), classes), 1.0 / classes)])
+    y = np.concatenate([y, missing])
+    everything = np.arange(len(y))
+    fitted = CalibratedClassifierCV(
+        GivenProbabilities(classes), method="temperature", cv=[(everything, everything)], ensemble=False
+    ).fit(p, y, sample_weight=np.r_[np.ones(n), np.zeros(len(missing))])
+    # Scaling divides log p_0 / p_1 by the temperature: one sample tells it.
+    probe = np.r_[2.0, 1.0, np.zeros(classes - 2)][None] / 3.0
+    scaled = fitted.predict_proba(probe)[0]
+    return TemperatureScaling(float(np.log(2.0) / np.log(scaled[0] / scaled[1])), classes, fitted)

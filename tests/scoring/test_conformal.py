@@ -1,0 +1,116 @@
+"""Conformal intervals and sets hold the truth as often as they say."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.scoring.conformal import conformal_intervals, conformal_sets
+
+RNG = np.random.default_rng(0)
+HOLD, NEW = slice(0, 1000), slice(1000, 21000)
+STD = RNG.gamma(2.0, size=21000)
+MEAN = RNG.normal(size=21000)
+Y = MEAN + STD * RNG.standard_t(3, size=21000)  # heavier tails than the ensemble's Gaussian
+Z = RNG.normal(size=(21000, 5))
+P = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
+LABELS = (P.cumsum(axis=1) > RNG.random((21000, 1))).argmax(axis=1)
+SURE = np.exp(3 * Z) / np.exp(3 * Z).sum(axis=1, keepdims=True)  # overconfident
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_intervals_cover_what_they_promise(level: float, scaled: bool) -> None:
+    def parts(at: slice) -> tuple[Any, ...]:
+        return (MEAN[at], STD[at]) if scaled else (MEAN[at],)
+
+    intervals = conformal_intervals(Y[HOLD], *parts(HOLD), level=level)
+    lower, upper = intervals(*parts(NEW))
+    # The share covered given one hold-out of 1,000 is beta-distributed around the level: 4 deviations.
+    assert np.mean((lower <= Y[NEW]) & (Y[NEW] <= upper)) == pytest.approx(level, abs=4 * (level / 4000) ** 0.5)
+    np.testing.assert_allclose((upper + lower) / 2, MEAN[NEW], atol=1e-9)
+    width = (upper - lower) / (STD[NEW] if scaled else 1.0)
+    np.testing.assert_allclose(width, width[0])
+
+
+def test_the_width_is_the_order_statistic() -> None:
+    residuals = np.sort(np.abs(Y[HOLD] - MEAN[HOLD]) / STD[HOLD])
+    lower, upper = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD], level=0.9)([0.0], [2.0])
+    assert upper[0] == pytest.approx(2.0 * residuals[int(np.ceil(1001 * 0.9)) - 1])
+    assert lower[0] == -upper[0]
+
+
+def test_the_gaussian_interval_covers_less() -> None:
+    """What conformal prediction is for: the ensemble's own interval of 95 % is too narrow for heavy tails."""
+    assert np.mean(np.abs(Y[NEW] - MEAN[NEW]) <= 1.96 * STD[NEW]) < 0.9
+
+
+@pytest.mark.parametrize("method", ["lac", "aps", "raps", "top_k"])
+def test_sets_cover_what_they_promise(method: Any) -> None:
+    at = np.arange(4000)
+    sets = conformal_sets(SURE[HOLD], LABELS[HOLD], level=0.9, method=method)(SURE[NEW][:4000])
+    assert sets.shape == (4000, 5)
+    covered = sets[at, LABELS[NEW][:4000]].mean()
+    assert covered > 0.9 - 4 * (0.9 * 0.1 / 1000) ** 0.5
+    if method == "lac":  # the others include the class that crosses the bound, and so cover more
+        assert covered < 0.9 + 4 * (0.9 * 0.1 / 1000) ** 0.5
+
+
+def test_a_class_that_the_hold_out_lacks() -> None:
+    seen = LABELS[HOLD] != 3
+    sets = conformal_sets(SURE[HOLD][seen], LABELS[HOLD][seen], level=0.9)(SURE[NEW])
+    known = LABELS[NEW] != 3
+    assert sets[known, LABELS[NEW][known]].mean() > 0.88
+
+
+def test_probabilities_of_a_narrow_type_and_no_samples() -> None:
+    sets = conformal_sets(SURE[HOLD].astype(np.float16), LABELS[HOLD], level=0.9)
+    assert sets(SURE[NEW][:10].astype(np.float16)).shape == (10, 5)
+    assert sets(np.empty((0, 5))).shape == (0, 5)
+    assert conformal_intervals(Y[HOLD], MEAN[HOLD])([])[0].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: conformal_intervals(Y[:9], MEAN[:9], level=0.9), ConfigurationError, "9 samples .* at least 10"),
+        (lambda: conformal_sets(P[:19], LABELS[:19]), ConfigurationError, "19 samples .* at least 20"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:50], level=1.0), ConfigurationError, "between 0 and 1"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:49]), ConfigurationError, r"targets \(50,\) and means \(49,\)"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:50], STD[:49]), ConfigurationError, r"uncertainties \(49,\)"),
+        (lambda: conformal_intervals(Y[:50], P[:50]), PredictionError, r"means must be \[n\]"),
+        (lambda: conformal_intervals(Y[:50], np.full(50, np.nan)), PredictionError, "means must be finite"),
+        (lambda: conformal_intervals(np.full(50, np.inf), MEAN[:50]), ConfigurationError, "targets must be finite"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:50], -STD[:50]), PredictionError, "not negative"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:50])(MEAN[:5], STD[:5]), ConfigurationError, "made with none"),
+        (lambda: conformal_intervals(Y[:50], MEAN[:50], STD[:50])(MEAN[:5]), ConfigurationError, "made with one"),
+        (lambda: conformal_sets(P[:50], LABELS[:50], method="x"), ConfigurationError, "method='x' is none of"),  # type: ignore[arg-type]
+        (lambda: conformal_sets(P[:50], LABELS[:50])(P[:5, :4]), PredictionError, r"must be \[n, 5\]"),
+        (lambda: conformal_sets(P[:50], LABELS[:50])(P[:5] * 2), PredictionError, "no set of probabilities"),
+    ],
+)
+def test_what_cannot_be(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_without_mapie_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mapie", "mapie.regression", "mapie.classification"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call in (lambda: conformal_intervals(Y[:50], MEAN[:50]), lambda: conformal_sets(P[:50], LABELS[:50])):
+        with pytest.raises(MissingPackageError, match=r"needs MAPIE .*: pip install 'rose-uq\[conformal\]'"):
+            call()
+    with pytest.raises(ImportError):
+        conformal_intervals(Y[:50], MEAN[:50])
+
+
+def test_an_old_mapie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import types
+
+    monkeypatch.setitem(sys.modules, "mapie.regression", types.ModuleType("mapie.regression"))
+    with pytest.raises(MissingPackageError, match=r"needs MAPIE 1\.0 or newer"):
+        conformal_intervals(Y[:50], MEAN[:50])
