@@ -39,7 +39,7 @@ def facility_location(problem: Problem, *, beta: float = 20.0, width: float = 0.
     distance d_ij, of median d, on the features (without any, on the centred stacked predictions). With costs: the
     largest gain per unit of cost. What is left when nothing more can be covered goes by its score.
 
-    Unlike "diverse", it knows what is labelled, draws nothing, and puts outliers last.
+    Unlike "diverse", it knows what is labelled and draws nothing; an outlier, which stands for nobody else, comes late.
 
     Args:
         problem: the question.
