@@ -35,12 +35,13 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `boundary` (where to kill
-    this process), `fault` (what the disk does: a call's number and a mode), `lease` (its times) and `learner` (more
+    this process), `fault` (what the disk does: a call's number and a mode),
+    `trace` (where to write what to), `lease` (its times) and `learner` (more
     arguments). Without a scenario, the history of `history.play` is played.
     """
     ledger = job["ledger"]
     note(ledger, "driver", os.getpid())
-    _watch(ledger)
+    _watch(ledger, "trace" in job)
     if job.get("lease"):
         from rose.store import lease
 
@@ -50,6 +51,8 @@ def drive(job: dict[str, Any]) -> None:
         boundaries.arm(*job["boundary"])
     if job.get("fault"):
         faults.arm(job["run_dir"], *job["fault"])
+    if job.get("trace"):
+        faults.trace(*job["trace"])
     outcome = _outcome(job)
     if job.get("fault"):
         outcome["calls"] = faults.calls()
@@ -103,8 +106,14 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
 
 
-def _watch(ledger: str) -> None:
+def _watch(ledger: str, trace: bool) -> None:
     """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now."""
+
+    def acknowledge(key: str) -> None:
+        note(ledger, "acknowledged", key)
+        if trace:
+            faults.mark(key)
+
     run_task = BaseEngine.run
 
     async def run(self: Any, task: Any) -> Any:
@@ -118,7 +127,7 @@ def _watch(ledger: str) -> None:
         @functools.wraps(original)
         async def acknowledged(self: Any, running: Any, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
             result = await _original(self, running, *args, **kwargs)
-            note(ledger, "acknowledged", running.key)
+            acknowledge(running.key)
             return result
 
         setattr(Run, name, acknowledged)
@@ -126,7 +135,7 @@ def _watch(ledger: str) -> None:
 
     async def round_acknowledged(self: Any, workflow: str, iteration: int, *args: Any) -> None:
         await round_done(self, workflow, iteration, *args)
-        note(ledger, "acknowledged", f"{workflow}/{iteration}/round")
+        acknowledge(f"{workflow}/{iteration}/round")
 
     Run.round_done = round_acknowledged  # type: ignore[method-assign]
 

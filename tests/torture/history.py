@@ -90,10 +90,12 @@ ROUNDS_KEYS = [f"w/{iteration}/round" for iteration in range(ROUNDS)]
 def read(path: Path) -> set[str]:
     """Read all that is recorded, and check each value: the keys of the tasks and labels that are there.
 
+    A task's result may be missing only where its round is complete: there it has been freed.
+
     Raises:
         CorruptRunError: if something is damaged, and found to be.
     """
-    objects, found = ObjectStore(path / OBJECTS), set()
+    objects, found, freed = ObjectStore(path / OBJECTS), set(), set()
     with reading(path) as connection:
         for task in read_tasks(connection):
             if task.state in (DONE, DROPPED):
@@ -101,6 +103,8 @@ def read(path: Path) -> set[str]:
             if task.key.endswith("/round"):
                 assert task.value is not None
                 assert decode(task.value) == {"round": int(task.key.split("/")[1])}
+            elif task.file is not None and task.file not in objects:
+                freed.add("/".join(task.key.split("/")[:2]) + "/round")
             elif task.value is not None or task.file is not None:
                 assert same(Result(objects, task.value, task.file).load(), result_of(task.key)), task.key
         for label in read_labels(connection):
@@ -113,6 +117,7 @@ def read(path: Path) -> set[str]:
         for _, event in read_events(connection):
             assert event.kind == "iteration_done"
             assert json.loads(event.body) == {"iteration": event.iteration}
+    assert freed <= found
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from . import faults, history
 from .conftest import Trial
 from .ledger import recorded
+from .powerloss import Disk, operations
 from .scenarios import SCENARIOS, Scenario
 from .zygote import Zygote
 
@@ -84,3 +86,31 @@ def test_whole_runs(name: str, mode: str, kills: int, rng: random.Random, failin
         outcome = trial.life(fault=[call, mode]).outcome
         assert outcome is None or "error" not in outcome or refused(outcome), (call, outcome)
         assert trial.finish() == expected
+
+
+def test_power_losses(kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
+    """After a power loss at any moment, all that was acknowledged is there, and the run goes on."""
+    (tmp_path / "disk").mkdir()
+    trial = Trial(failing, tmp_path / "trial")
+    run, trace = tmp_path / "disk" / "runs" / "first", tmp_path / "trace"
+    driver = trial.start(run_dir=str(run), trace=[str(tmp_path / "disk"), str(trace)])
+    assert driver.wait() == 0
+    assert driver.outcome == {"results": {}}
+    calls = operations(trace)
+    moments = range(1, len(calls) + 1)
+    chosen = set(rng.choices(moments, k=5 * kills) if kills else rng.sample(moments, 6))
+    disk, acknowledged = Disk(tmp_path / "disk"), set()
+    for number, call in enumerate(calls, 1):
+        if call.kind == "mark":
+            acknowledged.add(call.path)
+        else:
+            disk.do(call)
+        if number in chosen:
+            there = tmp_path / str(number)
+            disk.after_power_loss(there, rng)
+            left = there / "runs" / "first"
+            if acknowledged:
+                assert acknowledged <= history.read(left), number
+            asyncio.run(history.play(left))
+            assert history.read(left) == history.COMPLETE
+    print(f"{len(chosen)} power losses in {len(calls)} calls")

@@ -23,7 +23,7 @@ from rose.store import lease
 from rose.store.failures import explain, explained
 from rose.store.places import DATABASE
 from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord, checksum
-from rose.store.schema import open_for_writing
+from rose.store.schema import open_for_writing, read_meta, write_meta
 
 T = TypeVar("T")
 Record = TaskRecord | LabelRecord | EventRecord
@@ -270,7 +270,7 @@ class Journal:
 
         def write() -> None:
             with self._transaction():
-                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+                write_meta(self._connection, name, value)
 
         await self.run(write)
 
@@ -390,12 +390,6 @@ def read_events(connection: sqlite3.Connection, after: int = 0) -> Iterator[tupl
         f"SELECT seq, {columns}, crc FROM events WHERE seq > ? ORDER BY seq", (after,)
     ):
         yield number, EventRecord(*_sound(row, "event", number))
-
-
-def read_meta(connection: sqlite3.Connection, name: str) -> Any:
-    """What was noted under that name, or None."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return json.loads(row[0]) if row else None
 
 
 def _is_used(connection: sqlite3.Connection, name: str) -> bool:

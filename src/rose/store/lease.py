@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from rose.errors import RunLockedError, RunLostError
+from rose.errors import CorruptRunError, RunLockedError, RunLostError
 from rose.store.transaction import exclusive
 
 BEAT = 5.0  # seconds between two signs of life
@@ -62,12 +63,22 @@ class Driver:
 def last_driver(connection: sqlite3.Connection) -> Driver | None:
     """The driver that had the run last."""
     row = connection.execute("SELECT * FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
-    return Driver(*row) if row else None
+    return _driver(row) if row else None
 
 
 def read_drivers(connection: sqlite3.Connection) -> list[Driver]:
     """All drivers that have had the run, in order."""
-    return [Driver(*row) for row in connection.execute("SELECT * FROM driver ORDER BY epoch")]
+    return [_driver(row) for row in connection.execute("SELECT * FROM driver ORDER BY epoch")]
+
+
+# What the columns of the table hold.
+_KINDS = ((int,), (str,), (str,), (int,), (str,), (float,), (float,), (float, type(None)), (str, type(None)))
+
+
+def _driver(row: tuple[Any, ...]) -> Driver:
+    if not all(isinstance(value, kinds) for value, kinds in zip(row, _KINDS, strict=True)):
+        raise CorruptRunError(f"the journal's record of driver {row[0]!r} is damaged")
+    return Driver(*row)
 
 
 # The directories that this process writes, with their epochs: a driver that could not say that it ends, because the
@@ -130,15 +141,15 @@ def renew(connection: sqlite3.Connection, epoch: int, where: Path) -> None:
     Raises:
         RunLostError: if another driver has taken over since.
     """
-    latest, seen = connection.execute("SELECT epoch, seen FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
-    if latest != epoch:
+    row = connection.execute("SELECT epoch, seen FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
+    if row is None or row[0] != epoch:
         last = last_driver(connection)
         raise RunLostError(
             f"{str(where)!r} was taken over by {last}, because this process gave no sign of life for {SILENCE:g} s: "
             "nothing more is written by it, and its work in hand is lost"
         )
     now = time.time()
-    if not 0 <= now - seen < BEAT / 2:
+    if not 0 <= now - row[1] < BEAT / 2:
         connection.execute("UPDATE driver SET seen = ? WHERE epoch = ?", (now, epoch))
 
 

@@ -90,15 +90,17 @@ class ObjectStore:
             with path.open("rb") as file:
                 if _digest(file) != path.stem:
                     raise CorruptRunError(
-                        f"{path} is damaged: its content does not match its name; remove it, and resume the run with "
-                        "what else there is"
+                        f"{path} is damaged: its content does not match its name; put a sound copy there, or remove "
+                        "it: on resume, a task whose result is missing runs again (a label's cannot)"
                     )
                 file.seek(0)
                 if path.suffix == ".npy":
                     return np.load(file, allow_pickle=False)
                 return load(file)
         except FileNotFoundError:
-            raise CorruptRunError(f"{path} is missing: the journal refers to it, so it was removed by hand") from None
+            raise CorruptRunError(
+                f"{path} is missing: the journal refers to it, so it was removed by hand; put it back"
+            ) from None
         except (CorruptRunError, NotPlainError, OSError):
             raise
         except Exception as error:

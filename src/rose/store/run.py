@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import tempfile
 import time
@@ -35,6 +36,7 @@ from rose.store.records import (
 from rose.store.results import Result, given
 from rose.store.schema import holds_run
 
+_log = logging.getLogger("rose")
 Resume = bool | Literal["new"]
 
 
@@ -161,8 +163,20 @@ class Run:
         if not found:
             self._past_end.add(workflow)
         usable = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
+        if any(record.file for record in usable.values()):
+            usable = await asyncio.to_thread(self._without_missing, usable)
         if usable:
             self._recorded[prefix] = usable
+
+    def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
+        """Those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
+        there = {}
+        for key, record in records.items():
+            if record.file is None or record.file in self.objects:
+                there[key] = record
+            else:
+                _log.warning("task %s runs again: %s, its result, is missing", key, self.objects.path(record.file))
+        return there
 
     @property
     def replaying(self) -> bool:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rose.errors import CorruptRunError, RunDirectoryError
 from rose.store.failures import damaged, explained
 from rose.store.places import DATABASE
+from rose.store.records import checksum
 from rose.store.transaction import exclusive
 
 FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
 
 _TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE driver (
     epoch INTEGER PRIMARY KEY, host TEXT NOT NULL, boot TEXT NOT NULL, pid INTEGER NOT NULL, born TEXT NOT NULL,
     since REAL NOT NULL, seen REAL NOT NULL, ended REAL, outcome TEXT
@@ -81,7 +84,7 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
                 if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                     for statement in filter(str.strip, _TABLES.split(";\n")):
                         connection.execute(statement)
-                    connection.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+                    write_meta(connection, "format", FORMAT)
             _check(connection, path)
     except BaseException:
         connection.close()
@@ -158,19 +161,39 @@ def is_network(directory: Path) -> bool:
     return kind.startswith(_NETWORK) and kind != "fuse.overlayfs"
 
 
+def read_meta(connection: sqlite3.Connection, name: str) -> Any:
+    """What was noted under that name, or None.
+
+    Raises:
+        CorruptRunError: if it is damaged.
+    """
+    row = connection.execute("SELECT value, crc FROM meta WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    if checksum((name, row[0])) != row[1]:
+        raise CorruptRunError(f"the journal's note {name!r} is damaged: its checksum does not match")
+    return json.loads(row[0])
+
+
+def write_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
+    """Note something, in plain JSON, under a name; inside a transaction."""
+    text = json.dumps(value)
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (name, text, checksum((name, text))))
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """That the database is a run's, of a format that we know, and whole."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
         raise CorruptRunError(f"{path} holds no journal: its tables are missing")
     row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
     version = int(row[0]) if row else 0
-    if version != FORMAT:
+    if version > FORMAT:
         raise RunDirectoryError(
-            f"{path} has format {version}, and this version of ROSE knows {FORMAT}: "
-            + ("install a newer ROSE to open it" if version > FORMAT else "it was never released")
+            f"{path} has format {version}, and this version of ROSE knows {FORMAT}: install a newer ROSE to open it"
         )
-    problems = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if problems[0] != "ok":
-        raise damaged(path, str(problems[0]))
+    problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if problem != "ok" or version < 1:
+        raise damaged(path, problem if problem != "ok" else f"format {version}")
 
 
 def _quoted(path: Path) -> str:
