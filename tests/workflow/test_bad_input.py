@@ -61,6 +61,7 @@ def pooled(tmp_path):
         ({"max_iter": 1, "learner_names": ["x", ""]}, "holds ''; a name is"),
         ({"max_iter": 1, "model_names": []}, "model_names is empty"),
         ({"max_iter": 1, "model_names": ["a", "b", "a"]}, "model_names holds 'a' more than once"),
+        ({"max_iter": 1, "learner_names": ["x/0", "x"]}, "holds 'x' and 'x/0', which the keys of tasks cannot tell"),
         ({"max_iter": 1, "model_names": [3]}, "model_names holds 3"),
         ({"max_iter": 1, "num_predictions": 0}, "num_predictions=0"),
         ({"max_iter": 1, "learner_configs": {"wat": None}}, "unknown learner 'wat'.*did you mean 'what'"),

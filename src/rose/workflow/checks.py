@@ -15,7 +15,7 @@ from rose.workflow.stages import Stage
 
 
 def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
-    """Names of workflows or models: at least one, non-empty texts, distinct.
+    """Names of workflows or models: at least one, non-empty texts, distinct, also as beginnings of paths.
 
     Raises:
         ConfigurationError: if they are not.
@@ -30,6 +30,12 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise ConfigurationError(f"{argument} holds {', '.join(map(repr, twice))} more than once; names are distinct")
+    for name in names:
+        inside = next((other for other in names if other.startswith(f"{name}/")), None)
+        if inside is not None:
+            raise ConfigurationError(
+                f"{argument} holds {name!r} and {inside!r}, which the keys of tasks cannot tell apart; rename one"
+            )
     return tuple(names)
 
 
