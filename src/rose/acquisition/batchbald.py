@@ -22,7 +22,7 @@ from rose.errors import ConfigurationError
 
 _SATURATED = 0.9  # of log K
 _BLOCK = 1 << 11
-_LOOK = 128  # candidates evaluated between two looks at the bound
+_LOOK = 128  # candidates evaluated before the first look at the bound
 _KEEP = 1 << 27  # bytes of probabilities kept
 _ROUNDING = 1e-5  # nats: above the kernel's rounding errors, far below the sampling error
 
@@ -125,14 +125,13 @@ def _gains(pool: _Pool, joint: Joint, greedy: Greedy) -> Floats:
             coarse = joint.conditional_entropies(pool.rows(block), run, coarse=True) - pool.expected[block]
             bound[block] = np.minimum(pool.alone[block], coarse + _ROUNDING) / cost[block]
         order = largest_first(bound, len(positions))
-        best = -np.inf
-        for low in range(0, len(order), _LOOK):
-            block = order[low : low + _LOOK]
-            if bound[block[0]] < best:
-                break
+        best, low, look = -np.inf, 0, _LOOK
+        while low < len(order) and bound[order[low]] >= best:
+            block = order[low : low + look]
             told = joint.conditional_entropies(pool.rows(block), run) - pool.expected[block]
             gain[block] = np.minimum(told, pool.alone[block])
             best = max(best, float((gain[block] / cost[block]).max()))
+            low, look = low + look, min(2 * look, _BLOCK)  # where the bound spares little, threads should not wait
     return gain
 
 
