@@ -11,14 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from distributed import Client
-
 from rose.engine.custody import Custody
 from rose.engine.dask_fleet import Fleet
 from rose.engine.dask_given import Scheduler, given
 from rose.engine.dask_roster import capacities, total
 from rose.engine.local import LocalEngine
-from rose.engine.loops import across
+from rose.engine.loops import LoopThread, across
 from rose.engine.protocol import Capacity, Ref, Task
 from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
@@ -40,6 +38,9 @@ class DaskEngine:
     job that is still queued) tasks wait until one joins.
 
     `workers` are the names or addresses of those that may be used (None: all, also those that join later).
+    `patience` is for how many seconds the scheduler may not answer before the connection counts as lost: what ran is
+    then stopped and has failed (WorkerLostError), and the next task connects anew.
+
     Large values travel as files in `temp_dir` (None: the system's, see TMPDIR) where a worker sees that directory,
     and over the network where it does not; which of the two is found out by each worker's reading a file there.
 
@@ -55,13 +56,21 @@ class DaskEngine:
     capabilities = LocalEngine.capabilities  # one is what runs the tasks, on each worker
 
     def __init__(
-        self, cluster: Any, *, workers: Collection[str] | None = None, temp_dir: str | Path | None = None
+        self,
+        cluster: Any,
+        *,
+        workers: Collection[str] | None = None,
+        patience: float = 30.0,
+        temp_dir: str | Path | None = None,
     ) -> None:
         if temp_dir is not None and not Path(temp_dir).is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         if isinstance(workers, str):
             raise ConfigurationError(f"workers must be a list of the names of Dask workers, got {workers!r}")
         self._scheduler: Scheduler = given(cluster)
+        if not patience > 0:
+            raise ConfigurationError(f"patience must be positive seconds, got {patience!r}")
+        self._patience = patience
         self._workers = None if workers is None else frozenset(workers)
         self._custody = Custody(temp_dir)
         self._shelf = Shelf(self._custody, remap=False)
@@ -115,8 +124,8 @@ class DaskEngine:
             return
         try:
             if self._connecting is not None:
-                await asyncio.wait([asyncio.wrap_future(self._connecting)])
-            await self._disconnect()
+                await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
+            await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close)
             await self._custody.close()
             self._finalizer.detach()
         finally:
@@ -142,7 +151,7 @@ class DaskEngine:
                     self._connecting = self._custody.threads.submit(self._connect)
                 connecting = self._connecting
             try:
-                fleet = await asyncio.shield(asyncio.wrap_future(connecting))
+                fleet = await _result(connecting)
             except ConfigurationError as error:
                 raise WorkerLostError(str(error), str(task.key)) from error
             self._check_open(f"task {task.key}: ")
@@ -150,20 +159,27 @@ class DaskEngine:
 
     def _connect(self) -> Fleet:
         """Connect, or connect again. Blocks."""
-        self._connection.close_client()
+        self._connection.close()
         self._custody.guard()
-        client = self._scheduler.connect()
-        self._connection.client = client
-        fleet = Fleet(client, self._custody.folder, self._shelf.paths, self._custody.threads, self._workers)
-        asyncio.run_coroutine_threadsafe(fleet.open(), fleet.loop).result()
-        self._connection.fleet = fleet
+        thread = LoopThread("rose-dask")
+        try:
+            fleet = thread.call(self._open)
+        except BaseException:
+            thread.end()
+            raise
+        self._connection.thread, self._connection.fleet = thread, fleet
         return fleet
 
-    async def _disconnect(self) -> None:
-        fleet = self._connection.fleet
-        if fleet is not None:
-            await across(fleet.loop, fleet.close)
-        await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close_client)
+    async def _open(self) -> Fleet:
+        client = await self._scheduler.connect(self._patience)
+        custody = self._custody
+        fleet = Fleet(client, custody.folder, self._shelf.paths, custody.threads, self._workers, self._patience)
+        try:
+            await fleet.open()
+        except BaseException:
+            await fleet.close()
+            raise
+        return fleet
 
     def _check_open(self, who: str) -> None:
         if self._closing is not None:
@@ -171,22 +187,31 @@ class DaskEngine:
 
 
 class _Connection:
-    """What there is of a connection."""
+    """The last connection, and the thread that it lives in; no thread if it has been closed."""
 
     def __init__(self) -> None:
-        self.client: Client | None = None
+        self.thread: LoopThread | None = None
         self.fleet: Fleet | None = None
 
-    def close_client(self) -> None:
+    def close(self) -> None:
         """Close it. Blocks."""
-        client, self.client = self.client, None
-        if client is not None:
-            client.close()
+        thread, self.thread = self.thread, None
+        if thread is not None:
+            assert self.fleet is not None
+            thread.call(self.fleet.close)
+            thread.end()
+
+
+async def _result(connecting: Future[Fleet]) -> Fleet:
+    """The connection; who stops waiting for it does not end it."""
+    waiting = asyncio.wrap_future(connecting)
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been seen in any case
+    return await asyncio.shield(waiting)
 
 
 def _abandon(connection: _Connection, custody: Custody) -> None:
-    """The engine was never closed. When its client goes, the workers stop what runs for it."""
-    client = connection.client
-    if client is not None:
-        client.loop.add_callback(client.close)
+    """The engine was never closed. When its connection goes, the workers stop what runs for it."""
+    thread = connection.thread
+    if thread is not None:
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
     custody.abandon()

@@ -10,11 +10,10 @@ from collections.abc import Collection, Container, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import dask
-from dask.utils import parse_timedelta
 from distributed import Client
 
 from rose.engine import dask_host
+from rose.engine.dask_given import close
 from rose.engine.dask_places import Places
 from rose.engine.dask_roster import Roster, total
 from rose.engine.dask_run import Run
@@ -41,9 +40,10 @@ class Fleet:
         stored: Container[str],
         threads: ThreadPoolExecutor,
         names: Collection[str] | None,
+        patience: float,
     ) -> None:
         self.client = client
-        self.loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
+        self.loop = asyncio.get_running_loop()
         self.driver = secrets.token_hex(6)
         self.folder = folder
         self.stored = stored  # the paths of what `share` has stored
@@ -56,7 +56,7 @@ class Fleet:
         self._numbers = itertools.count()
         self._keys = itertools.count()
         self._works: set[asyncio.Task[Any]] = set()
-        self._limit: float = parse_timedelta(dask.config.get("distributed.comm.timeouts.tcp"))
+        self._patience = patience  # seconds for an answer
 
     # --- for the engine ------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Fleet:
         await self.shared.forget(path)
 
     async def close(self) -> None:
-        """End all runs with EngineClosedError, and leave the workers."""
+        """End all runs with EngineClosedError, leave the workers, and close the client."""
         for run in self._runs.values():
             run.fail(EngineClosedError(f"task {run.key}: the engine was closed before it ended"))
         for work in self._works:
@@ -97,6 +97,7 @@ class Fleet:
             self._roster.close()
             await self._leave(list(self._roster.known))
             self.lost = EngineClosedError("the engine has been closed")
+        await close(self.client, self._patience)
 
     def capacity(self) -> Capacity:
         """What all workers have together. Called in any thread."""
@@ -179,7 +180,7 @@ class Fleet:
         if not addresses:
             return
         try:
-            async with asyncio.timeout(self._limit):
+            async with asyncio.timeout(self._patience):
                 call = self.client.run(
                     dask_host.leave, self.driver, workers=addresses, on_error="ignore", asynchronous=True
                 )
@@ -190,9 +191,9 @@ class Fleet:
     async def _watch(self) -> None:
         """The heartbeat: a network that swallows everything does not say so."""
         while True:
-            await asyncio.sleep(self._limit / 3)
+            await asyncio.sleep(self._patience / 3)
             try:
-                async with asyncio.timeout(self._limit):
+                async with asyncio.timeout(self._patience):
                     await self.client.scheduler.who_has(keys=[""])
             except (OSError, TimeoutError) as error:
                 self._lose(error)
@@ -203,7 +204,10 @@ class Fleet:
         """The connection is no more."""
         if self.lost is not None:
             return
-        reason = describe(error) if error is not None else "it was closed"
+        if isinstance(error, TimeoutError):
+            reason = f"no answer for {self._patience:g} s"
+        else:
+            reason = describe(error) if isinstance(error, OSError) else "it was closed"
         self.lost = ConnectionError(reason)
         self.lost.__cause__ = error
         logger.warning("the connection to the Dask scheduler was lost: %s", reason)
@@ -213,7 +217,7 @@ class Fleet:
             site.give_up()
 
     def _lost_error(self, key: str) -> WorkerLostError:
-        text = f"the connection to the Dask scheduler was lost, and with it what ran there ({self.lost})"
+        text = f"the connection to the Dask scheduler was lost ({self.lost}); the workers stop what they ran for it"
         error = WorkerLostError(text, key)
         error.__cause__ = self.lost
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import distributed
 from distributed import Client
 
 from rose.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,33 @@ class Scheduler:
     security: Any
     identity: Callable[[], dict[str, Any]] | None
 
-    def connect(self) -> Client:
-        """A synchronous client of our own. Blocks, until the scheduler answers.
+    async def connect(self, patience: float) -> Client:
+        """A client of our own, in the event loop that runs.
 
         Raises:
-            ConfigurationError: it does not.
+            ConfigurationError: no scheduler answers, for so many seconds.
         """
+        options = {"security": self.security, "name": "rose", "set_as_default": False, "asynchronous": True}
+        client = None
         try:
-            return Client(self.address, security=self.security, name="rose", set_as_default=False)
+            client = Client(self.address, timeout=patience, **options)
+            async with asyncio.timeout(patience):
+                return await client
         except (OSError, ValueError, ImportError, RuntimeError) as error:
-            raise ConfigurationError(f"no Dask scheduler answers at {self.address}: {error}") from error
+            if client is not None:
+                await close(client, patience)
+            reason = str(error) or f"nothing for {patience:g} s"
+            raise ConfigurationError(f"no Dask scheduler answers at {self.address}: {reason}") from error
+
+
+async def close(client: Client, patience: float) -> None:
+    """Close a client of ours, even if the other side answers no more."""
+    try:
+        async with asyncio.timeout(patience):
+            await client.close()
+    except (OSError, TimeoutError) as error:
+        logger.debug("a client did not close: %s", error)
+    client.status = "closed"  # else it would close itself again when it is collected, outside of its event loop
 
 
 def given(cluster: Any) -> Scheduler:

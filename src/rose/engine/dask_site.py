@@ -192,6 +192,7 @@ class Site(Place):
 
     def _fail(self, run: Run, what: str, cause: Exception) -> None:
         """A run cannot be sent, or its reply not be had."""
+        self._fleet.check_connection(cause)
         error = cause
         if not isinstance(cause, RoseError):
             text = f"it could not {what} on the Dask worker {self.address}: {describe(cause)}"
@@ -199,7 +200,6 @@ class Site(Place):
             error.__cause__ = cause
         run.fail(error)
         self._fleet.end(run)
-        self._fleet.check_connection(cause)
 
     # --- ends ------------------------------------------------------------------------------------------------------
 

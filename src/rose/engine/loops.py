@@ -1,9 +1,10 @@
-"""Awaiting what runs in another thread's event loop."""
+"""Event loops in other threads, and awaiting what runs there."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
@@ -58,3 +59,33 @@ async def across(loop: asyncio.AbstractEventLoop, start: Callable[[], Coroutine[
     if cancelled:
         raise asyncio.CancelledError
     return begun[0].result()
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._live, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `start()` there, and wait for its end. Blocks: not to be called in an event loop that has work to do."""
+        return asyncio.run_coroutine_threadsafe(start(), self.loop).result()
+
+    def end(self) -> None:
+        """Cancel what still runs there, and end the thread. Blocks."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+    def _live(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
