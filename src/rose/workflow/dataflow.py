@@ -52,10 +52,17 @@ class DataflowRounds:
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Simulate once, train and predict every model that has not met the criterion, then judge and choose."""
-        upstream: tuple[Any, ...] = ()
-        if iteration or not self.flow.skip_pre_loop:
-            simulated = await self._stage("simulation", iteration, config, ())
-            upstream = (await self._ensemble(iteration, config, simulated),)
+        if not iteration and self.flow.skip_pre_loop:
+            return await self._decide(iteration, config, ending, ())
+        simulated = await self._stage("simulation", iteration, config, ())
+        predicted, failed = await self._ensemble(iteration, config, simulated)
+        outcome = await self._decide(iteration, config, ending, (predicted,))
+        return replace(outcome, failed_members=failed)
+
+    async def _decide(
+        self, iteration: int, config: LearnerConfig, ending: Ending, upstream: tuple[Any, ...]
+    ) -> Outcome:
+        """What follows from the predictions."""
         uncertainty = None
         if self.flow.rule is not None:
             value = await self._stage("uncertainty", iteration, config, upstream)
@@ -84,14 +91,17 @@ class DataflowRounds:
         """The models and labels are the user's files: the result is the history."""
         return WorkflowResult(self.flow.name)
 
-    async def _ensemble(self, iteration: int, config: LearnerConfig, simulated: Any) -> list[list[Any]]:
-        """The predictions of each model that still learns, in the order of their names."""
+    async def _ensemble(
+        self, iteration: int, config: LearnerConfig, simulated: Any
+    ) -> tuple[list[list[Any]], tuple[str, ...]]:
+        """The predictions of each model that still learns, in the order of their names; and which did not train."""
         order = self.runner.longest_first(self.flow.name, self._active)
         quorum = Quorum(self.flow.stages["training"], config, iteration, self.runner)
         members = await all_of(self._member(model, iteration, config, simulated, quorum) for model in order)
         quorum.check(self.flow.name, len(order))
         predicted = dict(zip(order, members, strict=True))
-        return [passes for model in self._active if (passes := predicted[model]) is not None]
+        trained = [passes for model in self._active if (passes := predicted[model]) is not None]
+        return trained, tuple(quorum.failed)
 
     async def _member(
         self, model: str, iteration: int, config: LearnerConfig, simulated: Any, quorum: Quorum
