@@ -26,6 +26,18 @@ def test_only_the_most_uncertain_are_clustered() -> None:
     assert (acquire(-scores, 2, features=BLOBS, beta=10, direction="lower") < 20).all()
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_pending_candidates_answer_for_their_cluster(seed: int) -> None:
+    chosen = acquire(np.ones(40), 2, features=BLOBS, seed=seed, beta=20, pending=[4, 25])
+    assert sorted(chosen // 10) == [1, 3]
+
+
+def test_copies_of_what_is_pending_come_last() -> None:
+    x = np.zeros((6, 1))
+    x[4] = 1.0
+    assert acquire([0.9, 0.8, 0.7, 0.6, 0.1, 0.0], 2, features=x, pending=[5]).tolist() == [4, 0]
+
+
 def test_most_uncertain_first() -> None:
     scores = np.linspace(0.5, 1, 40)
     chosen = acquire(scores, 4, features=BLOBS)
@@ -82,7 +94,7 @@ def test_kmeans_beats_its_own_seeds_and_restarts_help() -> None:
 def test_kmeans_starts_where_there_is_weight() -> None:
     x, weights = RNG.normal(size=(40, 2)), (np.arange(40) < 8).astype(float)
     for seed in range(20):
-        seeds = _spread_seeds(x, 6, weights, np.random.default_rng(seed))
+        seeds = _spread_seeds(x, 6, weights, np.random.default_rng(seed), np.empty((0, 3)))
         assert all((x[:8] == centre).all(axis=1).any() for centre in seeds)
 
 

@@ -15,6 +15,7 @@ from rose.acquisition.registry import register_acquisition
 @register_acquisition(
     "diverse",
     needs=("scores", "features|mc_preds"),
+    uses=("pending",),
     stochastic=True,
     aliases=("kmeans", "cluster"),
     reference="Zhdanov 2019, Diverse mini-batch Active Learning",
@@ -23,9 +24,10 @@ def diverse(problem: Problem, *, beta: float = 10.0, weighted: bool = True, rest
     """One candidate of each of k clusters of the beta * k most uncertain ones.
 
     Prefilters by score, clusters what is left by k-means on the features (without any, on the centred stacked
-    predictions) and takes the candidate nearest to each centre; most uncertain first. With costs, utility per unit of
-    cost takes the score's place throughout. Where there are fewer than k distinct candidates, or the budget passes
-    some over, the most uncertain of the rest fill up.
+    predictions) and takes the candidate nearest to each centre; most uncertain first. Pending candidates are centres
+    that stay where they are, and answer for what is around them. With costs, utility per unit of cost takes the score's
+    place throughout. Where there are fewer than k distinct candidates, or the budget passes some over, the most
+    uncertain of the rest fill up.
 
     Args:
         problem: the question.
@@ -47,10 +49,11 @@ def diverse(problem: Problem, *, beta: float = 10.0, weighted: bool = True, rest
     weights = problem.utility[short] if weighted else np.ones(count)
     if not weights.sum() > 0:
         weights = np.ones(count)
-    cluster, distance = kmeans(problem.embedding(problem.available[short]), problem.k, weights, problem.rng, restarts)
+    points = problem.embedding(np.concatenate([problem.available[short], problem.pending]))
+    cluster, distance = kmeans(points[:count], problem.k, weights, problem.rng, restarts, fixed=points[count:])
     # `short` is sorted by preference: the first of equals is the most uncertain, then the lowest index
     by_distance = np.argsort(distance, kind="stable")
-    _, first = np.unique(cluster[by_distance], return_index=True)
+    found, first = np.unique(cluster[by_distance], return_index=True)
     chosen = np.zeros(count, dtype=bool)
-    chosen[by_distance[first]] = True
+    chosen[by_distance[first[found >= 0]]] = True
     return problem.available[problem.within_budget(np.concatenate([short[chosen], short[~chosen], order[count:]]))]
