@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,12 @@ from numpy.typing import NDArray
 import labels_protocol
 from labels_protocol import Problem
 from rose import ParallelUQLearner, Pool, UQLearnerConfig
+from rose.acquisition import SaturatedBatchWarning
 from rose.metrics import MODEL_ACCURACY, ROOT_MEAN_SQUARED_ERROR_RMSE
 
 cloudpickle.register_pickle_by_value(labels_protocol)  # worker processes cannot import from this directory
+# Five members can tell at most log 5 nats, two or three labels' worth: that BatchBALD is out of its depth is the result
+warnings.simplefilter("ignore", SaturatedBatchWarning)
 
 MEMBERS = [f"mlp{index}" for index in range(5)]
 FIRST, STEP, LAST = 20, 10, 300
@@ -42,16 +46,24 @@ METHODS = {
         "diverse margin": ("margin", "diverse"),
         "diverse entropy": ("predictive_entropy", "diverse"),
         "diverse BALD": ("mutual_information", "diverse"),
+        "facility margin": ("margin", "facility_location"),
+        "facility entropy": ("predictive_entropy", "facility_location"),
+        "facility BALD": ("mutual_information", "facility_location"),
         "power BALD": ("mutual_information", "power"),
+        "BatchBALD": ("mutual_information", "batchbald"),
         "BADGE": ("mutual_information", "badge"),
         "k-center": ("mutual_information", "kcenter"),
         "LCMD": ("mutual_information", "lcmd"),
+        "MaxDet": ("mutual_information", "maxdet"),
     },
     "regression": {
         "random": ("predictive_variance", "random"),
         "top-k variance": ("predictive_variance", "top_k"),
         "power variance": ("predictive_variance", "power"),
         "diverse variance": ("predictive_variance", "diverse"),
+        "diverse std": ("standard_deviation", "diverse"),
+        "facility variance": ("predictive_variance", "facility_location"),
+        "facility std": ("standard_deviation", "facility_location"),
         "LCMD": ("predictive_variance", "lcmd"),
         "MaxDet": ("predictive_variance", "maxdet"),
     },
@@ -123,35 +135,51 @@ def error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
+COLOURS = {
+    "random": "black", "top_k": "tab:grey", "power": "tab:orange", "diverse": "tab:green",
+    "facility_location": "tab:red", "lcmd": "tab:blue", "maxdet": "tab:purple", "kcenter": "tab:cyan",
+    "badge": "tab:pink", "batchbald": "tab:brown",
+}  # fmt: skip
+DASHES = {
+    "margin": "-", "predictive_entropy": "--", "mutual_information": ":",
+    "standard_deviation": "-", "predictive_variance": "--",
+}  # fmt: skip
+
+
 def picture(curves: dict[str, Curves], path: Path) -> None:
-    """Learning curves: the mean over seeds, one panel for each task."""
+    """Errors on the hold-out by labels, the mean over seeds: a panel for each task, in its legend the best first.
+
+    The colour tells the acquisition, the dashes the metric (of those methods that look at one).
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, len(curves), figsize=(6.5 * len(curves), 5), layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(1, len(curves), figsize=(6.5 * len(curves), 6), layout="constrained", squeeze=False)
     for axes, (task, of_task) in zip(panels[0], curves.items(), strict=True):
-        names = list(of_task)
-        for place, name in enumerate(names):
-            run = of_task[name]
-            labels = FIRST + STEP * np.arange(run.shape[1])
-            style: dict[str, Any] = {"color": plt.get_cmap("tab20")(place), "linewidth": 1.5}
-            if name == "random":
-                style = {"color": "black", "linewidth": 2, "linestyle": "--"}
-            axes.plot(labels, run.mean(axis=0), label=name, **style)
-        if task == "digits":
-            axes.axhline(0.95, color="grey", linewidth=0.8)
-            axes.set(ylim=(0.75, 0.99), ylabel="accuracy on the hold-out")
-        else:
-            axes.set(yscale="log", ylabel="RMSE on the hold-out")
-            axes.yaxis.set_minor_formatter("{x:.2g}")
-            axes.yaxis.set_major_formatter("{x:.2g}")
-        seeds = len(next(iter(of_task.values())))
-        axes.set(xlabel="labels", title=f"{task}, mean of {seeds} seeds")
+        classify = task == "digits"
+        means = {name: 1 - run.mean(axis=0) if classify else run.mean(axis=0) for name, run in of_task.items()}
+        for name in sorted(means, key=lambda m: means[m].mean()):
+            metric, acquisition = methods_of(task)[name]
+            plain = acquisition not in ("top_k", "diverse", "facility_location")
+            style = (0, (6, 2)) if name == "random" else "-" if plain else DASHES[metric]
+            width = 2.5 if name == "random" else 1.5
+            labels = FIRST + STEP * np.arange(len(means[name]))
+            axes.plot(labels, means[name], label=name, color=COLOURS[acquisition], linestyle=style, linewidth=width)
+        if classify:
+            axes.axhline(0.05, color="grey", linewidth=0.8)
+        axes.set(
+            yscale="log",
+            xlabel="labels",
+            ylabel="error rate on the hold-out" if classify else "RMSE on the hold-out",
+            title=f"{task}, mean of {len(next(iter(of_task.values())))} seeds",
+        )
+        axes.yaxis.set_minor_formatter("{x:.2g}")
+        axes.yaxis.set_major_formatter("{x:.2g}")
         axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=8)
-    figure.savefig(path, dpi=130)
+        axes.legend(fontsize=9, loc="upper right")
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
