@@ -390,5 +390,36 @@ def test_a_worker_that_was_held_up_is_used_again() -> None:
     assert asyncio.run(main()) == 2
 
 
+def test_the_next_event_loop_gets_a_worker_that_the_last_one_did_not_see_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    start, first_starts, second_may_start = crew.Worker.start, iter([True, False]), threading.Event()
+
+    def start_in_turn(worker: crew.Worker) -> None:
+        if not next(first_starts):
+            second_may_start.wait(30)
+        start(worker)
+
+    def meet(mine: str, other: str) -> int:
+        (tmp_path / mine).touch()
+        while not (tmp_path / other).exists():
+            time.sleep(0.01)
+        return os.getpid()
+
+    async def apart() -> list[int]:
+        return await asyncio.gather(*(engine.run(_task(os.getpid)) for _ in range(2)))
+
+    async def together() -> list[int]:
+        asyncio.get_running_loop().call_later(0.1, second_may_start.set)
+        return await asyncio.gather(engine.run(task(meet, "a", "b")), engine.run(task(meet, "b", "a")))
+
+    monkeypatch.setattr(crew.Worker, "start", start_in_turn)
+    engine = LocalEngine(2)
+    first, again = asyncio.run(apart()), asyncio.run(together())
+    assert first[0] == first[1] in again
+    assert again[0] != again[1]
+    asyncio.run(engine.close())
+
+
 def _task(call: Any) -> Task:
     return Task(TaskKey("w", 0, "s"), call)

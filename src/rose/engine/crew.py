@@ -11,6 +11,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from rose.engine.custody import Custody
 from rose.engine.process import Child
@@ -63,6 +64,7 @@ class Worker:
         self.since = 0.0  # when the running job began (loop time)
         self.last_seconds = 1.0  # how long the last job ran
         self.child: Child | None = None
+        self.starting: Future[None]  # until `start` has ended
         self._custody = custody
         self._marker = custody.new_marker()
         self.folder = os.path.join(custody.folder, f"worker-{self._marker.removeprefix(custody.prefix)}")

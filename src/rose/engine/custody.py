@@ -74,8 +74,15 @@ class Custody:
             self._orders = os.dup(pipe.fileno())
             pipe.close()
 
-    def in_thread(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None], then: _Then) -> None:
+    def in_thread(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None], then: _Then) -> Future[None]:
         """Do blocking work in a thread, `then` call back in the loop with the exception, or None."""
+        begun = self.threads.submit(work)
+        self.tell(loop, begun, then)
+        return begun
+
+    @staticmethod
+    def tell(loop: asyncio.AbstractEventLoop, work: Future[None], then: _Then) -> None:
+        """When work in a thread has ended, which it may have already, call back in the loop."""
 
         def ended(future: Future[None]) -> None:
             try:
@@ -83,7 +90,7 @@ class Custody:
             except RuntimeError:  # the loop was closed under us: nobody is left to tell
                 logger.debug("an event loop was closed before a helper thread had ended")
 
-        self.threads.submit(work).add_done_callback(ended)
+        work.add_done_callback(ended)
 
     def new_marker(self) -> str:
         """The name of an environment variable by which a process, and all that it starts, can be found."""

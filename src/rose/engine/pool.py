@@ -59,16 +59,19 @@ class Pool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether there are jobs, or processes that are just being started or ended."""
-        return bool(self._jobs) or any(worker.child is None or worker.killed for worker in self._workers)
+        """Whether there are jobs. Without any, processes may still be starting or ending: another loop will be told."""
+        return bool(self._jobs)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work in this event loop from now on. Not while busy."""
         for worker in self._workers:
             self._unwatch(worker)
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
         self._loop = loop
         for worker in self._workers:
-            self._watch(worker)
+            self._custody.tell(loop, worker.starting, partial(self._started, worker, loop))
 
     async def run(self, task: Task) -> object:
         """Run one task; cancelling the caller ends it."""
@@ -129,10 +132,13 @@ class Pool:
     def _hire(self, gpus: str | None) -> Worker:
         worker = Worker(self._custody, gpus)
         self._workers.add(worker)
-        self._custody.in_thread(self._loop, worker.start, partial(self._started, worker))
+        started = partial(self._started, worker, self._loop)
+        worker.starting = self._custody.in_thread(self._loop, worker.start, started)
         return worker
 
-    def _started(self, worker: Worker, error: BaseException | None) -> None:
+    def _started(self, worker: Worker, loop: asyncio.AbstractEventLoop, error: BaseException | None) -> None:
+        if loop is not self._loop:  # another one has been told, too
+            return
         if error is None:
             self._watch(worker)
             if worker.killed:
