@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +56,24 @@ class Trial:
     Attributes:
         tally: what went wrong so far.
         kills: how many drivers died of a kill.
+        shared_run_dir: the run directory, if it is another trial's.
     """
 
     zygote: Zygote
     folder: Path
     scenario: Scenario | None = None
     engine: str = "threads"
-    tally: Tally = None  # type: ignore[assignment]
+    tally: Tally = field(default_factory=Tally)
     kills: int = 0
+    shared_run_dir: Path | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.tally = Tally()
 
     @property
     def run_dir(self) -> Path:
         """The run directory."""
-        return self.folder / "run"
+        return self.shared_run_dir or self.folder / "run"
 
     @property
     def ledger(self) -> Path:

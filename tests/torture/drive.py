@@ -23,7 +23,7 @@ from rose.errors import RunFailedError
 from rose.store import Run
 
 from . import boundaries, faults, history
-from .scenarios import Scenario, build, note
+from .scenarios import LEDGER, Scenario, build, note
 
 ENGINES: dict[str, Callable[[], Any]] = {
     "threads": lambda: ThreadEngine(2),
@@ -34,14 +34,13 @@ ENGINES: dict[str, Callable[[], Any]] = {
 def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
-    A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `boundary` (where to kill
-    this process), `fault` (what the disk does: a call's number and a mode),
-    `trace` (where to write what to), `lease` (its times) and `learner` (more
-    arguments). Without a scenario, the history of `history.play` is played.
+    A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `learner` and `arguments`
+    (more of them), `leave` (how to leave the loop over the states), `lease` (its times), `boundary` (where to kill this
+    process), `fault` (what the disk does: a call's number and a mode) and `trace` (below where to note what is written,
+    and in which file). Without a scenario, the history of `history.play` is played.
     """
-    ledger = job["ledger"]
-    note(ledger, "driver", os.getpid())
-    _watch(ledger, "trace" in job)
+    note("driver", os.getpid())
+    _watch("trace" in job)
     if job.get("lease"):
         from rose.store import lease
 
@@ -58,23 +57,35 @@ def drive(job: dict[str, Any]) -> None:
         outcome["calls"] = faults.calls()
         faults.arm("", 0, "count")
         if job.get("again"):
-            note(ledger, "driver", os.getpid())
+            note("driver", os.getpid())
             outcome["again"] = _outcome(job)
     Path(job["result"]).write_text(json.dumps(outcome))
 
 
 def _outcome(job: dict[str, Any]) -> dict[str, Any]:
-    ledger, run_dir = Path(job["ledger"]), Path(job["run_dir"])
+    run_dir = Path(job["run_dir"])
     try:
         if "scenario" not in job:
-            asyncio.run(history.play(run_dir, lambda key: note(str(ledger), "ran", key)))
+            asyncio.run(history.play(run_dir, lambda key: note("ran", key)))
             return {"results": {}}
         engine = ENGINES[job.get("engine", "threads")]()
         scenario = Scenario(**job["scenario"])
-        run = build(scenario, engine, ledger, run_dir=run_dir, **job.get("learner", {}))
-        return {"results": describe(run(), scenario)}
+        learner, arguments = build(scenario, engine, run_dir=run_dir, **job.get("learner", {}))
+        if job.get("leave"):
+            asyncio.run(_leave(learner, arguments, job["leave"]))
+            return {"results": {}}
+        return {"results": describe(learner.run(**{**arguments, **job.get("arguments", {})}), scenario)}
     except Exception as error:
         return failure(error)
+
+
+async def _leave(learner: Any, arguments: dict[str, Any], how: str) -> None:
+    """Leave the loop over the states after the first, by `break` or an exception."""
+    async for _ in learner.start(**arguments):
+        if how == "break":
+            break
+        raise ArithmeticError("in the user's loop")
+    await learner.shutdown()
 
 
 def describe(results: Any, scenario: Scenario) -> dict[str, Any]:
@@ -106,18 +117,18 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
 
 
-def _watch(ledger: str, trace: bool) -> None:
+def _watch(trace: bool) -> None:
     """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now."""
 
     def acknowledge(key: str) -> None:
-        note(ledger, "acknowledged", key)
+        note("acknowledged", key)
         if trace:
             faults.mark(key)
 
     run_task = BaseEngine.run
 
     async def run(self: Any, task: Any) -> Any:
-        note(ledger, "ran", task.key)
+        note("ran", task.key)
         return await run_task(self, task)
 
     BaseEngine.run = run  # type: ignore[method-assign]
@@ -142,6 +153,6 @@ def _watch(ledger: str, trace: bool) -> None:
 
 def main(job: dict[str, Any]) -> None:
     """The whole life of a driver's process."""
-    os.environ["ROSE_TORTURE"] = job["ledger"]  # everything that this driver starts bears it
+    os.environ[LEDGER] = job["ledger"]
     asyncio.set_event_loop_policy(None)
     drive(job)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from rose import ParallelUQLearner, Pool
 from rose.metrics import MARGIN, MODEL_ACCURACY, PREDICTIVE_ENTROPY
 
+LEDGER = "ROSE_TORTURE"  # names a driver's ledger, in all that it starts
 MODELS = ("a", "b")
 POOL_WORKFLOWS = {"entropy": PREDICTIVE_ENTROPY, "margin": MARGIN}
 
@@ -32,7 +33,7 @@ class Scenario:
         label_floats: length of a label (0: a whole number).
         rounds: how many are played.
         holdout: whether the pool has one.
-        seconds: how long a simulation sleeps.
+        seconds: how long a simulation sleeps; a command ignores SIGTERM then.
         options: of the simulation stage.
     """
 
@@ -60,9 +61,9 @@ SCENARIOS = {
 }
 
 
-def note(ledger: str, *words: object) -> None:
-    """Append a line to the ledger: in one write, so that a process that is killed leaves it whole."""
-    descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def note(*words: object) -> None:
+    """Append a line to the ledger of this driver: in one write, so that a process that is killed leaves it whole."""
+    descriptor = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
     finally:
@@ -94,18 +95,18 @@ class Model:
         return near / near.sum(axis=1, keepdims=True)
 
 
-def build(scenario: Scenario, engine: Any, ledger: Path, **learner: Any) -> Callable[[], Any]:
-    """A call that runs the scenario and gives its results."""
+def build(scenario: Scenario, engine: Any, **learner: Any) -> tuple[Any, dict[str, Any]]:
+    """A learner, and the arguments with which to run it."""
     make = {
         ("pool", False): _pool,
         ("pool", True): _pool_commands,
         ("dataflow", False): _dataflow,
         ("dataflow", True): _dataflow_commands,
     }[scenario.kind, scenario.commands]
-    return make(scenario, engine, str(ledger), learner)
+    return make(scenario, engine, learner)
 
 
-def _pool(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) -> Callable[[], Any]:
+def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     X, y = points(scenario.candidates)
     pool = Pool(X, initial=6, seed=0, holdout=points(50) if scenario.holdout else None)
     learner = ParallelUQLearner(engine, pool=pool, acquisition="top", **more)
@@ -113,7 +114,7 @@ def _pool(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) ->
 
     @learner.simulation_task(as_executable=False, **dict(scenario.options))
     def simulate(index: int) -> Any:
-        note(ledger, "simulated", index)
+        note("simulated", index)
         time.sleep(seconds)
         return np.full(length, float(y[index])) + np.arange(length) * index if length else int(y[index])
 
@@ -130,7 +131,7 @@ def _pool(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) ->
         return float(model.predict(X)[:, 1].mean())
 
     learner.uncertainty_quantification(PREDICTIVE_ENTROPY, query_size=4)
-    return lambda: learner.run(workflows=POOL_WORKFLOWS, model_names=list(MODELS), max_iter=scenario.rounds)
+    return learner, {"workflows": POOL_WORKFLOWS, "model_names": list(MODELS), "max_iter": scenario.rounds}
 
 
 _PROGRAM = """
@@ -149,15 +150,16 @@ else:
 """
 
 
-def _pool_commands(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) -> Callable[[], Any]:
+def _pool_commands(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     X, y = points(scenario.candidates)
     learner = ParallelUQLearner(engine, pool=Pool(X, initial=6, seed=0), acquisition="top", **more)
-    program = Path(ledger).with_name("program.py")
+    program = Path(more["run_dir"]).with_name("program.py")
     program.write_text(_PROGRAM)
 
     @learner.simulation_task(collect="label.txt")
     def simulate(index: int, workdir: Path) -> str:
-        return f"echo simulated {index} >> {ledger}; echo {y[index]} > label.txt"
+        stubborn = f"trap '' TERM; sleep {scenario.seconds}; " if scenario.seconds else ""
+        return f"echo simulated {index} >> ${LEDGER}; {stubborn}echo {y[index]} > label.txt"
 
     @learner.training_task
     def train(X: Any, y: Any, workdir: Path) -> str:
@@ -170,10 +172,10 @@ def _pool_commands(scenario: Scenario, engine: Any, ledger: str, more: dict[str,
         return f"{sys.executable} -S -E {program} predict {model}"
 
     learner.uncertainty_quantification(PREDICTIVE_ENTROPY, query_size=4)
-    return lambda: learner.run(workflows=POOL_WORKFLOWS, model_names=["a"], max_iter=scenario.rounds)
+    return learner, {"workflows": POOL_WORKFLOWS, "model_names": ["a"], "max_iter": scenario.rounds}
 
 
-def _dataflow(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) -> Callable[[], Any]:
+def _dataflow(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     learner = ParallelUQLearner(engine, **more)
     weight = scenario.model_bytes
 
@@ -202,10 +204,10 @@ def _dataflow(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]
     def accuracy(chosen: list[int], **kwargs: Any) -> float:
         return sum(chosen) / 1000 + ord(kwargs["--model_name"]) / 1e4
 
-    return lambda: _teach(learner, scenario)
+    return learner, _dataflow_arguments(scenario)
 
 
-def _dataflow_commands(scenario: Scenario, engine: Any, ledger: str, more: dict[str, Any]) -> Callable[[], Any]:
+def _dataflow_commands(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     learner = ParallelUQLearner(engine, **more)
 
     @learner.simulation_task()
@@ -228,8 +230,9 @@ def _dataflow_commands(scenario: Scenario, engine: Any, ledger: str, more: dict[
     async def active_learn(value: str, **kwargs: Any) -> str:
         return f"echo chose {value.split()[-1]}"
 
-    return lambda: _teach(learner, scenario)
+    return learner, _dataflow_arguments(scenario)
 
 
-def _teach(learner: Any, scenario: Scenario) -> Any:
-    return learner.run(["x", "y"], list(MODELS), num_predictions=2, max_iter=scenario.rounds)
+def _dataflow_arguments(scenario: Scenario) -> dict[str, Any]:
+    names = {"learner_names": ["x", "y"], "model_names": list(MODELS)}
+    return {**names, "num_predictions": 2, "max_iter": scenario.rounds}

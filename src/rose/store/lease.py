@@ -90,8 +90,22 @@ def take(connection: sqlite3.Connection, where: Path) -> int:
     """Become the driver; returns the epoch.
 
     Raises:
-        RunLockedError: if another driver lives.
+        RunLockedError: if another driver lives, or was stopped in the middle of a commit.
     """
+    try:
+        epoch = _take(connection, where)
+    except sqlite3.OperationalError as error:
+        last = last_driver(connection) if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY else None
+        if last is None:
+            raise
+        raise RunLockedError(
+            f"{str(where)!r} is locked by a commit of {last} that does not end: is that process stopped, or its disk?"
+        ) from error
+    _held.add(_lease_of(where, epoch))
+    return epoch
+
+
+def _take(connection: sqlite3.Connection, where: Path) -> int:
     with exclusive(connection):
         last = last_driver(connection)
         if last is not None and last.alive and not _is_own_past(last, where):
@@ -106,8 +120,7 @@ def take(connection: sqlite3.Connection, where: Path) -> int:
             "INSERT INTO driver VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
             (epoch, socket.gethostname(), _boot(), pid, _born(pid) or "", now, now),
         )
-    _held.add(_lease_of(where, epoch))
-    return epoch
+        return epoch
 
 
 def let_go(where: Path, epoch: int) -> None:

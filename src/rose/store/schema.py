@@ -80,11 +80,12 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
             connection.execute(f"PRAGMA journal_mode={mode}")
             connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
             connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: at most 16 MB of log
-            with exclusive(connection):
-                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                    for statement in filter(str.strip, _TABLES.split(";\n")):
-                        connection.execute(statement)
-                    write_meta(connection, "format", FORMAT)
+            if not _has_tables(connection):
+                with exclusive(connection):
+                    if not _has_tables(connection):  # still
+                        for statement in filter(str.strip, _TABLES.split(";\n")):
+                            connection.execute(statement)
+                        write_meta(connection, "format", FORMAT)
             _check(connection, path)
     except BaseException:
         connection.close()
@@ -181,9 +182,13 @@ def write_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (name, text, checksum((name, text))))
 
 
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """That the database is a run's, of a format that we know, and whole."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+    if not _has_tables(connection):
         raise CorruptRunError(f"{path} holds no journal: its tables are missing")
     row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
     version = int(row[0]) if row else 0

@@ -1,0 +1,90 @@
+"""However a driver ends, nothing of it is left, the run says how it ended, and the same command goes on."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rose.store.lease import last_driver
+from rose.store.schema import reading
+
+from .conftest import Trial
+from .ledger import recorded
+from .scenarios import LEDGER, SCENARIOS
+from .zygote import Zygote
+
+SLOW = {
+    "pool": replace(SCENARIOS["pool"], holdout=False, rounds=2, seconds=0.1),
+    "pool-commands": replace(SCENARIOS["pool-commands"], rounds=1, seconds=0.3),
+}
+ENDS: dict[str, tuple[dict[str, Any], int | None, set[int], set[str]]] = {
+    "SIGTERM": ({}, signal.SIGTERM, {143}, {"preempted"}),
+    "Ctrl-C": ({}, signal.SIGINT, {1, 130, -signal.SIGINT}, {"interrupted"}),
+    "break": ({"leave": "break"}, None, {0}, {"interrupted", "stopped"}),
+    "exception": ({"leave": "raise"}, None, {0}, {"interrupted"}),
+}
+
+
+def ours(trial: Trial) -> list[int]:
+    """The processes that a trial's drivers have started, and that are alive."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = f"{LEDGER}={trial.ledger}\0".encode() in (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if mine:
+            found.append(int(process.name))
+    return found
+
+
+def until(condition: Callable[[], object], what: str) -> float:
+    """Wait for a condition, with a limit that tells a hang; how long it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() < start + 40, f"{what} did not come"
+        time.sleep(0.005)
+    return time.monotonic() - start
+
+
+def simulated(trial: Trial) -> int:
+    """How many simulations were begun."""
+    return trial.ledger.read_text().count("simulated") if trial.ledger.exists() else 0
+
+
+@pytest.mark.parametrize("name", SLOW)
+@pytest.mark.parametrize("end", ENDS)
+def test_ends(end: str, name: str, kills: int, rng: random.Random, zygote: Zygote, tmp_path: Path) -> None:
+    more, number, codes, outcomes = ENDS[end]
+    if not kills and (name == "pool") == (end in ("Ctrl-C", "exception")):
+        pytest.skip("only in `make torture`")
+    whole = Trial(zygote, tmp_path / "whole", SLOW[name], "local").finish()
+    for repetition in range(kills // 50 or 1):
+        trial = Trial(zygote, tmp_path / str(repetition), SLOW[name], "local")
+        before = recorded(trial.run_dir)
+        driver = trial.start(**more)
+        if number is not None:
+            begun = rng.randint(1, 5)
+            until(lambda t=trial, n=begun: simulated(t) >= n, "a simulation")
+            driver.kill(number)
+        seconds = until(lambda d=driver: d.ended, "the driver's end")
+        gone = until(lambda t=trial: not ours(t), "the end of all that it started")
+        print(
+            f"{end}, {name}: the driver ended after {seconds:.2f} s, and the last of its processes {gone:.2f} s later"
+        )
+        assert driver.wait() in codes
+        trial.tally.after_life(trial.ledger, before)
+        trial.tally.after_death(trial.ledger, recorded(trial.run_dir))
+        assert trial.tally.clean
+        with reading(trial.run_dir) as connection:
+            last = last_driver(connection)
+        assert last is not None
+        assert last.outcome in outcomes
+        assert trial.finish() == whole
