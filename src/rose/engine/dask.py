@@ -211,7 +211,6 @@ async def _result(connecting: Future[Fleet]) -> Fleet:
 
 def _abandon(connection: _Connection, custody: Custody) -> None:
     """The engine was never closed. When its connection goes, the workers stop what runs for it."""
-    thread = connection.thread
-    if thread is not None:
-        thread.loop.call_soon_threadsafe(thread.loop.stop)
+    if connection.thread is not None and connection.fleet is not None:
+        connection.thread.end_after(connection.fleet.close)
     custody.abandon()

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
+PATIENCE = 5.0  # seconds
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -77,6 +79,17 @@ class LoopThread:
         """Cancel what still runs there, and end the thread. Blocks."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
+
+    def end_after(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `start()` there and end the thread; waits a little for it, but not if it is itself what calls."""
+
+        async def last() -> None:
+            await start()
+            self.loop.stop()
+
+        asyncio.run_coroutine_threadsafe(last(), self.loop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(PATIENCE)
 
     def _live(self) -> None:
         asyncio.set_event_loop(self.loop)
