@@ -82,7 +82,8 @@ class Run:
         self.path = path
         self.journal = journal
         self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
-        self.changed = False  # whether it goes on with another configuration than it was begun with
+        self.accepts_changes = False  # whether it may go on with other settings than it was begun with
+        self.changed = False  # whether it does
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
         self._keep_models = keep_models
@@ -266,6 +267,15 @@ class Run:
         if self._has_files:
             prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - self._keep_models)
             await self.journal.free({prefix: prefix + "training", old + "training": None}, self.objects.remove)
+
+    def accept(self, names: Sequence[str], workflow: str | None = None, iteration: int | None = None) -> None:
+        """Settings have changed, and that is accepted; record which."""
+        self.changed = True
+        self.journal.event("changes_accepted", workflow, iteration, {"names": list(names)})
+
+    def revise(self, row: TaskRecord, record: Any) -> None:
+        """Record a complete round anew, with what has been accepted since."""
+        self.journal.put(row._replace(value=encode(record)))
 
     def _label(self, sample: Sample, key: str, state: str, value: bytes | None = None, file: str | None = None) -> None:
         kept = not self.temporary and is_small(sample.x)

@@ -10,6 +10,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from types import CodeType
@@ -52,13 +53,15 @@ def describe_stage(stage: Stage) -> str:
 
 
 def describe_config(config: LearnerConfig, iteration: int) -> str:
-    """A digest of what a workflow's configuration says in one iteration."""
+    """A digest of what a workflow's configuration says in one iteration; how tasks are run may change."""
     stages = {}
-    for name in stage_fields(type(config)):
+    names = stage_fields(type(config))
+    for name in names:
         found = config.get_task_config(name, iteration)
-        stages[name] = None if found is None else (_plain(found.args), _plain(found.kwargs))
-    rest = {name: getattr(config, name) for name in type(config).model_fields if name not in stages}
-    return _digest(stages, rest)
+        if found is not None and (found.args or found.kwargs):
+            stages[name] = (_plain(found.args), _plain(found.kwargs))
+    others = {name: getattr(config, name) for name in type(config).model_fields if name not in names}
+    return _digest(stages, {name: value for name, value in others.items() if value is not None})
 
 
 def describe_pool(pool: Pool) -> str:
@@ -67,12 +70,18 @@ def describe_pool(pool: Pool) -> str:
     return _digest(len(pool), [pool.digest(index) for index in sampled], pool.initial.tolist(), pool.seed)
 
 
+def describe_estimator(estimator: Any) -> str:
+    """An estimator with its parameters, as far as their texts are the same in every process."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
+
+
 async def check_identity(run: Run, identity: Mapping[str, str], accept: bool) -> None:
     """That a run is resumed with what it was begun with; what is new is noted.
 
     Raises:
         ChangedRunError: naming what differs, unless that is accepted; then it is recorded.
     """
+    run.accepts_changes = accept
     begun = await run.journal.meta("identity") or {}
     changed = {name: now for name, now in identity.items() if begun.get(name, now) != now}
     if changed and not accept:
@@ -82,11 +91,10 @@ async def check_identity(run: Run, identity: Mapping[str, str], accept: bool) ->
             + ". Give it what it had; or accept_changes=True to keep what is recorded and go on like this; or "
             "resume='new' to start another run"
         )
-    run.changed = bool(changed)
+    if changed:
+        run.accept(list(changed))
     if begun != {**begun, **identity}:
         await run.journal.note("identity", {**begun, **identity})
-    if changed:
-        run.journal.event("changes_accepted", body={"names": list(changed)})
 
 
 async def simulation_identity(run: Run, stage: Stage) -> str:
@@ -112,13 +120,25 @@ def _digest(*parts: Any) -> str:
 
 def _source(func: Callable[..., Any]) -> str:
     try:
-        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(func))))
+        return _text(ast.parse(textwrap.dedent(inspect.getsource(func))), func.__name__)
     except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a lambda inside a larger expression
         return repr(_code(func.__code__))
 
 
+def _text(tree: ast.Module, name: str) -> str:
+    """The text of a function alone: without its decorators, which say how it is run, and its docstring."""
+    first = tree.body[0]
+    if isinstance(first, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        first.decorator_list = []
+        if ast.get_docstring(first) is not None:
+            first.body[0] = ast.Pass()
+        return ast.unparse(first)
+    lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+    return ast.unparse(lambdas[0] if name == "<lambda>" and len(lambdas) == 1 else tree)
+
+
 def _code(code: CodeType) -> tuple[Any, ...]:
-    constants = [_code(const) if isinstance(const, CodeType) else const for const in code.co_consts]
+    constants = [_code(const) if isinstance(const, CodeType) else _plain(const) for const in code.co_consts]
     return code.co_code, constants, code.co_names
 
 

@@ -20,7 +20,7 @@ from rose.workflow.criterion import Criterion
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.holdout import check_holdout_metric
-from rose.workflow.identity import describe_pool, describe_stage, simulation_identity
+from rose.workflow.identity import describe_estimator, describe_pool, describe_stage, simulation_identity
 from rose.workflow.labelling import Simulator
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.pool import Pool
@@ -62,16 +62,18 @@ def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> L
 
 def _identity(registered: Registration, request: Request, stages: Mapping[str, Stage]) -> dict[str, str]:
     """What a recorded run was begun with: on resume, what is named here has to be the same."""
-    named: dict[str, str] = {}
+    named = {"uncertainty_quantification": "none", "stop criterion": "none"}
+    named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
     for kind, stage in stages.items():
         if not registered.estimators or kind not in ("training", "prediction"):
-            named[stage.name] = describe_stage(stage)
+            named[f"{kind} task"] = describe_stage(stage)
     for name, estimator in registered.estimators.items():
-        named[f"model {name!r}"] = repr(estimator)
+        named[f"model {name!r}"] = describe_estimator(estimator)
     if registered.rule is not None:
         rule = registered.rule
         named["uncertainty_quantification"] = (
             f"{rule.metric_name}, query_size={rule.query_size}, threshold={rule.threshold}, reduction={rule.reduction}"
+            + (f", operator={rule.operator}" if rule.operator else "")
         )
     if registered.criterion is not None:
         criterion = registered.criterion

@@ -169,11 +169,15 @@ class Workflow:
         if row is None or row.value is None:
             return None
         record = decode(row.value)
-        if record["config"] != describe_config(config, iteration) and not run.changed:
-            raise ChangedRunError(
-                f"workflow {self.name!r} was configured otherwise in iteration {iteration}, which is recorded; give "
-                "it what it had, or accept_changes=True to keep what is recorded and go on with this one"
-            )
+        now = describe_config(config, iteration)
+        if record["config"] != now:
+            if not run.accepts_changes:
+                raise ChangedRunError(
+                    f"workflow {self.name!r} was configured otherwise in iteration {iteration}, which is recorded; "
+                    "give it what it had, or accept_changes=True to keep what is recorded and go on with this one"
+                )
+            run.accept(["configuration"], self.name, iteration)
+            run.revise(row, {**record, "config": now})
         outcome = Outcome.from_record(record["outcome"]).again(ending, run.changed)
         if outcome is None:
             await run.recall(self.name, iteration)
