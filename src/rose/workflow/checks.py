@@ -15,7 +15,7 @@ from rose.workflow.stages import Stage
 
 
 def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
-    """Names of workflows or models: at least one, non-empty texts, distinct, also as beginnings of paths.
+    """Names of workflows or models: at least one, non-empty texts, distinct, and so that the keys of tasks are.
 
     Raises:
         ConfigurationError: if they are not.
@@ -31,11 +31,11 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     if twice:
         raise ConfigurationError(f"{argument} holds {', '.join(map(repr, twice))} more than once; names are distinct")
     for name in names:
-        inside = next((other for other in names if other.startswith(f"{name}/")), None)
-        if inside is not None:
-            raise ConfigurationError(
-                f"{argument} holds {name!r} and {inside!r}, which the keys of tasks cannot tell apart; rename one"
-            )
+        for other in names:  # a task's key goes on with a number
+            if other.startswith(f"{name}/") and other[len(name) + 1 :].partition("/")[0].isdecimal():
+                raise ConfigurationError(
+                    f"{argument} holds {name!r} and {other!r}, which the keys of tasks cannot tell apart; rename one"
+                )
     return tuple(names)
 
 
