@@ -19,7 +19,7 @@ from rose.store.schema import reading
 
 ROUNDS, SAMPLES = 2, 3
 STAGES = ("training/m", "prediction/m/0", "criterion")
-DROPPED_SAMPLE = 4
+DROPPED_SAMPLE = 2
 Ran = Callable[[str], None]
 
 

@@ -1,0 +1,77 @@
+"""A run directory of every released format opens; one of a format to come says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rose.errors import RunDirectoryError
+from rose.store import Dropped, Run
+from rose.store.journal import read_events, read_labels, read_tasks
+from rose.store.lease import last_driver
+from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading, write_meta
+
+SAMPLES = Path(__file__).parent / "formats"
+
+
+def test_there_is_a_sample_of_every_format() -> None:
+    assert {int(path.name) for path in SAMPLES.iterdir() if path.name.isdecimal()} == set(range(1, FORMAT + 1))
+
+
+@pytest.fixture(params=[f"{number}/{name}" for number in range(1, FORMAT + 1) for name in ("finished", "killed")])
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of a run directory of an old format: a round of three simulations, a model, predictions, and a number."""
+    return Path(shutil.copytree(SAMPLES / request.param, tmp_path / "run"))
+
+
+def test_an_old_run_is_read(sample: Path) -> None:
+    with reading(sample) as connection:
+        tasks = {task.key: task for task in read_tasks(connection)}
+        labels = list(read_labels(connection))
+        events = [event for _, event in read_events(connection)]
+        driver = last_driver(connection)
+    assert set(tasks) == {
+        *(f"w/0/simulation/{index}" for index in range(3)),
+        *(f"w/0/{stage}" for stage in ("training/m", "prediction/m/0", "criterion", "round")),
+    }
+    assert {key for key, task in tasks.items() if task.state == "dropped"} == {"w/0/simulation/2"}
+    assert [(label.candidate, label.state) for label in labels] == [(0, "done"), (1, "done"), (2, "dropped")]
+    assert [(event.kind, event.workflow, event.iteration) for event in events] == [("iteration_done", "w", 0)]
+    assert driver is not None
+    assert driver.epoch == 1
+
+
+def test_an_old_run_is_resumed(sample: Path) -> None:
+    async def main() -> None:
+        run = await Run.open(sample)
+        labels = list((await run.labels()).values())
+        first, second, third = [await label.get() for label in labels]
+        assert first == 0.0
+        np.testing.assert_array_equal(second, np.arange(3000.0) + 1)
+        assert isinstance(third, Dropped)
+        assert await run.round("w", 0) is not None
+        model = await run.task("w/0/training/m")
+        assert model is not None
+        assert set(await run.result(model).get()) == {"model", "weights"}
+        assert await run.round("w", 1) is None
+        await run.done(run.started("w/1/criterion"), 0.5)
+        await run.close()
+
+    asyncio.run(main())
+
+
+def test_a_newer_format_says_what_to_do(tmp_path: Path) -> None:
+    sample = Path(shutil.copytree(SAMPLES / f"{FORMAT}/finished", tmp_path / "run"))
+    with sqlite3.connect(sample / DATABASE) as connection:
+        write_meta(connection, "format", FORMAT + 1)
+    connection.close()
+    text = f"has format {FORMAT + 1}, and this version of ROSE knows {FORMAT}: install a newer ROSE to open it"
+    with pytest.raises(RunDirectoryError, match=text):
+        open_for_reading(sample)
+    with pytest.raises(RunDirectoryError, match=text):
+        asyncio.run(Run.open(sample))
