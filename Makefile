@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
+.PHONY: demo test lint types floors tests deep docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -28,8 +28,13 @@ types: $(VENV)/.installed
 floors: $(VENV)/.installed
 	$(BIN)/lint-imports
 
+# Three processes, for most tests wait more than they compute. `PYTEST_ARGS="-n0 -x -k pool"` uses one.
 tests: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 $(PYTEST_ARGS)
+
+# Hypothesis searches for as long as it takes: 500 examples each, and others every time.
+deep: $(VENV)/.installed
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n 3 --timeout 3600 $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md

@@ -1,13 +1,51 @@
-"""Engines for the tests that every engine has to pass."""
+"""What the whole suite shares: which tests run in one process, how far Hypothesis searches, and engines to try."""
 
+import os
 from collections.abc import Callable
 
-import hypothesis  # noqa: F401  # loaded early: Python 3.11.7 cannot compile it late in a session (gh-106905)
 import pytest
+from hypothesis import settings  # early: Python 3.11.7 cannot compile it late in a session (gh-106905)
 
 from rose.engine import Engine, LocalEngine, ThreadEngine
 
 MakeEngine = Callable[[], Engine]
+
+# HYPOTHESIS_PROFILE=deep searches at length, and elsewhere each time; the short form says the same of the same code.
+settings.register_profile("short", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("deep", max_examples=500, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
+
+
+# `make tests` spreads tests over processes. Those that use compiled kernels stay in one, because numba's cache must not
+# be written from two sides at once; the torture tests do for their parent of drivers.
+TOGETHER = {
+    "tests/scoring/": "kernels",
+    "tests/acquisition/": "kernels",
+    "test_acquisition_that_looks_at_more_than_scores": "kernels",
+    "test_surrogate": "kernels",
+    "tests/torture/": "torture",
+}
+
+
+def together(nodeid: str) -> str:
+    """The name of what runs in one process; tests of a class do, since they share a cluster or a pool."""
+    for part, group in TOGETHER.items():
+        if part in nodeid:
+            return group
+    places = nodeid.split("[")[0].split("::")
+    return "::".join(places[:2]) if len(places) > 2 else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)  # there only where xdist is
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Largest groups first, and the next to whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid)
+
+    return Together(config, log)
 
 
 @pytest.fixture(params=["local", "threads"])

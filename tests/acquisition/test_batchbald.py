@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
@@ -80,7 +80,6 @@ def test_sampling_is_unbiased() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 7), st.integers(1, 600), st.integers(1, 70))
-@settings(max_examples=40, deadline=None)
 def test_kernel_computes_the_definition(seed: int, members: int, classes: int, outcomes: int, n: int) -> None:
     compiled = kernels()
     if compiled is None:

@@ -17,7 +17,7 @@ BUILT_IN = [
 ]  # fmt: skip
 # Saturation is the rule with three members, and not what these tests are about
 pytestmark = pytest.mark.filterwarnings("ignore::rose.acquisition.SaturatedBatchWarning")
-RELAXED = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite

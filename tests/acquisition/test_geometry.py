@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -55,7 +55,6 @@ def test_against_a_straightforward_implementation(arithmetic: str, method: str, 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 40), st.integers(0, 5), st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("method", REFERENCES)
 def test_kernels_choose_as_the_definition(method: str, seed: int, n: int, width: int, known: int, k: int) -> None:
     pytest.importorskip("numba")

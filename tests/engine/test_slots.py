@@ -107,7 +107,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
 
 TestSlots = SlotsMachine.TestCase
-TestSlots.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestSlots.settings = settings(stateful_step_count=40)
 
 
 def test_the_workflow_that_occupies_least_is_next() -> None:

@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(program: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(program), *options], capture_output=True, text=True, timeout=55)
+    return subprocess.run([sys.executable, str(program), *options], capture_output=True, text=True, timeout=110)
 
 
 def rows(text: str, columns: int) -> list[list[float]]:

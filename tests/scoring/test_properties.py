@@ -15,10 +15,7 @@ from rose.scoring import Metric, metrics, score, top_k
 from tests.scoring.conftest import probabilities, values
 
 # The `path` fixture patches a constant once for all examples, which is what is meant.
-settings.register_profile(
-    "scoring", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("scoring")
+RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 CLASSIFICATION = [m for m in metrics("classification") if m.built_in]
 REGRESSION = [m for m in metrics("regression") if m.built_in]
@@ -46,6 +43,7 @@ def everything(mc_preds: Any, task: str, order: Any = slice(None), **options: An
     return score(mc_preds, [m for m in REGRESSION if "variances" not in m.needs], y_true=np.zeros(n)[order], **options)
 
 
+@RELAXED
 @given(p=stacked_probabilities(), data=st.data())
 def test_members_have_no_order(path: str, p: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(p))))
@@ -54,6 +52,7 @@ def test_members_have_no_order(path: str, p: Any, data: st.DataObject) -> None:
         np.testing.assert_allclose(after[name], before[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@RELAXED
 @given(x=stacked_values(), data=st.data())
 def test_members_have_no_order_in_regression(path: str, x: Any, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(x))))
@@ -63,6 +62,7 @@ def test_members_have_no_order_in_regression(path: str, x: Any, data: st.DataObj
         np.testing.assert_allclose(after[name], before[name], rtol=1e-7, atol=1e-7 * scale, err_msg=name)
 
 
+@RELAXED
 @given(p=stacked_probabilities(), data=st.data())
 def test_a_candidates_score_does_not_depend_on_its_neighbours(path: str, p: Any, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(p.shape[1]))))
@@ -71,6 +71,7 @@ def test_a_candidates_score_does_not_depend_on_its_neighbours(path: str, p: Any,
         assert (after[name] == before[name][order]).all(), name
 
 
+@RELAXED
 @given(x=stacked_values(), data=st.data())
 def test_the_same_in_regression(path: str, x: Any, data: st.DataObject) -> None:
     order = np.array(data.draw(st.permutations(range(x.shape[1]))))
@@ -79,6 +80,7 @@ def test_the_same_in_regression(path: str, x: Any, data: st.DataObject) -> None:
         assert (after[name] == before[name][order]).all(), name
 
 
+@RELAXED
 @given(p=stacked_probabilities())
 def test_information_is_part_of_the_entropy(path: str, p: Any) -> None:
     found = score(p, ["mutual_information", "predictive_entropy", "vote_entropy", "expected_pairwise_kl"])
@@ -89,6 +91,7 @@ def test_information_is_part_of_the_entropy(path: str, p: Any) -> None:
 
 
 @pytest.mark.parametrize("metric", metrics("classification"), ids=lambda m: m.name)
+@RELAXED
 @given(members=st.integers(2, 9), classes=st.integers(2, 12))
 def test_a_sure_candidate_never_outranks_a_uniform_one(path: str, metric: Metric, members: int, classes: int) -> None:
     p = np.full((members, 2, classes), 1.0 / classes)
@@ -101,6 +104,7 @@ def test_a_sure_candidate_never_outranks_a_uniform_one(path: str, metric: Metric
 
 
 @pytest.mark.parametrize("metric", metrics("regression"), ids=lambda m: m.name)
+@RELAXED
 @given(spread=st.floats(0.01, 100.0), members=st.integers(2, 9))
 def test_an_agreed_candidate_never_outranks_a_disputed_one(
     path: str, metric: Metric, spread: float, members: int

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rose.errors import ConfigurationError, NotANumberError
@@ -15,7 +15,6 @@ from rose.scoring.ranking import Leaders
 
 
 @given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=40), data=st.data())
-@settings(deadline=None)
 def test_ties_keep_the_lower_index_first(scores: list[int], data: st.DataObject) -> None:
     k = data.draw(st.integers(0, len(scores)))
     for direction, sign in (("higher", -1), ("lower", 1)):
@@ -24,7 +23,6 @@ def test_ties_keep_the_lower_index_first(scores: list[int], data: st.DataObject)
 
 
 @given(st.lists(st.lists(st.integers(-3, 3), min_size=1, max_size=30), min_size=1, max_size=20), st.data())
-@settings(deadline=None)
 def test_leaders_do_not_depend_on_the_order_of_blocks(blocks: list[list[int]], data: st.DataObject) -> None:
     scores = np.array([s for b in blocks for s in b], dtype=float)
     k = data.draw(st.integers(0, len(scores)))

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rose.store import LabelStore
@@ -12,7 +12,6 @@ from rose.store import LabelStore
 REQUESTS = st.lists(st.lists(st.sampled_from([b"a", b"b", b"c", b"d"]), max_size=6), min_size=1, max_size=5)
 
 
-@settings(deadline=None)
 @given(REQUESTS, st.integers(1, 3), st.data())
 def test_each_distinct_sample_is_simulated_once(requests, batch, data):
     """Requests that overlap in any way and arrive in any order get their labels, from one execution a sample."""
