@@ -42,6 +42,7 @@ docs: $(VENV)/.installed
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/orchestration.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/engine_throughput.py
 
 bench-scoring: $(VENV)/.installed
 	$(BIN)/python benchmarks/scoring.py $(BENCH_ARGS)
