@@ -77,9 +77,10 @@ def test_an_engine_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> No
     assert "no engine is called 'tread'; did you mean 'threads'" in capsys.readouterr().out
 
 
-def test_a_cluster_that_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    dask = pytest.importorskip("dask")
+def test_a_cluster_that_does_not_answer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    with dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}):
-        assert main(["engines", "--check", "tcp://127.0.0.1:9"]) == 1
+    from rose.engine import DaskEngine
+
+    monkeypatch.setitem(DaskEngine.__init__.__kwdefaults__, "patience", 0.5)
+    assert main(["engines", "--check", "tcp://127.0.0.1:9"]) == 1
     assert "127.0.0.1:9" in capsys.readouterr().out
