@@ -34,7 +34,7 @@ tests: $(VENV)/.installed
 
 # Hypothesis searches for as long as it takes: 500 examples each, and others every time.
 deep: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n 3 --timeout 3600 $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n 3 -m hypothesis --timeout 3600 $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md
