@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .ledger import Recorded, Tally, recorded
-from .scenarios import Scenario
+from .scenarios import LEDGER, Scenario
 from .zygote import Driver, Zygote
 
 
@@ -116,10 +116,23 @@ class Trial:
         status = driver.wait()
         assert status in (0, -9), (self.folder / "ledger.log").read_text()
         self.kills += status == -9
+        while self.processes():  # commands that outlive the driver by a moment
+            time.sleep(0.001)
         there = recorded(self.run_dir)
         self.tally.after_life(self.ledger, before)
         self.tally.after_death(self.ledger, there)
         assert self.tally.clean, self.tally
+
+    def processes(self) -> list[int]:
+        """The processes that the drivers have started, and that are alive."""
+        found, mark = [], f"{LEDGER}={self.ledger}\0".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes():
+                    found.append(int(process.name))
+            except OSError:  # it ended meanwhile, or belongs to somebody else
+                continue
+        return found
 
     def finish(self) -> dict[str, Any]:
         """A last driver, which is left to end; its results."""

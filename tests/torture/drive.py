@@ -20,7 +20,7 @@ import numpy as np
 from rose.engine import LocalEngine, ThreadEngine
 from rose.engine.base import BaseEngine
 from rose.errors import RunFailedError
-from rose.store import Run
+from rose.store import Run, lease, schema
 
 from . import boundaries, faults, history
 from .scenarios import LEDGER, Scenario, build, note
@@ -35,17 +35,18 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `learner` and `arguments`
-    (more of them), `leave` (how to leave the loop over the states), `lease` (its times), `boundary` (where to kill this
-    process), `fault` (what the disk does: a call's number and a mode) and `trace` (below where to note what is written,
-    and in which file). Without a scenario, the history of `history.play` is played.
+    (more of them), `leave` (how to leave the loop over the states), `lease` (its times), `network` (whether to take the
+    file system for one), `boundary` (where to kill this process), `fault` (what the disk does: a call's number and a
+    mode) and `trace` (below where to note what is written, and in which file). Without a scenario, the history of
+    `history.play` is played.
     """
     note("driver", os.getpid())
     _watch("trace" in job)
     if job.get("lease"):
-        from rose.store import lease
-
         for name, value in job["lease"].items():
             setattr(lease, name, value)
+    if job.get("network"):
+        schema.is_network = lambda directory: True
     if job.get("boundary"):
         boundaries.arm(*job["boundary"])
     if job.get("fault"):

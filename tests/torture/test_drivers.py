@@ -20,7 +20,7 @@ from rose.store.schema import reading
 from .conftest import Trial
 from .ledger import Tally, recorded
 from .scenarios import SCENARIOS
-from .test_endings import ours, simulated, until
+from .test_endings import simulated, until
 from .zygote import Driver, Zygote
 
 SLOW = replace(SCENARIOS["pool-files"], rounds=2, seconds=0.05)
@@ -94,7 +94,7 @@ def test_a_paused_driver_is_fenced(
             first.kill(signal.SIGCONT)
         until(lambda d=first: d.ended, "the end of the first driver")
         assert first.wait() == 0
-        until(lambda t=old: not ours(t), "the end of what it started")
+        until(lambda t=old: not t.processes(), "the end of what it started")
         assert first.outcome is not None
         assert first.outcome["causes"] == [first.outcome["causes"][0]] * 2
         assert "RunLostError" in first.outcome["causes"][0], first.outcome

@@ -17,7 +17,7 @@ from rose.store.schema import reading
 
 from .conftest import Trial
 from .ledger import recorded
-from .scenarios import LEDGER, SCENARIOS
+from .scenarios import SCENARIOS
 from .zygote import Zygote
 
 SLOW = {
@@ -30,19 +30,6 @@ ENDS: dict[str, tuple[dict[str, Any], int | None, set[int], set[str]]] = {
     "break": ({"leave": "break"}, None, {0}, {"interrupted", "stopped"}),
     "exception": ({"leave": "raise"}, None, {0}, {"interrupted"}),
 }
-
-
-def ours(trial: Trial) -> list[int]:
-    """The processes that a trial's drivers have started, and that are alive."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            mine = f"{LEDGER}={trial.ledger}\0".encode() in (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if mine:
-            found.append(int(process.name))
-    return found
 
 
 def until(condition: Callable[[], object], what: str) -> float:
@@ -75,7 +62,7 @@ def test_ends(end: str, name: str, kills: int, rng: random.Random, zygote: Zygot
             until(lambda t=trial, n=begun: simulated(t) >= n, "a simulation")
             driver.kill(number)
         seconds = until(lambda d=driver: d.ended, "the driver's end")
-        gone = until(lambda t=trial: not ours(t), "the end of all that it started")
+        gone = until(lambda t=trial: not t.processes(), "the end of all that it started")
         print(
             f"{end}, {name}: the driver ended after {seconds:.2f} s, and the last of its processes {gone:.2f} s later"
         )

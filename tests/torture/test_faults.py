@@ -30,11 +30,16 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     parent.close()
 
 
-def count(failing: Zygote, folder: Path, scenario: Scenario | None = None) -> tuple[int, Any]:
+def count(failing: Zygote, folder: Path, scenario: Scenario | None = None, **more: Any) -> tuple[int, Any]:
     """How many calls write below the run directory, and the results, if nothing fails."""
-    outcome = Trial(failing, folder, scenario).life(fault=[0, "count"]).outcome
+    outcome = Trial(failing, folder, scenario).life(fault=[0, "count"], **more).outcome
     assert outcome is not None
     return outcome["calls"], outcome["results"]
+
+
+def chosen(calls: int, kills: int, rng: random.Random) -> list[int]:
+    """The calls at which something is to go wrong: all, or a few."""
+    return list(range(1, calls + 1)) if kills else sorted(rng.sample(range(1, calls + 1), 2))
 
 
 def refused(outcome: dict[str, Any]) -> bool:
@@ -45,14 +50,20 @@ def refused(outcome: dict[str, Any]) -> bool:
     )
 
 
+both_journals = pytest.mark.parametrize("network", [False, True], ids=["log", "rollback"])
+
+
+@both_journals
 @pytest.mark.parametrize("mode", ERRORS)
-def test_errors_at_each_write(mode: str, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
+def test_errors_at_each_write(
+    mode: str, network: bool, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path
+) -> None:
     """An error that says so; what was acknowledged is there and right; the same process goes on when the disk does."""
-    calls, _ = count(failing, tmp_path / "count")
+    calls, _ = count(failing, tmp_path / "count", network=network)
     errors = 0
-    for call in range(1, calls + 1) if kills else rng.sample(range(1, calls + 1), 4):
+    for call in chosen(calls, kills, rng):
         trial = Trial(failing, tmp_path / str(call))
-        outcome = trial.life(fault=[call, mode], again=True).outcome
+        outcome = trial.life(fault=[call, mode], again=True, network=network).outcome
         assert outcome is not None
         if "error" in outcome:
             errors += 1
@@ -62,15 +73,18 @@ def test_errors_at_each_write(mode: str, kills: int, rng: random.Random, failing
     print(f"{mode}: {errors} errors at {calls} calls")
 
 
+@both_journals
 @pytest.mark.parametrize("mode", CRASHES)
-def test_crashes_at_each_write(mode: str, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path) -> None:
-    calls, _ = count(failing, tmp_path / "count")
-    for call in range(1, calls + 1) if kills else rng.sample(range(1, calls + 1), 4):
+def test_crashes_at_each_write(
+    mode: str, network: bool, kills: int, rng: random.Random, failing: Zygote, tmp_path: Path
+) -> None:
+    calls, _ = count(failing, tmp_path / "count", network=network)
+    for call in chosen(calls, kills, rng):
         trial = Trial(failing, tmp_path / str(call))
-        trial.life(fault=[call, mode])
+        trial.life(fault=[call, mode], network=network)
         if recorded(trial.run_dir).done:
             assert history.read(trial.run_dir) <= history.COMPLETE
-        trial.life()
+        trial.life(network=network)
         assert history.read(trial.run_dir) == history.COMPLETE
     print(f"{mode}: {calls} calls")
 

@@ -1,0 +1,175 @@
+"""One driver at a time, by epoch; the dead are told from the living."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rose.errors import CorruptRunError, RunLockedError, RunLostError
+from rose.store import lease, schema
+from rose.store.journal import Journal
+from rose.store.lease import Driver, last_driver
+from rose.store.places import DATABASE
+from rose.store.schema import open_for_writing
+
+
+def alter(directory: Path, **columns: Any) -> None:
+    """Change what is recorded of the last driver."""
+    with closing(sqlite3.connect(directory / DATABASE)) as connection:
+        for name, value in columns.items():
+            connection.execute(f"UPDATE driver SET {name} = ? WHERE epoch = (SELECT max(epoch) FROM driver)", (value,))
+        connection.commit()
+
+
+def driver_of(directory: Path) -> Driver:
+    """The last driver."""
+    with closing(sqlite3.connect(directory / DATABASE)) as connection:
+        driver = last_driver(connection)
+    assert driver is not None
+    return driver
+
+
+def taken(directory: Path) -> int:
+    """The epoch under which another driver takes the directory, for a moment."""
+    with closing(open_for_writing(directory, durable=True)) as connection:
+        epoch = lease.take(connection, directory)
+    lease.let_go(directory, epoch)
+    return epoch
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Any:
+    """A journal that is open."""
+    found = Journal.open(tmp_path)
+    yield found
+    asyncio.run(found.close("finished"))
+
+
+def test_a_living_driver_is_named(journal: Journal, tmp_path: Path) -> None:
+    with pytest.raises(
+        RunLockedError, match=rf"process {os.getpid()} on .*, started \d+ s ago \(last seen \d+ s ago\)"
+    ):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "dead"),
+    [
+        ({"ended": time.time()}, True),
+        ({"seen": time.time() - 2 * lease.SILENCE}, True),
+        ({"pid": 2**22 + 1}, True),  # there is no such process
+        ({"born": "1"}, True),  # another process has its number now
+        ({"boot": "another start of this machine"}, False),  # its process cannot be looked for here
+        ({"boot": "another", "seen": time.time() - 2 * lease.SILENCE}, True),
+    ],
+)
+def test_the_dead_are_replaced(columns: dict[str, Any], dead: bool, tmp_path: Path) -> None:
+    taken(tmp_path)
+    alter(tmp_path, pid=os.getpid(), born=lease._born(os.getpid()))
+    lease._held.add(lease._lease_of(tmp_path, 1))
+    alter(tmp_path, **columns)
+    if dead:
+        assert taken(tmp_path) == 2
+    else:
+        with pytest.raises(RunLockedError):
+            taken(tmp_path)
+    lease.let_go(tmp_path, 1)
+
+
+def test_a_zombie_is_dead(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        taken(tmp_path)
+        alter(tmp_path, pid=child.pid, born=lease._born(child.pid))
+        assert driver_of(tmp_path).alive
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not driver_of(tmp_path).alive
+    finally:
+        child.communicate()
+
+
+def test_a_replaced_driver_writes_nothing_more(journal: Journal, tmp_path: Path) -> None:
+    alter(tmp_path, seen=0.0)
+    assert taken(tmp_path) == 2
+
+    async def write() -> None:
+        told = asyncio.Event()
+        journal.on_failure(told.set)
+        journal.event("too late")
+        with pytest.raises(RunLostError, match="was taken over by process"):
+            await journal.committed()
+        await told.wait()
+        with pytest.raises(RunLostError):
+            journal.event("later still")
+        with pytest.raises(RunLostError):
+            await journal.note("identity", {})
+
+    asyncio.run(write())
+    assert isinstance(journal.failure, RunLostError)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_a_driver_that_does_nothing_notices_that_it_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+
+    async def main() -> None:
+        journal = await asyncio.to_thread(Journal.open, tmp_path)
+        told = asyncio.Event()
+        journal.on_failure(told.set)
+        await asyncio.to_thread(alter, tmp_path, seen=0.0)
+        while not journal.failure:  # a beat may come in between, and make it young again
+            await asyncio.to_thread(alter, tmp_path, seen=0.0)
+            try:
+                await asyncio.to_thread(taken, tmp_path)
+            except RunLockedError:
+                continue
+        await told.wait()
+        await journal.close("finished")
+
+    asyncio.run(main())
+
+
+def test_a_commit_that_does_not_end_is_somebodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_BUSY", 0.05)
+    taken(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RunLockedError, match=f"is locked by a commit of process {os.getpid()} .* does not end"):
+            taken(tmp_path)
+
+
+def test_a_process_is_not_locked_out_by_its_own_past(tmp_path: Path) -> None:
+    """A driver whose disk was full could not say that it ended."""
+
+    async def fail() -> None:
+        journal = await asyncio.to_thread(Journal.open, tmp_path)
+
+        def refuse() -> None:
+            journal._fail(OSError("full"))
+
+        await journal.run(refuse)
+        await journal.close("finished")
+
+    asyncio.run(fail())
+    assert driver_of(tmp_path).ended is None
+    assert taken(tmp_path) == 2
+
+
+def test_a_damaged_driver_is_no_driver(tmp_path: Path) -> None:
+    taken(tmp_path)
+    alter(tmp_path, seen="yesterday")
+    with pytest.raises(CorruptRunError, match="record of driver 1 is damaged"):
+        taken(tmp_path)

@@ -1,0 +1,186 @@
+"""A run directory from its opening to its end: what is kept, what is freed, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rose.errors import CorruptRunError, RunDirectoryError, UnpicklableError
+from rose.store import DONE, Run, schema
+from rose.store.journal import read_tasks
+from rose.store.objects import ObjectStore
+from rose.store.schema import DATABASE, reading
+
+LARGE = np.arange(5000.0)
+
+
+def objects(run: Run) -> set[str]:
+    """The names of the files that are there."""
+    return set(run.objects.names())
+
+
+async def round_of(run: Run, workflow: str, iteration: int, value: Any) -> None:
+    """A round with a model and a prediction of the same value."""
+    for stage in ("training/m", "prediction/m/0"):
+        await run.done(run.started(f"{workflow}/{iteration}/{stage}"), value)
+    await run.round_done(workflow, iteration, {}, {}, {})
+
+
+def test_what_another_workflow_needs_is_not_freed(tmp_path: Path) -> None:
+    """Equal results are one file."""
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await run.done(run.started("b/0/prediction/m/0"), LARGE)
+        await round_of(run, "a", 0, LARGE)
+        await round_of(run, "a", 1, LARGE + 1)
+        assert len(objects(run)) == 2
+        record = await run.task("b/0/prediction/m/0")
+        assert record is not None
+        np.testing.assert_array_equal(await run.result(record).get(), LARGE)
+        await run.round_done("b", 0, {}, {}, {})
+        assert len(objects(run)) == 1, "only the last model is left"
+        await run.close()
+
+    asyncio.run(main())
+
+
+def test_a_result_that_is_just_stored_is_not_freed(tmp_path: Path) -> None:
+    """Its file is there before its record: a round that frees the same content meanwhile must leave it."""
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await run.done(run.started("a/0/prediction/m/0"), LARGE)
+        storing = [run.done(run.started(f"b/0/prediction/m/{index}"), LARGE) for index in range(20)]
+        await asyncio.gather(*storing[:10], run.round_done("a", 0, {}, {}, {}), *storing[10:])
+        for index in range(20):
+            record = await run.task(f"b/0/prediction/m/{index}")
+            assert record is not None
+            np.testing.assert_array_equal(await run.result(record).get(), LARGE)
+        await run.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [10, 5000])
+@pytest.mark.parametrize("network", [False, True])
+def test_results_come_back_as_they_were(size: int, network: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(schema, "is_network", lambda directory: network)
+    values = {
+        "array": np.arange(size, dtype=np.float32).reshape(2, -1),
+        "fortran": np.asfortranarray(np.ones((2, size))),
+        "strings": np.array(["a" * 10, "ü"] * size),
+        "objects": np.array([{"a": 1}, None] * size, dtype=object),
+        "masked": np.ma.masked_array(np.arange(size), np.arange(size) % 2),  # type: ignore[no-untyped-call]
+        "text": "ü" * size,
+        "bytes": bytes(size),
+        "nested": {"a": [1, (2.5, None)], "b": list(range(size))},
+        "function": lambda x: x + size,
+        "scalar": np.float64(size),
+    }
+
+    async def write() -> None:
+        run = await Run.open(tmp_path / "run")
+        for name, value in values.items():
+            await run.done(run.started(f"w/0/training/{name}"), value)
+        await run.close()
+
+    async def read() -> dict[str, Any]:
+        run = await Run.open(tmp_path / "run")
+        await run.round("w", 0)
+        found = {}
+        for name in values:
+            record = run.recorded("w", 0, f"w/0/training/{name}")
+            assert record is not None
+            assert record.state == DONE
+            found[name] = await run.result(record).get()
+        await run.close()
+        return found
+
+    asyncio.run(write())
+    found = asyncio.run(read())
+    assert (tmp_path / "run" / f"{DATABASE}-wal").exists() is False
+    assert found.pop("function")(1) == values.pop("function")(1)  # type: ignore[operator]
+    for name, value in values.items():
+        assert type(found[name]) is type(value), name
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
+    class Stubborn:
+        def __reduce__(self) -> Any:
+            raise TypeError("I do not travel")
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        with pytest.raises(UnpicklableError, match=r"task w/0/training/m: its result \(Stubborn\) cannot be written"):
+            await run.done(run.started("w/0/training/m"), Stubborn())
+        await run.close()
+
+    asyncio.run(main())
+
+
+def test_a_missing_result_of_a_task_is_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await run.done(run.started("w/0/training/m"), LARGE)
+        await run.close()
+        (name,) = objects(run)
+        run.objects.path(name).unlink()
+        run = await Run.open(tmp_path / "run")
+        await run.round("w", 0)
+        assert run.recorded("w", 0, "w/0/training/m") is None
+        await run.close()
+
+    asyncio.run(main())
+    assert "task w/0/training/m runs again" in caplog.text
+
+
+def test_cancelling_the_opening_leaves_nothing_open(tmp_path: Path) -> None:
+    async def main() -> None:
+        opening = asyncio.create_task(Run.open(tmp_path / "run"))
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        run = await Run.open(tmp_path / "run")  # it is not locked
+        await run.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="holds no run"):
+        schema.open_for_reading(tmp_path)
+    (tmp_path / DATABASE).write_bytes(os.urandom(5000))
+    for opening in (lambda: schema.open_for_reading(tmp_path), lambda: asyncio.run(Run.open(tmp_path))):
+        with pytest.raises(CorruptRunError, match=r"is damaged .*file is not a database"):
+            opening()
+    (tmp_path / DATABASE).unlink()
+    sqlite3.connect(tmp_path / DATABASE).execute("CREATE TABLE other (x)").connection.close()
+    with pytest.raises(CorruptRunError, match="its tables are missing"):
+        schema.open_for_reading(tmp_path)
+
+
+def test_a_dead_run_is_read_where_one_cannot_write(tmp_path: Path) -> None:
+    """Nothing is made or changed there."""
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await run.done(run.started("w/0/training/m"), 1)
+        await run.close()
+
+    asyncio.run(main())
+    (tmp_path / "run").chmod(0o500)
+    try:
+        with reading(tmp_path / "run") as connection:
+            assert [task.key for task in read_tasks(connection)] == ["w/0/training/m"]
+    finally:
+        (tmp_path / "run").chmod(0o700)
+    assert not ObjectStore(tmp_path / "run" / "objects").root.exists()
