@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dask_clusters import Program, Proxy, programs, start_scheduler, start_worker
-from distributed import Client, LocalCluster
+from dask_clusters import Program, Proxy, local_cluster, programs, start_scheduler, start_worker
+from distributed import Client, LocalCluster, Status
 from sklearn.datasets import load_digits
 
 from rose import ParallelUQLearner, Pool
@@ -211,6 +212,42 @@ def test_workers_that_join_later(tmp_path: Path, elsewhere: str) -> None:
         assert not (tmp_path / "never").exists()
 
     asyncio.run(main())
+
+
+def test_a_task_that_its_worker_never_had_goes_to_another_one() -> None:
+    """It was sent to a worker that took no more tasks and died: nothing has begun, so nothing is lost."""
+
+    def pause(dask_worker: Any) -> int:
+        dask_worker.status = Status.paused
+        return os.getpid()
+
+    def waits_for_its_worker(dask_scheduler: Any) -> bool:
+        return bool(dask_scheduler.unrunnable)
+
+    async def main(cluster: LocalCluster) -> None:
+        async with DaskEngine(cluster) as engine:
+            assert await engine.run(task(tasks.add, 1)) == 1
+            async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
+                (worker,) = (await client.run(pause)).values()
+                run = asyncio.ensure_future(engine.run(task(tasks.add, 2)))
+                while not await client.run_on_scheduler(waits_for_its_worker):  # noqa: ASYNC110 (Dask does not tell)
+                    await asyncio.sleep(0.02)
+            os.kill(worker, signal.SIGKILL)
+            assert await run == 2
+
+    with local_cluster(1, memory_limit=0) as cluster:
+        asyncio.run(main(cluster))
+
+
+def test_an_adaptive_cluster_at_rest_begins_to_work(tmp_path: Path) -> None:
+    async def main(cluster: LocalCluster) -> None:
+        async with DaskEngine(cluster) as engine:
+            assert engine.capacity().cpus == 0
+            assert await asyncio.gather(*[engine.run(task(tasks.add, index)) for index in range(3)]) == [0, 1, 2]
+
+    with local_cluster(1, workers=0) as cluster:
+        cluster.adapt(minimum=0, maximum=2, interval="100ms")
+        asyncio.run(main(cluster))
 
 
 # --- what is shipped -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import textwrap
 import time
 from collections.abc import Iterator
@@ -44,7 +45,9 @@ def simulate(folder: Path) -> NoReturn:
 
 def test_a_worker_that_dies_costs_what_it_ran_once(tmp_path: Path, running: list[Program]) -> None:
     """Its nanny starts another one at the same address, to which Dask would give the task again."""
-    address = cluster(running, tmp_path, "--nanny", "--worker-port", "48917")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = cluster(running, tmp_path, "--nanny", "--worker-port", str(port))
 
     async def main() -> None:
         async with DaskEngine(address) as engine:
@@ -90,9 +93,16 @@ def test_a_scheduler_that_dies_ends_every_run_and_another_one_is_used(tmp_path: 
     assert len((tmp_path / "runs").read_text().split()) == 1
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a cluster that outlives the test."""
+    with programs() as list_of_them:
+        yield cluster(list_of_them, tmp_path_factory.mktemp("dask"), "--no-nanny")
+
+
 @pytest.mark.parametrize("how", ["cut", "swallow"])
-def test_a_network_that_is_cut_ends_every_run(tmp_path: Path, running: list[Program], how: str) -> None:
-    proxy = Proxy(cluster(running, tmp_path, "--no-nanny"))
+def test_a_network_that_is_cut_ends_every_run(tmp_path: Path, address: str, how: str) -> None:
+    proxy = Proxy(address)
 
     async def main() -> None:
         with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
@@ -111,8 +121,7 @@ def test_a_network_that_is_cut_ends_every_run(tmp_path: Path, running: list[Prog
     assert len((tmp_path / "runs").read_text().split()) == 1
 
 
-def test_a_driver_that_dies_leaves_nothing_running(tmp_path: Path, running: list[Program]) -> None:
-    address = cluster(running, tmp_path, "--no-nanny")
+def test_a_driver_that_dies_leaves_nothing_running(tmp_path: Path, running: list[Program], address: str) -> None:
     script = f"""
         import asyncio
         from pathlib import Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from pathlib import Path
 from typing import Any
 
 from rose.engine.protocol import Engine
@@ -17,18 +18,21 @@ _MEANT = (
 )
 
 
-def as_engine(engine: Any = None) -> Engine:
+def as_engine(engine: Any = None, *, directory: str | Path | None = None) -> Engine:
     """The engine that is meant, which the log names.
 
     None is a `LocalEngine()`, a number one with so many workers, an engine itself. A `distributed.Client`, the address
     of a Dask scheduler or a Dask cluster object is a `DaskEngine`, a `radical.asyncflow.WorkflowEngine` an
     `AsyncFlowEngine`, a `concurrent.futures.Executor` an `ExecutorEngine`.
 
+    `directory` is one that a Dask cluster's workers may see as well, the run's for example: shared values are then kept
+    there, and if they do see it, not sent. It is made when something is stored.
+
     Raises:
         ConfigurationError: it is anything else, has been closed, or has not been awaited.
     """
     _check_value(engine)
-    chosen = _chosen(engine)
+    chosen = _chosen(engine, directory)
     if chosen is None:
         raise ConfigurationError(f"engine must be {_MEANT}; got {engine!r} ({type(engine).__name__})")
     logger.info("tasks run on %r", chosen)
@@ -49,7 +53,7 @@ def _check_value(engine: Any) -> None:
         raise ConfigurationError("engine: give the Dask client itself, not its executor")
 
 
-def _chosen(engine: Any) -> Engine | None:
+def _chosen(engine: Any, directory: str | Path | None) -> Engine | None:
     """The engine for a value, told by the type's module: what is not used is not imported."""
     from rose.engine.local import LocalEngine
 
@@ -62,7 +66,7 @@ def _chosen(engine: Any) -> Engine | None:
     if _is_dask(engine):
         from rose.engine import DaskEngine  # which says how to install what is missing
 
-        return DaskEngine(engine)
+        return DaskEngine(engine, temp_dir=directory)
     if _is_a(engine, "radical", "WorkflowEngine"):
         from rose.engine.asyncflow import AsyncFlowEngine
 

@@ -49,6 +49,8 @@ class Custody:
         """The private directory, made at first need."""
         with self._lock:
             if self._folder is None:
+                if self._temp_dir is not None:
+                    os.makedirs(self._temp_dir, exist_ok=True)
                 made = tempfile.mkdtemp(prefix="rose-", dir=self._temp_dir)
                 self._folder = os.path.abspath(made)
             return self._folder

@@ -25,27 +25,33 @@ from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
 class DaskEngine:
     """Runs tasks on the workers of a Dask cluster.
 
-    `cluster` is a `distributed.Client` (synchronous or not), a scheduler's address ("tcp://..."), or a cluster object
-    (LocalCluster, dask-jobqueue's, dask-kubernetes', ...). The engine connects as a client of its own when it is made
-    (which blocks for a moment, as making a Client does), and closes that one only: what was given stays the user's.
-    So it may be used in any event loop, one after the other, and does not mind the end of the loop or of the Client
-    that it was made from.
+    The engine connects as a client of its own when it is made (which blocks for a moment, as making a Client does), and
+    closes only that one: what it was given stays the user's. So it may be used in one event loop after the other, and
+    does not mind the end of the loop, or of the Client, that it was made from.
 
     Each task runs in a child process of a Dask worker: cancelling it, its timeout or its crash ends that process, not
-    the worker. A worker is given what it has: its threads count as cpus, `--resources GPU=n` as gpus, its memory limit
-    as memory. Dask never runs a task again; what a worker was running when it died fails with WorkerLostError. ROSE
-    must be installed where the scheduler and the workers run. Without workers (an adaptive cluster that is at rest, a
-    job that is still queued) tasks wait until one joins.
+    the worker. A worker is given no more than it has: its threads count as cpus, `--resources GPU=n` as gpus, its
+    memory limit as memory. Nothing is ever run a second time unasked: what a worker was running when it died, or left,
+    fails with WorkerLostError; what it had not got yet goes to another one. ROSE must be installed where the scheduler
+    and the workers run, with the same Python.
 
-    `workers` are the names or addresses of those that may be used (None: all, also those that join later).
-    `patience` is for how many seconds the scheduler may not answer before the connection counts as lost: what ran is
-    then stopped and has failed (WorkerLostError), and the next task connects anew.
+    Without workers (a job is still queued, an adaptive cluster is at rest) tasks wait for the first to join. An
+    adaptive cluster is shown what waits, so it grows; while the engine is open, Dask keeps at least one worker.
 
-    Large values travel as files in `temp_dir` (None: the system's, see TMPDIR) where a worker sees that directory,
-    and over the network where it does not; which of the two is found out by each worker's reading a file there.
+    Large values travel as files in `temp_dir` to the workers that see that directory, which each proves by reading a
+    file there; to the others they are sent, a shared value once, and copied from worker to worker.
+
+    Args:
+        cluster: a `distributed.Client` (synchronous or not), a scheduler's address ("tcp://..."), or a cluster object
+            (LocalCluster, dask-jobqueue's, dask-kubernetes', ...).
+        workers: the names or addresses of the workers that may be used; None: all, also those that join later.
+        patience: for how many seconds the scheduler may not answer before the connection counts as lost. What ran is
+            then stopped and has failed (WorkerLostError), and the next task connects anew.
+        temp_dir: where to keep large values, best in a file system that the workers see too; made when it is needed.
+            None: the system's directory for temporary files, see TMPDIR.
 
     Raises:
-        ConfigurationError: it is none of these, or no scheduler answers.
+        ConfigurationError: `cluster` is none of these, or no scheduler answers.
 
     Example:
         from dask.distributed import LocalCluster
@@ -63,7 +69,7 @@ class DaskEngine:
         patience: float = 30.0,
         temp_dir: str | Path | None = None,
     ) -> None:
-        if temp_dir is not None and not Path(temp_dir).is_dir():
+        if temp_dir is not None and Path(temp_dir).exists() and not Path(temp_dir).is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         if isinstance(workers, str):
             raise ConfigurationError(f"workers must be a list of the names of Dask workers, got {workers!r}")
@@ -81,6 +87,9 @@ class DaskEngine:
         self._finalizer = weakref.finalize(self, _abandon, self._connection, self._custody)
         if self._scheduler.identity is None:
             self._connect()
+
+    def __repr__(self) -> str:
+        return f"DaskEngine({self._scheduler.address!r})"
 
     def capacity(self) -> Capacity:
         """What the workers that are there now have together; one task gets no more than one worker has."""
@@ -160,7 +169,6 @@ class DaskEngine:
     def _connect(self) -> Fleet:
         """Connect, or connect again. Blocks."""
         self._connection.close()
-        self._custody.guard()
         thread = LoopThread("rose-dask")
         try:
             fleet = thread.call(self._open)
@@ -172,8 +180,7 @@ class DaskEngine:
 
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
-        custody = self._custody
-        fleet = Fleet(client, custody.folder, self._shelf.paths, custody.threads, self._workers, self._patience)
+        fleet = Fleet(client, self._custody, self._shelf.paths, self._workers, self._patience)
         try:
             await fleet.open()
         except BaseException:

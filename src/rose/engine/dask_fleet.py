@@ -7,12 +7,13 @@ import itertools
 import logging
 import secrets
 from collections.abc import Collection, Container, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from distributed import Client
 
 from rose.engine import dask_host
+from rose.engine.custody import Custody
+from rose.engine.dask_demand import Demand
 from rose.engine.dask_given import close
 from rose.engine.dask_places import Places
 from rose.engine.dask_roster import Roster, total
@@ -36,22 +37,22 @@ class Fleet:
     def __init__(
         self,
         client: Client,
-        folder: str,
+        custody: Custody,
         stored: Container[str],
-        threads: ThreadPoolExecutor,
         names: Collection[str] | None,
         patience: float,
     ) -> None:
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.driver = secrets.token_hex(6)
-        self.folder = folder
+        self.custody = custody
         self.stored = stored  # the paths of what `share` has stored
-        self.threads = threads
+        self.threads = custody.threads
         self.places = Places()
         self.shared = SharedValues(self)
         self.lost: Exception | None = None  # why the connection is no more
-        self._roster = Roster(self, threads, names)
+        self._roster = Roster(self, names)
+        self._demand = Demand(self)
         self._runs: dict[int, Run] = {}  # all that have not ended, the oldest first
         self._numbers = itertools.count()
         self._keys = itertools.count()
@@ -74,7 +75,9 @@ class Fleet:
             raise _unfit(str(task.key), reasons)
         run = Run(task, self._start, self.loop.create_future(), next(self._numbers))
         self._runs[run.number] = run
+        self._roster.meet()
         self.places.submit(run)
+        self._demand.changed()
         try:
             return await run.future
         except asyncio.CancelledError:
@@ -89,6 +92,7 @@ class Fleet:
         """End all runs with EngineClosedError, leave the workers, and close the client."""
         for run in self._runs.values():
             run.fail(EngineClosedError(f"task {run.key}: the engine was closed before it ended"))
+        self._demand.close()
         for work in self._works:
             work.cancel()
         if self._works:
@@ -135,6 +139,15 @@ class Fleet:
         if run.packed.files:
             self.threads.submit(run.packed.discard)
         self.places.release(run)
+        self._demand.changed()
+
+    def send_elsewhere(self, run: Run) -> None:
+        """A run has not begun where it was sent: it waits again."""
+        run.recall()
+        if run.packed.files:
+            self.threads.submit(run.packed.discard)
+        self.places.requeue(run)
+        run.place = None
 
     def unfit(self) -> None:
         """One more worker cannot be used: if none can, nothing waits any more."""
@@ -168,13 +181,14 @@ class Fleet:
             self._forget_waiting(run)
         elif run.number in self._runs:
             assert isinstance(site, Site)
-            if run.sent:
+            if run.sent_as is not None:
                 await site.stop(run)
             self.end(run)
 
     def _forget_waiting(self, run: Run) -> None:
         self._runs.pop(run.number, None)
         self.places.withdraw(run)
+        self._demand.changed()
 
     async def _leave(self, addresses: list[str]) -> None:
         if not addresses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from rose.engine.protocol import Capacity, Resources, Task
@@ -59,19 +60,19 @@ class Places(Slots):
 
     def __init__(self) -> None:
         super().__init__(Capacity(0))
-        self.members: set[Place] = set()
+        self.members: dict[Place, None] = {}  # in a fixed order, so that what is kept for a request stays the same
         self._open: set[Place] = set()  # those with a free cpu
         self._seconds: dict[tuple[str, str], float] = {}  # how long the last task of a kind ran
 
     def add(self, place: Place) -> None:
         """A worker has joined."""
-        self.members.add(place)
+        self.members[place] = None
         self._sort_in(place)
         self.fill()
 
     def remove(self, place: Place) -> None:
         """A worker has gone, or takes nothing any more; what it held may be released later."""
-        self.members.discard(place)
+        self.members.pop(place, None)
         self._open.discard(place)
 
     def check_fits(self, task: Task, known: list[Capacity]) -> None:
@@ -100,6 +101,11 @@ class Places(Slots):
         asks = " and ".join(too_much) or f"{wanted}, which no one worker has together"
         largest = "the limit is the largest worker's, for a task runs on one worker"
         raise CapacityError(f"task {task.key} asks for {asks}: it could never run; {largest}. Ask for less")
+
+    def waiting(self, most: int) -> list[Task]:
+        """Tasks that wait, but no more than `most`."""
+        requests = (request for queue in self._queues.values() for request in queue)
+        return [request.task for request in islice(requests, most)]
 
     def lasted(self, task: Task, seconds: float) -> None:
         """Note how long a task ran."""
@@ -130,7 +136,11 @@ class Places(Slots):
                 placed: PlacedRequest = request
                 return placed
             if wanted.cpus > 1:
-                emptying = [p for p in self.members - kept if p.could_hold(wanted) and p.has_devices(wanted)]
+                emptying = [
+                    place
+                    for place in self.members
+                    if place not in kept and place.could_hold(wanted) and place.has_devices(wanted)
+                ]
                 if emptying:
                     kept.add(max(emptying, key=lambda place: place.free_cpus))
         return None
@@ -159,7 +169,8 @@ class Places(Slots):
         """Where to send a short task ahead of a free cpu: the worker itself lets it wait."""
         if not self.is_short(request):
             return None
-        place = max(self.members - kept, key=lambda place: place.free_cpus, default=None)
+        others = (place for place in self.members if place not in kept)
+        place = max(others, key=lambda place: place.free_cpus, default=None)
         return place if place is not None and place.free_cpus > -AHEAD else None
 
     def _hold(self, request: Request) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
 import sys
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose.engine import dask_host
+from rose.engine.custody import Custody
 from rose.engine.dask_message import Facts, Greeting, gpus_of
 from rose.engine.dask_site import Site
 from rose.engine.failures import describe
@@ -41,8 +42,10 @@ def total(known: dict[str, Capacity]) -> Capacity:
     return Capacity(sum(each.cpus for each in has), sum(each.gpus for each in has), memory)
 
 
-def greeting(driver: str, folder: str) -> Greeting:
-    """What to tell each worker; writes the file by which it can prove that it sees `folder`. Blocks."""
+def greeting(driver: str, custody: Custody) -> Greeting:
+    """What to tell each worker; writes the file by which it can prove that it sees our directory. Blocks."""
+    custody.guard()
+    folder = custody.folder
     secret, token = secrets.token_hex(16), Path(folder, f"token-{driver}")
     token.write_text(secret)
     path = tuple(os.path.abspath(entry) for entry in sys.path)
@@ -52,21 +55,25 @@ def greeting(driver: str, folder: str) -> Greeting:
 class Roster:
     """The workers by address. Sites that can be used are handed to the fleet; so is the news that one has gone."""
 
-    def __init__(self, fleet: Fleet, threads: ThreadPoolExecutor, names: Collection[str] | None) -> None:
+    def __init__(self, fleet: Fleet, names: Collection[str] | None) -> None:
         self.known: dict[str, Capacity] = {}  # also those that have not been met yet
         self.sites: dict[str, Site] = {}  # those that are used
         self._unfit: dict[str, str] = {}  # those that cannot be, and why
         self._fleet = fleet
-        self._threads = threads
         self._names = names
-        self._greeting: Greeting | None = None
+        self._wanted = asyncio.Event()  # there is something to run
+        self._greeting: asyncio.Task[Greeting] | None = None
 
     async def open(self) -> None:
         """Find the workers that are there, and hear of those that come and go."""
-        fleet = self._fleet
-        self._greeting = await fleet.loop.run_in_executor(self._threads, greeting, fleet.driver, fleet.folder)
-        fleet.client.subscribe_topic("all", self._hear)
+        self._fleet.client.subscribe_topic("all", self._hear)
         await self._look()
+
+    def meet(self) -> None:
+        """From now on meet the workers: there is something to run."""
+        if self._greeting is None:
+            self._greeting = self._fleet.spawn(self._greet())
+            self._wanted.set()
 
     def close(self) -> None:
         """Hear no more."""
@@ -84,7 +91,7 @@ class Roster:
         message = event[1]
         action = message.get("action") if isinstance(message, dict) else None
         if action == "remove-worker":
-            self._remove(message["worker"], bool(message.get("expected")))
+            self._remove(message)
         elif action == "add-worker":
             self._fleet.spawn(self._look())
 
@@ -95,11 +102,16 @@ class Roster:
                 self.known[address] = has
                 self._fleet.spawn(self._meet(address, has))
 
+    async def _greet(self) -> Greeting:
+        fleet = self._fleet
+        return await fleet.loop.run_in_executor(fleet.threads, greeting, fleet.driver, fleet.custody)
+
     async def _meet(self, address: str, has: Capacity) -> None:
         client, lease = self._fleet.client, self._fleet.key("rose_lease")
+        await self._wanted.wait()
         assert self._greeting is not None
-        hello = replace(self._greeting, lease=lease)
         try:
+            hello = replace(await asyncio.shield(self._greeting), lease=lease)
             futures = await client.scatter({lease: address}, workers=[address], hash=False, asynchronous=True)
             answers = await client.run(dask_host.open_host, hello, workers=[address], asynchronous=True)
             facts: Facts = answers[address]
@@ -127,7 +139,8 @@ class Roster:
                     "start each with its own CUDA_VISIBLE_DEVICES, as dask-cuda does"
                 )
 
-    def _remove(self, address: str, expected: bool) -> None:
+    def _remove(self, message: dict[str, Any]) -> None:
+        address, how = message["worker"], "left the cluster" if message["expected"] else "died"
         if self.known.pop(address, None) is None:
             return
         self._unfit.pop(address, None)
@@ -135,6 +148,8 @@ class Roster:
         if site is not None:
             self._fleet.places.remove(site)
             self._fleet.shared.lose(site)
-            site.lose(f"its Dask worker {address} {'left the cluster' if expected else 'died'} while it ran")
+            begun = {*message["processing-tasks"], *message["lost-computed-tasks"]}
+            site.lose(f"its Dask worker {address} {how} while it ran", begun)
+            self._fleet.places.fill()
         if not self.known:
             logger.warning("the Dask cluster has no workers now; tasks wait until one joins")

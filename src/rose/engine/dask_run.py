@@ -22,14 +22,14 @@ BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's schedule
 class Run(PlacedRequest):
     """A task on its way: `future` ends with its result."""
 
-    __slots__ = ("future", "number", "packed", "reply", "sent", "work")
+    __slots__ = ("future", "number", "packed", "reply", "sent_as", "work")
 
     def __init__(self, task: Task, start: Any, future: asyncio.Future[Any], number: int) -> None:
         super().__init__(task, start)
         self.future = future
         self.number = number
         self.packed = Packed(b"", [])
-        self.sent = False
+        self.sent_as: Any = None  # Dask's key, once it has been given to Dask
         self.work: asyncio.Task[None] | None = None  # sends it, and waits for its reply, if it has one of its own
         self.reply: Future | None = None  # Dask's future for that reply
 
@@ -37,6 +37,14 @@ class Run(PlacedRequest):
     def key(self) -> str:
         """The task's key as text."""
         return str(self.task.key)
+
+    def recall(self) -> None:
+        """It has not begun where it was sent: end what was done for it there."""
+        if self.work is not None:
+            self.work.cancel()
+        if self.reply is not None:
+            self.reply.release()
+        self.work = self.reply = self.sent_as = None
 
     def fail(self, error: Exception) -> None:
         """End with an error, unless it has ended."""

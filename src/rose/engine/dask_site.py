@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,11 @@ class Site(Place):
                 self._fleet.end(run)
                 continue
             try:
-                message, refs = pack(run, self.facts, fleet.driver, fleet.settled, fleet.stored, fleet.folder)
+                message, refs = pack(run, self.facts, fleet.driver, fleet.settled, fleet.stored, fleet.custody.folder)
             except (RoseError, OSError) as error:
                 run.fail(error)
                 self._fleet.end(run)
                 continue
-            run.sent = True
             if refs or run.packed.files or is_long(message.errand):
                 run.work = self._fleet.spawn(self._send_large(run, message, refs))
             elif self._fleet.places.is_short(run):
@@ -78,6 +78,7 @@ class Site(Place):
     def _submit(self, run: Run, function: Any, *args: Any) -> None:
         """Send one run, or ask for its reply."""
         run.reply = self._call(run.task.key.stage, -run.number, function, *args)
+        run.sent_as = run.reply.key
         run.work = self._fleet.spawn(self._follow(run, run.reply))
 
     def _call(self, name: str, priority: int, function: Any, *args: Any) -> Future:
@@ -99,6 +100,7 @@ class Site(Place):
             self._fail(run, "be sent what it needs", error)
             return
         run.reply = self._call(run.task.key.stage, -run.number, dask_host.run_task, *args)
+        run.sent_as = run.reply.key
         await self._follow(run, run.reply)
 
     async def ship(self, key: str, data: Any) -> Future:
@@ -111,6 +113,8 @@ class Site(Place):
         first = bundle[0][0]
         messages = [message for _, message in bundle]
         reply = self._call(first.task.key.stage, -first.number, dask_host.run_together, messages)
+        for run, _ in bundle:
+            run.sent_as = reply.key
         work = self._fleet.spawn(self._follow_bundle({run.number: run for run, _ in bundle}, reply))
         self._bundles.add(work)
         work.add_done_callback(self._bundles.discard)
@@ -228,14 +232,22 @@ class Site(Place):
         if not telling.cancelled() and telling.exception() is not None:
             self._fleet.check_connection(telling.exception())
 
-    def lose(self, why: str) -> None:
-        """The worker has left or died; so has what it ran."""
+    def lose(self, why: str, begun: Container[Any]) -> None:
+        """The worker has left or died. What it had begun has failed; what it never had goes to another one.
+
+        `begun` are the Dask keys that the scheduler had given to it.
+        """
         self.give_up()
+        self._outbox.clear()
         for work in self._bundles:
             work.cancel()
         for run in list(self.runs):
-            run.fail(WorkerLostError(why, run.key))
-            self._fleet.end(run)
+            if run.sent_as in begun or run.future.done():
+                run.fail(WorkerLostError(why, run.key))
+                self._fleet.end(run)
+            else:
+                self.runs.discard(run)
+                self._fleet.send_elsewhere(run)
         self.lease.release()
 
     def give_up(self) -> None:

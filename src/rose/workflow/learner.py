@@ -71,7 +71,9 @@ class UQLearner(Registration):
         self.acquisition = acquisition
         self.events = EventLog()
         self._given = engine
-        self._engine: Engine | None = None if engine is None or isinstance(engine, int) else as_engine(engine)
+        self._engine: Engine | None = None
+        if engine is not None and not isinstance(engine, int):
+            self._engine = as_engine(engine, directory=run_dir)
         self._engine_closed = False
         self.run_dir: Path | None = None  # of the last run, once it has begun; None for a temporary one
         self._run_dir = run_dir
