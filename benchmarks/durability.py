@@ -72,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     table.add_row(
         f"replay of {tasks['recorded']:,} recorded tasks of one round that was interrupted, each looked up",
-        f"{tasks['seconds']:.2f} s; tasks run again: {tasks['tasks_run'] - 1}",
+        f"{tasks['seconds']:.2f} s ({tasks['processor']:.2f} s of processor time); tasks run again: "
+        f"{tasks['tasks_run'] - 1}",
         "3 s; none",
     )
     table.add_row(
