@@ -100,6 +100,47 @@ def test_an_execution_goes_on_while_anyone_waits_and_ends_with_the_last():
     asyncio.run(main())
 
 
+def test_what_is_paid_for_is_recorded_though_no_one_waits():
+    async def main():
+        store, events, recorded = LabelStore(), [], asyncio.Event()
+
+        async def record():
+            await recorded.wait()
+            events.append("recorded")
+
+        async def simulate(positions):
+            events.append("simulated")
+            await store.record(b"a", record())
+            return ["label"]
+
+        first = asyncio.create_task(store.get([b"a"], simulate))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        await asyncio.wait([first])
+        second = asyncio.create_task(store.get([b"a"], simulate))
+        await asyncio.sleep(0.01)
+        recorded.set()
+        assert await second == ["label"]
+        assert events == ["simulated", "recorded"]
+
+        recorded.clear()
+        asyncio.get_running_loop().call_later(0.01, recorded.set)
+        third = asyncio.create_task(store.get([b"b"], lambda positions: simulate_b()))
+
+        async def simulate_b():
+            await store.record(b"b", record())
+            return ["label"]
+
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        third.cancel()
+        await asyncio.wait([third])
+        await store.close()
+        assert events[2:] == ["recorded"], "closing waits for what is being recorded"
+
+    asyncio.run(main())
+
+
 def test_the_wrong_number_of_labels_is_an_error():
     async def simulate(positions):
         return []

@@ -25,6 +25,7 @@ class _Execution:
     keys: Sequence[bytes]
     task: asyncio.Task[Sequence[Any]]
     waiters: int = 0
+    paid: bool = False  # it has ended, and is being recorded
 
     def label(self, key: bytes) -> Any:
         """The label of one of its samples, once it is done."""
@@ -72,6 +73,12 @@ class LabelStore:
         self._recorded.update({key: given(label) for key, label in new.items()})
         return new
 
+    async def record(self, key: bytes, recording: Awaitable[None]) -> None:
+        """Called by an execution that has its labels: from here on it is not cancelled, though no one may wait for it
+        any more, because it is paid for. Returns when they are recorded."""
+        self._executions[key].paid = True
+        await recording
+
     async def known(self, key: bytes) -> Any:
         """A label that is recorded.
 
@@ -82,11 +89,11 @@ class LabelStore:
         return await self._recorded[key].get() if execution is None else execution.label(key)
 
     async def close(self) -> None:
-        """Cancel what still runs, and wait for its end."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what still runs, and wait for its end, and for that of what is being recorded."""
+        for execution in self._executions.values():
+            if not execution.paid:
+                execution.task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     def _start(self, keys: Sequence[bytes], positions: Sequence[int], simulate: Simulate) -> None:
         task = asyncio.ensure_future(_run(simulate, positions))
@@ -112,7 +119,7 @@ class LabelStore:
         finally:
             for execution in executions:
                 execution.waiters -= 1
-                if not execution.waiters and not execution.task.done():
+                if not execution.waiters and not execution.task.done() and not execution.paid:
                     self._abandon(execution)
 
     def _abandon(self, execution: _Execution) -> None:

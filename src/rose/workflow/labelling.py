@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from rose.errors import PoolError, TaskError, TaskFailedError
 from rose.store import Dropped, LabelStore, Sample
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
+from rose.workflow.candidate_file import CandidateFile
+from rose.workflow.candidates import digest_of
 from rose.workflow.config import LearnerConfig
 from rose.workflow.overrides import stage_for
 from rose.workflow.pool import Pool, take
@@ -156,7 +159,7 @@ class Simulator:
         binding = self.bind(config, iteration)
         stage = stage_for(self.stage, config, iteration)
         context = {"iteration": iteration, "workflow": workflow}
-        samples = [self._sample(index, binding, context) for index in indices.tolist()]
+        samples = await self._samples(indices, binding, context)
         keys = [sample.content for sample in samples]
 
         async def simulate(positions: Sequence[int]) -> Sequence[Any]:
@@ -165,16 +168,16 @@ class Simulator:
             seed = derive_seed(self._pool.seed, keys[positions[0]].hex())
             asked = [samples[position] for position in positions]
             try:
-                labels = await self._simulate(key, stage, chunk, binding, {**context, "seed": seed})
+                labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
                 for index, label in zip(chunk.tolist(), labels, strict=True):
                     _check_label(label, index, key)
             except TaskError as error:
                 if stage.on_failure != "drop":
                     self._runner.failed(key, error)
                     raise
-                await self._runner.dropped(key, error, asked)
+                await self._store.record(asked[0].content, self._runner.dropped(key, error, asked))
                 return [Dropped()] * len(chunk)
-            await self._runner.labelled(key, asked, labels)
+            await self._store.record(asked[0].content, self._runner.labelled(key, asked, labels))
             return labels
 
         by_content = {sample.content: sample for sample in samples if sample.candidate in self._pool.known}
@@ -188,25 +191,31 @@ class Simulator:
         """The labels of candidates that are recorded under these contents."""
         return Labelling(indices, contents, [await self._store.known(content) for content in contents])
 
+    async def _samples(self, indices: np.ndarray, binding: Binding, context: Mapping[str, Any]) -> list[Sample]:
+        def read() -> list[Sample]:
+            return [self._sample(index, binding, context) for index in indices.tolist()]
+
+        return await asyncio.to_thread(read) if isinstance(self._pool.source, CandidateFile) else read()
+
     def _sample(self, index: int, binding: Binding, context: Mapping[str, Any]) -> Sample:
         """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
         extra = [(name, wanted[name]) for name in _CONTEXT if name in binding.names]
-        digest = self._pool.digest(index)
+        x = self._pool[index]
+        digest = digest_of(x, f"X[{index}]")
         hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
         if extra or binding.configured:
             try:
                 hasher.update(pickle.dumps((extra, sorted(binding.configured.items())), protocol=5))
             except Exception as error:
                 raise PoolError(f"the simulation's configuration cannot be pickled: {error}") from error
-        x = self._pool[index]
         return Sample(hasher.digest(), index, digest, np.asarray(x) if isinstance(x, np.ndarray) else x)
 
     async def _simulate(
-        self, key: TaskKey, stage: Stage, chunk: np.ndarray, binding: Binding, context: Mapping[str, Any]
+        self, key: TaskKey, stage: Stage, asked: Sequence[Sample], binding: Binding, context: Mapping[str, Any]
     ) -> Sequence[Any]:
-        batch = stage.batch is not None
-        samples = {"X": take(self._pool.source, chunk)} if batch else {"x": self._pool[int(chunk[0])]}
+        batch, chunk = stage.batch is not None, np.array([sample.candidate for sample in asked], dtype=np.int64)
+        samples = {"X": take(self._pool.source, chunk)} if batch else {"x": asked[0].x}
         given = {**context, **samples, "index": chunk if batch else int(chunk[0])}
         result = await run_stage(self._runner, stage, key, binding, given)
         if not batch:
