@@ -85,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(table)
     console.print(f"load average: {os.getloadavg()[0]:.1f}; the directory is on {_file_system(HERE)}")
     if options.json is not None:
-        options.json.write_text(json.dumps({"costs": costs, "grown": grown, "whole": finished, "tasks": replays}, indent=1))
+        options.json.write_text(
+            json.dumps({"costs": costs, "grown": grown, "whole": finished, "tasks": replays}, indent=1)
+        )
     return 0
 
 

@@ -1,6 +1,6 @@
 """One measurement of `benchmarks/durability.py`, in a process of its own; prints JSON.
 
-    python benchmarks/durability_workload.py rounds|grow|interrupted|replayed ITERATIONS [RUN_DIR]
+python benchmarks/durability_workload.py rounds|grow|interrupted|replayed ITERATIONS [RUN_DIR]
 """
 
 from __future__ import annotations
