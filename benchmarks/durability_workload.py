@@ -57,9 +57,7 @@ async def rounds(iterations: int, run_dir: str | None) -> dict[str, Any]:
     names = [f"w{i}" for i in range(8)]
     async with LocalEngine(2) as engine:
         learner = no_op_learner(engine, run_dir)
-        ends = []
-        async for _ in learner.start(names, members(), PASSES, iterations):
-            ends.append(time.perf_counter())
+        ends = [time.perf_counter() async for _ in learner.start(names, members(), PASSES, iterations)]
     return {"seconds": (ends[-1] - ends[len(names) - 1]) / (iterations - 1)}
 
 
