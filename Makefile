@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests deep docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
+.PHONY: demo test lint types floors tests deep torture docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -35,6 +35,10 @@ tests: $(VENV)/.installed
 # Hypothesis searches for as long as it takes: 500 examples each, and others every time.
 deep: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n 3 -m hypothesis --timeout 3600 $(PYTEST_ARGS)
+
+# Drivers killed 500 times, each write that can fail failing, files cut, histories made up: takes minutes.
+torture: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/torture -n 2 -rP --torture 500 --timeout 3600 $(TORTURE_ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md

@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return together(nodeid)
+            return nodeid if config.getoption("torture", 0) else together(nodeid)
 
     return Together(config, log)
 

@@ -18,7 +18,7 @@ from .zygote import Driver, Zygote
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", type=int, default=0, help="kills of the driver; the other tests are as thorough")
-    parser.addoption("--torture-seed", type=int, default=None, help="seed of the torture tests (default: by the clock)")
+    parser.addoption("--torture-seed", type=int, help="of all that is random there (default: by the clock, or 0)")
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +28,10 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def seed(request: pytest.FixtureRequest) -> int:
-    """Printed by every test that fails, so that it can be repeated."""
+def seed(kills: int, request: pytest.FixtureRequest) -> int:
+    """Printed by every test, so that one that fails can be repeated; the short form always has the same."""
     given = request.config.getoption("--torture-seed", default=None)
-    return int(time.time()) if given is None else int(given)
+    return int(given if given is not None else time.time() if kills else 0)
 
 
 @pytest.fixture

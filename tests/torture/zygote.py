@@ -1,13 +1,15 @@
 """A process that has imported everything and forks drivers: each starts in milliseconds.
 
-`python -m tests.torture.zygote` answers lines of JSON on its standard streams: {"start": job} with the driver's pid,
-{"wait": pid} with its status as `subprocess` gives it.
+`python -m tests.torture.zygote` answers lines of JSON on its standard streams: [number, "start", job] with the
+driver's pid, [number, "wait", pid] with its status as `subprocess` gives it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -19,25 +21,29 @@ ROOT = Path(__file__).parents[2]
 
 
 class Driver:
-    """A driver that was started; it is a zombie until `wait`, so that its pid stays its own."""
+    """A driver that was started; it is a zombie until `wait`, and known by a descriptor: no other process is hit."""
 
     def __init__(self, zygote: Zygote, pid: int, result: Path) -> None:
         self._zygote = zygote
         self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
         self._result = result
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal; to one that has ended, it does nothing."""
-        os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, number)
 
     @property
     def ended(self) -> bool:
         """Whether it runs no more."""
-        return b") Z " in Path(f"/proc/{self.pid}/stat").read_bytes()
+        return bool(select.select([self._descriptor], [], [], 0)[0])
 
     def wait(self) -> int:
         """Its exit code, or minus the signal that ended it."""
-        return int(self._zygote.ask({"wait": self.pid}))
+        status = int(self._zygote.ask("wait", self.pid))
+        os.close(self._descriptor)
+        return status
 
     @property
     def outcome(self) -> dict[str, Any] | None:
@@ -50,6 +56,7 @@ class Zygote:
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(env or {})}
+        self._asked = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.torture.zygote"],
             cwd=ROOT,
@@ -59,22 +66,26 @@ class Zygote:
             text=True,
         )
 
-    def ask(self, order: dict[str, Any]) -> Any:
+    def ask(self, order: str, what: Any) -> Any:
         """Give an order, and return the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._asked += 1
+        self._process.stdin.write(json.dumps([self._asked, order, what]) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the zygote ended with code {self._process.wait()}")
-        return json.loads(line)
+        number, answer = 0, None
+        while number != self._asked:  # a test may have been interrupted while it waited for an answer
+            line = self._process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"the zygote ended with code {self._process.wait()}")
+            number, answer = json.loads(line)
+        return answer
 
     def start(self, job: dict[str, Any]) -> Driver:
         """Start a driver."""
         result = Path(job["result"])
         result.unlink(missing_ok=True)
-        return Driver(self, int(self.ask({"start": job})), result)
+        return Driver(self, int(self.ask("start", job)), result)
 
     def close(self) -> None:
         """End it."""
@@ -113,12 +124,9 @@ def serve() -> None:
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         while line := sys.stdin.readline():
-            order = json.loads(line)
-            if "start" in order:
-                answer: Any = _start(order["start"])
-            else:
-                answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
-            answers.write(json.dumps(answer) + "\n")
+            number, order, what = json.loads(line)
+            answer = _start(what) if order == "start" else os.waitstatus_to_exitcode(os.waitpid(what, 0)[1])
+            answers.write(json.dumps([number, answer]) + "\n")
             answers.flush()
 
 
