@@ -35,6 +35,7 @@ class Program:
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=folder,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -60,6 +61,8 @@ class Program:
         self.process.kill()
         self.process.wait()
         self._listener.join()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -81,7 +84,14 @@ def programs() -> Iterator[list[Program]]:
             program.end()
 
 
-_COMMAND = "import sys; sys.argv[0] = 'dask'; from distributed.cli.dask_{0} import main; main()"
+# It ends with the tests, also when those are killed: then its standard input ends.
+_COMMAND = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+sys.argv[0] = "dask"
+from distributed.cli.dask_{0} import main
+main()
+"""
 
 
 def start_scheduler(folder: Path, port: int = 0) -> tuple[Program, str]:

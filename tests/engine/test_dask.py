@@ -136,13 +136,11 @@ def test_an_engine_that_is_forgotten_leaves_the_workers(address: str) -> None:
 # --- where tasks go ------------------------------------------------------------------------------------------------
 
 
-def note_where(folder: Path, name: str) -> int:
-    """Take a moment, and say in which Dask worker."""
-    tasks.occupy(folder, name, 0.1)
-    return os.getppid()
-
-
 def test_a_task_has_its_cpus_on_one_worker(address: str, tmp_path: Path) -> None:
+    def note_where(folder: Path, name: str) -> int:
+        tasks.occupy(folder, name, 0.1)
+        return os.getppid()  # the Dask worker
+
     async def main() -> None:
         async with DaskEngine(address) as engine:
             assert engine.capacity().cpus == 4
@@ -326,22 +324,11 @@ def test_a_memory_mapped_array_of_the_users_is_copied(address: str, tmp_path: Pa
 # --- in a run ------------------------------------------------------------------------------------------------------
 
 
-def train(X: Any, y: Any, seed: int) -> Any:
-    """Each digit's mean image, from a half of the labelled ones."""
-    chosen = np.random.default_rng(seed).random(len(X)) < 0.5
-    return np.array(
-        [X[chosen & (y == digit)].mean(0) if (chosen & (y == digit)).any() else X.mean(0) for digit in range(10)]
-    )
+def selections(engine: Any, times: int = 1) -> dict[str, list[int]]:
+    """What two small workflows on digits choose to label, the last time that they are run.
 
-
-def predict(model: Any, X: Any) -> Any:
-    """Probabilities, the higher the nearer to the mean."""
-    likely = np.exp(-((X[:, None] - model) ** 2).sum(2))
-    return likely / likely.sum(1, keepdims=True)
-
-
-def selections(engine: Any) -> dict[str, list[int]]:
-    """What two small workflows on digits choose to label."""
+    Its functions travel by value, so workers need not import this module.
+    """
     images, labels = load_digits(return_X_y=True)
     X, labels = images[:300] / 16.0, labels[:300]
     learner = ParallelUQLearner(engine, pool=Pool(X, initial=20, seed=0), acquisition="top_k")
@@ -350,17 +337,27 @@ def selections(engine: Any) -> dict[str, list[int]]:
     def simulate(index: int) -> int:
         return int(labels[index])
 
-    learner.training_task(as_executable=False)(train)
-    learner.prediction_task(as_executable=False)(predict)
+    @learner.training_task(as_executable=False)
+    def mean_images(X: Any, y: Any, seed: int) -> Any:
+        chosen = np.random.default_rng(seed).random(len(X)) < 0.5
+        of_digit = [chosen & (y == digit) for digit in range(10)]
+        return np.array([X[of].mean(0) if of.any() else X.mean(0) for of in of_digit])
+
+    @learner.prediction_task(as_executable=False)
+    def nearness(model: Any, X: Any) -> Any:
+        likely = np.exp(-((X[:, None] - model) ** 2).sum(2))
+        return likely / likely.sum(1, keepdims=True)
+
     learner.uncertainty_quantification(PREDICTIVE_ENTROPY, query_size=5)
     workflows = {"entropy": PREDICTIVE_ENTROPY, "bald": MUTUAL_INFORMATION}
-    results = learner.run(workflows=workflows, model_names=["a", "b", "c"], max_iter=3)
+    for _ in range(times):
+        results = learner.run(workflows=workflows, model_names=["a", "b", "c"], max_iter=3)
     return {name: [int(index) for index in result.indices] for name, result in results.items()}
 
 
 def test_digits_on_dask_are_the_same_as_here(address: str) -> None:
     with Client(address, set_as_default=False) as client:
-        on_dask = selections(client)
+        on_dask = selections(client, times=2)
     assert on_dask == selections(2)
     assert {len(set(chosen)) for chosen in on_dask.values()} == {30}
     assert on_dask["bald"] != on_dask["entropy"]

@@ -134,9 +134,11 @@ class DaskEngine:
         try:
             if self._connecting is not None:
                 await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
-            await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close)
-            await self._custody.close()
-            self._finalizer.detach()
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close)
+            finally:
+                await self._custody.close()
+                self._finalizer.detach()
         finally:
             closing.set_result(None)
 

@@ -68,6 +68,8 @@ class Fleet:
 
     async def run(self, task: Task) -> Any:
         """Run one task; cancelling the caller stops it."""
+        if isinstance(self.lost, EngineClosedError):
+            raise EngineClosedError(f"task {task.key}: {self.lost}")
         if self.lost is not None:
             raise self._lost_error(str(task.key))
         self.places.check_fits(task, list(self._roster.known.values()))

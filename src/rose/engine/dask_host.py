@@ -151,15 +151,17 @@ class Host(WorkerPlugin):  # type: ignore[misc]
 
     async def teardown(self, worker: Worker) -> None:
         """The worker closes."""
-        for driver in self.drivers.values():
-            await driver.end()
-        self.drivers.clear()
+        for name in list(self.drivers):
+            await self.dismiss(name)
         await self._close_engine()
 
     async def _lease_ended(self, name: str, key: str) -> None:
         """The driver has gone; or somebody had Dask move its keys to another worker."""
-        where = await self._worker.scheduler.who_has(keys=[key])
-        if not where.get(key):
+        try:
+            moved = (await self._worker.scheduler.who_has(keys=[key])).get(key)
+        except OSError:  # the scheduler has gone too
+            moved = None
+        if not moved:
             logger.info("the driver %s has gone: what runs for it is stopped", name)
             await self.dismiss(name)
 
@@ -245,10 +247,9 @@ class Driver:
         """Stop tasks, and wait for their ends; remember those that have not come."""
         works = [self.running[number] for number in numbers if number in self.running]
         self._stopped.update(number for number in numbers if number not in self._begun)
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works)
+        await _cancelled(works)
+        for number in numbers:
+            self._rest.pop(number, None)
 
     def place(self, name: str) -> str:
         """Where a shared value is kept."""

@@ -61,6 +61,8 @@ class Roster:
         self._unfit: dict[str, str] = {}  # those that cannot be, and why
         self._fleet = fleet
         self._names = names
+        self._joined = False  # somebody has, since we looked
+        self._looking: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()  # there is something to run
         self._greeting: asyncio.Task[Greeting] | None = None
 
@@ -93,7 +95,15 @@ class Roster:
         if action == "remove-worker":
             self._remove(message)
         elif action == "add-worker":
-            self._fleet.spawn(self._look())
+            self._joined = True
+            if self._looking is None or self._looking.done():
+                self._looking = self._fleet.spawn(self._look_again())
+
+    async def _look_again(self) -> None:
+        """However many join at the same time: the scheduler is asked once, and once more for those who came then."""
+        while self._joined:
+            self._joined = False
+            await self._look()
 
     async def _look(self) -> None:
         found = capacities(await self._fleet.client.scheduler.identity(), self._names)
@@ -118,8 +128,9 @@ class Roster:
             self._check(facts)
         except Exception as error:  # a worker that cannot be used is said to be so, whatever the reason
             if self.known.get(address) is has:
-                logger.warning("the Dask worker %s cannot be used: %s", address, describe(error))
-                self._unfit[address] = describe(error)
+                hint = "; is ROSE installed there?" if isinstance(error, ModuleNotFoundError) else ""
+                self._unfit[address] = f"{describe(error)}{hint}"
+                logger.warning("the Dask worker %s cannot be used: %s", address, self._unfit[address])
                 self._fleet.unfit()
             return
         if self.known.get(address) is has:  # it has not gone meanwhile

@@ -124,25 +124,22 @@ class Site(Place):
     async def _follow(self, run: Run, reply: Future) -> None:
         try:
             await finished(reply)
-            content: Reply = await self._fetch(reply)
+            self._settle(run, await self._fetch(reply))
         except Exception as error:
             self._fail(run, "run", error)
-        else:
-            self._settle(run, content)
 
     async def _follow_bundle(self, runs: dict[int, Run], reply: Future) -> None:
         try:
             await finished(reply)
             replies: dict[int, Reply] = await self._fetch(reply)
+            for number, content in replies.items():
+                self._settle(runs[number], content)
+            for number in runs.keys() - replies.keys():  # they turned out to be long
+                if runs[number] in self.runs:
+                    self._submit(runs[number], dask_host.run_rest, self._fleet.driver, number)
         except Exception as error:
             for run in runs.values():
                 self._fail(run, "run", error)
-            return
-        for number, content in replies.items():
-            self._settle(runs.pop(number), content)
-        for run in runs.values():  # they turned out to be long
-            if run in self.runs:
-                self._submit(run, dask_host.run_rest, self._fleet.driver, run.number)
 
     async def _fetch(self, reply: Future) -> Any:
         """A reply's content; all that are wanted in one turn of the loop come together.
@@ -195,7 +192,7 @@ class Site(Place):
         return WorkerLostError(f"its Dask worker {self.address} closed while it ran", run.key)
 
     def _fail(self, run: Run, what: str, cause: Exception) -> None:
-        """A run cannot be sent, or its reply not be had."""
+        """A run cannot be sent, or its reply not be had; nothing happens if it has ended."""
         self._fleet.check_connection(cause)
         error = cause
         if not isinstance(cause, RoseError):
@@ -241,7 +238,7 @@ class Site(Place):
         self._outbox.clear()
         for work in self._bundles:
             work.cancel()
-        for run in list(self.runs):
+        for run in sorted(self.runs, key=lambda run: run.number, reverse=True):  # each becomes the first that waits
             if run.sent_as in begun or run.future.done():
                 run.fail(WorkerLostError(why, run.key))
                 self._fleet.end(run)

@@ -132,12 +132,12 @@ _TOLD_APART = {"simulation": ("index",), "training": ("model",), "prediction": (
 
 
 def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:
-    """That the engine can ever run each stage, whatever it becomes.
+    """That the engine can ever run each stage, whatever it becomes. With no cpus yet it will have who knows how many.
 
     Raises:
         CapacityError: naming the first it can not.
     """
-    for name, stage in variants.items():
+    for name, stage in variants.items() if capacity.cpus else ():
         wanted = stage.resources
         for what, asked, there in (
             ("cpus", wanted.cpus, capacity.cpus),

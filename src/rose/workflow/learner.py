@@ -194,13 +194,15 @@ class UQLearner(Registration):
         engine = self._engine
         if engine is None:
             engine, close_engine = as_engine(self._given), True
+        elif self._engine_closed and not isinstance(self._given, Engine):  # it was made of a client, or the like
+            engine = self._engine = as_engine(self._given, directory=self._run_dir)
         elif self._engine_closed:
             raise EngineClosedError(
                 "the engine was closed at the end of an earlier run(): give the learner a number of workers "
                 "instead of an engine, or use `await learner.teach(...)`, which leaves it open"
             )
+        self._engine_closed = close_engine and engine is self._engine
         if close_engine:
-            self._engine_closed = engine is self._engine
             stack.push_async_callback(engine.close)
         return engine
 
