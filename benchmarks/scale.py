@@ -89,7 +89,7 @@ def duration(shorter: int, stage: str, rng: np.random.Generator) -> float:
 
 def screened(
     question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any
-) -> Screened:
+) -> bytes:
     """What a worker would send of a part: as many candidates as are within the bars, at random places."""
     rng = np.random.default_rng([start, stop, len(question.name)])
     count = min(question.kept(drawn=False), stop - start - len(taken))
@@ -104,7 +104,7 @@ def screened(
     indices, kept = indices[wanted], (scores if lower else 1.0 - scores)[wanted]
     nothing = np.empty(0, np.int64)
     form = "[n, 2] without variances"
-    return Screened((start, stop), indices, kept, nothing, np.empty(0), 0.0, 1.0, form)
+    return Screened((start, stop), indices, kept, nothing, np.empty(0), 0.0, 1.0, form).packed()
 
 
 def learner_of(engine: SimulatedEngine, workers: int, pool: Pool, run_dir: Path) -> ParallelUQLearner:

@@ -14,7 +14,7 @@ from rose.errors import NotANumberError, PoolError, PredictionError, RunFailedEr
 from rose.metrics import MARGIN, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE, VARIATION_RATIO
 from rose.scoring import get_metric, register_metric, score
 from rose.workflow.candidate_file import CandidateFile
-from rose.workflow.screening import Bars, Question, screen
+from rose.workflow.screening import Bars, Question, Screened, screen
 from rose.workflow.shortlist import Shortlist
 
 from .programs import blobs, classifier, regressor, teach
@@ -48,7 +48,8 @@ def screened(preds, metric, method, size, taken, seed=0):
         within = taken[(taken >= start) & (taken < stop)]
         if len(within) < stop - start:
             bars = found.bars if start % 2 else Bars()  # what is sent for nothing changes nothing
-            found.add(screen(question, start, stop, within, bars, np.arange(n), *range(len(preds))))
+            part = screen(question, start, stop, within, bars, np.arange(n), *range(len(preds)))
+            found.add(Screened.unpacked(part))
     return found
 
 

@@ -28,7 +28,7 @@ from rose.workflow.member_checks import check_members, task_of
 from rose.workflow.passes import Passed
 from rose.workflow.runner import Runner, all_of, task_group
 from rose.workflow.scoring_rule import Scoring
-from rose.workflow.screening import Question, screen
+from rose.workflow.screening import Question, Screened, screen
 from rose.workflow.shared import Shared
 from rose.workflow.shortlist import Shortlist
 
@@ -78,7 +78,7 @@ class Screener:
                 key = round.key(f"screening.{self.part}", index=number)  # parts of another size are other tasks
                 call = (shared, start, stop, some, found.bars, self.X, *members.values())
                 try:
-                    found.add(await self.runner.function(key, stage, screen, *call))
+                    found.add(Screened.unpacked(await self.runner.function(key, stage, screen, *call)))
                 except TaskFailedError as error:
                     meant = _meant(error)
                     if meant is None:

@@ -8,6 +8,7 @@ depends on the size of a batch. Here is what runs in a worker; `Screener` is wha
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -73,6 +74,15 @@ class Screened(NamedTuple):
     highest: float
     form: str
 
+    def packed(self) -> bytes:
+        """As a task's result: the journal keeps a few bytes in passing, where an object of ours costs it a thread."""
+        return pickle.dumps(tuple(self), protocol=5)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Screened:
+        """What `packed` gave."""
+        return cls(*pickle.loads(data))
+
 
 class Bars(NamedTuple):
     """What a candidate must not be beyond to be of interest, by what the parts that are known hold: a score (its
@@ -82,10 +92,8 @@ class Bars(NamedTuple):
     key: float = math.inf
 
 
-def screen(
-    question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any
-) -> Screened:
-    """Look at candidates `start` to `stop - 1` but those `taken`, with all `models`.
+def screen(question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any) -> bytes:
+    """Look at candidates `start` to `stop - 1` but those `taken`, with all `models`; gives a packed `Screened`.
 
     What is beyond the `bars` could not be chosen, and is not sent; what the driver makes of all parts is the same.
 
@@ -104,7 +112,7 @@ def screen(
     scores = score_passes(stacked, question.metric, question.reduction)
     if np.isnan(scores).any():
         raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")
-    return _kept(question, (start, stop), free, scores, bars, form_of(stacked[0]))
+    return _kept(question, (start, stop), free, scores, bars, form_of(stacked[0])).packed()
 
 
 def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
