@@ -17,8 +17,9 @@ from rose.workflow import checks
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
 from rose.workflow.identity import check_identity
 from rose.workflow.options import make_stage
-from rose.workflow.plan import DataflowPlan, Plan, PoolPlan, Request, check_limits
+from rose.workflow.plan import DataflowPlan, Request, check_limits
 from rose.workflow.pool import Pool
+from rose.workflow.pool_plan import Plan, PoolPlan
 from rose.workflow.registration import Registration
 from rose.workflow.reporting import LearnerInTask, reports
 from rose.workflow.rounds import Workflow
