@@ -155,6 +155,28 @@ def test_cancelling_the_opening_leaves_nothing_open(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_commands_leave_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")) or sync(file))
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        workdir = run.workdir("w/0/training/m")
+        (workdir / "deep").mkdir()
+        (workdir / "deep" / "model.bin").write_bytes(b"model")
+        os.mkfifo(workdir / "pipe")
+        (workdir / "broken").symlink_to("nowhere")
+        (tmp_path / "mine").mkdir()
+        for directory in (workdir, tmp_path / "mine"):
+            await run.keep(directory)
+        assert {str(workdir), str(workdir / "deep"), str(workdir / "deep" / "model.bin")} <= set(synced)
+        assert str(tmp_path / "mine") not in synced
+        await run.close()
+
+    asyncio.run(main())
+
+
 def test_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="holds no run"):
         schema.open_for_reading(tmp_path)

@@ -1,4 +1,4 @@
-"""Directories whose entries survive a power loss."""
+"""Files and directories that survive a power loss."""
 
 from __future__ import annotations
 
@@ -22,8 +22,22 @@ def make_directory(path: Path, durable: bool = True) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make what was created, renamed or removed in a directory survive a power loss. Blocks."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Make all files below a directory survive a power loss, as a program has left them. Blocks."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            if file.is_file() and not file.is_symlink():  # no sockets, no pipes
+                _sync(file, os.O_RDONLY)
+        sync_directory(Path(folder))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
-from rose.store.durable import make_directory
+from rose.store.durable import make_directory, sync_tree
 from rose.store.journal import Journal
 from rose.store.labels import Dropped
 from rose.store.objects import ObjectStore
@@ -138,6 +138,12 @@ class Run:
         directory = self.path / WORK / place_of(key)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
+
+    async def keep(self, directory: Path) -> None:
+        """Make what a command has left in its working directory survive a power loss, before it is recorded as done;
+        a directory outside of the run is the user's."""
+        if not self.temporary and directory.is_relative_to(self.path):
+            await asyncio.to_thread(sync_tree, directory)
 
     def output(self, key: str) -> str:
         """Where a command's stdout and stderr go, relative to the run directory."""

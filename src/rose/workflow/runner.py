@@ -120,6 +120,8 @@ class Runner:
         output, running = await self._run(task, stage, where)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
+        if self.run is not None and workdir is not None:
+            await self.run.keep(workdir)
         await self._record(running, stage, output.stdout, Note({}, output.seconds, None, self._relative(workdir)))
         return output.stdout
 
