@@ -17,10 +17,11 @@ from rose.workflow.ensemble import Ensemble
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
 from rose.workflow.labelling import Simulator
+from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
 from rose.workflow.pool import Pool
-from rose.workflow.pool_rounds import PoolRounds, SharedPool
+from rose.workflow.pool_rounds import PoolRounds
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Workflow
 from rose.workflow.runner import Runner
@@ -99,6 +100,8 @@ class PoolPlan:
             block=self._pool.block,
             runner=runner,
         )
+        screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
+        judge = None if criterion is None else Criterion(criterion, runner, y_test)
         return PoolRounds(
             name=name,
             pool=self._pool,
@@ -107,10 +110,11 @@ class PoolPlan:
             simulator=simulator,
             ensemble=ensemble,
             chooser=chooser,
-            screener=Screener(shared.X, len(self._pool), ensemble, chooser, runner),
+            screener=screener,
+            learning=Learning(shared, ensemble, screener, judge, runner, y_test),
             rule=self._rule,
             acquisition=self._acquisition,
-            criterion=None if criterion is None else Criterion(criterion, runner, y_test),
+            criterion=judge,
             budget=request.limits.budget,
         )
 

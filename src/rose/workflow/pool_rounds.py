@@ -1,15 +1,12 @@
 """A round of a pool's workflow: label what was chosen, train, judge, and choose anew.
 
-Members are trained side by side; each predicts the candidates as soon as it is trained, while the criterion waits for
-all of them and no longer. A pool that is larger than a block is screened by all of them instead, part by part
-(`screening`). A workflow that stops chooses nothing: its ensemble has seen every label it holds.
+A workflow that stops chooses nothing: its ensemble has seen every label it holds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,47 +16,23 @@ from rose.errors import PredictionError
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.config import LearnerConfig
-from rose.workflow.criterion import Criterion, classes
+from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
+from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
 from rose.workflow.member_checks import check_members, task_of
 from rose.workflow.overrides import stage_for
-from rose.workflow.passes import Passed, means
+from rose.workflow.passes import means
 from rose.workflow.pool import Pool, take
-from rose.workflow.quality import holdout_quality
-from rose.workflow.quorum import Quorum
 from rose.workflow.rounds import Ending, Outcome
-from rose.workflow.runner import Runner, task_group
+from rose.workflow.runner import Runner
 from rose.workflow.scoring_rule import Scoring, make_scoring, score_passes
 from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared
-from rose.workflow.shortlist import Shortlist
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
 
 Choose = Callable[[int], Awaitable[np.ndarray]]  # the pool indices of the next batch, given how many
-
-
-@dataclass(frozen=True)
-class SharedPool:
-    """What all workflows of a run ask for, shipped once: the candidates and the hold-out."""
-
-    X: Shared
-    X_test: Shared | None = None
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """What a freshly trained ensemble came to: the criterion's values; what it says of the candidates, that is each
-    member's predictions, or what was screened (nothing where the criterion is met or there are none); its quality on
-    the hold-out, and who failed to train."""
-
-    values: Mapping[str, float] | None
-    members: Mapping[str, Shared]
-    passes: Mapping[str, list[Passed]]
-    shortlist: Shortlist | None
-    quality: Mapping[str, float | None] | None
-    failed: Sequence[str]
 
 
 @dataclass
@@ -74,6 +47,7 @@ class PoolRounds:
     ensemble: Ensemble
     chooser: Chooser
     screener: Screener
+    learning: Learning
     rule: UncertaintyRule
     acquisition: str
     criterion: Criterion | None
@@ -108,17 +82,20 @@ class PoolRounds:
             "X": self.runner.share(await self._labelled_samples()),
             "y": self.runner.share(self.labelled.y),
         }
-        rows = None if self._screens(scoring) else self.runner.share(self._rows(scoring))
+        wanted: Wanted = None
+        if self._left:
+            screens = self._screens(scoring)
+            wanted = self.labelled.taken if screens else self.runner.share(self._rows(scoring))
         try:
-            learned = await self._learn(round, data, rows, scoring, config)
+            learned = await self.learning.learn(round, data, wanted, scoring, config)
             self._config, self._iteration = config, round.iteration
             outcome = self._judged(learned, ending)
             if learned.shortlist is None and not learned.passes:
                 return outcome
-            scores, choose = await self._look(round, scoring, learned, rows, config)
+            scores, choose = await self._look(round, scoring, learned, wanted, config)
             return await self._choose(scoring, scores, choose, outcome)
         finally:
-            await self.runner.release([*data.values(), *([] if rows is None else [rows])])
+            await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
 
     async def _labelled_samples(self) -> Any:
         source, indices = self.pool.source, self.labelled.indices
@@ -174,79 +151,7 @@ class PoolRounds:
         labels, indices = self.labelled.y, self.labelled.indices
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
-    async def _learn(
-        self, round: Round, data: Mapping[str, Shared], rows: Shared | None, scoring: Scoring, config: LearnerConfig
-    ) -> _Learned:
-        """Train all members, judge them, and let them predict the candidates unless that ends the workflow.
-
-        `rows` are those to be predicted; None: the pool is screened.
-        """
-        names, X_test = self.ensemble.model_names, self.shared.X_test
-        training: dict[str, asyncio.Task[Shared | None]] = {}
-        quorum = Quorum(self.ensemble.training, config, round.iteration, self.runner)
-        async with self._forgetting(training), task_group() as group:
-
-            async def train(model: str) -> Shared | None:
-                async with quorum.excused(round.key("training", model)):
-                    return await self.ensemble.train(round, model, data["X"], data["y"], config)
-                return None
-
-            async def predict(model: str, stage: str, X: Shared, rows: Shared | None) -> list[Passed]:
-                member = await training[model]
-                if member is None:
-                    return []
-                return await self.ensemble.predict(round, stage, model, member, X, rows, config)
-
-            training |= {name: group.create_task(train(name)) for name in self.runner.longest_first(self.name, names)}
-            predicting, screening = {}, None
-            if self._left and rows is not None:
-                predicting = {m: group.create_task(predict(m, "prediction", self.shared.X, rows)) for m in names}
-            testing = []
-            if X_test is not None:
-                testing = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
-            trained = {model: await training[model] for model in names}
-            quorum.check(self.name, len(names))
-            members = {model: member for model, member in trained.items() if member is not None}
-            if self._left and rows is None:
-                screened = self.screener.screen(round, scoring, members, self.labelled.taken, config)
-                screening = group.create_task(screened)
-            tested = [one for task in testing for one in await task]
-            quality = group.create_task(self._quality(round, scoring, members, tested))
-            values = None
-            if self.criterion is not None:
-                values = await self.criterion.values(round, members, data, tested, config)
-                if self.criterion.met(values):
-                    for task in [*predicting.values(), *([] if screening is None else [screening])]:
-                        task.cancel()
-                    predicting, screening = {}, None
-        await self.ensemble.keep(members)
-        passes = {model: task.result() for model, task in predicting.items() if model in members}
-        shortlist = None if screening is None else screening.result()
-        return _Learned(values, members, passes, shortlist, quality.result(), tuple(quorum.failed))
-
-    async def _quality(
-        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], tested: list[Passed]
-    ) -> Mapping[str, float | None] | None:
-        """How good the ensemble is on the hold-out, if there is one."""
-        if self.pool.holdout is None:
-            return None
-        call = (self.pool.holdout[1], await classes(members), scoring.metric, scoring.rule.reduction, *tested)
-        found: Mapping[str, float | None]
-        found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
-        return found
-
-    @contextlib.asynccontextmanager
-    async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared | None]]) -> AsyncIterator[None]:
-        """If the round fails, free the members that were trained in it: they replace no one."""
-        try:
-            yield
-        except BaseException:
-            trained = [task for task in training.values() if task.done() and not task.cancelled()]
-            members = [task.result() for task in trained if task.exception() is None]
-            await self.runner.release(member for member in members if member is not None)
-            raise
-
-    def _judged(self, learned: _Learned, ending: Ending) -> Outcome:
+    def _judged(self, learned: Learned, ending: Ending) -> Outcome:
         """What is known before the candidates are looked at."""
         count, values = len(self.labelled), learned.values
         mean = None if values is None else sum(values.values()) / len(values)
@@ -271,18 +176,18 @@ class PoolRounds:
         return len(self.pool) - len(self.labelled) - len(self.labelled.dropped)
 
     async def _look(
-        self, round: Round, scoring: Scoring, learned: _Learned, rows: Shared | None, config: LearnerConfig
+        self, round: Round, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
     ) -> tuple[np.ndarray, Choose]:
         """The scores of the candidates (of a screened pool, of the most uncertain), and how a batch is chosen."""
         labelled = self.labelled.indices
         if learned.shortlist is not None:
             given = (round, scoring, learned.shortlist, learned.members, labelled)
             return learned.shortlist.uncertain[1], lambda k: self.screener.choose(*given, k, config)
-        assert rows is not None
+        assert isinstance(wanted, Shared)
         ordered = [one for of_model in learned.passes.values() for one in of_model]
         task = task_of(scoring.metric, ordered[0])
-        await asyncio.to_thread(check_members, learned.passes, len(rows.value), task, round.where)
-        found = Candidates(rows, self._left, ordered, self.shared.X, scoring.metric.range if scoring.metric else None)
+        await asyncio.to_thread(check_members, learned.passes, len(wanted.value), task, round.where)
+        found = Candidates(wanted, self._left, ordered, self.shared.X, scoring.metric.range if scoring.metric else None)
         scores = await self.chooser.scores(round, scoring, found, config)
         more = {"labelled": labelled, "y": self.labelled.y}
         return scores, lambda k: self.chooser.choose(round, scoring, found, scores, k, config, more)
