@@ -17,13 +17,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 # `make tests` spreads tests over processes. Those that use compiled kernels stay in one, because numba's cache must not
-# be written from two sides at once; the torture tests do for their parent of drivers.
+# be written from two sides at once; the torture tests do for their parent of drivers, others for their Dask cluster.
 TOGETHER = {
     "tests/scoring/": "kernels",
     "tests/acquisition/": "kernels",
     "test_acquisition_that_looks_at_more_than_scores": "kernels",
     "test_surrogate": "kernels",
     "tests/torture/": "torture",
+    "tests/engine/test_dask.py": "cluster",
+    "tests/engine/test_dask_faults.py": "cut off",
 }
 
 
