@@ -87,14 +87,15 @@ def fill_class_statistics(
     n, classes = statistics.rows[0].shape
     rows, addresses, start = _readable(statistics.rows, addresses, low)
     where = np.full(len(kernels.STATISTICS), -1, dtype=np.int64)
-    where[[kernels.STATISTICS.index(name) for name in sorted(names)]] = np.arange(len(names))
-    out = np.empty((len(names), n))
+    width = n + kernels.BEYOND
+    where[[kernels.STATISTICS.index(name) for name in sorted(names)]] = np.arange(len(names)) * width
+    out = np.empty((len(names), width))
     shares = np.arange(statistics.members + 1) / statistics.members
     wrong = kernels.classify(
         addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
-        SUM_TOLERANCE[statistics.rows[0].dtype.itemsize] / statistics.members, where, out,
+        SUM_TOLERANCE[statistics.rows[0].dtype.itemsize] / statistics.members, where, out.reshape(-1),
     )  # fmt: skip
-    statistics.__dict__.update(zip(sorted(names), out, strict=True))
+    statistics.__dict__.update(zip(sorted(names), out[:, :n], strict=True))
     return bool(wrong)
 
 
@@ -114,15 +115,15 @@ def fill_value_statistics(
     quantiles = {name: q for name, q in _quantiles(statistics).items() if name in names}
     places = _places(quantiles.values(), statistics.members)
     rows, addresses, start = _readable(statistics.rows, addresses, low)
-    moments = np.empty((2 if names & {"mean", "variance"} else 0, n))
+    moments = np.empty((2, n + kernels.BEYOND if names & {"mean", "variance"} else 0))
     picked = np.empty((len(places), n))
     ends = max((place + 1 if place >= 0 else -place for place in places), default=0)
     wrong = kernels.summarise(
-        addresses, start, n, rows[0][:0], moments, math.ceil(ends / kernels.LEVELS),
+        addresses, start, n, rows[0][:0], moments.reshape(-1), math.ceil(ends / kernels.LEVELS),
         np.array(places, dtype=np.int64), picked,
     )  # fmt: skip
-    if len(moments):
-        statistics.__dict__.update(mean=moments[0], variance=moments[1])
+    if moments.size:
+        statistics.__dict__.update(mean=moments[0, :n], variance=moments[1, :n])
     if places:
         for name, q in quantiles.items():
             statistics.__dict__[name] = _quantile(q, statistics.members, places, picked)

@@ -1,8 +1,8 @@
-"""Compiled statistics of `[S, n, C]` probabilities: one read, in runs that stay in a core's nearest caches.
+"""Compiled statistics of `[S, n, C]` probabilities, in one read.
 
 Held to `classification.ClassStatistics`, the definition, by the tests. As long as members are summed, the classes of
-all candidates of a run are one flat row of numbers, whatever C is: LANES of them are taken through all members before
-the next, while the memory of later ones is being fetched.
+all candidates of a step are one flat row of numbers, whatever C is: LANES of them are taken through all members before
+the next. Steps are short: while the last one's sums, still at hand, become scores, memory already brings later ones.
 """
 
 from __future__ import annotations
@@ -11,34 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from rose.scoring.kernels_common import kernel
-from rose.scoring.kernels_lanes import (
-    FEW,
-    LANES,
-    either,
-    first_lanes,
-    fused,
-    load,
-    load_few,
-    spread,
-    spread_few,
-    store,
-    where_less,
-    widen,
-)
+from rose.scoring.kernels_classes import divide, odd_rows, rank_rows, scale_sums
+from rose.scoring.kernels_common import inlined, kernel
+from rose.scoring.kernels_lanes import FEW, LANES, either, fused, load, spread, store, where_less, widen
 from rose.scoring.kernels_logarithm import log
-from rose.scoring.kernels_reductions import any_sign, largest_two, total
+from rose.scoring.kernels_reductions import any_sign
 from rose.scoring.kernels_rows import address_of, copy_edge, distance_ahead, fetch, load_from, row_at, until_a_line
 from rose.scoring.kernels_votes import add_votes, most_votes
 
-# Which row of the output holds a statistic is told by `where`, in this order; -1: not wanted.
+# Where in the output a statistic begins is told by `where`, in this order; -1: not wanted.
 STATISTICS = (
     "entropy", "expected_entropy", "first", "second", "mode_votes", "vote_entropy", "cross_entropy",
     "target_probability", "square_norm",
 )  # fmt: skip
 _ENTROPY, _EXPECTED, _FIRST, _SECOND, _MODE, _VOTES, _CROSS, _TARGET, _SQUARE = range(len(STATISTICS))
+BEYOND = FEW  # numbers after a statistic's n that may be written
 
-_RUN = 2048  # elements of one member handled at a time: their sums stay in the L1 cache
+# Elements of one member: a step has at least so many, more where functions are called that have to start up, and no
+# more than that for the sake of whole vectors.
+_STEP, _LARGE_STEP, _LONGEST_STEP = 128, 1024, 4096
+_SAMPLED = 16384  # elements of one member from one `odd_sums` to the next
 
 
 @kernel
@@ -46,115 +38,102 @@ def classify(
     addresses: Any, start: Any, n: Any, classes: Any, like: Any, targets: Any, vote_terms: Any, tolerance: Any,
     where: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Statistics of candidates `start` to `start + n - 1` into `out` [wanted, n]; whether anything looked wrong.
+    """Statistics of candidates `start` to `start + n - 1` into `out`; whether anything looked wrong.
 
-    Looked at: the sign of every probability, the sum of every candidate's mean (NaN and inf show there), and the sum
-    of every member's row for the first candidate of each run.
+    Looked at: the sign of every probability, the sum of every candidate's mean (NaN and inf show there), and now and
+    then the sums of all members' rows for one candidate.
     """
-    run = max(1, _RUN // classes)
-    run = run - run % LANES if run > LANES else run
-    size = run * classes + LANES
+    want_logs = where[_CROSS] >= 0
+    want_entropies = where[_EXPECTED] >= 0 or want_logs
+    want_ranks = where[_FIRST] >= 0 or where[_SECOND] >= 0
     want_votes = where[_MODE] >= 0 or where[_VOTES] >= 0
-    sums = np.empty(size)
-    terms = np.empty(size)
-    entropies = np.empty(size)
-    logs = np.empty(size)
-    first, second = np.empty(run), np.empty(run)
-    votes = np.empty(size, dtype=np.int32)
+    want_means = where[_ENTROPY] >= 0 or want_logs or where[_SQUARE] >= 0 or where[_TARGET] >= 0
+    step = candidates_of_a_step(classes, _LARGE_STEP if want_votes or want_entropies else _STEP)
+    size = (step + FEW) * classes + LANES
+    sums, terms, entropies, logs = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
+    votes = np.zeros(size, dtype=np.int32)
     edge = np.zeros((addresses.shape[0], LANES), dtype=like.dtype)
     edges = np.empty_like(addresses)
     for s in range(addresses.shape[0]):
         edges[s] = address_of(edge[s])
+    ahead, end = distance_ahead(addresses.shape[0], like), (start + n) * classes
     members = np.float64(addresses.shape[0])
+    signs = spread(like.dtype.type(0.0))
     wrong = False
-    low = 0
-    m = until_a_line(addresses[0], start, classes, like.itemsize)
+    sampled = low = 0
+    m = until_a_line(addresses[0], start, classes, like.itemsize) % step
     while low < n:
-        m = min(m if m > 0 else run, n - low)
+        m = min(m if m > 0 else step, n - low)
         count = m * classes
         skip = (start + low) * classes
-        end = (start + n) * classes
-        wrong |= add_members(addresses, skip, count, end, like, edge, edges, where, sums, entropies, logs)
+        whole = count - count % LANES
+        if want_logs:
+            signs = add_logs(addresses, skip, whole, ahead, end, like, signs, sums, entropies, logs)
+        elif want_entropies:
+            signs = add_entropies(addresses, skip, whole, ahead, end, like, signs, sums, entropies)
+        else:
+            for to in range(0, whole, LANES):
+                signs = add_rows(addresses, skip + to, ahead, end, like, signs, to, sums)
+        if whole < count:
+            copy_edge(addresses, skip + whole, count - whole, like, edge)
+            edge_sums, edge_entropies, edge_logs = sums[whole:], entropies[whole:], logs[whole:]
+            signs = add_logs(edges, 0, LANES, 0, 0, like, signs, edge_sums, edge_entropies, edge_logs)
+        wrong |= odd_rows(sums, m, classes, members, tolerance)
+        if low >= sampled:
+            wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
+            sampled = low + _SAMPLED // classes
+        if want_ranks:
+            rank_rows(sums, m, classes, members, where[_FIRST], where[_SECOND], low, out)
+        if want_means:
+            divide(sums, count, members)
+        if where[_ENTROPY] >= 0:
+            for to in range(0, count, LANES):
+                mean = load(sums, to)
+                store(terms, to, mean * log(mean))
+            scale_sums(terms, m, classes, -1.0, where[_ENTROPY] + low, out)
+        if where[_EXPECTED] >= 0:
+            scale_sums(entropies, m, classes, -1.0 / members, where[_EXPECTED] + low, out)
+        if want_logs:
+            for to in range(0, count, LANES):
+                mean, nothing = load(sums, to), spread(0.0)
+                store(terms, to, mean * where_less(nothing, mean, load(logs, to), nothing))
+            scale_sums(terms, m, classes, -1.0 / members, where[_CROSS] + low, out)
+        if where[_SQUARE] >= 0:
+            for to in range(0, count, LANES):
+                mean = load(sums, to)
+                store(terms, to, mean * mean)
+            scale_sums(terms, m, classes, 1.0, where[_SQUARE] + low, out)
+        if where[_TARGET] >= 0:
+            for i in range(m):
+                out[where[_TARGET] + low + i] = sums[i * classes + targets[low + i]]
         if want_votes:
             for j in range(count):
                 votes[j] = 0
-            for s in range(addresses.shape[0]):
-                add_votes(row_at(addresses, s, skip, count, like), m, classes, votes)
-        wrong |= odd_sums(addresses, skip, classes, like, tolerance * members)
-        wrong |= check_sums(sums, m, classes, members, tolerance)
-        if where[_FIRST] >= 0 or where[_SECOND] >= 0:
-            rank_sums(sums, m, classes, first, second)
-        if where[_FIRST] >= 0:
-            for i in range(m):
-                out[where[_FIRST], low + i] = first[i] / members
-        if where[_SECOND] >= 0:
-            for i in range(m):
-                out[where[_SECOND], low + i] = second[i] / members
-        if where[_ENTROPY] >= 0 or where[_CROSS] >= 0 or where[_SQUARE] >= 0 or where[_TARGET] >= 0:
-            divide(sums, count, members)
-        if where[_ENTROPY] >= 0:
-            for at in range(0, count, LANES):
-                mean = load(sums, at)
-                store(terms, at, mean * log(mean))
-            sum_classes(terms, low, m, classes, -1.0, out[where[_ENTROPY]])
-        if where[_EXPECTED] >= 0:
-            sum_classes(entropies, low, m, classes, -1.0 / members, out[where[_EXPECTED]])
-        if where[_CROSS] >= 0:
-            for j in range(count):
-                terms[j] = sums[j] * (logs[j] if sums[j] > 0.0 else 0.0)
-            sum_classes(terms, low, m, classes, -1.0 / members, out[where[_CROSS]])
-        if where[_SQUARE] >= 0:
-            for j in range(count):
-                terms[j] = sums[j] * sums[j]
-            sum_classes(terms, low, m, classes, 1.0, out[where[_SQUARE]])
-        if where[_TARGET] >= 0:
-            for i in range(m):
-                out[where[_TARGET], low + i] = sums[i * classes + targets[low + i]]
+            add_votes(addresses, skip, m, classes, like, votes)
         if where[_MODE] >= 0:
-            most_votes(votes, low, m, classes, out[where[_MODE]])
+            most_votes(votes, m, classes, where[_MODE] + low, out)
         if where[_VOTES] >= 0:
             for j in range(count):
                 terms[j] = vote_terms[votes[j]]
-            sum_classes(terms, low, m, classes, 1.0, out[where[_VOTES]])
+            scale_sums(terms, m, classes, 1.0, where[_VOTES] + low, out)
         low += m
-        m = run
-    return wrong
+        m = step
+    return wrong or any_sign(signs)
 
 
-@kernel
-def add_members(
-    addresses: Any, skip: Any, count: Any, end: Any, like: Any, edge: Any, edges: Any, where: Any, sums: Any,
-    entropies: Any, logs: Any,
-) -> Any:  # fmt: skip
-    """Sums over members of p into `sums`, and of what is wanted of p log p and log p; whether any p was negative."""
-    want_logs = where[_CROSS] >= 0
-    want_entropies = where[_EXPECTED] >= 0 or want_logs
-    whole = count - count % LANES
-    ahead = distance_ahead(addresses.shape[0], like)
-    signs = spread(like.dtype.type(0.0))
-    for to in range(0, whole, LANES):
-        at = skip + to
-        then = at + ahead if at + ahead < end else at
-        if want_logs:
-            signs = add_logs(addresses, at, then, like, signs, to, sums, entropies, logs)
-        elif want_entropies:
-            signs = add_entropies(addresses, at, then, like, signs, to, sums, entropies)
-        else:
-            signs = add_rows(addresses, at, then, like, signs, to, sums)
-    if whole < count:
-        copy_edge(addresses, skip + whole, count - whole, like, edge)
-        if want_logs:
-            signs = add_logs(edges, 0, 0, like, signs, whole, sums, entropies, logs)
-        elif want_entropies:
-            signs = add_entropies(edges, 0, 0, like, signs, whole, sums, entropies)
-        else:
-            signs = add_rows(edges, 0, 0, like, signs, whole, sums)
-    return any_sign(signs)
+@inlined
+def candidates_of_a_step(classes: Any, least: Any) -> Any:
+    """FEW times a power of 2, so that there are not too few numbers and, if that takes not too many, whole vectors."""
+    step = FEW
+    while step * classes < least or (step * classes % LANES and step * classes < _LONGEST_STEP):
+        step *= 2
+    return step
 
 
-@kernel
-def add_rows(addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any) -> Any:
+@inlined
+def add_rows(addresses: Any, at: Any, ahead: Any, end: Any, like: Any, signs: Any, to: Any, sums: Any) -> Any:
     """The sum of LANES probabilities over members."""
+    then = at + ahead if at + ahead < end else at
     summed = spread(0.0)
     for s in range(addresses.shape[0]):
         fetch(addresses[s], then, like)
@@ -165,114 +144,71 @@ def add_rows(addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any,
     return signs
 
 
+# The next two are functions of their own: what they hold in registers leaves no room for anything else.
+
+
 @kernel
 def add_entropies(
-    addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any, entropies: Any
+    addresses: Any, skip: Any, count: Any, ahead: Any, end: Any, like: Any, signs: Any, sums: Any, entropies: Any
 ) -> Any:  # fmt: skip
     """`add_rows`, and the sum of p log p: of four members each in the input's precision, for more lanes."""
-    summed, entropy = spread(0.0), spread(0.0)
     members = addresses.shape[0]
-    for s in range(0, members, 4):
-        four = spread(like.dtype.type(0.0))
-        for t in range(s, min(s + 4, members)):
-            fetch(addresses[t], then, like)
-            p = load_from(addresses[t], at, like)
-            signs = either(signs, p)
-            summed = summed + widen(p)
-            four = fused(p, log(p), four)
-        entropy = entropy + widen(four)
-    store(sums, to, summed)
-    store(entropies, to, entropy)
+    for to in range(0, count, LANES):
+        at = skip + to
+        then = at + ahead if at + ahead < end else at
+        summed, entropy = spread(0.0), spread(0.0)
+        for s in range(0, members, 4):
+            four = spread(like.dtype.type(0.0))
+            for t in range(s, min(s + 4, members)):
+                fetch(addresses[t], then, like)
+                p = load_from(addresses[t], at, like)
+                signs = either(signs, p)
+                summed = summed + widen(p)
+                four = fused(p, log(p), four)
+            entropy = entropy + widen(four)
+        store(sums, to, summed)
+        store(entropies, to, entropy)
     return signs
 
 
 @kernel
 def add_logs(
-    addresses: Any, at: Any, then: Any, like: Any, signs: Any, to: Any, sums: Any, entropies: Any, logs: Any
+    addresses: Any, skip: Any, count: Any, ahead: Any, end: Any, like: Any, signs: Any, sums: Any, entropies: Any,
+    logs: Any,
 ) -> Any:  # fmt: skip
     """`add_entropies`, and the sum of log p, where log 0 = -inf."""
-    summed, entropy, logarithm = spread(0.0), spread(0.0), spread(0.0)
     members = addresses.shape[0]
     nothing, lowest = spread(like.dtype.type(0.0)), spread(like.dtype.type(-np.inf))
-    for s in range(0, members, 4):
-        four, four_logs = nothing, nothing
-        for t in range(s, min(s + 4, members)):
-            fetch(addresses[t], then, like)
-            p = load_from(addresses[t], at, like)
-            signs = either(signs, p)
-            summed = summed + widen(p)
-            value = log(p)
-            four = fused(p, value, four)
-            four_logs = four_logs + where_less(nothing, p, value, lowest)
-        entropy = entropy + widen(four)
-        logarithm = logarithm + widen(four_logs)
-    store(sums, to, summed)
-    store(entropies, to, entropy)
-    store(logs, to, logarithm)
+    for to in range(0, count, LANES):
+        at = skip + to
+        then = at + ahead if at + ahead < end else at
+        summed, entropy, logarithm = spread(0.0), spread(0.0), spread(0.0)
+        for s in range(0, members, 4):
+            four, four_logs = nothing, nothing
+            for t in range(s, min(s + 4, members)):
+                fetch(addresses[t], then, like)
+                p = load_from(addresses[t], at, like)
+                signs = either(signs, p)
+                summed = summed + widen(p)
+                value = log(p)
+                four = fused(p, value, four)
+                four_logs = four_logs + where_less(nothing, p, value, lowest)
+            entropy = entropy + widen(four)
+            logarithm = logarithm + widen(four_logs)
+        store(sums, to, summed)
+        store(entropies, to, entropy)
+        store(logs, to, logarithm)
     return signs
 
 
-@kernel
+@inlined
 def odd_sums(addresses: Any, skip: Any, classes: Any, like: Any, tolerance: Any) -> Any:
     """Whether any member's probabilities for the one candidate at `skip` do not sum to 1."""
     odd = False
     for s in range(addresses.shape[0]):
         row = row_at(addresses, s, skip, classes, like)
-        sums = 0.0
+        total = 0.0
         for c in range(classes):
-            sums += np.float64(row[c])
-        odd |= not (abs(sums - 1.0) <= tolerance)
+            total += np.float64(row[c])
+        odd |= not (abs(total - 1.0) <= tolerance)
     return odd
-
-
-@kernel
-def divide(sums: Any, count: Any, members: Any) -> None:
-    """sums /= members, by its reciprocal and one fused correction (Markstein 1990): exact, and no division each."""
-    inverse, minus = spread(1.0 / members), spread(-members)
-    for at in range(0, count, LANES):
-        summed = load(sums, at)
-        guess = summed * inverse
-        store(sums, at, fused(fused(guess, minus, summed), inverse, guess))
-
-
-@kernel
-def sum_row(row: Any, at: Any, classes: Any) -> Any:
-    """The sum over a candidate's classes, in an order that depends on their number alone. Reads FEW numbers more."""
-    last = (classes - 1) // FEW * FEW
-    lanes = first_lanes(load_few(row, at + last), classes - last)
-    for j in range(at, at + last, FEW):
-        lanes = lanes + load_few(row, j)
-    return total(lanes)
-
-
-@kernel
-def sum_classes(terms: Any, low: Any, m: Any, classes: Any, factor: Any, out: Any) -> None:
-    """out = factor * the sum over classes, with what rounding leaves below zero (and -0.0) made 0."""
-    for i in range(m):
-        value = factor * sum_row(terms, i * classes, classes)
-        out[low + i] = (0.0 if value < 0.0 else value) + 0.0
-
-
-@kernel
-def check_sums(sums: Any, m: Any, classes: Any, members: Any, tolerance: Any) -> Any:
-    """Whether any candidate's mean does not sum to 1 (or is no number)."""
-    odd = False
-    for i in range(m):
-        odd |= not (abs(sum_row(sums, i * classes, classes) - members) <= tolerance * members)
-    return odd
-
-
-@kernel
-def rank_sums(sums: Any, m: Any, classes: Any, first: Any, second: Any) -> None:
-    """The largest two of each candidate's sums; with one class, the second is 0. Reads FEW numbers more."""
-    last = (classes - 1) // FEW * FEW
-    for i in range(m):
-        at = i * classes
-        ones = first_lanes(load_few(sums, at + last), classes - last)
-        twos = spread_few(0.0)
-        for j in range(at, at + last, FEW):
-            lanes = load_few(sums, j)
-            losers = where_less(lanes, ones, lanes, ones)
-            ones = where_less(lanes, ones, ones, lanes)
-            twos = where_less(twos, losers, losers, twos)
-        first[i], second[i] = largest_two(ones, twos)

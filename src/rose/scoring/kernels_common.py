@@ -37,3 +37,9 @@ def fill(out: Any, count: Any, value: Any) -> None:
     """out[:count] = value (a plain loop compiles to much less than a slice assignment)."""
     for j in range(count):
         out[j] = value
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as a part of each kernel that calls it."""
+    compiled: Callable[..., Any] = numba.njit(inline="always", **_OPTIONS)(function)
+    return compiled

@@ -185,6 +185,18 @@ def either(_typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def magnitude(_typing: Any, lanes: Any) -> Any:
+    """Without signs."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = as_integers(builder, args[0])
+        mask = constant(bits.type, (1 << (bits.type.element.width - 1)) - 1)
+        return builder.bitcast(builder.and_(bits, mask), args[0].type)
+
+    return lanes(lanes), generate
+
+
+@intrinsic
 def larger(_typing: Any, a: Any, b: Any) -> Any:
     """The larger of each pair of numbers >= 0: their bits order as they do, and integers compare faster."""
 

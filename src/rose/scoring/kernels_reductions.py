@@ -5,51 +5,61 @@ from __future__ import annotations
 from typing import Any
 
 from rose.scoring.kernels_common import cgutils, intrinsic, ir, types
-from rose.scoring.kernels_lanes import as_integers, constant
+from rose.scoring.kernels_lanes import FEW, as_integers, constant
 
 _int32, _int64 = ir.IntType(32), ir.IntType(64)
 
 
-def _halves(builder: Any, x: Any) -> tuple[Any, Any]:
-    half = x.type.count // 2
-    undefined = ir.Constant(x.type, ir.Undefined)
+def _halves(builder: Any, vectors: list[Any], width: int) -> tuple[list[Any], list[Any]]:
+    """2k vectors hold `width` lanes of each of FEW // width candidates: lower and upper halves, in k vectors each."""
+    first = [at + i for at in range(0, 2 * FEW, width) for i in range(width // 2)]
     low, high = (
-        ir.Constant(ir.VectorType(_int32, half), list(range(start, start + half))) for start in (0, half)
-    )  # fmt: skip
-    return builder.shuffle_vector(x, undefined, low), builder.shuffle_vector(x, undefined, high)
+        ir.Constant(ir.VectorType(_int32, FEW), [place + shift for place in first]) for shift in (0, width // 2)
+    )
+    pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+    return [builder.shuffle_vector(a, b, low) for a, b in pairs], [builder.shuffle_vector(a, b, high) for a, b in pairs]
 
 
 @intrinsic
-def total(_typing: Any, lanes: Any) -> Any:
-    """The sum of all lanes: of the halves, of their halves, and so on."""
+def totals(_typing: Any, eight: Any) -> Any:
+    """The sums of the lanes of FEW vectors of FEW lanes: of the halves, of their halves, and so on."""
+    lanes = eight.dtype
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x = args[0]
-        while x.type.count > 1:
-            x = builder.fadd(*_halves(builder, x))
-        return builder.extract_element(x, _int32(0))
+        vectors = cgutils.unpack_tuple(builder, args[0], FEW)
+        width = FEW
+        while width > 1:
+            vectors = [builder.fadd(a, b) for a, b in zip(*_halves(builder, vectors, width), strict=True)]
+            width //= 2
+        return vectors[0]
 
-    return lanes.dtype(lanes), generate
+    return lanes(eight), generate
 
 
 @intrinsic
-def largest_two(_typing: Any, first: Any, second: Any) -> Any:
-    """The largest two of all lanes, where no lane of `second` is larger than that of `first`."""
-    pair = types.UniTuple(first.dtype, 2)
+def largest_twos(_typing: Any, firsts: Any, seconds: Any) -> Any:
+    """The largest two lanes in FEW pairs of vectors of FEW lanes, where no second is larger than the first."""
+    lanes = firsts.dtype
+    pair = types.UniTuple(lanes, 2)
+
+    def max_and_min(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        less = builder.fcmp_ordered("<", a, b)
+        return builder.select(less, b, a), builder.select(less, a, b)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        def max_and_min(a: Any, b: Any) -> tuple[Any, Any]:
-            less = builder.fcmp_ordered("<", a, b)
-            return builder.select(less, b, a), builder.select(less, a, b)
+        ones, twos = (cgutils.unpack_tuple(builder, vectors, FEW) for vectors in args)
+        width = FEW
+        while width > 1:
+            rivals = zip(*_halves(builder, ones, width), *_halves(builder, twos, width), strict=True)
+            ones, twos = [], []
+            for a, b, c, d in rivals:
+                one, lost = max_and_min(builder, a, b)
+                ones.append(one)
+                twos.append(max_and_min(builder, lost, max_and_min(builder, c, d)[0])[0])
+            width //= 2
+        return context.make_tuple(builder, pair, [ones[0], twos[0]])
 
-        one, two = args
-        while one.type.count > 1:
-            (a, b), (c, d) = _halves(builder, one), _halves(builder, two)
-            one, lost = max_and_min(a, b)
-            two = max_and_min(lost, max_and_min(c, d)[0])[0]
-        return context.make_tuple(builder, pair, [builder.extract_element(x, _int32(0)) for x in (one, two)])
-
-    return pair(first, first), generate
+    return pair(firsts, seconds), generate
 
 
 @intrinsic

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from rose.scoring.kernels_common import fill, kernel
+from rose.scoring.kernels_classes import divided
+from rose.scoring.kernels_common import fill, inlined, kernel
 from rose.scoring.kernels_lanes import LANES, fused, spread, store, where_less, widen
 from rose.scoring.kernels_reductions import any_nan
-from rose.scoring.kernels_rows import address_of, copy_edge, distance_ahead, fetch, load_from, row_at
+from rose.scoring.kernels_rows import address_of, copy_edge, distance_ahead, fetch, load_from, row_at, until_a_line
 
+BEYOND = LANES  # numbers after the n of a moment that may be written
 LEVELS = 4  # order statistics per group, and members taken at a time
-_RUN = 1024  # candidates handled at a time, at most: their moments stay in the L1 cache
-_HELD = 1 << 19  # bytes of all members' values of a run: they stay in the L2 cache for a second pass
+_RUN = 1 << 19  # bytes of all members' values that are handled at a time: they stay in the L2 cache for a second pass
 _TILE = 512  # candidates whose levels stay in the L1 cache; a constant, so that the compiler sees they do not overlap
 
 
@@ -25,14 +26,13 @@ _TILE = 512  # candidates whose levels stay in the L1 cache; a constant, so that
 def summarise(
     addresses: Any, start: Any, n: Any, like: Any, moments: Any, groups: Any, places: Any, picked: Any
 ) -> Any:  # fmt: skip
-    """Mean and variance into `moments` [2 or 0, n]; into `picked` [k, n] the k order statistics at `places`, counted
-    from 0 for the smallest or from -1 for the largest, and within `groups` of LEVELS from either end. Returns whether
-    any value was NaN or infinite.
+    """Means into the first half of `moments`, variances into the second, if it has any (room for n + BEYOND each); into
+    `picked` [k, n] the k order statistics at `places`, counted from 0 for the smallest or from -1 for the largest, and
+    within `groups` of LEVELS from either end. Returns whether any value was NaN or infinite.
     """
     members = addresses.shape[0]
-    run = max(LANES, min(_RUN, _HELD // (members * like.itemsize)) // LANES * LANES)
+    run = max(1, _RUN // (members * like.itemsize * LANES)) * LANES
     ahead = distance_ahead(members, like)
-    mean, variance = np.empty(run), np.empty(run)
     edge = np.zeros((members, LANES), dtype=like.dtype)
     edges = np.empty_like(addresses)
     for s in range(members):
@@ -44,22 +44,19 @@ def summarise(
     carried = np.empty(LEVELS * _TILE, dtype=like.dtype)
     padding = np.empty(_TILE, dtype=like.dtype)
     wrong = False
-    for low in range(0, n, run):
-        count = min(run, n - low)
+    low = 0
+    count = until_a_line(addresses[0], start, 1, like.itemsize)
+    while low < n:
+        count = min(count if count > 0 else run, n - low)
         skip = start + low
         whole = count - count % LANES
         if whole < count:
             copy_edge(addresses, skip + whole, count - whole, like, edge)
-        if moments.shape[0]:
-            wrong |= take_moments(addresses, edges, skip, whole, count, start + n, ahead, like, mean, variance)
-            for j in range(count):
-                moments[0, low + j] = mean[j]
-                moments[1, low + j] = variance[j]
+        if len(moments):
+            wrong |= take_moments(addresses, edges, skip, whole, count, start + n, ahead, like, low, moments)
         else:
             wrong |= not_finite(addresses, edges, skip, whole, count, start + n, ahead, like)
-        if groups == 0:
-            continue
-        for tile in range(low, low + count, _TILE):
+        for tile in range(low, low + count if groups else low, _TILE):
             m = min(_TILE, low + count - tile)
             if groups == 1:
                 keep_four(addresses, start + tile, m, like, padding, both)
@@ -72,28 +69,29 @@ def summarise(
                     at = places[k] if places[k] >= 0 else -1 - places[k]
                     levels = low_levels if places[k] >= 0 else high_levels
                     unpack(levels[at // LEVELS], at % LEVELS, places[k], tile, m, picked[k])
+        low += count
+        count = run
     return wrong
 
 
 @kernel
 def take_moments(
-    addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any, mean: Any,
-    variance: Any,
+    addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any, low: Any,
+    moments: Any,
 ) -> Any:  # fmt: skip
     """Mean and population variance of `count` candidates; whether any is not finite."""
     poison = spread(0.0)
     for to in range(0, whole, LANES):
         at = skip + to
-        poison = add_deviations(addresses, at, at + ahead if at + ahead < end else at, like, poison, to, mean, variance)
+        then = at + ahead if at + ahead < end else at
+        poison = add_deviations(addresses, at, then, like, poison, low + to, moments)
     if whole < count:
-        poison = add_deviations(edges, 0, 0, like, poison, whole, mean, variance)
+        poison = add_deviations(edges, 0, 0, like, poison, low + whole, moments)
     return any_nan(poison)
 
 
-@kernel
-def add_deviations(
-    addresses: Any, at: Any, then: Any, like: Any, poison: Any, to: Any, mean: Any, variance: Any
-) -> Any:  # fmt: skip
+@inlined
+def add_deviations(addresses: Any, at: Any, then: Any, like: Any, poison: Any, to: Any, moments: Any) -> Any:
     """LANES means and variances, from sums of (x_s - x_0) and its square; `poison` becomes NaN if one is not finite.
 
     Shifted by the first member, one pass loses at most a factor S of the precision, whatever the values' size, because
@@ -109,13 +107,12 @@ def add_deviations(
         summed = summed + deviation
         squares = fused(deviation, deviation, squares)
     inverse, minus = spread(1.0 / members), spread(-np.float64(members))
-    shift = summed * inverse  # with one fused correction, exactly summed / members
-    shift = fused(fused(shift, minus, summed), inverse, shift)
+    shift = divided(summed, inverse, minus)
     average = first + shift
     dispersion = (squares - summed * shift) * inverse
     dispersion = where_less(dispersion, spread(0.0), spread(0.0), dispersion)
-    store(mean, to, average)
-    store(variance, to, dispersion)
+    store(moments, to, average)
+    store(moments, len(moments) // 2 + to, dispersion)
     return poison + (average - average) + (dispersion - dispersion)
 
 

@@ -6,12 +6,13 @@ share one machine code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rose.scoring.kernels_common import cgutils, intrinsic, ir, kernel, numba, types
-from rose.scoring.kernels_lanes import LANES, Lanes, loaded
+from rose.scoring.kernels_lanes import FEW, LANES, Lanes, loaded
 
 _LINE = 64  # bytes of a cache line
 _AHEAD = 1 << 17  # bytes
@@ -46,16 +47,23 @@ def row_at(addresses: Any, member: Any, skip: Any, count: Any, like: Any) -> Any
     return numba.carray(_pointer(addresses[member] + np.uint64(skip * like.itemsize), like), count)
 
 
-@intrinsic
-def load_from(_typing: Any, address: Any, at: Any, like: Any) -> Any:
-    """The LANES values `at` elements after an address; `like` is any array of their dtype."""
-    lanes = Lanes(like.dtype, LANES)
+def _loads(count: int) -> Callable[..., Any]:
+    @intrinsic
+    def load(_typing: Any, address: Any, at: Any, like: Any) -> Any:
+        lanes = Lanes(like.dtype, count)
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        start = builder.add(args[0], builder.mul(args[1], _int64(like.dtype.bitwidth // 8)))
-        return loaded(context, builder, lanes, builder.inttoptr(start, ir.IntType(8).as_pointer()))
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            start = builder.add(args[0], builder.mul(args[1], _int64(like.dtype.bitwidth // 8)))
+            return loaded(context, builder, lanes, builder.inttoptr(start, ir.IntType(8).as_pointer()))
 
-    return lanes(types.uint64, types.int64, like), generate
+        return lanes(types.uint64, types.int64, like), generate
+
+    return load
+
+
+# load_from(address, at, like): the values `at` elements after an address; `like` is any array of their dtype
+load_from = _loads(LANES)
+load_few_from = _loads(FEW)
 
 
 @intrinsic

@@ -4,34 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from rose.scoring.kernels_common import kernel
+import numpy as np
+
+from rose.scoring.kernels_common import inlined
 from rose.scoring.kernels_lanes import FEW, first_lanes, larger, load_few, spread_few
 from rose.scoring.kernels_reductions import equal, largest, lowest_bit
+from rose.scoring.kernels_rows import load_few_from, row_at
 
 
-@kernel
-def add_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
-    """One vote per candidate for the member's largest class; the first, if several are. For numbers >= 0."""
-    at = 0
-    if classes > 2 * FEW:
-        for _ in range(m):
-            votes[at + _first_largest(row, at, classes)] += 1
-            at += classes
-    elif classes >= FEW:
-        rest = classes - FEW
-        for _ in range(m):
-            a, b = load_few(row, at), load_few(row, at + rest)  # they may overlap
-            top = spread_few(largest(larger(a, b)))
-            votes[at + lowest_bit(equal(a, top) | (equal(b, top) << rest))] += 1
-            at += classes
-    else:
-        _add_few_votes(row, m, classes, votes)
+@inlined
+def add_votes(addresses: Any, skip: Any, m: Any, classes: Any, like: Any, votes: Any) -> None:
+    """Each member's vote for its largest class of each candidate; the first, if several are. For numbers >= 0."""
+    for s in range(addresses.shape[0]):
+        row, at = addresses[s] + np.uint64(skip * like.itemsize), 0
+        if classes > 2 * FEW:
+            for _ in range(m):
+                votes[at + _first_largest(row, at, classes, like)] += 1
+                at += classes
+        elif classes >= FEW:
+            rest = classes - FEW
+            for _ in range(m):
+                a, b = load_few_from(row, at, like), load_few_from(row, at + rest, like)  # they may overlap
+                top = spread_few(largest(larger(a, b)))
+                votes[at + lowest_bit(equal(a, top) | (equal(b, top) << rest))] += 1
+                at += classes
+        else:
+            _add_few_votes(row_at(addresses, s, skip, m * classes, like), m, classes, votes)
 
 
-@kernel
+@inlined
 def _add_few_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
+    """One member's votes among fewer than FEW classes."""
     at = 0
-    whole = max(0, (m * classes - FEW) // classes + 1)  # candidates that can be read as vectors without leaving the row
+    # For the last candidates, a vector would reach beyond what is surely the row's.
+    whole = max(0, (m * classes - FEW) // classes + 1)
     for _ in range(whole):
         lanes = first_lanes(load_few(row, at), classes)
         votes[at + lowest_bit(equal(lanes, spread_few(largest(lanes))))] += 1
@@ -46,35 +52,28 @@ def _add_few_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
         at += classes
 
 
-@kernel
-def _first_largest(row: Any, at: Any, classes: Any) -> Any:
+@inlined
+def _first_largest(row: Any, at: Any, classes: Any, like: Any) -> Any:
     """The place of the first largest of more than 2 * FEW classes."""
     last = classes - FEW
-    top = spread_few(_largest(row, at, classes))
+    top = larger(load_few_from(row, at, like), load_few_from(row, at + last, like))
+    for j in range(FEW, last, FEW):
+        top = larger(top, load_few_from(row, at + j, like))
+    top = spread_few(largest(top))
     for j in range(0, last, FEW):
-        found = equal(load_few(row, at + j), top)
+        found = equal(load_few_from(row, at + j, like), top)
         if found:
             return j + lowest_bit(found)
-    return last + lowest_bit(equal(load_few(row, at + last), top))
+    return last + lowest_bit(equal(load_few_from(row, at + last, like), top))
 
 
-@kernel
-def _largest(row: Any, at: Any, classes: Any) -> Any:
-    """The largest of at least FEW classes."""
-    last = classes - FEW
-    top = larger(load_few(row, at), load_few(row, at + last))
-    for j in range(FEW, last, FEW):
-        top = larger(top, load_few(row, at + j))
-    return largest(top)
-
-
-@kernel
-def most_votes(votes: Any, low: Any, m: Any, classes: Any, out: Any) -> None:
-    """How many votes each candidate's most popular class has. Reads FEW numbers beyond the candidates'."""
-    at = 0
+@inlined
+def most_votes(votes: Any, m: Any, classes: Any, to: Any, out: Any) -> None:
+    """How many votes each candidate's most popular class has, into `out` from `to` on. Reads FEW numbers more."""
+    last = (classes - 1) // FEW * FEW
     for i in range(m):
-        if classes < FEW:
-            out[low + i] = largest(first_lanes(load_few(votes, at), classes))
-        else:
-            out[low + i] = _largest(votes, at, classes)
-        at += classes
+        at = i * classes
+        top = first_lanes(load_few(votes, at + last), classes - last)
+        for j in range(at, at + last, FEW):
+            top = larger(top, load_few(votes, j))
+        out[to + i] = largest(top)

@@ -10,7 +10,6 @@ Edge cases, for all metrics here: `N = 0` gives an empty result; `S = 1` raises 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -233,10 +232,10 @@ def value_range(s: ValueStatistics) -> Array:
     return s.largest - s.smallest
 
 
-_GAUSSIAN = {"values", "variances"}
+GAUSSIAN = {"values", "variances"}
 
 
-@declare("total_variance", task="regression", needs=_GAUSSIAN, uses={"variance", "mean_variance"})
+@declare("total_variance", task="regression", needs=GAUSSIAN, uses={"variance", "mean_variance"})
 def total_variance(s: ValueStatistics) -> Array:
     """Variance of the mixture of all members' predictive distributions; with S = 1, the member's own variance.
 
@@ -247,7 +246,7 @@ def total_variance(s: ValueStatistics) -> Array:
     return s.total_variance
 
 
-@declare("epistemic_variance", task="regression", needs=_GAUSSIAN, uses={"variance"}, min_samples=2)
+@declare("epistemic_variance", task="regression", needs=GAUSSIAN, uses={"variance"}, min_samples=2)
 def epistemic_variance(s: ValueStatistics) -> Array:
     """Variance of the members' means: what more data can remove.
 
@@ -258,7 +257,7 @@ def epistemic_variance(s: ValueStatistics) -> Array:
     return s.variance
 
 
-@declare("aleatoric_variance", task="regression", needs=_GAUSSIAN, uses={"mean_variance"})
+@declare("aleatoric_variance", task="regression", needs=GAUSSIAN, uses={"mean_variance"})
 def aleatoric_variance(s: ValueStatistics) -> Array:
     """Mean of the members' own variances: noise that more data does not remove.
 
@@ -267,51 +266,3 @@ def aleatoric_variance(s: ValueStatistics) -> Array:
     Reference: Kendall and Gal 2017, NeurIPS
     """
     return s.mean_variance
-
-
-@declare("mixture_entropy", task="regression", range=(-math.inf, math.inf), needs=_GAUSSIAN, uses=())
-def mixture_entropy(s: ValueStatistics) -> Array:
-    """Differential entropy of the Gaussian mixture of all members, by quadrature.
-
-    Formula: H = -integral f(x) log f(x) dx, f = mean_s N(x_s, v_s)
-
-    Reference: Huber et al. 2008, IEEE MFI; Depeweg et al. 2018, ICML
-
-    Gauss-Legendre between the marks (mean +- multiples of the deviation) of all members together: narrow members are
-    resolved inside wide ones. Absolute error below 1e-6. Costs S^2 per candidate. A variance of 0 counts as 1e-12
-    times that of the members' means (or as 1e-300 if that is 0, too).
-    """
-    assert s.variances is not None
-    nodes, weights = np.polynomial.legendre.leggauss(6)
-    floor = np.maximum(1e-12 * s.variance, 1e-300)
-    marks = np.stack([
-        mean + offset * np.sqrt(np.maximum(variance, floor, dtype=np.float64))
-        for mean, variance in zip(s.rows, s.variances, strict=True)
-        for offset in _MARKS
-    ])  # fmt: skip
-    marks.sort(axis=0)
-    total = np.zeros(len(s.rows[0]))
-    for left, right in itertools.pairwise(marks):
-        half = 0.5 * (right - left)
-        for node, weight in zip(nodes, weights, strict=True):
-            log_density = mixture_log_density(s, left + (1.0 + node) * half, floor)
-            total -= weight * half * np.exp(log_density) * log_density
-    return total
-
-
-_MARKS = [sign * x for x in (0.75, 1.5, 2.25, 3.0, 4.0, 5.0, 6.5, 8.5) for sign in (-1, 1)] + [0.0]
-
-
-def mixture_log_density(s: ValueStatistics, at: Array, floor: Array | float) -> Array:
-    """log of the members' Gaussian mixture density at one point per candidate, `[n]`; variances: at least `floor`."""
-    assert s.variances is not None
-    logs = np.empty((s.members, len(at)))
-    for out, mean, variance in zip(logs, s.rows, s.variances, strict=True):
-        wide = np.maximum(variance, floor, dtype=np.float64)
-        out[:] = -0.5 * (np.log(2.0 * np.pi * wide) + np.square(at - mean) / wide)
-    top = logs.max(axis=0)
-    logs -= top
-    total = np.zeros(len(at))
-    for row in np.exp(logs, out=logs):
-        total += row
-    return np.asarray(top + np.log(total / s.members))

@@ -26,9 +26,12 @@ REDUCE: dict[str, Callable[[Array], Array]] = {
     "norm": lambda x: np.asarray(np.sqrt(np.square(x).sum(axis=1))),
 }
 _CACHE_ELEMENTS = 1 << 15  # of one member: float64 temporaries of a block then fit a core's L2 cache
-_LONG_ELEMENTS = 1 << 18  # for kernels, which work on shorter runs themselves: a call should take a millisecond
-_LONG_CANDIDATES = 1 << 14  # and a block's statistics should stay small
+_LONG_ELEMENTS = 1 << 19  # for kernels, which work on shorter runs themselves: a call should take a millisecond
 _STACKED_ELEMENTS = 1 << 17  # of all members: where a definition stacks or sorts them
+_BLOCKS_PER_THREAD = 4  # at least, so that no thread waits long for another at the end
+# What the blocks of all threads may take, by the estimate below: this share of the input (1 % is promised), or so many
+# bytes, where the input is small.
+_MEMORY_SHARE, _LEAST_MEMORY = 0.005, 1 << 21
 _SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
 
 
@@ -101,26 +104,34 @@ def prepare(
     spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
     compiled = wanted(found, chosen, task)
     addresses = in_place(found) if compiled else None
+    workers = thread_count(threads) if found.size >= _SMALL or threads is not None else 1
     request = Request(
-        found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check,
-        thread_count(threads) if found.size >= _SMALL or threads is not None else 1,
-        block_size or _block_size(found, chosen, addresses is not None),
-        compiled, addresses, _device_statistics(found, chosen, task, spread),
+        found, chosen, task, _check_targets(y_true, found, task), spread, nan, level, reduction, check, workers,
+        block_size or _block_size(found, chosen, bool(compiled), addresses is not None, workers), compiled, addresses,
+        _device_statistics(found, chosen, task, spread),
     )  # fmt: skip
     for metric in chosen:
         _check_needs(metric, request, found.shape[0])
     return request
 
 
-def _block_size(found: Predictions, chosen: Sequence[Metric], in_place: bool) -> int:
+def _block_size(found: Predictions, chosen: Sequence[Metric], compiled: bool, in_place: bool, threads: int) -> int:
     """Candidates per block: as many as keep temporaries near a core, and far below 1 % of a large input."""
     width = math.prod(found.shape[2:])
-    sizes = [_CACHE_ELEMENTS // width]
-    if in_place or found.elsewhere is not None:
-        sizes = [_LONG_ELEMENTS // width, _LONG_CANDIDATES]
-    if not all(m.kind == "formula" and m.uses for m in chosen):
-        sizes.append(_STACKED_ELEMENTS // (width * found.shape[0]))
-    return max(1, min(sizes))
+    elements = found.shape[0] * width  # of a candidate
+    stacked = not all(m.kind == "formula" and m.uses for m in chosen)
+    size = _LONG_ELEMENTS // width if in_place or found.elsewhere is not None else _CACHE_ELEMENTS // width
+    needed = 8 * (16 + 2 * len(chosen))  # bytes of a candidate's statistics and scores
+    if not in_place:
+        needed += 2 * elements * found.dtype.itemsize  # read, and converted
+    if stacked or not compiled:
+        needed += 8 * 8 * width
+    if stacked:
+        size = min(size, _STACKED_ELEMENTS // elements)
+        needed += 5 * 8 * elements
+    allowed = max(_LEAST_MEMORY, int(_MEMORY_SHARE * found.size * found.dtype.itemsize)) // threads
+    balanced = math.ceil(found.shape[1] / (threads * _BLOCKS_PER_THREAD)) if threads > 1 else size
+    return max(1, min(size, allowed // needed, balanced))
 
 
 def _device_statistics(

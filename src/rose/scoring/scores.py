@@ -45,6 +45,8 @@ def score(
 ) -> Array | dict[str, Array]:
     """Score every candidate's uncertainty; several metrics share one read of the predictions.
 
+    Takes, beside the result, at most 1 % of the predictions' memory, or 4 MB where they are small.
+
     Args:
         mc_preds: `[S, N, C]` probabilities or `[S, N]` values, float16 to float64: one array (also memory-mapped), a
             list of S arrays `[N, C]` or `[N]`, a list of S .npy paths, or an array of another library.
@@ -60,7 +62,7 @@ def score(
         block_size: candidates per block; changes memory and speed, never the result.
 
     Returns:
-        float64 `[N]`; for several metrics a dict of them under the names asked for.
+        float64 `[N]`; for several metrics a dict of them under the names asked for, rows of one array.
 
     Raises:
         UnknownMetricError: for a name nobody registered.
@@ -79,7 +81,7 @@ def score(
         mc_preds, names, y_true=y_true, variances=variances, nan=nan, level=level, reduction=reduction, check=check,
         threads=threads, block_size=block_size,
     )  # fmt: skip
-    results = [np.empty(request.n) for _ in names]
+    results = list(np.empty((len(names), request.n)))  # one piece: memory that is new is dear
 
     def keep(low: int, high: int) -> None:
         for out, values in zip(results, score_block(request, low, high), strict=True):

@@ -13,8 +13,9 @@ import numpy as np
 
 from rose.metrics import NEGATIVE_LOG_LIKELIHOOD
 from rose.scoring.classification import ClassStatistics, class_log_likelihood
+from rose.scoring.mixture import mixture_log_density
 from rose.scoring.registry import Array, declare
-from rose.scoring.regression import ValueStatistics, mixture_log_density
+from rose.scoring.regression import ValueStatistics
 
 SMALLEST_VARIANCE = 1e-8  # ROSE's floor: keeps the likelihood of a unanimous ensemble finite
 
