@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests deep torture docs bench bench-scoring bench-acquisition bench-labels bench-durability clean
+.PHONY: demo test lint types floors tests deep torture docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -38,7 +38,7 @@ deep: $(VENV)/.installed
 
 # Drivers killed 500 times, each write that can fail failing, files cut, histories made up: takes minutes.
 torture: $(VENV)/.installed
-	$(BIN)/python -m pytest tests/torture -n 2 -rP --torture 500 --timeout 3600 $(TORTURE_ARGS)
+	$(BIN)/python -m pytest tests/torture -n 2 -rP --show-capture=stdout --torture 500 --timeout 3600 $(TORTURE_ARGS)
 
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md
@@ -56,6 +56,10 @@ bench-acquisition: $(VENV)/.installed
 
 bench-labels: $(VENV)/.installed
 	$(BIN)/python benchmarks/labels.py $(BENCH_ARGS)
+
+bench-scale: $(VENV)/.installed
+	$(BIN)/python benchmarks/scale.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/scale_memory.py
 
 bench-durability: $(VENV)/.installed
 	$(BIN)/python benchmarks/durability.py $(BENCH_ARGS)

@@ -214,14 +214,14 @@ def test_ends_are_told_apart_and_the_run_goes_on(commands: bool, engine: Any, tm
 
 
 def test_all_slots_are_back_after_workers_were_killed(engine: Any, tmp_path: Path) -> None:
-    """A fifth of all tasks, of every kind, kill their worker at the first attempt."""
+    """At least a fifth of all tasks, of every kind, kill their worker at the first attempt."""
     log = tmp_path / "log"
     learner = classifier(engine, kind=SeqUQLearner, holdout=False, initial=6)
 
     def perhaps_die(*what: object) -> None:
         name = "-".join(map(str, what))
         note(log, name)
-        if sum(name.encode()) % 5 == 0 and tried(log)[name] == 1:
+        if sum(name.encode()) % 4 == 0 and tried(log)[name] == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
     y = blobs()[1]
@@ -247,7 +247,7 @@ def test_all_slots_are_back_after_workers_were_killed(engine: Any, tmp_path: Pat
     hit = [name for name, count in counts.items() if count == 2]
     assert sum(counts.values()) == len(counts) + len(hit)
     assert {name.partition("-")[0] for name in hit} == {"simulation", "training", "prediction"}
-    assert len(hit) >= len(counts) / 6
+    assert len(hit) >= len(counts) / 5
 
     async def both() -> None:
         """Two tasks that wait for each other."""
