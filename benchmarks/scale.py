@@ -88,23 +88,28 @@ def duration(shorter: int, stage: str, rng: np.random.Generator) -> float:
 
 
 def screened(
-    question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any
+    question: Question, start: int, stop: int, taken: np.ndarray, most: int, bars: Bars, X: Any, /, *models: Any
 ) -> bytes:
-    """What a worker would send of a part: as many candidates as are within the bars, at random places."""
+    """What a worker would send of a part: of as many candidates as may be wanted, at random places, those within the
+    bars, and no more than it may."""
     rng = np.random.default_rng([start, stop, len(question.name)])
-    count = min(question.kept(drawn=False), stop - start - len(taken))
-    # of `stop - start` uniform scores the `count` best are as the first of so many order statistics
-    scores = rng.random(count) * count / (stop - start)
+    count = min(question.kept, stop - start - len(taken))
+    keys = rng.random(count) * count / (stop - start)  # about as the first so many of uniform scores
     step = (stop - start) // max(1, count)
     indices = start + step * np.arange(count) + int(rng.integers(step))
     lower = question.metric.direction == "lower"
-    wanted = scores <= (bars.score if lower else 1.0 + bars.score)
+    wanted = keys <= (bars.score if lower else 1.0 + bars.score)
     if len(taken):
         wanted &= taken[np.minimum(np.searchsorted(taken, indices), len(taken) - 1)] != indices
-    indices, kept = indices[wanted], (scores if lower else 1.0 - scores)[wanted]
-    nothing = np.empty(0, np.int64)
-    form = "[n, 2] without variances"
-    return Screened((start, stop), indices, kept, nothing, np.empty(0), 0.0, 1.0, form).packed()
+    indices, keys = indices[wanted], keys[wanted]
+    held_back = Bars()
+    if len(keys) > most:
+        first = np.sort(np.argpartition(keys, most)[:most])
+        indices, keys = indices[first], keys[first]
+        held_back = Bars(score=float(keys.max()) - (0.0 if lower else 1.0))
+    nothing, form = np.empty(0, np.int64), "[n, 2] without variances"
+    scores = keys if lower else 1.0 - keys
+    return Screened((start, stop), indices, scores, nothing, np.empty(0), 0.0, 1.0, form, held_back).packed()
 
 
 def learner_of(engine: SimulatedEngine, workers: int, pool: Pool, run_dir: Path) -> ParallelUQLearner:

@@ -1,6 +1,7 @@
 """A pool that is screened part by part: the same choice as from the whole, in memory that does not grow with it."""
 
 import json
+import math
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from rose import Pool, StopReason, ThreadEngine, UQLearnerConfig
-from rose.acquisition import acquire, acquisitions, get_acquisition
+from rose.acquisition import acquire, acquisitions, draws_by_keys, get_acquisition
 from rose.errors import NotANumberError, PoolError, PredictionError, RunFailedError, TaskFailedError
 from rose.metrics import MARGIN, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE, VARIATION_RATIO
 from rose.scoring import get_metric, register_metric, score
@@ -32,24 +33,31 @@ def stacked(task, n=997, members=3):
     return p / p.sum(axis=2, keepdims=True)
 
 
-def screened(preds, metric, method, size, taken, seed=0):
+def screened(preds, metric, method, size, taken, seed=0, most=999):
     """All parts of a pool whose candidates are their own indices, screened in a random order and merged."""
     n, metric, method = preds.shape[1], get_metric(metric), get_acquisition(method)
     names = [str(s) for s in range(len(preds))]
     question = Question(
         func=lambda model, X: preds[model, X],
         calls={name: [{"model": True, "X": True}] for name in names},
-        metric=metric, reduction=None, method=method, query_size=K, where="here", seed=0, name="w",
+        metric=metric, reduction=None, method=method, query_size=K,
+        draws=draws_by_keys(method, metric.direction, metric.range), where="here", seed=0, name="w",
     )  # fmt: skip
-    found = Shortlist(K, question.kept(drawn=False), metric.direction)
-    starts = np.random.default_rng(seed).permutation(range(0, n, size))
-    for start in starts.tolist():
-        stop = min(start + size, n)
+    found = Shortlist(K, question.kept, metric.direction)
+    parts = [(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def look(start, stop, most):
         within = taken[(taken >= start) & (taken < stop)]
         if len(within) < stop - start:
             bars = found.bars if start % 2 else Bars()  # what is sent for nothing changes nothing
-            part = screen(question, start, stop, within, bars, np.arange(n), *range(len(preds)))
+            part = screen(question, start, stop, within, most, bars, np.arange(n), *range(len(preds)))
             found.add(Screened.unpacked(part))
+
+    for number in np.random.default_rng(seed).permutation(len(parts)).tolist():
+        look(*parts[number], most)
+    for part in found.lacking():
+        look(*part, 999)
+    assert not found.lacking()
     return found
 
 
@@ -59,16 +67,34 @@ def test_top_k_of_the_parts_is_top_k_of_the_whole(metric, size):
     preds, taken = stacked("classification"), np.array([*range(20), 500, 996])
     scores, direction = score(preds, metric), get_metric(metric).direction
     whole = acquire(scores, K, method="top_k", direction=direction, labelled=taken)
-    indices, kept = screened(preds, metric, "top_k", size, taken, seed=size).uncertain
-    np.testing.assert_array_equal(kept, scores[indices])
-    np.testing.assert_array_equal(indices[acquire(kept, K, method="top_k", direction=direction)], whole)
+    for most in (999, 3, 1):
+        indices, kept = screened(preds, metric, "top_k", size, taken, size, most).uncertain
+        np.testing.assert_array_equal(kept, scores[indices])
+        np.testing.assert_array_equal(indices[acquire(kept, K, method="top_k", direction=direction)], whole)
+
+
+def test_only_parts_that_may_hold_more_are_looked_at_again():
+    found = Shortlist(4, 4, "higher")
+    nothing = np.empty(0, np.int64)
+    for start, scores, last in ((0, [0.9, 0.8], -0.8), (10, [0.5, 0.4], -0.4), (20, [0.7, 0.6], math.inf)):
+        indices = np.array([start, start + 1])
+        held_back = Bars(score=last)
+        found.add(
+            Screened((start, start + 10), indices, np.array(scores), nothing, np.empty(0), 0.0, 1.0, "", held_back)
+        )
+    assert found.lacking() == [(0, 10)]
+    assert found.bars.score == -0.6
+    more = np.array([0, 1, 2, 3]), np.array([0.9, 0.8, 0.75, 0.65])
+    found.add(Screened((0, 10), *more, nothing, np.empty(0), 0.0, 1.0, "", Bars()))
+    assert found.lacking() == []
+    assert found.uncertain[0].tolist() == [0, 1, 2, 20]
 
 
 @pytest.mark.parametrize("metric", [PREDICTIVE_VARIANCE, "standard_deviation", "interval_width"])
 def test_diverse_chooses_the_same_bit_for_bit(metric):
     preds, taken = stacked("regression"), np.arange(5)
     scores, features = score(preds, metric), np.random.default_rng(0).normal(size=(997, 4))
-    found = screened(preds, metric, "diverse", 100, taken)
+    found = screened(preds, metric, "diverse", 100, taken, most=8)
     indices, kept = found.uncertain
     assert len(indices) == 10 * K
     for given in ({"features": features}, {"mc_preds": preds}):
@@ -104,7 +130,10 @@ def test_what_is_drawn_is_drawn_from_the_whole_pool(method):
     shares = []
     for trial in range(40):
         order = np.random.default_rng(trial).permutation(400)
-        found = screened(preds[:, order], PREDICTIVE_VARIANCE, method, 37, np.empty(0, np.int64), seed=trial)
+        none = np.empty(0, np.int64)
+        found = screened(preds[:, order], PREDICTIVE_VARIANCE, method, 37, none, seed=trial)
+        again = screened(preds[:, order], PREDICTIVE_VARIANCE, method, 37, none, seed=trial, most=2)
+        np.testing.assert_array_equal(found.drawn, again.drawn)
         assert len(set(found.drawn.tolist())) == K
         shares.append(np.mean(preds[1, order][found.drawn] == 2.0))
     expected = {"random": 0.5, "power": 1.0, "softmax": np.e / (1 + np.e)}[method]
@@ -128,6 +157,19 @@ def test_a_learner_chooses_the_same_in_parts_of_any_size(either_engine, metric, 
     assert run(13) == whole == run(119)
     X = blobs()[0]
     assert run(50, features=X) == run(1000, features=X)
+
+
+@pytest.mark.parametrize("method", ["top_k", "random"])
+def test_parts_that_hold_more_than_their_share_are_looked_at_again(engine, monkeypatch, method):
+    def run(block):
+        learner = classifier(engine, block=block)
+        learner.acquisition = method
+        return history(teach(learner, ["w"], TWO, max_iter=3)["w"])
+
+    undisturbed = run(40)
+    monkeypatch.setattr("rose.workflow.screener._SHARE", 1)
+    monkeypatch.setattr("rose.workflow.screener._SHARES", 0)
+    assert run(40) == undisturbed
 
 
 @pytest.mark.parametrize("metric", [PREDICTIVE_VARIANCE, "mixture_entropy", "total_variance"])

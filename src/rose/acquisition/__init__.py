@@ -19,7 +19,7 @@ from rose.acquisition import (  # noqa: F401  (they register)
 )
 from rose.acquisition.batchbald import SaturatedBatchWarning
 from rose.acquisition.choose import acquire
-from rose.acquisition.parts import kept_of_part, keys_of_part
+from rose.acquisition.parts import draws_by_keys, kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
 from rose.acquisition.registry import Acquisition, acquisitions, get_acquisition, register_acquisition
@@ -31,6 +31,7 @@ __all__ = [
     "SaturatedBatchWarning",
     "acquire",
     "acquisitions",
+    "draws_by_keys",
     "get_acquisition",
     "kept_of_part",
     "keys_of_part",

@@ -48,3 +48,15 @@ def keys_of_part(
             direction=direction, range=range,
         )
     )  # fmt: skip
+
+
+def draws_by_keys(method: Acquisition, direction: Direction, range: tuple[float, float] | None) -> bool:
+    """Whether a method gives the candidates of a part keys, for scores of this direction and range.
+
+    >>> from rose.acquisition import get_acquisition
+    >>> power = get_acquisition("power")
+    >>> draws_by_keys(power, "higher", (0.0, math.inf)), draws_by_keys(power, "higher", None)
+    (True, False)
+    """
+    ends = [end for end in range or () if math.isfinite(end)]
+    return keys_of_part(method, np.array([*ends, 0.0][:1]), direction, range, 0) is not None

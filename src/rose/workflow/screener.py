@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rose.acquisition import get_acquisition
+from rose.acquisition import draws_by_keys, get_acquisition
 from rose.errors import (
     ConfigurationError,
     NotANumberError,
@@ -34,6 +34,8 @@ from rose.workflow.shortlist import Shortlist
 
 _AHEAD = 2  # tasks by cpu that wait or run: an asyncio task for each part of the pool would be memory for nothing
 _LEAST_AHEAD = 64  # ... and at least so many: a cluster may grow
+_SHARE = 256  # candidates that a part sends at first: all where few are wanted ...
+_SHARES = 4  # ... or so many times its share of those wanted. A part that holds more is looked at again
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,14 @@ class Screener:
         """
         question = self._question(round, scoring, members, config)
         stage = self.ensemble.together(members, config, round.iteration)
-        found = Shortlist(question.query_size, question.kept(drawn=False), scoring.direction)
+        found = Shortlist(question.query_size, question.kept, scoring.direction)
         shared = self.runner.share(question)
-        parts = self._parts(taken)
 
-        async def work_off() -> None:
-            for number, start, stop in parts:
+        async def look(parts: Iterator[tuple[int, int]], name: str, most: int) -> None:
+            for start, stop in parts:
                 some = taken[slice(*np.searchsorted(taken, (start, stop)))]
-                key = round.key(f"screening.{self.part}", index=number)  # parts of another size are other tasks
-                call = (shared, start, stop, some, found.bars, self.X, *members.values())
+                key = round.key(name, index=start // self.part)
+                call = (shared, start, stop, some, most, found.bars, self.X, *members.values())
                 try:
                     found.add(Screened.unpacked(await self.runner.function(key, stage, screen, *call)))
                 except TaskFailedError as error:
@@ -85,10 +86,16 @@ class Screener:
                         raise
                     raise meant from error
 
-        try:
+        async def look_at_all(parts: Iterator[tuple[int, int]], name: str, most: int) -> None:
             async with task_group() as group:
                 for _ in range(self._side_by_side()):
-                    group.create_task(work_off())
+                    group.create_task(look(parts, name, most))
+
+        name = f"screening.{self.part}"  # parts of another size are other tasks
+        try:
+            await look_at_all(self._parts(taken), name, max(_SHARE, _SHARES * -(-question.kept // self._number)))
+            if lacking := found.lacking():
+                await look_at_all(iter(lacking), f"{name}.rest", question.kept)
         finally:
             await self.runner.release([shared])
         return found
@@ -135,30 +142,37 @@ class Screener:
         await asyncio.to_thread(check_members, passes, len(rows.value), task, round.where)
         return [one for of_model in found for one in of_model]
 
-    def _parts(self, taken: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """Number, start and stop of the parts in which there are candidates left."""
-        for number, start in enumerate(range(0, self.size, self.part)):
+    @property
+    def _number(self) -> int:
+        """How many parts there are."""
+        return -(-self.size // self.part)
+
+    def _parts(self, taken: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Start and stop of the parts in which there are candidates left."""
+        for start in range(0, self.size, self.part):
             stop = min(start + self.part, self.size)
             low, high = np.searchsorted(taken, (start, stop))
             if high - low < stop - start:
-                yield number, start, stop
+                yield start, stop
 
     def _side_by_side(self) -> int:
         ahead = max(_LEAST_AHEAD, _AHEAD * self.runner.engine.capacity().cpus)
-        return min(ahead, -(-self.size // self.part))
+        return min(ahead, self._number)
 
     def _question(
         self, round: Round, scoring: Scoring, members: Mapping[str, Shared], config: LearnerConfig
     ) -> Question:
         assert scoring.metric is not None
         func, calls = self.ensemble.calls(round, members, config)
+        metric, method = scoring.metric, get_acquisition(scoring.acquisition)
         return Question(
             func=func,
             calls=calls,
-            metric=scoring.metric,
+            metric=metric,
             reduction=scoring.rule.reduction,
-            method=get_acquisition(scoring.acquisition),
+            method=method,
             query_size=scoring.rule.query_size,
+            draws=draws_by_keys(method, metric.direction, metric.range),
             where=round.where,
             seed=round.seed,
             name=str(round.key("acquisition")),

@@ -35,6 +35,7 @@ class Question:
         metric, reduction: what scores the candidates.
         method: what will choose the batch.
         query_size: how many it will choose.
+        draws: whether it draws by keys of the candidates.
         where: the iteration and workflow, for messages.
         seed, name: what the seed of a part is derived from.
     """
@@ -45,13 +46,23 @@ class Question:
     reduction: Reduction | None
     method: Acquisition
     query_size: int
+    draws: bool
     where: str
     seed: int
     name: str
 
-    def kept(self, drawn: bool) -> int:
-        """How many of the most uncertain candidates are kept; `drawn`: the batch itself is kept beside."""
-        return self.query_size if drawn else max(self.query_size, kept_of_part(self.method, self.query_size))
+    @property
+    def kept(self) -> int:
+        """How many of the most uncertain candidates matter; where the method draws, for the uncertainty alone."""
+        return self.query_size if self.draws else max(self.query_size, kept_of_part(self.method, self.query_size))
+
+
+class Bars(NamedTuple):
+    """Two keys, the smaller the more wanted: a score (its negative where higher is more uncertain), and the negative of
+    what the method draws by."""
+
+    score: float = math.inf
+    key: float = math.inf
 
 
 class Screened(NamedTuple):
@@ -63,6 +74,7 @@ class Screened(NamedTuple):
         drawn, keys: those with the largest keys, where the method gives candidates keys; else nothing.
         lowest, highest: of all scores of the part.
         form: what the predictions looked like, in words.
+        held_back: the last keys of those that are kept, where there were more that might be chosen than were asked for.
     """
 
     part: tuple[int, int]
@@ -73,6 +85,7 @@ class Screened(NamedTuple):
     lowest: float
     highest: float
     form: str
+    held_back: Bars
 
     def packed(self) -> bytes:
         """As a task's result: the journal keeps a few bytes in passing, where an object of ours costs it a thread."""
@@ -84,18 +97,14 @@ class Screened(NamedTuple):
         return cls(*pickle.loads(data))
 
 
-class Bars(NamedTuple):
-    """What a candidate must not be beyond to be of interest, by what the parts that are known hold: a score (its
-    negative where higher is more uncertain), and the negative of a key."""
-
-    score: float = math.inf
-    key: float = math.inf
-
-
-def screen(question: Question, start: int, stop: int, taken: np.ndarray, bars: Bars, X: Any, /, *models: Any) -> bytes:
+def screen(
+    question: Question, start: int, stop: int, taken: np.ndarray, most: int, bars: Bars, X: Any, /, *models: Any
+) -> bytes:
     """Look at candidates `start` to `stop - 1` but those `taken`, with all `models`; gives a packed `Screened`.
 
-    What is beyond the `bars` could not be chosen, and is not sent; what the driver makes of all parts is the same.
+    Args:
+        most: how many candidates are sent at most. A part of many has its share of those that will be chosen.
+        bars: what is beyond them could not be chosen, and is not sent.
 
     Raises:
         PredictionError, NotANumberError: naming the model, the iteration and the candidates.
@@ -112,7 +121,7 @@ def screen(question: Question, start: int, stop: int, taken: np.ndarray, bars: B
     scores = score_passes(stacked, question.metric, question.reduction)
     if np.isnan(scores).any():
         raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")
-    return _kept(question, (start, stop), free, scores, bars, form_of(stacked[0])).packed()
+    return _kept(question, (start, stop), free, scores, most, bars, form_of(stacked[0])).packed()
 
 
 def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
@@ -125,21 +134,25 @@ def _predict(question: Question, name: str, number: int, model: Any, samples: An
 
 
 def _kept(
-    question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, bars: Bars, form: str
+    question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, most: int, bars: Bars, form: str
 ) -> Screened:
     metric, size = question.metric, question.query_size
     seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
-    keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed)
-    first = _first(scores, metric.direction, question.kept(keys is not None), bars.score)
-    drawn = np.empty(0, dtype=np.int64) if keys is None else _first(keys, "higher", size, bars.key)
+    keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed) if question.draws else None
+    first, score = _first(scores, metric.direction, question.kept, most, bars.score)
+    drawn, key = np.empty(0, dtype=np.int64), math.inf
+    if keys is not None:
+        drawn, key = _first(keys, "higher", size, most, bars.key)
     return Screened(
         part, free[first], scores[first], free[drawn], np.empty(0) if keys is None else keys[drawn],
-        float(scores.min()), float(scores.max()), form,
+        float(scores.min()), float(scores.max()), form, Bars(score, key),
     )  # fmt: skip
 
 
-def _first(values: np.ndarray, direction: str, count: int, bar: float) -> np.ndarray:
-    """Positions of the `count` most uncertain (or largest) values that are not beyond the bar, ascending."""
-    first = np.sort(most_uncertain(values, min(count, len(values)), direction))
-    kept = values[first] if direction == "lower" else -values[first]
-    return first[kept <= bar]
+def _first(values: np.ndarray, direction: str, count: int, most: int, bar: float) -> tuple[np.ndarray, float]:
+    """Positions, ascending, of those of the `count` most uncertain (or largest) values that are not beyond the bar,
+    `most` at most; and the last one's key, if that holds any back."""
+    first = most_uncertain(values, min(count, len(values)), direction)
+    keys = values[first] if direction == "lower" else -values[first]
+    first = first[keys <= bar]
+    return np.sort(first[:most]), math.inf if len(first) <= most else float(keys[most - 1])

@@ -27,14 +27,20 @@ class _Best:
         self._indices = np.concatenate([self._indices, indices[near]])
         self._keys = np.concatenate([self._keys, keys[near]])
         if len(self._keys) > 2 * self._count + _ROOM:
-            self._settle()
+            self.settle()
+
+    def forget(self, start: int, stop: int) -> None:
+        """Drop the candidates of a part."""
+        others = (self._indices < start) | (self._indices >= stop)
+        self._indices, self._keys = self._indices[others], self._keys[others]
 
     def ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices and keys, smallest key first."""
-        self._settle()
+        self.settle()
         return self._indices, self._keys
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Keep no more than asked for; now the bar is where it belongs."""
         order = np.lexsort((self._indices, self._keys))[: self._count]
         self._indices, self._keys = self._indices[order], self._keys[order]
         if 0 < len(order) == self._count:
@@ -56,9 +62,10 @@ class Shortlist:
         self._drawn = _Best(query_size)
         self._lowest, self._highest = math.inf, -math.inf
         self._form: tuple[str, tuple[int, int]] | None = None
+        self._held_back: dict[tuple[int, int], Bars] = {}
 
     def add(self, found: Screened) -> None:
-        """Merge another part.
+        """Merge another part; what was known of it is replaced.
 
         Raises:
             PredictionError: if the members' predictions of this part look otherwise than those of the others.
@@ -70,9 +77,25 @@ class Shortlist:
                 f"the predictions of candidates {found.part[0]} to {found.part[1] - 1} are {found.form}, but those of "
                 f"candidates {self._form[1][0]} to {self._form[1][1] - 1} are {self._form[0]}"
             )
+        if self._held_back.pop(found.part, None) is not None:
+            self._uncertain.forget(*found.part)
+            self._drawn.forget(*found.part)
+        if min(found.held_back) < math.inf:
+            self._held_back[found.part] = found.held_back
         self._uncertain.add(found.indices, self._sign * found.scores)
         self._drawn.add(found.drawn, -found.keys)
         self._lowest, self._highest = min(self._lowest, found.lowest), max(self._highest, found.highest)
+
+    def lacking(self) -> list[tuple[int, int]]:
+        """The parts that have held back candidates which may be among the first of all parts."""
+        self._uncertain.settle()
+        self._drawn.settle()
+        bars = self.bars
+        return [
+            part
+            for part, held in self._held_back.items()
+            if any(key < math.inf and key <= bar for key, bar in zip(held, bars, strict=True))
+        ]
 
     @property
     def bars(self) -> Bars:
