@@ -29,7 +29,7 @@ from rose.errors import (
     WorkerLostError,
 )
 from rose.store import DONE, DROPPED, FAILED
-from rose.store.journal import read_events, read_labels, read_tasks
+from rose.store.rows import read_events, read_labels, read_tasks
 from rose.store.schema import reading
 from rose.testing.tasks import take_memory
 

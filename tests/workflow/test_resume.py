@@ -15,7 +15,7 @@ from rose import LearnerConfig, ParallelUQLearner, Pool, StopReason, TaskConfig,
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, RunDirectoryError
 from rose.metrics import MARGIN, MODEL_ACCURACY, PREDICTIVE_ENTROPY
-from rose.store.journal import read_events, read_labels
+from rose.store.rows import read_events, read_labels
 from rose.store.schema import reading
 from rose.workflow.identity import describe_function
 

@@ -12,6 +12,7 @@ from distributed import Future
 from rose.engine.dask_message import Facts, Message
 from rose.engine.dask_places import PlacedRequest
 from rose.engine.errand import Errand, absolute
+from rose.engine.job import Used
 from rose.engine.parcel import pack_task
 from rose.engine.protocol import Command, Task
 from rose.engine.transfer import Packed
@@ -66,7 +67,7 @@ def pack(
     if isinstance(task.call, Command):
         errand = Errand(task.key, absolute(task.call), task.resources, task.timeout)
         return Message(facts.host, driver, run.number, settled, errand), []
-    used = _Used(stored)
+    used = Used(stored)
     prefix = os.path.join(folder, f"task-{driver}-{run.number}-") if facts.sees_files else None
     run.packed = pack_task(task, prefix, used, remap=False)
     results = None if prefix is None else f"{prefix}result-"
@@ -77,18 +78,3 @@ def pack(
 def is_long(errand: Errand) -> bool:
     """Whether it is to be sent as data."""
     return isinstance(errand.call, bytes) and len(errand.call) > BODY_MAX
-
-
-class _Used:
-    """Refs that may be used; it notes those that are."""
-
-    def __init__(self, paths: Container[str]) -> None:
-        self.paths: list[str] = []
-        self._allowed = paths
-
-    def __contains__(self, path: object) -> bool:
-        if path not in self._allowed:
-            return False
-        assert isinstance(path, str)
-        self.paths.append(path)
-        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ from rose.engine.dask_message import finished
 if TYPE_CHECKING:
     from rose.engine.dask_fleet import Fleet
     from rose.engine.dask_site import Site
+
+
+_log = logging.getLogger("rose")
 
 
 class SharedValues:
@@ -60,7 +64,7 @@ class SharedValues:
             except Exception:
                 if archive.status == "finished":
                     raise
-                # The only worker that had it is gone: it is shipped again.
+                _log.info("the only worker that had a shared value is gone: it is shipped again", exc_info=True)
 
     def _ship(self, path: str, site: Site) -> asyncio.Task[Future]:
         shipping = self._shipped.get(path)

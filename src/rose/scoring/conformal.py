@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
 from rose.scoring.calibration import classified
+from rose.scoring.probabilities import new_probabilities, normalised
 
 Floats = NDArray[np.float64]
 SetMethod = Literal["lac", "aps", "raps", "top_k"]
@@ -80,13 +81,10 @@ class ConformalSets:
         Raises:
             PredictionError: if they are no probabilities of so many classes.
         """
-        p = np.asarray(probabilities, dtype=np.float64)
-        if p.ndim != 2 or p.shape[1] != self.classes:
-            raise PredictionError(f"probabilities must be [n, {self.classes}], not of shape {p.shape}")
+        p = new_probabilities(probabilities, self.classes)
         if not len(p):
             return np.empty(p.shape, dtype=np.bool_)
-        p, _ = classified(p, np.zeros(len(p), dtype=np.int64))
-        return np.asarray(self._mapie.predict_set(_normalised(p))[1][:, :, 0], dtype=np.bool_)
+        return np.asarray(self._mapie.predict_set(p)[1][:, :, 0], dtype=np.bool_)
 
 
 def conformal_intervals(
@@ -172,7 +170,7 @@ def conformal_sets(
     )
     with warnings.catch_warnings():  # coverage over all samples does not need each class in the hold-out
         warnings.filterwarnings("ignore", message=".*conformalization dataset has less labels")
-        return ConformalSets(level, p.shape[1], fitted.conformalize(_normalised(p), y))
+        return ConformalSets(level, p.shape[1], fitted.conformalize(normalised(p), y))
 
 
 def _mapie(module: str) -> Any:
@@ -211,8 +209,3 @@ def _columns(mean: ArrayLike, uncertainty: ArrayLike | None) -> Floats:
     if not (np.isfinite(u) & (u >= 0.0)).all():
         raise PredictionError("uncertainties must be finite and not negative")
     return np.column_stack([m, u])
-
-
-def _normalised(p: Floats) -> Floats:
-    """Rows that sum to 1 in float64, too: what is checked there is stricter than rounding of a narrow type."""
-    return np.asarray(p / p.sum(axis=1, keepdims=True))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.errors import ConfigurationError, MissingPackageError
 from rose.scoring.calibration import classified
+from rose.scoring.probabilities import new_probabilities, normalised
 
 Floats = NDArray[np.float64]
 
@@ -36,13 +37,8 @@ class TemperatureScaling:
         Raises:
             PredictionError: if they are no probabilities of so many classes.
         """
-        p = np.asarray(probabilities, dtype=np.float64)
-        if p.ndim != 2 or p.shape[1] != self.classes:
-            raise PredictionError(f"probabilities must be [n, {self.classes}], not of shape {p.shape}")
-        if not len(p):
-            return p
-        p, _ = classified(p, np.zeros(len(p), dtype=np.int64))
-        return np.asarray(self._fitted.predict_proba(p / p.sum(axis=1, keepdims=True)))
+        p = new_probabilities(probabilities, self.classes)
+        return np.asarray(self._fitted.predict_proba(p)) if len(p) else p
 
 
 def temperature_scaling(probabilities: ArrayLike, labels: ArrayLike) -> TemperatureScaling:
@@ -81,7 +77,7 @@ def temperature_scaling(probabilities: ArrayLike, labels: ArrayLike) -> Temperat
     from rose.scoring.given import GivenProbabilities
 
     missing = np.setdiff1d(np.arange(classes), y)  # scikit-learn wants to see each class: once, with no weight
-    p = np.vstack([p / p.sum(axis=1, keepdims=True), np.full((len(missing), classes), 1.0 / classes)])
+    p = np.vstack([normalised(p), np.full((len(missing), classes), 1.0 / classes)])
     y = np.concatenate([y, missing])
     everything = np.arange(len(y))
     fitted = CalibratedClassifierCV(

@@ -14,10 +14,10 @@ from typing import Literal
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
 from rose.store.failures import explained
-from rose.store.journal import read_task
 from rose.store.objects import ObjectStore
 from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, place_of
 from rose.store.records import DONE, checksum
+from rose.store.rows import read_task
 from rose.store.schema import holds_run, open_for_writing, reading
 from rose.store.summary import TIDYING, is_round
 from rose.store.transaction import exclusive

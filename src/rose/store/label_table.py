@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError
-from rose.store.journal import read_labels
 from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS
 from rose.store.plain import load_plainly
 from rose.store.records import DONE, LabelRecord
+from rose.store.rows import read_labels
 from rose.store.schema import reading
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rose.errors import RunDirectoryError
-from rose.store.journal import read_events
 from rose.store.lease import Driver, read_drivers
 from rose.store.records import DONE, DROPPED, FAILED, RUNNING, EventRecord
+from rose.store.rows import read_events
 from rose.store.schema import reading
 
 # running: its driver lives. finished, failed (a workflow did), stopped (by the user), preempted (SIGTERM) and

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_you_mean
-from rose.store.journal import read_labels, read_task, read_tasks
 from rose.store.lease import describe_seconds
 from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_of
 from rose.store.plain import read_plainly
 from rose.store.records import DROPPED, FAILED, RUNNING, TaskRecord
+from rose.store.rows import read_labels, read_task, read_tasks
 from rose.store.schema import reading
 from rose.store.summary import is_round
 from rose.watch.terminal import clean, one_line, table

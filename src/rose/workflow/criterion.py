@@ -14,11 +14,12 @@ from rose.workflow.binding import PROVIDED
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Round
+from rose.workflow.groups import all_of
 from rose.workflow.holdout import holdout_metric
 from rose.workflow.member_tasks import with_models
 from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, means
-from rose.workflow.runner import Runner, all_of
+from rose.workflow.runner import Runner
 from rose.workflow.shared import Shared
 from rose.workflow.stages import StopCriterion
 from rose.workflow.values import number

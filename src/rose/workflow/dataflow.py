@@ -12,11 +12,12 @@ from typing import Any
 from rose.engine import TaskKey
 from rose.metrics import compare
 from rose.workflow.config import LearnerConfig
+from rose.workflow.groups import all_of
 from rose.workflow.overrides import stage_for
 from rose.workflow.quorum import Quorum
 from rose.workflow.reporting import register
 from rose.workflow.rounds import Ending, Outcome
-from rose.workflow.runner import Runner, all_of
+from rose.workflow.runner import Runner
 from rose.workflow.stages import Stage, StopCriterion, UncertaintyRule
 from rose.workflow.state import StopReason, WorkflowResult
 from rose.workflow.values import number, plain

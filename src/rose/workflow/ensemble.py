@@ -10,10 +10,11 @@ from rose.engine import TaskKey
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage, run_stage_lazily
 from rose.workflow.config import LearnerConfig
+from rose.workflow.groups import all_of
 from rose.workflow.member_tasks import predict, predict_slice, sliced
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.passes import Passed, as_passed, joined
-from rose.workflow.runner import Runner, all_of
+from rose.workflow.runner import Runner
 from rose.workflow.seeds import derive_seed
 from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage

@@ -16,10 +16,11 @@ import numpy as np
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion, classes
 from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.groups import task_group
 from rose.workflow.passes import Passed
 from rose.workflow.quality import holdout_quality
 from rose.workflow.quorum import Quorum
-from rose.workflow.runner import Runner, task_group
+from rose.workflow.runner import Runner
 from rose.workflow.scoring_rule import Scoring
 from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import itertools
 import os
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
 from rose.errors import TaskError, TaskFailedError, UnpicklableError
@@ -40,8 +39,6 @@ from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
 from rose.workflow.watched import Watched
-
-T = TypeVar("T")
 
 
 class Runner:
@@ -117,7 +114,7 @@ class Runner:
             files = self.run.path / where
             command = replace(command, stdout=files / "stdout", stderr=files / "stderr")
         task = Task(key, command, resources=stage.resources, timeout=stage.timeout)
-        output, running = await self._run(task, stage, where)
+        output, running = await self._run(task, str(key), stage, where)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
         if self.run is not None and workdir is not None:
@@ -229,13 +226,14 @@ class Runner:
                 args = tuple([await _shipped(value) for value in args])
                 kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
                 break
+        name = str(key)
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
-            call = Watched(call, observed, kept, str(key))
+            call = Watched(call, observed, kept, name)
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
-        value, running = await self._run(task, stage)
+        value, running = await self._run(task, name, stage)
         note = None
         if observed:
             assert isinstance(value, Observed)
@@ -250,13 +248,14 @@ class Runner:
             return given(value)
         return await self.run.done(running, value, None if note is None else tuple(note))
 
-    async def _run(self, task: Task, stage: Stage | None, output: str | None = None) -> tuple[Any, TaskRecord | None]:
-        """Run a task as often as its policy allows; its value, and its record so far."""
-        key = str(task.key)
+    async def _run(
+        self, task: Task, name: str, stage: Stage | None, output: str | None = None
+    ) -> tuple[Any, TaskRecord | None]:
+        """Run a task as often as its policy allows; its value, and its record so far. `name` is its key's text."""
         running = None
         for attempt in itertools.count(1):
             if self.run is not None:
-                running = self.run.started(key, attempt, output)
+                running = self.run.started(name, attempt, output)
             try:
                 if self.events.watched:
                     return await self._run_watched(task), running
@@ -349,28 +348,3 @@ def _last_line(text: str | None) -> str:
 def _text(error: BaseException) -> str:
     """An error as people want to read it later: with its causes and where they were raised."""
     return "".join(traceback.format_exception(error))
-
-
-@contextlib.asynccontextmanager
-async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A TaskGroup that raises the first error itself instead of a group of one."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as errors:
-        first = _first(errors)
-    else:
-        return
-    raise first  # here, not in the handler: its own `__cause__` stays
-
-
-async def all_of(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all, side by side, and return their results in order; the first error cancels the others and is raised."""
-    async with task_group() as group:
-        tasks = [group.create_task(work) for work in works]
-    return [task.result() for task in tasks]
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -24,9 +24,10 @@ from rose.errors import (
 from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.groups import all_of, task_group
 from rose.workflow.member_checks import check_members, task_of
 from rose.workflow.passes import Passed
-from rose.workflow.runner import Runner, all_of, task_group
+from rose.workflow.runner import Runner
 from rose.workflow.scoring_rule import Scoring
 from rose.workflow.screening import Question, Screened, screen
 from rose.workflow.shared import Shared
