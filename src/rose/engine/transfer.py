@@ -27,6 +27,9 @@ MAP_MIN = 1024 * 1024  # bytes from which a file that is read once is mapped: a 
 MAPS_MAX = 256  # ... so no more than this many at a time; what comes beyond is copied into memory
 CACHED_REFS = 8  # shared values that a worker keeps loaded
 
+# Classes that every worker has, and whose `__reduce__` is all there is to know: most tasks hold one.
+reduced_quickly: set[type] = set()
+
 _count = itertools.count()
 _maps_alive = 0
 
@@ -82,6 +85,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
+        if kind is type and obj in reduced_quickly:
+            return NotImplemented
+        if kind in reduced_quickly:
+            return obj.__reduce__()
         if kind is FileRef:
             if obj.path not in self._refs:
                 raise ConfigurationError("a Ref is used that this engine has released, or that is another engine's")

@@ -21,21 +21,14 @@ from typing import Any, TypeVar
 from rose.store import lease
 from rose.store.failures import explain, explained
 from rose.store.places import DATABASE
-from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord, checksum
-from rose.store.rows import is_used, read_labels, read_tasks
+from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
+from rose.store.rows import Insertion, Record, insertions, is_used, read_labels, read_tasks
 from rose.store.schema import open_for_writing, read_meta, write_meta
 
 T = TypeVar("T")
-Record = TaskRecord | LabelRecord | EventRecord
 
 _UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
 _GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
-_GROUPS = (256, 32, 4, 1)  # rows in one statement
-_TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
-    TaskRecord: ("tasks", TaskRecord._fields),
-    LabelRecord: ("labels", LabelRecord._fields),
-    EventRecord: ("events", EventRecord._fields),
-}
 
 
 class _Group:
@@ -47,6 +40,9 @@ class _Group:
         self.events: list[EventRecord] = []
         self.committed = asyncio.Event()
         self.error: BaseException | None = None
+
+    def insertions(self) -> list[Insertion]:
+        return [*insertions([*self.tasks.values()]), *insertions(self.labels), *insertions(self.events)]
 
 
 class Journal:
@@ -62,9 +58,11 @@ class Journal:
         self._group: _Group | None = None
         self._starting: dict[str, TaskRecord] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None  # the next commit, while more may come that it could write
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._last = -1.0  # when the last commit ended, by the loop's clock
+        self._renewed = -lease.BEAT  # when the last sign of life was given, or found fresh
         self._failure: BaseException | None = None
         self._tell: Callable[[], object] | None = None
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -112,14 +110,13 @@ class Journal:
             if record.state == RUNNING:
                 self._start(record)
                 return
-            self._starting.pop(record.key, None)
-        group = self._next()
-        if isinstance(record, TaskRecord):
-            group.tasks[record.key] = record
+            self._next().tasks[record.key] = record
+            if self._starting.pop(record.key, None) is not None and not self._starting:
+                self._hurry()
         elif isinstance(record, LabelRecord):
-            group.labels.append(record)
+            self._next().labels.append(record)
         else:
-            group.events.append(record)
+            self._next().events.append(record)
 
     def event(
         self,
@@ -181,22 +178,30 @@ class Journal:
     def _commit_soon(self) -> None:
         assert self._loop is not None
         wait = self._last + _GATHERING - self._loop.time()
-        if wait > 0:
-            self._loop.call_later(wait, self._commit)
+        if wait > 0 and self._starting:
+            self._gathering = self._loop.call_later(wait, self._commit)
         else:
             self._loop.call_soon(self._commit)
 
+    def _hurry(self) -> None:
+        """No short task is under way any more, so nothing is left to gather: all may be waiting for this commit."""
+        if self._gathering is not None and self._loop is not None:
+            self._gathering.cancel()
+            self._gathering = None
+            self._loop.call_soon(self._commit)
+
     def _commit(self) -> None:
+        self._gathering = None
         group, self._group = self._group, None
         if group is None:
             return
         self._writing = True
-        loop = self._loop
+        loop, rows = self._loop, group.insertions()  # made here: two threads would only hinder each other
         assert loop is not None
 
         def write() -> None:
             try:
-                self._write(group)
+                self._write(rows)
             except BaseException as error:
                 group.error = self._fail(error)
             loop.call_soon_threadsafe(self._wrote, group)
@@ -215,31 +220,17 @@ class Journal:
                 self._group.committed.set()
                 self._group = None
 
-    def _write(self, group: _Group) -> None:
+    def _write(self, rows: Sequence[Insertion]) -> None:
         """One transaction, in the journal's thread."""
-        with self._transaction():
-            for rows in (list(group.tasks.values()), group.labels, group.events):
-                self._insert(rows)
-
-    def _insert(self, records: Sequence[Record]) -> None:
-        if not records:
+        fresh = time.monotonic() - self._renewed < lease.BEAT / 2
+        if len(rows) == 1 and fresh and rows[0].write_alone(self._connection, self.epoch):
             return
-        table, fields = _TABLES[type(records[0])]
-        columns = (*fields, "crc")
-        row = "(" + ",".join("?" * len(columns)) + ")"
-        start = 0
-        for size in _GROUPS:  # few statements: each gives up the interpreter lock and has to get it back
-            while len(records) - start >= size:
-                values: list[Any] = []
-                for record in records[start : start + size]:
-                    values += record
-                    values.append(checksum(record))
-                self._connection.execute(
-                    f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) VALUES {','.join([row] * size)}", values
-                )
-                start += size
+        with self._transaction():  # if another driver has taken over, it says so
+            for some in rows:
+                some.write(self._connection)
 
     def _transaction(self) -> AbstractContextManager[None]:
+        self._renewed = time.monotonic()
         return lease.driving(self._connection, self.epoch, self.directory)
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -287,7 +278,8 @@ class Journal:
                 for prefix, but in prefixes.items():
                     found = read_tasks(self._connection, prefix, "AND file IS NOT NULL")
                     records = [record for record in found if but is None or not record.key.startswith(but)]
-                    self._insert([record._replace(file=None) for record in records])
+                    for some in insertions([record._replace(file=None) for record in records]):
+                        some.write(self._connection)
                     names.update(record.file for record in records if record.file is not None)
             if names:
                 with self._transaction():  # what was forgotten is on disk; and no one can have taken over

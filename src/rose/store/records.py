@@ -107,12 +107,19 @@ def is_small(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= 200)
+    if isinstance(value, str):
+        return len(value) <= 200
+    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, dict) and not value)
 
 
 def encode(value: Any) -> bytes:
     """A value as bytes; classes and functions of `__main__` and notebooks travel with it."""
-    return pickle.dumps(value, protocol=5) if is_small(value) else cloudpickle.dumps(value, protocol=5)
+    return encode_small(value) if is_small(value) else cloudpickle.dumps(value, protocol=5)
+
+
+def encode_small(value: Any) -> bytes:
+    """The same for what `is_small`."""
+    return pickle.dumps(value, protocol=5)
 
 
 def decode(data: bytes) -> Any:

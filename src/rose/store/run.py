@@ -31,6 +31,7 @@ from rose.store.records import (
     Sample,
     TaskRecord,
     encode,
+    encode_small,
     is_small,
 )
 from rose.store.results import Result, given
@@ -217,20 +218,26 @@ class Run:
 
     def started(self, key: str, attempt: int = 1, output: str | None = None) -> TaskRecord:
         """A task begins now; its record is what the other methods take."""
-        record = TaskRecord(key, RUNNING, time.time(), attempts=attempt, output=output)
+        record = TaskRecord(key, RUNNING, time.time(), None, attempt, None, None, None, None, output)
         if not self.temporary:
             self.journal.put(record)
         return record
 
-    async def done(self, running: TaskRecord, value: Any, note: Any = None) -> Result:
-        """A task has given its result: returns when that is on disk."""
+    async def done(self, running: TaskRecord, value: Any, note: Any = None, early: bool = False) -> Result:
+        """A task has given its result: returns when that is on disk, or perhaps `early`: then it is after `settled`."""
         if self.temporary:
             return given(value)
-        data, file = await self._store(value, running.key)
+        data, file = (encode_small(value), None) if is_small(value) else await self._store(value, running.key)
         noted = None if note is None else encode(note)
-        self.journal.put(running._replace(state=DONE, ended=time.time(), value=data, file=file, note=noted))
-        await self._settled((file,))
+        key, _, started, _, attempts, *_, output = running
+        self.journal.put(TaskRecord(key, DONE, started, time.time(), attempts, data, file, noted, None, output))
+        if not early or file is not None:
+            await self._settled((file,))
         return given(value)
+
+    async def settled(self) -> None:
+        """Wait until all that was given here is on disk."""
+        await self._settled(())
 
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
@@ -260,7 +267,8 @@ class Run:
         await self._settled(())
 
     async def round_done(self, workflow: str, iteration: int, record: Any, note: Any, summary: dict[str, Any]) -> None:
-        """A round is complete: returns when that is on disk. What only the round itself needed is freed.
+        """A round is complete: returns when that is on disk, with all its results. What only the round itself needed is
+        freed.
 
         `record` is what `round` gives on resume, `note` what belongs to it, `summary` (plain JSON) what viewers read.
         """
@@ -293,7 +301,7 @@ class Run:
         if self.temporary:
             return None, None
         if is_small(value):
-            return encode(value), None
+            return encode_small(value), None
 
         def store() -> tuple[bytes | None, str | None]:
             if type(value) is np.ndarray and not value.dtype.hasobject:

@@ -71,7 +71,7 @@ class DataflowRounds:
             if self._certain(uncertainty):
                 return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
             upstream = (value,)
-        chosen = await self._stage("active_learn", iteration, config, upstream)
+        chosen = await self._stage("active_learn", iteration, config, upstream, early=self.flow.criterion is None)
         outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
         if self.flow.criterion is not None:
             outcome = await self._judge(iteration, config, chosen, outcome)
@@ -115,16 +115,18 @@ class DataflowRounds:
         if excused:
             return None
         passes = (
-            self._stage("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i)
+            self._stage("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i, early=True)
             for i in range(self.flow.num_predictions)
         )
-        return await all_of(passes)
+        predictions = await all_of(passes)
+        await self.runner.settled()
+        return predictions
 
     async def _judge(self, iteration: int, config: LearnerConfig, chosen: Any, outcome: Outcome) -> Outcome:
         criterion = self.flow.criterion
         assert criterion is not None
         checks = (
-            self._stage("criterion", iteration, config, (chosen,), {"--model_name": model}, model)
+            self._stage("criterion", iteration, config, (chosen,), {"--model_name": model}, model, early=True)
             for model in self._active
         )
         values = {}
@@ -150,7 +152,9 @@ class DataflowRounds:
         injected: Mapping[str, Any] | None = None,
         model: str | None = None,
         index: int | None = None,
+        early: bool = False,
     ) -> Any:
+        """Run a stage's task; `early`: who uses the result waits until it is on disk (what ends a round: the round)."""
         stage = stage_for(self.flow.stages[kind], config, iteration, model)
         key = TaskKey(self.flow.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
@@ -158,7 +162,8 @@ class DataflowRounds:
         kwargs = {**(configured.kwargs if configured else {}), **(injected or {})}
         if stage.as_executable:
             return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
-        result = await self.runner.function(key, stage, stage.func, *args, **kwargs)
+        run = self.runner.early if early else self.runner.function
+        result = await run(key, stage, stage.func, *args, **kwargs)
         if isinstance(result, dict):
             register(result)
         return result

@@ -68,25 +68,27 @@ class Runner:
 
         `Shared` arguments arrive as their values.
         """
-        result, _ = await self.lazily(key, stage, call, *args, **kwargs)
+        result, _ = await self._call(key, stage, call, args, kwargs)
         return await result.get()
+
+    async def early(
+        self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `function`, but the result may come before it is on disk: one of many, of which nothing may be used until
+        `settled` has returned, once for all."""
+        result, _ = await self._call(key, stage, call, args, kwargs, early=True)
+        return await result.get()
+
+    async def settled(self) -> None:
+        """Wait until what `early` gave is on disk."""
+        if self.run is not None:
+            await self.run.settled()
 
     async def lazily(
         self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> tuple[Result, Note | None]:
         """As `function`, but a recorded result is not read; and what came beside it."""
-        observed = stage is not None and (stage.kind == "training" or self._reports(stage))
-        record = self._recorded(key)
-        if record is None:
-            result, note = await self._run_function(key, stage, observed, call, args, kwargs)
-        else:
-            assert self.run is not None
-            result = self.run.result(record)
-            note = None if record.note is None else Note(*decode(record.note))
-        if note is not None:
-            register(note.reported)
-            self._lasted(key, note.seconds)
-        return result, note
+        return await self._call(key, stage, call, args, kwargs)
 
     async def command(
         self,
@@ -212,14 +214,35 @@ class Runner:
             raise TaskFailedError(f"was dropped: {_last_line(record.error)}", str(key))
         return record
 
+    async def _call(
+        self,
+        key: TaskKey,
+        stage: Stage | None,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        early: bool = False,
+    ) -> tuple[Result, Note | None]:
+        record = self._recorded(key)
+        if record is None:
+            result, note = await self._run_function(key, stage, call, args, kwargs, early)
+        else:
+            assert self.run is not None
+            result = self.run.result(record)
+            note = None if record.note is None else Note(*decode(record.note))
+        if note is not None:
+            register(note.reported)
+            self._lasted(key, note.seconds)
+        return result, note
+
     async def _run_function(
         self,
         key: TaskKey,
         stage: Stage | None,
-        observed: bool,
         call: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
+        early: bool,
     ) -> tuple[Result, Note | None]:
         for value in (*args, *kwargs.values()):
             if isinstance(value, Shared):
@@ -227,6 +250,7 @@ class Runner:
                 kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
                 break
         name = str(key)
+        observed = stage is not None and (stage.kind == "training" or self._reports(stage))
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
             call = Watched(call, observed, kept, name)
@@ -238,15 +262,17 @@ class Runner:
         if observed:
             assert isinstance(value, Observed)
             value, note = value.result, value.note
-        return await self._record(running, stage, value, note), note
+        return await self._record(running, stage, value, note, early), note
 
-    async def _record(self, running: TaskRecord | None, stage: Stage | None, value: Any, note: Note | None) -> Result:
+    async def _record(
+        self, running: TaskRecord | None, stage: Stage | None, value: Any, note: Note | None, early: bool = False
+    ) -> Result:
         if self.run is None or running is None:
             return given(value)
         if stage is not None and stage.kind == "simulation" and self._labels:
             self._unsettled[running.key] = running
             return given(value)
-        return await self.run.done(running, value, None if note is None else tuple(note))
+        return await self.run.done(running, value, None if note is None else tuple(note), early)
 
     async def _run(
         self, task: Task, name: str, stage: Stage | None, output: str | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rose.engine.coroutines import finished
+from rose.engine.transfer import reduced_quickly
 
 
 class Watched:
@@ -44,3 +45,6 @@ class Watched:
         from rose.workflow.reporting import call_observed
 
         return call_observed(self.func, *args, **kwargs)
+
+
+reduced_quickly.add(Watched)
