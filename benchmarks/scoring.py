@@ -177,6 +177,8 @@ def child(system: str, shape: str, n: int, repeats: int) -> dict[str, Any]:
             reads.append(timed(lambda: parallel_read(x, threads)))
             times.append(timed(function))
         found[row] = {"ms": 1e3 * min(times), "read_ms": 1e3 * min(reads), "extra_mb": extra_memory(function)}
+        if "small" in shape:
+            found[row]["scores"] = np.asarray(function(), dtype=np.float64).ravel().tolist()
     return found
 
 
@@ -290,6 +292,21 @@ def table(found: dict[str, Any], sizes: dict[str, str]) -> list[str]:
     return lines
 
 
+def agreement(found: dict[str, Any]) -> list[str]:
+    """How far the others' scores are from ours, of the same predictions: a margin may be theirs, or 1 or 0 minus it."""
+    lines = []
+    for system in SYSTEMS[1:]:
+        parts = []
+        for shape in ("small", "small values"):
+            for row, entry in found.get(f"{system}/{shape}", {}).items():
+                mine, theirs = (np.array(e["scores"]) for e in (found[f"ours/{shape}"][row], entry))
+                distance = min(np.abs(x - mine).max() for x in (theirs, -theirs, 1 - theirs))
+                parts.append(f"{row} {distance:.0e}")
+        if parts:
+            lines.append(f"{system}'s scores, largest difference from ours: {', '.join(parts)}")
+    return lines
+
+
 def huge() -> str:
     with tempfile.TemporaryDirectory(dir=HERE) as folder:
         for i in range(100):  # sparse: 400 MB each that take no disk
@@ -333,6 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{machine}, Python {platform.python_version()}, NumPy {np.__version__}, float32")
     print(f"one read of {sizes['classes']}: {read:.1f} ms\n")
     print("\n".join(table(found, sizes)))
+    print("\n".join(agreement(found)))
     for system, reason in why_not.items():
         print(f"{system}: not measured: {reason}")
     if options.huge:

@@ -32,7 +32,7 @@ _BLOCKS_PER_THREAD = 4  # at least, so that no thread waits long for another at 
 # What the blocks of all threads may take, by the estimate below: this share of the input (1 % is promised), or so many
 # bytes, where the input is small.
 _MEMORY_SHARE, _LEAST_MEMORY = 0.005, 1 << 21
-_SMALL = 1 << 20  # below this many elements, starting threads costs more than they save
+_SMALL = 1 << 21  # below this many elements, starting threads costs more than they save
 
 
 class Options(TypedDict, total=False):
