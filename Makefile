@@ -47,6 +47,7 @@ docs: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/orchestration.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/engine_throughput.py
+	$(BIN)/python benchmarks/durability.py $(filter --quick,$(BENCH_ARGS))
 
 bench-scoring: $(VENV)/.installed
 	$(BIN)/python benchmarks/scoring.py $(BENCH_ARGS)

@@ -83,6 +83,7 @@ BOUNDARIES: dict[str, Callable[[_Fuse], None]] = {
     "before BEGIN": _on_statement("BEGIN", after=False),
     "after BEGIN": _on_statement("BEGIN", after=True),
     "before an INSERT": _on_statement("INSERT", after=False),
+    "after an INSERT": _on_statement("INSERT", after=True),  # alone it is a commit
     "before COMMIT": _on_statement("COMMIT", after=False),
     "after COMMIT": _on_statement("COMMIT", after=True),
     "before waiters are told": _before(_Journal, "_wrote"),

@@ -33,6 +33,7 @@ class Scenario:
         label_floats: length of a label (0: a whole number).
         rounds: how many are played.
         holdout: whether the pool has one.
+        block: candidates that are predicted at a time; fewer than there are: the pool is screened part by part.
         seconds: how long a simulation sleeps; a command ignores SIGTERM then.
         options: of the simulation stage.
     """
@@ -44,6 +45,7 @@ class Scenario:
     label_floats: int = 0
     rounds: int = 3
     holdout: bool = False
+    block: int | None = None
     seconds: float = 0.0
     options: Mapping[str, Any] = ()  # type: ignore[assignment]
 
@@ -55,6 +57,7 @@ class Scenario:
 SCENARIOS = {
     "pool": Scenario(holdout=True),
     "pool-files": Scenario(candidates=1200, model_bytes=20_000, label_floats=2100, rounds=4),
+    "pool-screened": Scenario(candidates=1200, block=300, model_bytes=20_000),
     "pool-commands": Scenario(commands=True, rounds=2),
     "dataflow": Scenario("dataflow", rounds=4, model_bytes=20_000),
     "dataflow-commands": Scenario("dataflow", commands=True),
@@ -108,7 +111,8 @@ def build(scenario: Scenario, engine: Any, **learner: Any) -> tuple[Any, dict[st
 
 def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     X, y = points(scenario.candidates)
-    pool = Pool(X, initial=6, seed=0, holdout=points(50) if scenario.holdout else None)
+    blocks = {} if scenario.block is None else {"block": scenario.block}
+    pool = Pool(X, initial=6, seed=0, holdout=points(50) if scenario.holdout else None, **blocks)
     learner = ParallelUQLearner(engine, pool=pool, acquisition="top", **more)
     length, weight, seconds = scenario.label_floats, scenario.model_bytes, scenario.seconds
 

@@ -32,7 +32,14 @@ def reference(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> Refer
     return uninterrupted
 
 
-SHORT = {"pool": 3, "pool-files": 4, "pool-commands": 2, "dataflow": 3, "dataflow-commands": 2}
+SHORT = {
+    "pool": 3,
+    "pool-files": 4,
+    "pool-screened": 2,
+    "pool-commands": 2,
+    "dataflow": 3,
+    "dataflow-commands": 2,
+}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
