@@ -1,4 +1,5 @@
-"""What our engines do in a second, next to pebble's pool, the bare standard library and Dask's own client, in one run.
+"""What our engines do in a second, next to pebble's pool, the bare standard library and Dask's own client, in one run;
+and how soon work has stopped that is cancelled, or that has run into its timeout.
 
     python benchmarks/engine_throughput.py [WORKERS]
 
@@ -9,15 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import cloudpickle
 
 from rose.engine import Command, DaskEngine, Engine, LocalEngine, Task, TaskKey, ThreadEngine
+from rose.testing.engine_contract import begun
 
 TASKS = 20_000
 COMMANDS = 500
@@ -55,6 +61,46 @@ async def median_ms(engine: Engine, count: int = 1_000) -> float:
     return sorted(seconds)[len(seconds) // 2] * 1e3
 
 
+def live(pulse: str) -> None:
+    """Write the time into a file every millisecond, for ever."""
+    with open(pulse, "wb", buffering=0) as file:
+        while True:
+            file.seek(0)
+            file.write(struct.pack("d", time.time()))
+            time.sleep(0.001)
+
+
+def last_sign(pulse: Path) -> float:
+    (when,) = struct.unpack("d", pulse.read_bytes())
+    return float(when)
+
+
+async def stopping_ms(engine: Engine, limit: float | None, count: int = 10) -> float:
+    """From cancelling (or the end of the timeout) to the last sign of the work: the worst of some, in milliseconds."""
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for index in range(count):
+            pulse = Path(folder, str(index))
+            began = time.time()
+            call = Task(TaskKey("bench", 0, "live", index=index), live, (str(pulse),), timeout=limit)
+            running = asyncio.ensure_future(engine.run(call))
+            await begun(pulse)
+            if limit is None:
+                await asyncio.sleep(0.1)
+                began = time.time()
+                running.cancel()
+            await asyncio.wait([running])
+            await asyncio.sleep(1.0)
+            worst = max(worst, last_sign(pulse) - began - (limit or 0.0))
+    return worst * 1e3
+
+
+async def show_stopping(name: str, engine: Engine) -> None:
+    for what, timeout in (("a cancelled task has ended", None), ("a task with a timeout has", 0.3)):
+        took = await stopping_ms(engine, timeout)
+        print(f"{name + ': ' + what:<42}{took:8.0f} ms   {verdict(took <= 1000)}: 1 s")
+
+
 def of_executor(pool: Any, submit: Callable[[Any, bytes], Any], count: int = TASKS // 2) -> float:
     payload = cloudpickle.dumps(noop)
     best = 0.0
@@ -77,6 +123,7 @@ async def ours(workers: int) -> None:
         print(f"LocalEngine: importable functions         {await rate(engine, os.getpid, TASKS):8,.0f} /s")
         print(f"LocalEngine: one at a time, median        {await median_ms(engine):8.2f} ms")
         print(f"LocalEngine: commands (true)              {await rate(engine, Command('true'), COMMANDS):8,.0f} /s")
+        await show_stopping("LocalEngine", engine)
     async with ThreadEngine(workers) as threads:
         print(f"ThreadEngine: functions                   {await rate(threads, noop, TASKS):8,.0f} /s")
 
@@ -99,6 +146,7 @@ async def on_dask(workers: int) -> None:
             print(f"DaskEngine: functions of __main__         {ours:8,.0f} /s   {bar}: Dask's / 1.5")
             print(f"Dask: one at a time, median               {single:8.2f} ms")
             print(f"DaskEngine: one at a time, median         {await median_ms(engine, 100):8.2f} ms")
+            await show_stopping("DaskEngine", engine)
 
 
 def of_client(client: Any) -> float:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -118,17 +118,38 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
 
 
+# What may come early is used by what comes after all of its kind; a model's passes are not, by another model's training.
+_AFTER = {"simulation": 0, "training": 1, "prediction": 1, "uncertainty": 2, "active_learn": 3, "criterion": 4}
+
+
 def _watch(trace: bool) -> None:
-    """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now."""
+    """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now.
+
+    A result that came early is acknowledged by the next wait for all that was given before it; or by its use, if a task
+    that comes after it begins sooner.
+    """
+    early: dict[str, tuple[str, tuple[int, int]]] = {}  # by key: its workflow, and its place there
+    done = Run.done
 
     def acknowledge(key: str) -> None:
         note("acknowledged", key)
         if trace:
             faults.mark(key)
 
+    def place(key: str) -> tuple[str, tuple[int, int]]:
+        workflow, iteration, stage = key.split("/")[:3]
+        return workflow, (int(iteration), _AFTER.get(stage, 0))
+
+    def settle(keys: Iterable[str]) -> None:
+        for key in keys:
+            if early.pop(key, None) is not None:
+                acknowledge(key)
+
     run_task = BaseEngine.run
 
     async def run(self: Any, task: Any) -> Any:
+        workflow, now = place(str(task.key))
+        settle([key for key, (its_own, then) in early.items() if its_own == workflow and then < now])
         note("ran", task.key)
         return await run_task(self, task)
 
@@ -139,17 +160,28 @@ def _watch(trace: bool) -> None:
         @functools.wraps(original)
         async def acknowledged(self: Any, running: Any, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
             result = await _original(self, running, *args, **kwargs)
-            acknowledge(running.key)
+            if _original is done and len(args) == 3 and args[2]:
+                early[running.key] = place(running.key)
+            else:
+                acknowledge(running.key)
             return result
 
         setattr(Run, name, acknowledged)
-    round_done = Run.round_done
+    round_done, settled = Run.round_done, Run.settled
 
     async def round_acknowledged(self: Any, workflow: str, iteration: int, *args: Any) -> None:
+        before = list(early)
         await round_done(self, workflow, iteration, *args)
+        settle(before)
         acknowledge(f"{workflow}/{iteration}/round")
 
+    async def all_acknowledged(self: Any) -> None:
+        before = list(early)
+        await settled(self)
+        settle(before)
+
     Run.round_done = round_acknowledged  # type: ignore[method-assign]
+    Run.settled = all_acknowledged  # type: ignore[method-assign]
 
 
 def main(job: dict[str, Any]) -> None:
