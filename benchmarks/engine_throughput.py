@@ -89,7 +89,7 @@ async def stopping_ms(engine: Engine, limit: float | None, count: int = 10) -> f
                 await asyncio.sleep(0.1)
                 began = time.time()
                 running.cancel()
-            await asyncio.wait([running])
+            await asyncio.gather(running, return_exceptions=True)
             await asyncio.sleep(1.0)
             worst = max(worst, last_sign(pulse) - began - (limit or 0.0))
     return worst * 1e3

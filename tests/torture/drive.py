@@ -118,7 +118,7 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
 
 
-# What may come early is used by what comes after all of its kind; a model's passes are not, by another model's training.
+# What may come early is used by what comes after all of its kind: not by another model's training or passes.
 _AFTER = {"simulation": 0, "training": 1, "prediction": 1, "uncertainty": 2, "active_learn": 3, "criterion": 4}
 
 
