@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zlib
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ import numpy as np
 from rose.errors import CorruptRunError
 
 INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, larger ones in files of their own
+
+_double = struct.Struct("<d").pack
 
 IMPORTED = "imported"  # in place of a task's key: this label was given to the run
 RUNNING, DONE, FAILED, CANCELLED, DROPPED = "running", "done", "failed", "cancelled", "dropped"
@@ -137,9 +140,17 @@ def decode(data: bytes) -> Any:
 
 
 def checksum(record: tuple[Any, ...]) -> int:
-    """What tells a damaged row from a sound one."""
-    crc = zlib.crc32(repr([field for field in record if not isinstance(field, bytes)]).encode())
+    """What tells a damaged row from a sound one: the CRC-32 of its fields' bytes. Of the journal's cost it is a large
+    part, and it would be three times as large over their text."""
+    parts = []
     for field in record:
-        if isinstance(field, bytes):
-            crc = zlib.crc32(field, crc)
-    return crc
+        kind = type(field)
+        if kind is str:
+            parts.append(field.encode(errors="surrogatepass"))
+        elif kind is float:
+            parts.append(_double(field))
+        elif kind is bytes:
+            parts.append(field)
+        else:
+            parts.append(b"\1" if field is None else b"%d" % field)
+    return zlib.crc32(b"\0".join(parts))

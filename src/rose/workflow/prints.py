@@ -6,11 +6,9 @@ and child processes write to the terminal themselves; of a machine that does not
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,32 +16,46 @@ KEPT = 64 * 1024  # bytes of each stream that are kept: the last ones
 
 _lock = threading.Lock()
 _prints: dict[int, _Prints] = {}  # by thread
+_tees: dict[str, _Tee] = {}  # by the stream's name
 
 
-@contextlib.contextmanager
-def keeping_prints(run: str, key: str) -> Iterator[None]:
+class keeping_prints:  # a class, for every task enters one, and generators are slow
     """Keep what this thread prints meanwhile as the output of the task with this key, in the run directory `run`.
 
     In the main thread (there, nothing else runs beside a task) also what threads of the task print.
     """
-    thread, prints = threading.get_ident(), _Prints(run, key)
-    with _lock:
-        _prints[thread] = prints
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if stream is not None and type(stream) is not _Tee:
-                setattr(sys, name, _Tee(stream, name))
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_prints", "_thread")
+
+    def __init__(self, run: str, key: str) -> None:
+        self._thread = threading.get_ident()
+        self._prints = _Prints(run, key)
+
+    def __enter__(self) -> None:
         with _lock:
-            del _prints[thread]
+            _prints[self._thread] = self._prints
+            if type(sys.stdout) is not _Tee and sys.stdout is not None:
+                sys.stdout = _tee("stdout", sys.stdout)
+            if type(sys.stderr) is not _Tee and sys.stderr is not None:
+                sys.stderr = _tee("stderr", sys.stderr)
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            del _prints[self._thread]
             if not _prints:
-                for name in ("stdout", "stderr"):
-                    stream = getattr(sys, name)
-                    if type(stream) is _Tee:
-                        setattr(sys, name, stream.stream)
-        prints.close()
+                if type(sys.stdout) is _Tee:
+                    sys.stdout = sys.stdout.stream
+                if type(sys.stderr) is _Tee:
+                    sys.stderr = sys.stderr.stream
+        self._prints.close()
+
+
+def _tee(name: str, stream: TextIO) -> Any:
+    """The last one, if it is of this stream."""
+    tee = _tees.get(name)
+    if tee is None or tee.stream is not stream:
+        tee = _tees[name] = _Tee(stream, name)
+    return tee
 
 
 class _Tee:
@@ -70,6 +82,8 @@ class _Tee:
 
 class _Prints:
     """The files of one task, made when it first prints."""
+
+    __slots__ = ("_broken", "_files", "_key", "_lock", "_run")
 
     def __init__(self, run: str, key: str) -> None:
         self._run = run
@@ -100,7 +114,7 @@ class _Prints:
 
     def close(self) -> None:
         with self._lock:
-            self._broken = True
+            self._broken = True  # what a thread of the task still prints is not kept
             for file in self._files.values():
                 os.close(file)
 

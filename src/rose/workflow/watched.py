@@ -7,6 +7,7 @@ from typing import Any
 
 from rose.engine.coroutines import finished
 from rose.engine.transfer import reduced_quickly
+from rose.workflow.prints import keeping_prints
 
 
 class Watched:
@@ -34,8 +35,6 @@ class Watched:
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._run is None:
             return self._call(*args, **kwargs)
-        from rose.workflow.prints import keeping_prints
-
         with keeping_prints(self._run, self._key):
             return self._call(*args, **kwargs)
 
