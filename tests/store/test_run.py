@@ -126,6 +126,42 @@ def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("key", [object(), "half a pair: \ud800"])
+def test_a_record_that_cannot_be_written_ends_the_run_and_hangs_nobody(tmp_path: Path, key: Any) -> None:
+    """In the loop, where rows are made, as in the journal's thread, which writes them."""
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await run.done(run.started("a/0/before"), 1)
+        with pytest.raises((TypeError, ValueError)):
+            await asyncio.wait_for(run.done(run.started(key), 2), 10)
+        with pytest.raises((TypeError, ValueError)):
+            await run.done(run.started("a/0/after"), 3)
+        await run.close()
+
+    asyncio.run(main())
+    with reading(tmp_path / "run") as connection:
+        assert [task.key for task in read_tasks(connection)] == ["a/0/before"]
+
+
+async def _early(path: Path) -> None:
+    run = await Run.open(path)
+    for index in range(100):
+        await run.done(run.started(f"a/0/prediction/m/{index}"), index, early=True)
+    await run.done(run.started("a/0/prediction/m/large"), LARGE, early=True)
+    await run.settled()
+    os._exit(0)
+
+
+def test_what_came_early_is_there_once_it_is_settled(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        asyncio.run(_early(tmp_path / "run"))
+    os.waitpid(child, 0)
+    with reading(tmp_path / "run") as connection:
+        assert [task.state for task in read_tasks(connection, "a/0/prediction/")] == [DONE] * 101
+
+
 def test_a_missing_result_of_a_task_is_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         run = await Run.open(tmp_path / "run")

@@ -196,8 +196,14 @@ class Journal:
         if group is None:
             return
         self._writing = True
-        loop, rows = self._loop, group.insertions()  # made here: two threads would only hinder each other
+        loop = self._loop
         assert loop is not None
+        try:
+            rows = group.insertions()  # made here: two threads would only hinder each other
+        except Exception as error:
+            group.error = self._fail(error)
+            loop.call_soon(self._wrote, group)
+            return
 
         def write() -> None:
             try:
@@ -342,7 +348,7 @@ class Journal:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> BaseException:
-        """From now on nothing is written; in the journal's thread."""
+        """From now on nothing is written."""
         self._failure = explain(error, self.directory / DATABASE)
         if self._tell is not None:
             self._tell()
