@@ -48,7 +48,7 @@ async def close(client: Client, patience: float) -> None:
     try:
         async with asyncio.timeout(patience):
             await client.close()
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, RuntimeError) as error:  # a RuntimeError where it was just connecting again
         logger.debug("a client did not close: %s", error)
     client.status = "closed"  # else it would close itself again when it is collected, outside of its event loop
 

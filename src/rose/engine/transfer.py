@@ -12,6 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -93,6 +94,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if obj.path not in self._refs:
                 raise ConfigurationError("a Ref is used that this engine has released, or that is another engine's")
             return _load_ref, (obj.path,)
+        if kind is CodeType:
+            return _code, (obj.co_filename, *self.dispatch_table[CodeType](obj))
         numpy = sys.modules.get("numpy")
         if self._prefix is None:  # no files
             return super().reducer_override(obj)
@@ -231,6 +234,11 @@ def _map_users_file(
     import numpy as np
 
     return np.memmap(filename, dtype=dtype, mode=mode, offset=offset, shape=shape, order=order)
+
+
+def _code(filename: str, make: Callable[..., CodeType], args: tuple[Any, ...]) -> CodeType:
+    """A function's code as it was: some versions of cloudpickle leave out where it is, which tracebacks show."""
+    return make(*args).replace(co_filename=filename)
 
 
 _refs: OrderedDict[str, Any] = OrderedDict()
