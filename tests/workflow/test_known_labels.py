@@ -110,6 +110,11 @@ def test_equal_candidates_share_a_label_and_enter_once():
     assert pool.initial.tolist() == [0, 2, 4, 6]
 
 
+def test_labels_of_no_candidate_are_named(caplog):
+    Pool(X, labels=(np.concatenate([X[:3], X[:2] + 5]), [0.0, 1.0, 2.0, 3.0, 4.0]))
+    assert "2 of the 5 labels given are of no candidate of this pool" in caplog.text
+
+
 def test_candidates_of_other_kinds():
     assert Pool(["CCO", "CC", "C"], labels=(["CC"], [1.0])).known == {1: 1.0}
     assert Pool([(1, "a"), (2, "b")], labels=([(2, "b")], [1.0])).known == {1: 1.0}

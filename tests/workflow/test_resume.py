@@ -150,7 +150,7 @@ def changed(tmp_path: Path, what: str, **options: Any) -> Any:
         ("simulation", "simulation task has changed"),
         ("training", "training task has changed"),
         ("criterion", "stop criterion was none, and is model_accuracy >= 2.0; criterion task was none, and is "),
-        ("pool", "pool has changed"),
+        ("pool", r"Pool\(seed=\) was 0, and is 1; Pool\(initial=\) has changed"),
         ("acquisition", "acquisition was top, and is diverse"),
         ("model_names", "model_names was a, b, and is a, c"),
         ("uncertainty", "query_size=4, .*, and is predictive_entropy, query_size=5"),
@@ -224,13 +224,14 @@ def test_resources_and_policies_may_change(tmp_path: Path) -> None:
     assert len(result.iterations) == 2
 
 
-def test_resume_may_be_refused_or_begun_anew(tmp_path: Path) -> None:
+def test_resume_may_be_refused_or_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pool(tmp_path).run(["w"], TWO, max_iter=1)
     with pytest.raises(RunDirectoryError, match="holds a run, and resume=False"):
         pool(tmp_path, resume=False)
     learner = pool(tmp_path, resume="new")
     learner.run(["w"], TWO, max_iter=1)
     assert learner.run_dir == tmp_path / "run-2"
+    assert f"this run is in {tmp_path / 'run-2'}" in caplog.text
     assert set(ran(tmp_path, "simulation").values()) == {2}
     with pytest.raises(ConfigurationError, match="resume='never' must be True, False or 'new'"):
         pool(tmp_path, resume="never")

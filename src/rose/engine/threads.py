@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,8 @@ from rose.engine.coroutines import finished
 from rose.engine.failures import describe
 from rose.engine.protocol import Capabilities, Command, Ref, Task
 from rose.errors import ConfigurationError, EngineClosedError, TaskFailedError, TaskTimeoutError
+
+_log = logging.getLogger("rose")
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +94,7 @@ class ThreadEngine(BaseEngine):
     ) -> None:
         super().__init__(workers, gpus, memory, temp_dir)
         self._threads = ThreadPoolExecutor(self.capacity().cpus, thread_name_prefix="rose-task")
-        self._running: dict[Future[Any], asyncio.Future[Any]] = {}
+        self._running: dict[Future[Any], tuple[asyncio.Future[Any], str]] = {}  # with their keys
 
     async def _run_function(self, task: Task) -> Any:
         request = await self._acquire(task)
@@ -104,7 +107,7 @@ class ThreadEngine(BaseEngine):
         except BaseException:
             self._slots.release(request)
             raise
-        self._running[work] = result
+        self._running[work] = result, str(task.key)
 
         def ended(_: Future[Any]) -> None:
             loop.call_soon_threadsafe(settle)
@@ -133,10 +136,15 @@ class ThreadEngine(BaseEngine):
         MemoryRef.free(ref)
 
     async def _close_functions(self) -> None:
-        for result in self._running.values():
+        for result, _ in self._running.values():
             _fail(result, EngineClosedError("the engine was closed before the task ended"))
         if self._running:
-            await asyncio.wait([asyncio.wrap_future(work) for work in self._running])
+            _log.warning(
+                "waiting for %d functions that run in threads (%s): nothing can stop them",
+                len(self._running),
+                ", ".join(sorted({key for _, key in self._running.values()})[:3]),
+            )
+            await asyncio.gather(*map(asyncio.wrap_future, self._running), return_exceptions=True)
         self._threads.shutdown(wait=False)
 
     @property

@@ -64,10 +64,14 @@ def describe_config(config: LearnerConfig, iteration: int) -> str:
     return _digest(stages, {name: value for name, value in others.items() if value is not None})
 
 
-def describe_pool(pool: Pool) -> str:
-    """A digest of a pool: its size, up to 1,000 of its candidates, the initial ones, and the seed."""
+def describe_pool(pool: Pool) -> dict[str, str]:
+    """A pool's parts: a digest of its size and up to 1,000 of its candidates, one of the initial ones, and the seed."""
     sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
-    return _digest(len(pool), [pool.digest(index) for index in sampled], pool.initial.tolist(), pool.seed)
+    return {
+        "pool": _digest(len(pool), [pool.digest(index) for index in sampled]),
+        "Pool(seed=)": str(pool.seed),
+        "Pool(initial=)": _digest(pool.initial.tolist()),
+    }
 
 
 def describe_estimator(estimator: Any) -> str:

@@ -47,6 +47,9 @@ def known_labels(labels: Any, X: Any) -> Known:
             "another type?)"
         )
     _log.info("%d labels are given, of %d candidates of the pool", len(table), len(found.labels))
+    matched = {digest_of(X[index], f"X[{index}]") for index in found.distinct.tolist()}
+    if unused := sum(digest not in matched for digest in digests or ()):
+        _log.warning("%d of the %d labels given are of no candidate of this pool", unused, len(table))
     return found
 
 

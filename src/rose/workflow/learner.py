@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import wraps
@@ -27,6 +28,8 @@ from rose.workflow.runner import Runner
 from rose.workflow.session import Session
 from rose.workflow.state import IterationState, Results, WorkflowResult
 from rose.workflow.synchronous import run_synchronously
+
+_log = logging.getLogger("rose")
 
 L = TypeVar("L", bound="UQLearner")
 P = ParamSpec("P")
@@ -172,9 +175,15 @@ class UQLearner(Registration):
 
     # --- running -------------------------------------------------------------------------------------------------
 
+    def _directory(self) -> Path | None:
+        directory = check_run_dir(self._run_dir, self._resume)
+        if directory is not None and directory != Path(self._run_dir or "").absolute():
+            _log.warning("run_dir=%r is not empty: this run is in %s", str(self._run_dir), directory)
+        return directory
+
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            run = await Run.open(check_run_dir(self._run_dir, self._resume), self._keep_models)
+            run = await Run.open(self._directory(), self._keep_models)
             stack.push_async_callback(run.close)
             await check_identity(run, plan.identity, self._accept_changes)
             engine = self._open_engine(stack, close_engine)

@@ -68,7 +68,7 @@ class PoolPlan:
     def identity(self) -> dict[str, str]:
         """What a resumed run must have been begun with, by name."""
         named = identity_of(self._registered, self._request, self._stages)
-        return named | {"pool": describe_pool(self._pool), "acquisition": self._acquisition}
+        return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""

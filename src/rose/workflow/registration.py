@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
@@ -17,6 +18,8 @@ from rose.workflow.stages import (
     make_criterion,
     make_rule,
 )
+
+_log = logging.getLogger("rose")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -151,6 +154,9 @@ class Registration:
             ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
         """
         training, prediction = estimator_stages(estimators)
+        replaced = [self.stages[kind].name for kind in ("training", "prediction") if kind in self.stages]
+        if replaced and not self.estimators:
+            _log.warning("models(...) takes the place of %s", " and ".join(replaced))
         self.estimators = dict(estimators)
         self.stages |= {"training": training, "prediction": prediction}
 
