@@ -79,7 +79,7 @@ def test_a_paused_driver_is_fenced(
     for repetition in range(kills // 50 or 1):
         old = Trial(zygote, tmp_path / str(repetition), SLOW, engine)
         first = old.start(lease=LEASE)
-        begun = rng.randint(1, 12)
+        begun = rng.randint(1, 8)  # of 14: something is left to the second driver, however late the pause comes
         until(lambda t=old, n=begun: simulated(t) >= n, "a simulation")
         pause(first, old.run_dir)
         time.sleep(1.2 * LEASE["SILENCE"])
