@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,10 @@ import psutil
 
 from rose import ParallelUQLearner
 from rose.engine import LocalEngine, Task, ThreadEngine
+from rose.store.batches import read_tasks
 from rose.store.objects import ObjectStore
+from rose.store.records import DONE
+from rose.store.schema import reading
 
 MEMBERS = PASSES = 8
 
@@ -47,8 +49,8 @@ def main(what: str, iterations: int, run_dir: str | None = None) -> None:
     measure = {"rounds": rounds, "grow": grow, "interrupted": interrupted, "replayed": replayed}[what]
     found = asyncio.run(measure(iterations, run_dir))
     if run_dir is not None:
-        with sqlite3.connect(Path(run_dir, "journal.sqlite")) as connection:
-            found["recorded"] = connection.execute("SELECT count(*) FROM tasks WHERE state = 'done'").fetchone()[0]
+        with reading(Path(run_dir)) as connection:
+            found["recorded"] = sum(task.state == DONE for task in read_tasks(connection))
     print(json.dumps(found | {"objects_read": opened}))
 
 

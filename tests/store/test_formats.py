@@ -12,8 +12,9 @@ import pytest
 
 from rose.errors import RunDirectoryError
 from rose.store import Dropped, Run
+from rose.store.batches import read_tasks
 from rose.store.lease import last_driver
-from rose.store.rows import read_events, read_labels, read_tasks
+from rose.store.rows import read_events, read_labels
 from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading, write_meta
 
 SAMPLES = Path(__file__).parent / "formats"

@@ -13,8 +13,8 @@ import pytest
 
 from rose.errors import CorruptRunError, RunDirectoryError, UnpicklableError
 from rose.store import DONE, Run, schema
+from rose.store.batches import read_tasks
 from rose.store.objects import ObjectStore
-from rose.store.rows import read_tasks
 from rose.store.schema import DATABASE, reading
 
 LARGE = np.arange(5000.0)

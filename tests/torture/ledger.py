@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rose.store.batches import read_tasks
 from rose.store.records import DONE, DROPPED
-from rose.store.rows import read_labels, read_tasks
+from rose.store.rows import read_labels
 from rose.store.schema import DATABASE, holds_run, open_for_reading
 
 

@@ -25,11 +25,12 @@ from hypothesis.stateful import (
 
 from rose.errors import RunLockedError, RunLostError
 from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, Result, Run, Sample
+from rose.store.batches import read_tasks
 from rose.store.garbage import collect_garbage
 from rose.store.journal import Journal
 from rose.store.objects import ObjectStore
 from rose.store.places import DATABASE, OBJECTS
-from rose.store.rows import read_events, read_labels, read_tasks
+from rose.store.rows import read_events, read_labels
 from rose.store.schema import read_meta, reading
 
 from .history import same

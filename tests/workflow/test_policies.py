@@ -29,7 +29,8 @@ from rose.errors import (
     WorkerLostError,
 )
 from rose.store import DONE, DROPPED, FAILED
-from rose.store.rows import read_events, read_labels, read_tasks
+from rose.store.batches import read_tasks
+from rose.store.rows import read_events, read_labels
 from rose.store.schema import reading
 from rose.testing.tasks import take_memory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +13,11 @@ from typing import Literal
 
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
+from rose.store.batches import forget_files, read_tasks
 from rose.store.failures import explained
 from rose.store.objects import ObjectStore
 from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, place_of
-from rose.store.records import DONE, checksum
-from rose.store.rows import read_task
+from rose.store.records import DONE
 from rose.store.schema import holds_run, open_for_writing, reading
 from rose.store.summary import TIDYING, is_round
 from rose.store.transaction import exclusive
@@ -47,7 +47,7 @@ class Garbage:
 class _Plan:
     """What is to go: keys of tasks whose results are forgotten, object names, other files, directories."""
 
-    forgotten: list[str] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
     orphans: set[str] = field(default_factory=set)
     asides: list[Path] = field(default_factory=list)
@@ -83,7 +83,7 @@ def collect_garbage(directory: Path, models: int = 1, outputs: bool = False, dry
             with _holding(connection, epoch, directory):
                 connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (TIDYING, epoch))
                 plan = _plan(connection, objects, directory, models, outputs)
-                _forget(connection, plan.forgotten)
+                forget_files(connection, "", plan.forgotten.__contains__)
             garbage = _told(plan, objects)
             _remove(connection, epoch, directory, objects, plan)
         finally:
@@ -101,14 +101,21 @@ def _holding(connection: sqlite3.Connection, epoch: int, directory: Path) -> Ite
 
 
 def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path, models: int, outputs: bool) -> _Plan:
-    plan, complete = _Plan(), _complete_rounds(connection)
+    plan, done = _Plan(), []
+    files: dict[str, str] = {}
+    for record in read_tasks(connection):
+        if record.file is not None:
+            files[record.key] = record.file
+        if record.state == DONE:
+            done.append(record.key)
+    complete = _complete_rounds(done)
     used: set[str] = set()
-    for key, file in connection.execute("SELECT key, file FROM tasks WHERE file IS NOT NULL"):
+    for key, file in files.items():
         kind = _spent(key, complete, models)
         if kind is None:
             used.add(file)
             continue
-        plan.forgotten.append(key)
+        plan.forgotten.add(key)
         if kind == "model":
             plan.models.add(file)
     used.update(file for (file,) in connection.execute("SELECT file FROM labels WHERE file IS NOT NULL"))
@@ -118,16 +125,15 @@ def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path,
     plan.models &= there
     plan.asides = list(objects.leftovers())
     if outputs:
-        done = connection.execute("SELECT key FROM tasks WHERE state = ?", (DONE,))
-        paths = (directory / OUTPUT / place_of(key) / stream for (key,) in done for stream in STREAMS)
+        paths = (directory / OUTPUT / place_of(key) / stream for key in done for stream in STREAMS)
         plan.printed = [path for path in paths if path.is_file()]
     return plan
 
 
-def _complete_rounds(connection: sqlite3.Connection) -> dict[str, int]:
+def _complete_rounds(keys: Iterable[str]) -> dict[str, int]:
     """The last complete round of each workflow."""
     complete: defaultdict[str, int] = defaultdict(int)
-    for (key,) in connection.execute("SELECT key FROM tasks WHERE key GLOB '*/round'"):
+    for key in keys:
         if is_round(key):
             workflow, iteration, _ = key.rsplit("/", 2)
             complete[workflow] = max(complete[workflow], int(iteration))
@@ -147,14 +153,6 @@ def _spent(key: str, complete: dict[str, int], models: int) -> Literal["model", 
         if int(iteration) <= last - models:
             return "model"
     return None
-
-
-def _forget(connection: sqlite3.Connection, keys: Sequence[str]) -> None:
-    for key in keys:
-        record = read_task(connection, key)
-        assert record is not None
-        crc = checksum(record._replace(file=None))
-        connection.execute("UPDATE tasks SET file = NULL, crc = ? WHERE key = ?", (crc, key))
 
 
 def _told(plan: _Plan, objects: ObjectStore) -> Garbage:

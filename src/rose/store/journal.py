@@ -15,14 +15,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rose.store import lease
+from rose.store.batches import forget_files, read_tasks
 from rose.store.failures import explain, explained
 from rose.store.places import DATABASE
 from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
-from rose.store.rows import Insertion, Record, insertions, is_used, read_labels, read_tasks
+from rose.store.rows import Insertion, Record, insertions, is_used, read_labels
 from rose.store.schema import open_for_writing, read_meta, write_meta
 
 T = TypeVar("T")
@@ -282,11 +284,7 @@ class Journal:
             names: set[str] = set()
             with self._transaction():
                 for prefix, but in prefixes.items():
-                    found = read_tasks(self._connection, prefix, "AND file IS NOT NULL")
-                    records = [record for record in found if but is None or not record.key.startswith(but)]
-                    for some in insertions([record._replace(file=None) for record in records]):
-                        some.write(self._connection)
-                    names.update(record.file for record in records if record.file is not None)
+                    names |= forget_files(self._connection, prefix, partial(_is_spent, but))
             if names:
                 with self._transaction():  # what was forgotten is on disk; and no one can have taken over
                     for name in sorted(names):
@@ -353,3 +351,7 @@ class Journal:
         if self._tell is not None:
             self._tell()
         return self._failure
+
+
+def _is_spent(but: str | None, key: str) -> bool:
+    return but is None or not key.startswith(but)

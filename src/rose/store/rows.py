@@ -1,23 +1,23 @@
-"""The journal's rows and the records they hold: written in few statements, and read checked."""
+"""The journal's rows and the records they hold: written in few statements, and read checked (tasks: `batches`)."""
 
 from __future__ import annotations
 
 import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rose.errors import CorruptRunError
+from rose.store import batches
 from rose.store.records import EventRecord, LabelRecord, TaskRecord, checksum
 
 Record = TaskRecord | LabelRecord | EventRecord
 
-_TABLES: dict[type, tuple[str, tuple[str, ...]]] = {
-    TaskRecord: ("tasks", (*TaskRecord._fields, "crc")),
+_ROW_EACH: dict[type, tuple[str, tuple[str, ...]]] = {
     LabelRecord: ("labels", (*LabelRecord._fields, "crc")),
     EventRecord: ("events", (*EventRecord._fields, "crc")),
 }
-_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # rows in one statement
+_MOST = 64  # rows in one statement
 
 
 class Insertion(NamedTuple):
@@ -39,22 +39,19 @@ class Insertion(NamedTuple):
 
 
 def insertions(records: Sequence[Record]) -> Iterator[Insertion]:
-    """How records of one kind are written, in place of those with the same keys."""
+    """How records of one kind are written; labels in place of those of the same samples."""
     if not records:
         return
-    table, columns = _TABLES[type(records[0])]
-    keyed = table != "events"  # writing such a row twice is writing it once, so the last one may fill a statement up
-    start = 0
-    while (left := len(records) - start) > 0:
-        size = next(size for size in _SIZES if size <= (left * 4 / 3 if keyed else left))
-        values: list[Any] = []
-        for record in records[start : start + size]:
-            values += record
-            values.append(checksum(record))
-        if left < size:
-            values += values[-len(columns) :] * (size - left)
-        yield Insertion(table, columns, size, values)
-        start += size
+    rows: list[tuple[Any, ...]]
+    if isinstance(records[0], TaskRecord):
+        table, columns = "tasks", batches.COLUMNS
+        rows = [*batches.rows(cast(Sequence[TaskRecord], records))]
+    else:
+        table, columns = _ROW_EACH[type(records[0])]
+        rows = [(*record, checksum(record)) for record in records]
+    for start in range(0, len(rows), _MOST):
+        some = rows[start : start + _MOST]
+        yield Insertion(table, columns, len(some), [field for row in some for field in row])
 
 
 @functools.cache
@@ -64,22 +61,6 @@ def _sql(table: str, columns: tuple[str, ...], size: int, fenced: bool = False) 
     if fenced:  # one statement is a transaction: the condition holds when it is committed
         rows = f"SELECT * FROM ({rows}) WHERE (SELECT max(epoch) FROM driver) = ?"
     return f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) {rows}"
-
-
-def read_tasks(connection: sqlite3.Connection, prefix: str = "", condition: str = "") -> Iterator[TaskRecord]:
-    """The records of the tasks whose keys begin so, in the order of their keys."""
-    columns = ",".join(TaskRecord._fields)
-    beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
-    sql = f"SELECT {columns}, crc FROM tasks WHERE key >= ? AND key < ? {condition} ORDER BY key"
-    for row in connection.execute(sql, (prefix, beyond)):
-        yield TaskRecord(*_sound(row, "task", row[0]))
-
-
-def read_task(connection: sqlite3.Connection, key: str) -> TaskRecord | None:
-    """The record of one task."""
-    columns = ",".join(TaskRecord._fields)
-    row = connection.execute(f"SELECT {columns}, crc FROM tasks WHERE key = ?", (key,)).fetchone()
-    return TaskRecord(*_sound(row, "task", key)) if row else None
 
 
 def read_labels(connection: sqlite3.Connection) -> Iterator[LabelRecord]:

@@ -25,9 +25,10 @@ CREATE TABLE driver (
     since REAL NOT NULL, seen REAL NOT NULL, ended REAL, outcome TEXT
 );
 CREATE TABLE tasks (
-    key TEXT PRIMARY KEY, state TEXT NOT NULL, started REAL NOT NULL, ended REAL, attempts INTEGER NOT NULL,
-    value BLOB, file TEXT, note BLOB, error TEXT, output TEXT, crc INTEGER NOT NULL
-) WITHOUT ROWID;
+    seq INTEGER PRIMARY KEY,
+    batch TEXT NOT NULL, file TEXT, records TEXT NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL
+);
+CREATE INDEX tasks_by_batch ON tasks (batch);
 CREATE INDEX tasks_by_file ON tasks (file) WHERE file IS NOT NULL;
 CREATE TABLE labels (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -41,6 +42,7 @@ CREATE TABLE events (
 );
 """
 
+_STATEMENTS = 512  # that a driver's connection keeps prepared: insertions of every number of rows, for each table
 _BUSY = 10.0  # seconds that a write waits for another process's
 # A write-ahead log needs memory that all processes share, which network file systems do not give.
 _NETWORK = (
@@ -73,7 +75,9 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
     """
     path = directory / DATABASE
     with explained(path):
-        connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+        )
     try:
         with explained(path):
             mode = "DELETE" if is_network(directory) else "WAL"

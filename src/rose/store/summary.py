@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rose.errors import RunDirectoryError
+from rose.store.batches import read_tasks
 from rose.store.lease import Driver, read_drivers
 from rose.store.records import DONE, DROPPED, FAILED, RUNNING, EventRecord
 from rose.store.rows import read_events
@@ -177,13 +178,13 @@ def _count_tasks(
     """Count each workflow's tasks; those without a result are returned. What a driver before `since` had in hand is
     not running."""
     unfinished = []
-    for key, state, *rest in connection.execute("SELECT key, state, started, ended, attempts, error FROM tasks"):
-        name = workflow_of(key, workflows)
-        if name is None or is_round(key) or (state == RUNNING and rest[0] < since):
+    for task in read_tasks(connection):
+        name = workflow_of(task.key, workflows)
+        if name is None or is_round(task.key) or (task.state == RUNNING and task.started < since):
             continue
-        workflows[name].tasks[state] += 1
-        if state in (RUNNING, FAILED, DROPPED):
-            unfinished.append(UnfinishedTask(key, state, *rest))
+        workflows[name].tasks[task.state] += 1
+        if task.state in (RUNNING, FAILED, DROPPED):
+            unfinished.append(UnfinishedTask(task.key, task.state, task.started, task.ended, task.attempts, task.error))
     return unfinished
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_you_mean
+from rose.store.batches import read_task, read_tasks
 from rose.store.lease import describe_seconds
 from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_of
 from rose.store.plain import read_plainly
 from rose.store.records import DROPPED, FAILED, RUNNING, TaskRecord
-from rose.store.rows import read_labels, read_task, read_tasks
+from rose.store.rows import read_labels
 from rose.store.schema import reading
 from rose.store.summary import is_round
 from rose.watch.terminal import clean, one_line, table
@@ -98,9 +99,12 @@ def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> l
     Raises:
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
     """
-    condition = "" if everything else f"AND state IN ('{FAILED}', '{DROPPED}')"
     with reading(directory) as connection:
-        return [record for record in read_tasks(connection, prefix, condition) if not is_round(record.key)]
+        return [
+            record
+            for record in read_tasks(connection, prefix)
+            if (everything or record.state in (FAILED, DROPPED)) and not is_round(record.key)
+        ]
 
 
 def tasks_text(records: Sequence[TaskRecord]) -> str:
@@ -171,8 +175,8 @@ def _described(objects: ObjectStore, value: bytes | None, file: str | None) -> s
 def _unknown(connection: sqlite3.Connection, directory: Path, key: str) -> UnknownTaskError:
     near = key.rpartition("/")[0]
     while True:
-        condition = f"AND key NOT GLOB '*/round' LIMIT {_COMPARED}"
-        known = [row[0] for row in _keys(connection, near, condition)]
+        tasks = (record.key for record in read_tasks(connection, near) if not is_round(record.key))
+        known = list(islice(tasks, _COMPARED))
         if known or not near:
             break
         near = near.rpartition("/")[0]
@@ -181,8 +185,3 @@ def _unknown(connection: sqlite3.Connection, directory: Path, key: str) -> Unkno
         return UnknownTaskError(f"no task {key!r} in {where!r}: it has recorded none yet")
     hint = did_you_mean(key, known) or f"there are {', '.join(map(repr, known[:5]))}" + (", ..." if known[5:] else "")
     return UnknownTaskError(f"no task {key!r} in {where!r}: {hint} (`rose task {where} --all` lists them)")
-
-
-def _keys(connection: sqlite3.Connection, prefix: str, condition: str) -> sqlite3.Cursor:
-    beyond = prefix + chr(0x10FFFF)
-    return connection.execute(f"SELECT key FROM tasks WHERE key >= ? AND key < ? {condition}", (prefix, beyond))

@@ -1,0 +1,110 @@
+"""Task records in rows of many: whatever is written together, the last record of each task is found by any prefix."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rose.errors import CorruptRunError
+from rose.store.batches import forget_files, read_task, read_tasks
+from rose.store.records import DONE, TaskRecord
+from rose.store.rows import insertions, is_used
+from rose.store.schema import open_for_writing
+
+# Names may hold slashes, and numbers where an iteration could be.
+keys = st.lists(st.sampled_from(["a", "b", "ab", "3", "30", "é\n", "training", "round"]), min_size=1, max_size=6).map(
+    "/".join
+)
+pickled = st.none() | st.binary(max_size=20)
+times = st.floats(allow_nan=False, allow_infinity=False)
+records = st.builds(
+    TaskRecord,
+    key=keys,
+    state=st.sampled_from(["running", "done", "failed"]),
+    started=times,
+    ended=st.none() | times,
+    attempts=st.integers(1, 10**6),
+    value=pickled,
+    file=st.none() | st.sampled_from(["x.npy", "y.pkl"]),
+    note=pickled,
+    error=st.none() | st.text(st.characters(codec=None), max_size=9),
+    output=st.none() | st.just("output/a"),
+)
+
+
+def write(connection: sqlite3.Connection, *some: TaskRecord) -> None:
+    for insertion in insertions(some):
+        insertion.write(connection)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_for_writing(tmp_path, durable=False)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    with closing(open_for_writing(tmp_path_factory.mktemp("run"), durable=False)) as connection:
+        yield connection
+
+
+@given(commits=st.lists(st.lists(records, max_size=6, unique_by=lambda record: record.key), max_size=5), probe=keys)
+def test_the_last_record_of_each_task_is_found(
+    database: sqlite3.Connection, commits: list[list[TaskRecord]], probe: str
+) -> None:
+    database.execute("DELETE FROM tasks")
+    expected: dict[str, TaskRecord] = {}
+    for commit in commits:
+        write(database, *commit)
+        expected.update((record.key, record) for record in commit)
+    for prefix in ("", probe, probe + "/", probe[:-1], *expected):
+        found = list(read_tasks(database, prefix))
+        assert {record.key: record for record in found} == {k: r for k, r in expected.items() if k.startswith(prefix)}
+        assert len({record.key for record in found}) == len(found)
+    assert read_task(database, probe) == expected.get(probe)
+
+
+@given(commits=st.lists(st.lists(records, max_size=6, unique_by=lambda record: record.key), max_size=5), prefix=keys)
+def test_forgotten_files_are_forgotten_and_no_others(
+    database: sqlite3.Connection, commits: list[list[TaskRecord]], prefix: str
+) -> None:
+    database.execute("DELETE FROM tasks")
+    for commit in commits:
+        write(database, *commit)
+    before = list(read_tasks(database))
+    spent = {record.key for record in before if record.key.startswith(prefix) and len(record.key) % 2}
+    names = forget_files(database, prefix, lambda key: len(key) % 2 == 1)
+    assert {record.file for record in before if record.key in spent} - {None} <= names
+    assert list(read_tasks(database)) == [r._replace(file=None) if r.key in spent else r for r in before]
+    for name in {record.file for record in before if record.key not in spent} - {None}:
+        assert is_used(database, name)
+
+
+def test_tasks_of_one_stage_share_rows_of_bounded_size(journal: sqlite3.Connection) -> None:
+    many = [TaskRecord(f"w/0/prediction/m/{i:04}", DONE, 1.0, 2.0, value=b"x" * i) for i in range(1000)]
+    write(journal, *many)
+    assert journal.execute("SELECT count(*), max(json_array_length(records)) FROM tasks").fetchone() == (4, 256)
+    assert list(read_tasks(journal, "w/0/")) == many
+
+
+@pytest.mark.parametrize("change", ["batch = batch || 'x'", "file = 'x'", "records = '[]'", "data = x'00'", "crc = 1"])
+def test_a_damaged_row_is_an_error(journal: sqlite3.Connection, change: str) -> None:
+    write(journal, TaskRecord("w/0/training/m", DONE, 1.0, 2.0, value=b"12"))
+    journal.execute(f"UPDATE tasks SET {change}")
+    with pytest.raises(CorruptRunError, match=r"w/0/training.* is damaged"):
+        list(read_tasks(journal))
+
+
+def test_the_records_can_be_read_with_any_sqlite_shell(journal: sqlite3.Connection) -> None:
+    write(journal, TaskRecord("w/0/training/m", DONE, 1.0, 2.0, value=b"12", error="no\nlicence"))
+    sql = "SELECT value ->> 0, value ->> 1, value ->> 8 FROM tasks, json_each(records)"
+    assert journal.execute(sql).fetchone() == ("w/0/training/m", "done", "no\nlicence")
+    assert json.loads(journal.execute("SELECT records FROM tasks").fetchone()[0])[0][5] == 2
