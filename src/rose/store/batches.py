@@ -21,7 +21,6 @@ COLUMNS: tuple[str, ...] = ("batch", "file", "records", "data", "crc")
 _Row = tuple[str, str | None, str, bytes, int]
 
 _LARGEST = 256  # records in one row, of up to 32 KB each
-_VALUE, _NOTE = (TaskRecord._fields.index(name) for name in ("value", "note"))
 _BATCH = re.compile(r".*?/\d+/[^/]*", re.DOTALL)
 
 
@@ -117,11 +116,11 @@ def _records(name: str, file: str | None, text: str, data: bytes, crc: int) -> l
     if checksum((name, file, text, data)) != crc:
         raise CorruptRunError(f"the journal's record of tasks {name} is damaged: its checksum does not match")
     records, at = [], 0
-    for fields in json.loads(text):
-        record = TaskRecord(*fields)
-        pickled: list[bytes | None] = []
-        for size in (fields[_VALUE], fields[_NOTE]):
-            pickled.append(None if size is None else data[at : at + size])
-            at += size or 0
-        records.append(record._replace(value=pickled[0], note=pickled[1]))
+    for key, state, started, ended, attempts, value_size, kept, note_size, error, output in json.loads(text):
+        value = note = None
+        if value_size is not None:
+            value, at = data[at : at + value_size], at + value_size
+        if note_size is not None:
+            note, at = data[at : at + note_size], at + note_size
+        records.append(TaskRecord(key, state, started, ended, attempts, value, kept, note, error, output))
     return records
