@@ -103,6 +103,15 @@ def test_a_damaged_row_is_an_error(journal: sqlite3.Connection, change: str) -> 
         list(read_tasks(journal))
 
 
+def test_damage_met_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    with closing(open_for_writing(tmp_path, durable=False)) as connection:
+        write(connection, *(TaskRecord(f"w/{i}/training/m", DONE, 1.0) for i in range(3)))
+        connection.execute("UPDATE tasks SET crc = 1 WHERE seq = 1")
+        with pytest.raises(CorruptRunError) as caught:
+            list(read_tasks(connection))
+    del caught  # and with it the reader, when its connection is closed already: pytest would tell
+
+
 def test_the_records_can_be_read_with_any_sqlite_shell(journal: sqlite3.Connection) -> None:
     write(journal, TaskRecord("w/0/training/m", DONE, 1.0, 2.0, value=b"12", error="no\nlicence"))
     sql = "SELECT value ->> 0, value ->> 1, value ->> 8 FROM tasks, json_each(records)"

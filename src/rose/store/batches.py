@@ -106,10 +106,11 @@ def _rows(connection: sqlite3.Connection, prefix: str, condition: str = "TRUE") 
     parts = prefix.split("/")
     shorter = ["/".join(parts[:n]) for n in range(1, len(parts))]
     beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
-    columns, order = f"SELECT seq,{','.join(COLUMNS)} FROM tasks WHERE", "ORDER BY batch, seq"
-    for name in shorter:
-        yield from connection.execute(f"{columns} batch = ? AND {condition} {order}", (name,))
-    yield from connection.execute(f"{columns} batch >= ? AND batch < ? AND {condition} {order}", (prefix, beyond))
+    ranges = [("batch = ?", (name,)) for name in shorter] + [("batch >= ? AND batch < ?", (prefix, beyond))]
+    for where, values in ranges:
+        sql = f"SELECT seq,{','.join(COLUMNS)} FROM tasks WHERE {where} AND {condition} ORDER BY batch, seq"
+        for row in connection.execute(sql, values):  # noqa: UP028 (`yield from` would close the cursor, perhaps too late)
+            yield row
 
 
 def _records(name: str, file: str | None, text: str, data: bytes, crc: int) -> list[TaskRecord]:
