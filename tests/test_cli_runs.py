@@ -106,6 +106,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     code, out, _ = rose("status", run)
     assert code == 3
     assert ": preempted " in out
+    state = json.loads(rose("status", run, "--json")[1])
 
     process = start(tmp_path)
     end(process, signal.SIGKILL)
@@ -114,6 +115,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     assert f"crashed: process {process.pid}" in out
     assert "resumed once" in out
     assert "2 tasks in hand when it ended" in out
+    worked = state["worked"]
     state = json.loads(rose("status", run, "--json")[1])
     assert (state["state"], state["driver"]["alive"], state["driver"]["count"]) == ("crashed", False, 2)
     assert state["workflows"][0]["tasks"] == {"done": 3, "dropped": 1, "running": 2}
@@ -136,6 +138,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     assert len(result.labels) == 9
     code, out, _ = rose("status", run)
     assert (code, "resumed 3 times" in out) == (0, True)
+    assert json.loads(rose("status", run, "--json")[1])["worked"] > worked > 0, "what all drivers have worked"
 
 
 def test_a_finished_run_at_a_glance(rose, finished):
@@ -148,6 +151,21 @@ def test_a_finished_run_at_a_glance(rose, finished):
     assert lines[3].startswith(f"{SHOWN}  2          9       mean_squared_error_mse 0.25")
     assert lines[3].endswith("max_iter_reached")
     assert f"rose task {finished} TASK" in out
+
+
+def test_a_bad_end_is_no_success(rose, tmp_path):
+    def fail(index):
+        raise ValueError("no convergence")
+
+    made = ParallelUQLearner(1, pool=Pool(X, initial=2), run_dir=tmp_path / "run")
+    made.simulation_task(as_executable=False, on_failure="drop")(fail)
+    made.training_task(as_executable=False)(lambda X, y: 1)
+    made.prediction_task(as_executable=False)(lambda model, X: X[:, 0])
+    made.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=1)
+    assert made.run(["w"], ["a", "b"], max_iter=1)["w"].stop_reason == "simulations_failed"
+    code, out, _ = rose("status", tmp_path / "run")
+    assert code == 3
+    assert out.splitlines()[3].endswith("simulations_failed")
 
 
 def test_a_task(rose, finished):
@@ -248,6 +266,9 @@ def test_labels_of_a_run(rose, finished, tmp_path, monkeypatch):
     assert list(table.labels) == recorded.labels
     np.testing.assert_array_equal(table.X, X[recorded.candidates])
     assert rose("labels", finished, "--to", tmp_path / "labels.txt")[0] == 1
+    nowhere = tmp_path / "none" / "labels.csv"
+    told = f"rose: '{nowhere}' cannot be written: there is no directory '{nowhere.parent}'\n"
+    assert rose("labels", finished, "--to", nowhere) == (1, "", told)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, _, err = rose("labels", finished, "--to", tmp_path / "labels.parquet")
     assert code == 1
@@ -292,6 +313,9 @@ def test_no_run_and_a_damaged_one(rose, tmp_path, finished):
         assert err.startswith("rose: ")
         assert "holds no run" in err
     assert rose("runs", tmp_path / "none")[0] == 1
+    assert (
+        f"holds no run (but '{finished}' does: see `rose runs {finished.parent}`)" in rose("status", finished.parent)[2]
+    )
     broken = tmp_path / "run"
     broken.mkdir()
     with sqlite3.connect(finished / "journal.sqlite") as source, sqlite3.connect(broken / "journal.sqlite") as copy:

@@ -296,8 +296,10 @@ class Store(RuleBasedStateMachine):
 
     def is_value(self, record: Any, kind: str | None, number: int) -> bool:
         """Whether a record holds that value, or may have lost it where it was freed."""
-        if kind is None or (kind.startswith("freed") and record.file is None):
-            return record.value is None and record.file is None
+        if record.value is None and record.file is None:
+            return kind is None or kind.startswith("freed")
+        if kind is None:
+            return False
         value = Result(ObjectStore(self.path / OBJECTS), record.value, record.file).load()
         return same(value, value_of(kind.removeprefix("freed "), number))
 

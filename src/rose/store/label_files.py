@@ -32,10 +32,13 @@ def write_labels(table: LabelTable, path: Path) -> None:
     """Write a table of labels, replacing what was there; the format is by the suffix.
 
     Raises:
-        ConfigurationError: if the format is unknown, its library is missing, or it cannot hold these labels.
+        ConfigurationError: if the format is unknown, its library is missing, or it cannot hold these labels; or if
+            there is no such directory.
         OSError: if the disk refuses.
     """
     write = _format(path, {".npz": _write_npz, ".csv": _write_csv, ".parquet": _write_parquet})
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{str(path)!r} cannot be written: there is no directory {str(path.parent)!r}")
     labels = stacked(table.labels)
     if labels is None:
         raise ConfigurationError("the labels are no numbers, texts or arrays of one shape: no table can hold them")

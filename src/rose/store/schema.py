@@ -106,7 +106,9 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
     """
     path = directory / DATABASE
     if not path.exists():
-        raise RunDirectoryError(f"{str(directory)!r} holds no run (no {DATABASE} in it)")
+        inside = next((path.parent for path in sorted(directory.glob(f"*/{DATABASE}"))), None)
+        hint = f"but {str(inside)!r} does: see `rose runs {directory}`" if inside else f"no {DATABASE} in it"
+        raise RunDirectoryError(f"{str(directory)!r} holds no run ({hint})")
     with explained(path):
         try:
             return _open_read_only(path)

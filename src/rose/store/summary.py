@@ -73,6 +73,7 @@ class RunSummary:
         state: see `State`.
         begun: when its first driver began.
         seen: when it was last heard of.
+        worked: for how many seconds drivers have driven it, in all.
         driver: the last driver that wrote it.
         drivers: how many there have been: 1 and one for each time it was resumed.
         workflows: all that were ever part of it, in the order in which they came.
@@ -85,6 +86,7 @@ class RunSummary:
     state: State
     begun: float
     seen: float
+    worked: float
     driver: Driver
     drivers: int
     workflows: Sequence[WorkflowSummary]
@@ -112,6 +114,7 @@ def summarize(directory: Path) -> RunSummary:
         state=_state(last),
         begun=drivers[0].since,
         seen=max(driver.seen for driver in drivers),
+        worked=sum((d.ended or d.seen) - d.since for d in drivers if d.outcome != TIDYING),
         driver=last,
         drivers=sum(event.kind == "driver_started" for event in events),
         workflows=list(workflows.values()),
@@ -217,6 +220,7 @@ def to_dict(summary: RunSummary) -> dict[str, Any]:
         "state": summary.state,
         "begun": summary.begun,
         "seen": summary.seen,
+        "worked": summary.worked,
         "labels": summary.labels,
         "driver": {
             "host": driver.host,

@@ -12,12 +12,14 @@ from rose.watch.terminal import clean, number, one_line, table
 
 SHOWN = 10  # running tasks, and failures
 
-WELL, NOT_WELL = 0, 3  # exit codes of `rose status`: it runs or has finished; it ended otherwise
+WELL, NOT_WELL = 0, 3  # exit codes of `rose status`: it runs or has finished, all workflows for a good reason; or not
+_BAD_ENDS = ("simulations_failed", "not_a_number", "error")  # values of StopReason
 
 
 def exit_code(summary: RunSummary) -> int:
     """What `rose status` ends with, for scripts."""
-    return WELL if summary.state in ("running", "finished") else NOT_WELL
+    bad = any(workflow.stopped in _BAD_ENDS for workflow in summary.workflows)
+    return WELL if summary.state in ("running", "finished") and not bad else NOT_WELL
 
 
 def status_text(summary: RunSummary) -> str:
@@ -41,7 +43,7 @@ def _state(summary: RunSummary, now: float) -> str:
     seen = describe_seconds(now - driver.seen)
     times = "once" if summary.drivers == 2 else f"{summary.drivers - 1} times"
     resumed = f", resumed {times}" if summary.drivers > 1 else ""
-    took = describe_seconds((driver.ended or driver.seen) - driver.since)
+    took = describe_seconds(summary.worked)
     if summary.state == "running":
         return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
     if summary.state == "crashed":
