@@ -21,8 +21,8 @@ def add_run_commands(commands: Commands) -> None:
         "status",
         _status,
         "how a run stands",
-        "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise; 1: there is no run, "
-        "or it is damaged.",
+        "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise, or a workflow "
+        "of it could not go on; 1: there is no run, or it is damaged.",
     )
     status.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
     _json(status)

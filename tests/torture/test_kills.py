@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -46,7 +47,7 @@ SHORT = {
 def test_random_kills(
     name: str, kills: int, rng: random.Random, zygote: Zygote, reference: Reference, tmp_path: Path
 ) -> None:
-    wanted = kills // len(SCENARIOS) if kills else SHORT[name]
+    wanted = math.ceil(kills / len(SCENARIOS)) if kills else SHORT[name]
     expected, done, number = reference(name), 0, 0
     while done < wanted:
         number += 1
