@@ -232,12 +232,19 @@ class Run:
         key, _, started, _, attempts, *_, output = running
         self.journal.put(TaskRecord(key, DONE, started, time.time(), attempts, data, file, noted, None, output))
         if not early or file is not None:
-            await self._settled((file,))
+            await self.settled((file,))
         return given(value)
 
-    async def settled(self) -> None:
-        """Wait until all that was given here is on disk."""
-        await self._settled(())
+    async def settled(self, files: Iterable[str | None] = ()) -> None:
+        """Wait until all that was given here is on disk, which now refers to these files; in a temporary run there is
+        nothing to wait for."""
+        if self.temporary:
+            return
+        await self.journal.committed()
+        for file in files:
+            if file is not None:
+                self._has_files = True
+                self.objects.unpin(file)
 
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
@@ -245,14 +252,14 @@ class Run:
         self.journal.put(running._replace(state=DONE, ended=time.time()))
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, running.key, DONE, data, file)
-        await self._settled([file for _, file in stored])
+        await self.settled([file for _, file in stored])
 
     async def imported(self, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """Labels have come from elsewhere: returns when they are on disk."""
         stored = [await self._store(label, IMPORTED) for label in labels]
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, IMPORTED, DONE, data, file)
-        await self._settled([file for _, file in stored])
+        await self.settled([file for _, file in stored])
 
     def ended(self, running: TaskRecord, state: str, error: str | None = None) -> None:
         """A task has ended without a result: it failed, or was cancelled."""
@@ -264,7 +271,7 @@ class Run:
         self.journal.put(running._replace(state=DROPPED, ended=time.time(), error=error))
         for sample in samples:
             self._label(sample, running.key, DROPPED)
-        await self._settled(())
+        await self.settled()
 
     async def round_done(self, workflow: str, iteration: int, record: Any, note: Any, summary: dict[str, Any]) -> None:
         """A round is complete: returns when that is on disk, with all its results. What only the round itself needed is
@@ -276,7 +283,7 @@ class Run:
         values = (None, None) if self.temporary else (encode(record), encode(note))
         self.journal.put(TaskRecord(key, DONE, now, now, value=values[0], note=values[1]))
         self.journal.event("iteration_done", workflow, iteration, summary)
-        await self._settled(())
+        await self.settled()
         self._recorded.pop(round_prefix(workflow, iteration), None)
         if self._has_files:
             prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - self._keep_models)
@@ -314,16 +321,6 @@ class Run:
             return (data, None) if len(data) <= INLINE_BYTES else (None, self.objects.put(data))
 
         return await asyncio.to_thread(store)
-
-    async def _settled(self, files: Iterable[str | None]) -> None:
-        """Wait until all that was put is on disk; in a temporary run there is nothing to wait for."""
-        if self.temporary:
-            return
-        await self.journal.committed()
-        for file in files:
-            if file is not None:
-                self._has_files = True
-                self.objects.unpin(file)
 
 
 def round_prefix(workflow: str, iteration: int) -> str:

@@ -19,6 +19,8 @@ def stage_for(stage: Stage, config: LearnerConfig, iteration: int, model: str | 
         ConfigurationError: if the configuration changes what this stage does not have.
     """
     configured = config.get_task_config(stage.kind, iteration)
+    if configured is None and model not in stage.per_model:
+        return stage
     return _changed(stage, configured, model, f"the configuration of {stage.name} in iteration {iteration}")
 
 
