@@ -49,6 +49,28 @@ def test_what_a_task_leaves_behind_is_ended() -> None:
     assert finished(asyncio.sleep(0, "again")) == "again"
 
 
+def test_so_is_what_a_task_leaves_behind_that_makes_tasks_in_its_own_way() -> None:
+    cancelled: list[bool] = []
+
+    async def forgotten() -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            cancelled.append(True)
+
+    kept = []
+
+    async def careless() -> None:
+        asyncio.get_running_loop().set_task_factory(lambda loop, coroutine, **_: asyncio.Task(coroutine, loop=loop))
+        kept.append(asyncio.ensure_future(forgotten()))
+        await asyncio.sleep(0)
+
+    for times in (1, 2):
+        finished(careless())
+        assert cancelled == [True] * times
+        assert all(task.done() for task in kept)
+
+
 def test_each_thread_has_its_own_loop_and_closes_it() -> None:
     loops: list[asyncio.AbstractEventLoop] = []
 

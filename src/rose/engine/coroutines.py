@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import threading
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
 
 def finished(result: Any) -> Any:
@@ -30,13 +32,16 @@ class _Loop:
 
         self._asyncio = asyncio
         self._loop = asyncio.new_event_loop()
+        self._begun: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._begin = partial(_begin, self._begun)
+        self._loop.set_task_factory(self._begin)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run it to its end, and what it has started and left behind to theirs: no task outlives its caller."""
         try:
             return self._loop.run_until_complete(coroutine)
         finally:
-            left = self._asyncio.all_tasks(self._loop)
+            left = {task for task in self._left() if not task.done()}
             for task in left:
                 task.cancel()
             if left:
@@ -44,8 +49,24 @@ class _Loop:
             if getattr(self._loop, "_asyncgens", True):  # where it cannot be told, better once too often
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
+    def _left(self) -> Iterable[asyncio.Task[Any]]:
+        if self._loop.get_task_factory() is self._begin:
+            return self._begun  # `all_tasks` looks at those of all loops: in a driver's thread, thousands
+        self._loop.set_task_factory(self._begin)  # it was the task's own
+        return self._asyncio.all_tasks(self._loop)
+
     def __del__(self) -> None:
         self._loop.close()
+
+
+def _begin(
+    begun: weakref.WeakSet[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+) -> asyncio.Task[Any]:
+    import asyncio
+
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    begun.add(task)
+    return task
 
 
 async def _ends(tasks: set[asyncio.Task[Any]]) -> None:
