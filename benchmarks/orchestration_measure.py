@@ -43,8 +43,8 @@ class Measurement:
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
-        """`seconds` since the start and `rss` in bytes, after each iteration."""
-        return [record for record in self.records if "rss" in record]
+        """`seconds` since the start, and `rss` in bytes where it was looked at, after each iteration."""
+        return [record for record in self.records if "seconds" in record]
 
     @property
     def intervals(self) -> list[float]:
