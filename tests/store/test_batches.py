@@ -89,10 +89,13 @@ def test_forgotten_files_are_forgotten_and_no_others(
 
 
 def test_tasks_of_one_stage_share_rows_of_bounded_size(journal: sqlite3.Connection) -> None:
-    many = [TaskRecord(f"w/0/prediction/m/{i:04}", DONE, 1.0, 2.0, value=b"x" * i) for i in range(1000)]
-    write(journal, *many)
-    assert journal.execute("SELECT count(*), max(json_array_length(records)) FROM tasks").fetchone() == (4, 256)
-    assert list(read_tasks(journal, "w/0/")) == many
+    small = [TaskRecord(f"w/0/criterion/m/{i:04}", DONE, 1.0, 2.0, value=b"x") for i in range(1000)]
+    large = [TaskRecord(f"w/0/prediction/m/{i:04}", DONE, 1.0, 2.0, note=b"x" * 16_000) for i in range(1000)]
+    huge = [TaskRecord(f"w/0/simulation/{i}", "failed", 1.0, 2.0, error="x" * 10**6) for i in range(3)]
+    write(journal, *small, *large, *huge)
+    sql = "SELECT count(*), max(json_array_length(records)) FROM tasks GROUP BY batch ORDER BY batch"
+    assert journal.execute(sql).fetchall() == [(4, 256), (125, 8), (3, 1)]
+    assert list(read_tasks(journal, "w/0/")) == small + large + huge
 
 
 @pytest.mark.parametrize("change", ["batch = batch || 'x'", "file = 'x'", "records = '[]'", "data = x'00'", "crc = 1"])

@@ -175,9 +175,9 @@ def _watch(trace: bool) -> None:
         settle(before)
         acknowledge(f"{workflow}/{iteration}/round")
 
-    async def all_acknowledged(self: Any) -> None:
+    async def all_acknowledged(self: Any, *files: Any) -> None:
         before = list(early)
-        await settled(self)
+        await settled(self, *files)
         settle(before)
 
     Run.round_done = round_acknowledged  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -20,7 +21,7 @@ from rose.store.records import TaskRecord, checksum
 COLUMNS: tuple[str, ...] = ("batch", "file", "records", "data", "crc")
 _Row = tuple[str, str | None, str, bytes, int]
 
-_LARGEST = 256  # records in one row, of up to 32 KB each
+_MOST, _LARGEST = 256, 128 * 1024  # records in one row, and bytes, unless it is one record
 _BATCH = re.compile(r".*?/\d+/[^/]*", re.DOTALL)
 
 
@@ -38,16 +39,19 @@ def batch_of(key: str) -> str:
 
 def rows(records: Iterable[TaskRecord]) -> Iterator[_Row]:
     """Records as rows; one that refers to a file has a row of its own."""
-    together: dict[str, list[TaskRecord]] = {}
+    together: defaultdict[str, list[TaskRecord]] = defaultdict(list)
+    sizes: defaultdict[str, int] = defaultdict(int)
     for record in records:
         name = batch_of(record.key)
         if record.file is not None:
             yield _row(name, [record])
-        elif len(some := together.setdefault(name, [])) == _LARGEST:
-            yield _row(name, some)
-            together[name] = [record]
-        else:
-            some.append(record)
+            continue
+        size = len(record.value or b"") + len(record.note or b"") + len(record.error or "")
+        if len(together[name]) == _MOST or (together[name] and sizes[name] + size > _LARGEST):
+            yield _row(name, together.pop(name))
+            sizes[name] = 0
+        together[name].append(record)
+        sizes[name] += size
     for name, some in together.items():
         yield _row(name, some)
 

@@ -17,7 +17,7 @@ _ROW_EACH: dict[type, tuple[str, tuple[str, ...]]] = {
     LabelRecord: ("labels", (*LabelRecord._fields, "crc")),
     EventRecord: ("events", (*EventRecord._fields, "crc")),
 }
-_MOST = 64  # rows in one statement
+_MOST = 64  # rows in one statement, or half of that, and so on: SQLite keeps each prepared, with what it last wrote
 
 
 class Insertion(NamedTuple):
@@ -25,7 +25,7 @@ class Insertion(NamedTuple):
 
     table: str
     columns: tuple[str, ...]
-    size: int
+    size: int  # with rows of nothing, which are not written
     values: list[Any]
 
     def write(self, connection: sqlite3.Connection) -> None:
@@ -51,15 +51,17 @@ def insertions(records: Sequence[Record]) -> Iterator[Insertion]:
         rows = [(*record, checksum(record)) for record in records]
     for start in range(0, len(rows), _MOST):
         some = rows[start : start + _MOST]
-        yield Insertion(table, columns, len(some), [field for row in some for field in row])
+        size = 1 << (len(some) - 1).bit_length()
+        values = [field for row in some for field in row] + [None] * len(columns) * (size - len(some))
+        yield Insertion(table, columns, size, values)
 
 
 @functools.cache
 def _sql(table: str, columns: tuple[str, ...], size: int, fenced: bool = False) -> str:
     row = "(" + ",".join("?" * len(columns)) + ")"
-    rows = f"VALUES {','.join([row] * size)}"
+    rows = f"SELECT * FROM (VALUES {','.join([row] * size)}) WHERE column1 IS NOT NULL"
     if fenced:  # one statement is a transaction: the condition holds when it is committed
-        rows = f"SELECT * FROM ({rows}) WHERE (SELECT max(epoch) FROM driver) = ?"
+        rows += " AND (SELECT max(epoch) FROM driver) = ?"
     return f"INSERT OR REPLACE INTO {table} ({','.join(columns)}) {rows}"
 
 

@@ -42,7 +42,6 @@ CREATE TABLE events (
 );
 """
 
-_STATEMENTS = 512  # that a driver's connection keeps prepared: insertions of every number of rows, for each table
 _BUSY = 10.0  # seconds that a write waits for another process's
 # A write-ahead log needs memory that all processes share, which network file systems do not give.
 _NETWORK = (
@@ -75,9 +74,7 @@ def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
     """
     path = directory / DATABASE
     with explained(path):
-        connection = sqlite3.connect(
-            path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
-        )
+        connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         with explained(path):
             mode = "DELETE" if is_network(directory) else "WAL"
