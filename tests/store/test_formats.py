@@ -16,6 +16,7 @@ from rose.store.batches import read_tasks
 from rose.store.lease import last_driver
 from rose.store.rows import read_events, read_labels
 from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading, write_meta
+from rose.store.summary import summarize
 
 SAMPLES = Path(__file__).parent / "formats"
 
@@ -45,6 +46,14 @@ def test_an_old_run_is_read(sample: Path) -> None:
     assert [(event.kind, event.workflow, event.iteration) for event in events] == [("iteration_done", "w", 0)]
     assert driver is not None
     assert driver.epoch == 1
+
+
+def test_an_old_run_is_looked_at(sample: Path) -> None:
+    summary = summarize(sample)
+    assert (summary.state == "finished") == (sample.name == "finished")
+    assert summary.labels == 2
+    (workflow,) = summary.workflows
+    assert (workflow.name, workflow.iteration, workflow.tasks["dropped"]) == ("w", 0, 1)
 
 
 def test_an_old_run_is_resumed(sample: Path) -> None:

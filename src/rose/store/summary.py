@@ -134,7 +134,7 @@ def _last(drivers: Sequence[Driver], events: Iterable[EventRecord], directory: P
     if drivers[-1].ended is None:
         return drivers[-1]
     # One that was refused (a changed configuration, no room on the engine) says nothing of the run.
-    began = {json.loads(event.body)["epoch"] for event in events if event.kind == "driver_started"}
+    began = {json.loads(event.body).get("epoch") for event in events if event.kind == "driver_started"}
     return next((driver for driver in reversed(drivers) if driver.epoch in began), drivers[-1])
 
 
@@ -156,20 +156,20 @@ def _workflows(events: Iterable[EventRecord]) -> dict[str, WorkflowSummary]:
     """What the events tell of each workflow."""
     workflows: dict[str, WorkflowSummary] = {}
     for event in events:
-        body = json.loads(event.body)
+        body = json.loads(event.body)  # what another version did not record is not known, and no error
         if event.kind == "driver_started":  # those that go on have not ended
-            for name in body["workflows"]:
+            for name in body.get("workflows", ()):
                 workflow = workflows.setdefault(name, WorkflowSummary(name))
                 workflow.stopped = workflow.error = None
         if event.workflow is None:
             continue
         workflow = workflows.setdefault(event.workflow, WorkflowSummary(event.workflow))
         if event.kind == "iteration_done":
-            workflow.iteration, workflow.labels = event.iteration, body["labels"]
-            workflow.metric_name, workflow.metric = body["metric_name"], body["metric"]
-            workflow.uncertainty = body["uncertainty"]
+            workflow.iteration, workflow.labels = event.iteration, body.get("labels")
+            workflow.metric_name, workflow.metric = body.get("metric_name"), body.get("metric")
+            workflow.uncertainty = body.get("uncertainty")
         elif event.kind == "workflow_stopped":
-            workflow.stopped, workflow.error = body["reason"], body["error"]
+            workflow.stopped, workflow.error = body.get("reason"), body.get("error")
         elif event.kind == "task_retried":
             workflow.retries += 1
     return workflows
