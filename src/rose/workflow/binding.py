@@ -64,9 +64,11 @@ def bind(func: Callable[..., Any], provided: tuple[str, ...], configured: Mappin
             elif name not in configured and parameter.default is parameter.empty:
                 missing.append(name)
     if missing:
+        hint = did_you_mean(missing[0], [*provided, *configured])
         raise BindingError(
             f"{where} asks for {', '.join(map(repr, missing))}, which nothing provides; "
-            f"{did_you_mean(missing[0], [*provided, *configured])} there is: {', '.join(sorted(provided))}"
+            + (f"{hint} " if hint else "")
+            + f"there is: {', '.join(sorted(provided))}"
             + (f"; configured: {', '.join(sorted(configured))}" if configured else "")
         )
     unused = [name for name in configured if name not in parameters]
