@@ -86,10 +86,10 @@ def forget_files(connection: sqlite3.Connection, prefix: str, spent: Callable[[s
     """
     forgotten: set[str] = set()
     for seq, *row in list(_rows(connection, prefix, "file IS NOT NULL")):
-        records = _records(*row)
-        if all(record.key.startswith(prefix) and spent(record.key) for record in records):
-            forgotten.update(record.file for record in records if record.file is not None)
-            changed = _row(row[0], [record._replace(file=None) for record in records])
+        (record,) = _records(*row)
+        if record.key.startswith(prefix) and spent(record.key):
+            forgotten.add(row[1])
+            changed = _row(row[0], [record._replace(file=None)])
             connection.execute(f"UPDATE tasks SET ({','.join(COLUMNS)}) = (?,?,?,?,?) WHERE seq = ?", (*changed, seq))
     return forgotten
 

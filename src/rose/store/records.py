@@ -140,8 +140,7 @@ def decode(data: bytes) -> Any:
 
 
 def checksum(record: tuple[Any, ...]) -> int:
-    """What tells a damaged row from a sound one: the CRC-32 of its fields' bytes. Of the journal's cost it is a large
-    part, and it would be three times as large over their text."""
+    """What tells a damaged row from a sound one: the CRC-32 of its fields' bytes."""
     parts = []
     for field in record:
         kind = type(field)

@@ -81,7 +81,7 @@ def read_events(connection: sqlite3.Connection, after: int = 0) -> Iterator[tupl
 
 
 def is_used(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether any record refers to that file; one that a later one took the place of counts too, until `rose gc`."""
+    """Whether any record refers to that file; one that a later one took the place of counts too (`rose gc` knows)."""
     tables = ("tasks", "labels")
     return any(connection.execute(f"SELECT 1 FROM {table} WHERE file = ?", (name,)).fetchone() for table in tables)
 
