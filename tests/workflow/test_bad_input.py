@@ -118,10 +118,61 @@ def test_decorator_options(flow):
         flow.simulation_task(as_executable=False, collect="x.npy")(print)
 
 
-@pytest.mark.parametrize("query_size", [0, -1, 1.5, math.nan, True])
+@pytest.mark.parametrize("query_size", [-1, 1.5, 0.1, math.nan, math.inf, True, "5", None, [5], {0: 5}, 5j])
 def test_query_size(flow, query_size):
-    with pytest.raises(ConfigurationError, match="query_size"):
+    with pytest.raises(ConfigurationError, match=r"query_size=.* of uncertainty_quantification must be a whole number"):
         flow.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=query_size, threshold=1.0)
+    with pytest.raises(ConfigurationError, match=r"by iteration .* UQLearnerConfig, \{0: \.\.\., "):
+        flow.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size={0: 5}, threshold=1.0)
+
+
+@pytest.mark.parametrize("threshold", ["a", "1", 1j, True, [0.5], {0: 0.5}, np.zeros(2)])
+def test_a_threshold_is_a_number(flow, threshold):
+    with pytest.raises(ConfigurationError, match="of uncertainty_quantification must be a number"):
+        flow.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=1, threshold=threshold)
+    with pytest.raises(ConfigurationError, match="of as_stop_criterion must be a number"):
+        flow.as_stop_criterion(MODEL_ACCURACY, threshold=threshold)
+    with pytest.raises(ConfigurationError, match="threshold"):
+        UQLearnerConfig(threshold={0: threshold})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"query_size": {0: 0}}, "query_size=0 of iteration 0 must be a whole number of 1 or more"),
+        ({"query_size": {0: 5, -1: 1.5}}, "query_size=1.5 of iteration -1"),
+        ({"query_size": {3: None}}, "query_size=None of iteration 3"),
+        ({"query_size": {-2: 5}}, "iterations are 0, 1, 2, ... or -1 for the others; got -2"),
+        ({"query_size": {"0": 5}}, "got '0'"),
+        ({"query_size": {}}, "query_size: it is empty"),
+        ({"query_size": math.inf}, "query_size=inf of a workflow must be a whole number"),
+        ({"query_size": "5"}, "query_size='5'"),
+        ({"threshold": {0: math.nan}}, "threshold of iteration 0 is NaN"),
+        ({"threshold": math.nan}, "is NaN"),
+    ],
+)
+def test_settings_by_iteration_that_cannot_be(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        UQLearnerConfig(**settings)
+
+
+def test_settings_are_checked_for_all_iterations_at_the_start(pooled):
+    for config, message in (
+        (UQLearnerConfig(query_size={0: 5, 7: 115}), "query_size=115 is more than the pool has"),
+        (UQLearnerConfig(threshold={0: 0.1}), "nothing would end the run"),  # ... if it is not met in iteration 0
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            pooled.run(["w"], TWO, learner_configs={"w": config}, budget=None if config.threshold else 50)
+    spoilt = UQLearnerConfig(query_size={0: 5, 3: 4})
+    spoilt.query_size[3] = 0
+    with pytest.raises(ConfigurationError, match="query_size=0 of a learner with a pool, iteration 3,"):
+        pooled.run(["w"], TWO, learner_configs={"w": spoilt}, max_iter=1)
+
+
+def test_a_query_size_of_0_needs_that_there_is_no_pool(pooled):
+    pooled.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=0)
+    with pytest.raises(ConfigurationError, match="query_size=0 of a learner with a pool"):
+        pooled.run(["w"], TWO, max_iter=1)
 
 
 def test_thresholds_and_operators(flow):

@@ -7,13 +7,14 @@ programs treat them so (`model_dump`, `model_copy`, validation of keyword argume
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rose.errors import ConfigurationError
 from rose.workflow.options import check_option, check_per_model
-from rose.workflow.stages import OnFailure
+from rose.workflow.stages import OnFailure, check_query_size, check_threshold
 
 
 class TaskConfig(BaseModel):
@@ -77,11 +78,18 @@ class AdaptiveSchedule:
         return task_config(self.param_schedule(iteration), f"param_schedule({iteration})")
 
 
+# Settings that may differ by iteration, and what checks one value.
+_BY_ITERATION: dict[str, Callable[[Any, str], float]] = {"query_size": check_query_size, "threshold": check_threshold}
+
 StageConfig = TaskConfig | AdaptiveSchedule | dict[int, TaskConfig] | None
 
 
 class LearnerConfig(BaseModel):
-    """Per stage: a `TaskConfig` for all iterations, `{iteration: TaskConfig}` with -1 as the default, or a schedule."""
+    """Per stage: a `TaskConfig` for all iterations, `{iteration: TaskConfig}` with -1 as the default, or a schedule.
+
+    Raises:
+        ConfigurationError: if one of them cannot be.
+    """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -90,6 +98,12 @@ class LearnerConfig(BaseModel):
     prediction: StageConfig = None
     active_learn: StageConfig = None
     criterion: StageConfig = None
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigurationError(f"{type(self).__name__}: {_told(error)}") from error
 
     @field_validator("*")
     @classmethod
@@ -119,14 +133,47 @@ class UQLearnerConfig(LearnerConfig):
     """Configuration of one workflow; what is None is taken from the learner.
 
     The stages are as in `LearnerConfig`, and `uncertainty`. With a pool, a workflow may also have its own metric,
-    `query_size`, `threshold` and `acquisition`.
+    `query_size`, `threshold` and `acquisition`; `query_size` and `threshold` may differ by iteration, as stages do.
+
+    >>> config = UQLearnerConfig(query_size={0: 20, -1: 5})
+    >>> setting(config, "query_size", 0), setting(config, "query_size", 7), setting(config, "threshold", 0)
+    (20, 5, None)
     """
 
     uncertainty: StageConfig = None
     uq_metric_name: str | None = None
-    query_size: int | None = None
-    threshold: float | None = None
+    query_size: int | dict[int, int] | None = None
+    threshold: float | dict[int, float] | None = None
     acquisition: str | None = None
+
+    @field_validator(*_BY_ITERATION, mode="before")
+    @classmethod
+    def _settings(cls, value: Any, info: ValidationInfo) -> Any:
+        check = _BY_ITERATION[str(info.field_name)]
+        if value is None or not isinstance(value, Mapping):
+            return None if value is None else check(value, "a workflow")
+        if not value:
+            raise ConfigurationError("it is empty; give a number, or {iteration: number}")
+        for iteration in value:
+            if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < -1:
+                raise ConfigurationError(f"iterations are 0, 1, 2, ... or -1 for the others; got {iteration!r}")
+        return {int(iteration): check(one, f"iteration {iteration}") for iteration, one in value.items()}
+
+
+def setting(config: LearnerConfig, name: str, iteration: int) -> Any:
+    """Return what a configuration says of its `query_size`, `threshold`, ... in one iteration; None: nothing."""
+    value = getattr(config, name, None)
+    return value.get(iteration, value.get(-1)) if isinstance(value, dict) else value
+
+
+def set_iterations(config: LearnerConfig) -> list[int]:
+    """Return the iterations for which a configuration has a setting of their own, and one that stands for all others.
+
+    >>> set_iterations(UQLearnerConfig(query_size={0: 20, -1: 5}, threshold={3: 0.1}))
+    [0, 3, 4]
+    """
+    named = {i for name in _BY_ITERATION if isinstance(found := getattr(config, name, None), dict) for i in found}
+    return [*sorted(named - {-1}), max(named, default=-1) + 1]
 
 
 def stage_fields(model: type[LearnerConfig]) -> list[str]:
@@ -152,7 +199,13 @@ def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfi
     try:
         return TaskConfig(**config)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: {error.errors()[0]['msg']}") from error
+        raise ConfigurationError(f"{where}: {_told(error)}") from error
+
+
+def _told(error: ValidationError) -> str:
+    """What pydantic found, in a line."""
+    found = {(e["loc"][0] if e["loc"] else "", e["msg"].removeprefix("Value error, ")): None for e in error.errors()}
+    return "; ".join(f"{name}: {message}" if name else message for name, message in found)
 
 
 def iteration_schedule(schedule: Mapping[int, Mapping[str, Any] | TaskConfig]) -> dict[int, TaskConfig]:

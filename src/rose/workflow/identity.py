@@ -20,7 +20,7 @@ import numpy as np
 
 from rose.errors import ChangedRunError
 from rose.store import Run
-from rose.workflow.config import LearnerConfig, stage_fields
+from rose.workflow.config import LearnerConfig, setting, stage_fields
 from rose.workflow.pool import Pool
 from rose.workflow.stages import Stage
 
@@ -60,7 +60,7 @@ def describe_config(config: LearnerConfig, iteration: int) -> str:
         found = config.get_task_config(name, iteration)
         if found is not None and (found.args or found.kwargs):
             stages[name] = (_plain(found.args), _plain(found.kwargs))
-    others = {name: getattr(config, name) for name in type(config).model_fields if name not in names}
+    others = {name: setting(config, name, iteration) for name in type(config).model_fields if name not in names}
     return _digest(stages, {name: value for name, value in others.items() if value is not None})
 
 

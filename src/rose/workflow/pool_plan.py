@@ -11,7 +11,7 @@ from rose.workflow import checks
 from rose.workflow.binding import PROVIDED
 from rose.workflow.calling import bind_stage
 from rose.workflow.choosing import Chooser
-from rose.workflow.config import LearnerConfig
+from rose.workflow.config import LearnerConfig, set_iterations
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.holdout import check_holdout_metric
@@ -124,8 +124,9 @@ class PoolPlan:
         for kind, stage in self._stages.items():
             batch = "simulation batch" if stage.batch else kind
             bind_stage(stage, PROVIDED[batch], config, 0)
-        scoring = make_scoring(self._rule, config, self._acquisition)
-        self._check_end(where, scoring.rule.threshold)
+        every = [make_scoring(self._rule, config, self._acquisition, i) for i in set_iterations(config)]
+        scoring = max(every, key=lambda one: one.rule.query_size)
+        self._check_end(where, every[-1].rule.threshold)
         needs = get_acquisition(scoring.acquisition).needs
         if "features" in needs and self._pool.features is None and "active_learn" not in self._stages:
             raise ConfigurationError(

@@ -67,7 +67,7 @@ class PoolRounds:
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """One round, as the module says."""
         round = Round(self.name, iteration, self.pool.seed)
-        scoring = make_scoring(self.rule, config, self.acquisition)
+        scoring = make_scoring(self.rule, config, self.acquisition, iteration)
         self._added = await self.simulator.label(self.name, iteration, self._chosen, config)
         dropped = self._added.into(self.labelled)
         await self._recall_members()
@@ -207,7 +207,7 @@ class PoolRounds:
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
         round = Round(self.name, self._iteration, self.pool.seed)
         passes = self.ensemble.predict_here(round, models, X, self._config)
-        scoring = make_scoring(self.rule, self._config, self.acquisition)
+        scoring = make_scoring(self.rule, self._config, self.acquisition, self._iteration)
         mean = np.mean([np.asarray(one, dtype=np.float64) for one in means(passes)], axis=0)
         if scoring.metric is None:
             raise PredictionError(

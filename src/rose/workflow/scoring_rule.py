@@ -11,9 +11,9 @@ from rose.acquisition import get_acquisition
 from rose.errors import ConfigurationError
 from rose.metrics import compare
 from rose.scoring import Metric, get_metric, score
-from rose.workflow.config import LearnerConfig
+from rose.workflow.config import LearnerConfig, setting
 from rose.workflow.passes import Passed, means, variances
-from rose.workflow.stages import Reduction, UncertaintyRule, check_query_size
+from rose.workflow.stages import Reduction, UncertaintyRule, check_query_size, check_threshold
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,26 @@ class Scoring:
         return self.rule.threshold is not None and compare(uncertainty, self.operator, self.rule.threshold)
 
 
-def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str) -> Scoring:
-    """The learner's rule, with what a workflow's own configuration says instead.
+def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str, iteration: int) -> Scoring:
+    """The learner's rule, with what a workflow's own configuration says instead in this iteration.
 
     Raises:
         UnknownMetricError: if no metric has that name and no function of the user's replaces it.
         UnknownAcquisitionError: if no acquisition method has that name.
-        ConfigurationError: if the workflow's query_size is not 1, 2, 3, ..., or the metric needs labels.
+        ConfigurationError: if the query_size is not 1, 2, 3, ..., the threshold NaN, or the metric needs labels.
     """
-    name = getattr(config, "uq_metric_name", None) or rule.metric_name
-    query_size, threshold = getattr(config, "query_size", None), getattr(config, "threshold", None)
+    query_size, threshold = setting(config, "query_size", iteration), setting(config, "threshold", iteration)
+    threshold = rule.threshold if threshold is None else threshold
+    where = f"a learner with a pool, iteration {iteration},"
     rule = UncertaintyRule(
-        name,
-        rule.query_size if query_size is None else check_query_size(query_size),
-        rule.threshold if threshold is None else threshold,
+        setting(config, "uq_metric_name", iteration) or rule.metric_name,
+        check_query_size(rule.query_size if query_size is None else query_size, where),
+        None if threshold is None else check_threshold(threshold, where),
         rule.operator,
         rule.stage,
         rule.reduction,
     )
-    method = getattr(config, "acquisition", None) or acquisition
+    method = setting(config, "acquisition", iteration) or acquisition
     get_acquisition(method)
     return Scoring(rule, _metric(rule), method)
 

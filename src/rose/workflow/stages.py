@@ -89,7 +89,7 @@ def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCri
     Raises:
         ConfigurationError: if the threshold is NaN, or the operator is missing or no comparison.
     """
-    _check_threshold(threshold, "as_stop_criterion")
+    threshold = check_threshold(threshold, "as_stop_criterion")
     known = LEARNING_METRICS.get(metric_name)
     if operator:
         check_operator(operator)
@@ -104,36 +104,60 @@ def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCri
 def make_rule(
     uq_metric_name: str, query_size: float, threshold: float | None, operator: str, reduction: Reduction | None
 ) -> UncertaintyRule:
-    """An uncertainty rule; the metric itself is looked up when the run starts.
+    """An uncertainty rule; the metric itself is looked up when the run starts, and so is what a query_size of 0 means.
 
     Raises:
-        ConfigurationError: if the threshold is NaN, the operator no comparison, query_size not 1, 2, 3, ..., or the
+        ConfigurationError: if the threshold is NaN, the operator no comparison, query_size not 0, 1, 2, ..., or the
             reduction none.
     """
     if reduction is not None and reduction not in get_args(Reduction):
         raise ConfigurationError(f"reduction={reduction!r}; {near_miss(str(reduction), get_args(Reduction))}")
+    where = "uncertainty_quantification"
     if threshold is not None:
-        _check_threshold(threshold, "uncertainty_quantification")
+        threshold = check_threshold(threshold, where)
     if operator:
         check_operator(operator)
-    return UncertaintyRule(uq_metric_name, check_query_size(query_size), threshold, operator, reduction=reduction)
+    size = check_query_size(query_size, where, least=0)
+    return UncertaintyRule(uq_metric_name, size, threshold, operator, reduction=reduction)
 
 
-def check_query_size(query_size: float) -> int:
-    """The number of candidates to choose, as an int.
+def check_query_size(query_size: object, where: str, least: int = 1) -> int:
+    """Return the number of candidates to choose, as an int; `where` tells messages who asked.
 
     Raises:
-        ConfigurationError: if it is not a whole number of 1 or more.
+        ConfigurationError: if it is not a whole number of `least` or more.
     """
-    if isinstance(query_size, bool) or query_size != query_size or int(query_size) != query_size or query_size < 1:
-        raise ConfigurationError(f"query_size={query_size!r} must be a whole number of 1 or more")
-    return int(query_size)
-
-
-def _check_threshold(threshold: float, where: str) -> None:
     try:
-        is_nan = math.isnan(threshold)
-    except TypeError:
-        raise ConfigurationError(f"threshold={threshold!r} of {where} must be a number") from None
-    if is_nan:
+        size: int = -1 if isinstance(query_size, (bool, str, bytes)) else int(query_size)  # type: ignore[call-overload]
+        if size == query_size and size >= least:
+            return size
+    except (TypeError, ValueError, OverflowError):  # no number; NaN, several numbers; inf
+        pass
+    raise ConfigurationError(
+        f"query_size={query_size!r} of {where} must be a whole number of {least} or more{_by_iteration(query_size)}"
+    )
+
+
+def check_threshold(threshold: object, where: str) -> float:
+    """Return what an uncertainty or a metric is compared with; inf is possible.
+
+    Raises:
+        ConfigurationError: if it is no number, or NaN.
+    """
+    try:
+        if isinstance(threshold, (bool, str, bytes)):
+            raise TypeError
+        value = threshold if isinstance(threshold, int) else float(threshold)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigurationError(
+            f"threshold={threshold!r} of {where} must be a number{_by_iteration(threshold)}"
+        ) from None
+    if math.isnan(value):
         raise ConfigurationError(f"threshold of {where} is NaN: no value would ever meet it")
+    return value
+
+
+def _by_iteration(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return ""
+    return "; what differs by iteration is said in a workflow's UQLearnerConfig, {0: ..., 1: ..., -1: for the others}"
