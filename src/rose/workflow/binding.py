@@ -16,10 +16,15 @@ PROVIDED: dict[str, tuple[str, ...]] = {
     "simulation batch": ("X", "index", *_COMMON),
     "training": ("X", "y", "model_name", "previous_model", *_COMMON),
     "prediction": ("model", "X", "model_name", "pass_index", *_COMMON),
-    "uncertainty": ("mc_preds", "X", "candidates", "query_size", *_COMMON),
-    "active_learn": ("scores", "mc_preds", "X", "candidates", "labelled", "y", "query_size", *_COMMON),
-    "criterion": ("model", "models", "model_name", "X", "y", *_COMMON),
+    "uncertainty": ("mc_preds", "classes", "X", "candidates", "query_size", *_COMMON),
+    "active_learn": ("scores", "mc_preds", "classes", "X", "candidates", "labelled", "y", "query_size", *_COMMON),
+    "criterion": ("model", "models", "model_name", "X", "y", "X_train", "y_train", *_COMMON),
 }
+
+
+def criterion_names(holdout: bool) -> tuple[str, ...]:
+    """What a stop criterion may ask for. With a hold-out, `X` and `y` are its samples and labels."""
+    return (*PROVIDED["criterion"], "X_test", "y_test") if holdout else PROVIDED["criterion"]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from rose.scoring import most_uncertain
 from rose.workflow.binding import PROVIDED
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
+from rose.workflow.coordinates import Coordinates
 from rose.workflow.ensemble import Round
 from rose.workflow.member_tasks import with_rows
 from rose.workflow.overrides import stage_for
-from rose.workflow.passes import Passed, first_rows, means
+from rose.workflow.passes import Passed, alike, first_rows, means
 from rose.workflow.pool import take
 from rose.workflow.runner import Runner
 from rose.workflow.scoring_rule import Scoring, score_passes
@@ -37,6 +38,7 @@ class Candidates:
         count: how many of the rows are candidates.
         passes: S predictions of the rows, members in order, each with all its passes; none where the acquisition method
             does not look at them.
+        classes: the label of each column of the predictions, where it is known.
         X: the shared pool.
         range: smallest and largest possible score, where known.
     """
@@ -44,6 +46,7 @@ class Candidates:
     rows: Shared
     count: int
     passes: Sequence[Passed]
+    classes: Sequence[Any] | None
     X: Shared
     range: tuple[float, float] | None
 
@@ -65,12 +68,22 @@ class Candidates:
 
 
 class Chooser:
-    """Scores and chooses for one workflow."""
+    """Scores and chooses for one workflow.
 
-    def __init__(self, runner: Runner, active_learn: Stage | None, features: np.ndarray | None) -> None:
+    Args:
+        runner: what runs the user's functions.
+        active_learn: the user's function that chooses, if there is one.
+        features: in what distances are measured; None: in the ensemble's predictions.
+        own: in what they are measured if all members predict alike.
+    """
+
+    def __init__(
+        self, runner: Runner, active_learn: Stage | None, features: Coordinates | None, own: Coordinates | None = None
+    ) -> None:
         self._runner = runner
         self._active_learn = active_learn
         self._features = features
+        self._own = own
 
     @property
     def asks_the_user(self) -> bool:
@@ -97,7 +110,7 @@ class Chooser:
         if stage is None:
             assert scoring.metric is not None
             return await asyncio.to_thread(score_passes, found.candidates, scoring.metric, scoring.rule.reduction)
-        given = {"mc_preds": np.stack(found.mc_preds), **self._given(round, "uncertainty", scoring, found)}
+        given = {**self._predicted(found), **self._given(round, "uncertainty", scoring, found)}
         result = np.asarray(await self._call(stage, round.key("uncertainty"), found, given, config), dtype=np.float64)
         if result.shape != (found.count,):
             raise PredictionError(
@@ -130,21 +143,34 @@ class Chooser:
         """
         if self._active_learn is not None:
             return await self._ask(round, scoring, found, scores, k, config, more)
-        padded = np.concatenate([scores, np.zeros(len(found.rows.value) - found.count)])
-        features = None if self._features is None else self._features[found.rows.value]
-        chosen = await asyncio.to_thread(
-            acquire,
-            padded,
+        chosen = await asyncio.to_thread(self._acquire, round, scoring, found, scores, k)
+        return np.asarray(found.rows.value[chosen])
+
+    def _acquire(self, round: Round, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
+        rows: np.ndarray = found.rows.value
+        features, mc_preds = self._features, means(found.passes) or None
+        if mc_preds is not None and alike(found.passes):  # one member, or several that say the same: no distances
+            features = features or self._own
+            there = {"scores"} if features is None else {"scores", "features"}
+            if get_acquisition(scoring.acquisition).objection(scoring.task, None, there) is None:
+                mc_preds = None
+        return acquire(
+            np.concatenate([scores, np.zeros(len(rows) - found.count)]),
             k,
-            mc_preds=means(found.passes) or None,
+            mc_preds=mc_preds,
             method=scoring.acquisition,
             direction=scoring.direction,  # type: ignore[arg-type]
             range=found.range,
-            features=features,
-            labelled=np.arange(found.count, len(padded)),
-            seed=derive_seed(round.seed, str(round.key("acquisition"))),
+            features=None if features is None else features.of(rows),
+            labelled=np.arange(found.count, len(rows)),
+            ids=rows,
+            seed=tie_seed(round),
         )
-        return np.asarray(found.rows.value[chosen])
+
+    def draw(self, round: Round, candidates: np.ndarray, k: int) -> np.ndarray:
+        """Any `k` of these candidates, by the seed: where there are no scores to choose by."""
+        nothing = np.zeros(len(candidates))
+        return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round))]
 
     async def _ask(
         self,
@@ -161,8 +187,8 @@ class Chooser:
         given = {
             **more,
             **self._given(round, "active_learn", scoring, found),
+            **self._predicted(found),
             "scores": scores,
-            "mc_preds": np.stack(found.mc_preds),
             "query_size": k,
         }
         key = round.key("active_learn")
@@ -178,6 +204,9 @@ class Chooser:
         chosen: np.ndarray = found.indices[places]
         return chosen
 
+    def _predicted(self, found: Candidates) -> dict[str, Any]:
+        return {"mc_preds": np.stack(found.mc_preds), "classes": found.classes}
+
     def _given(self, round: Round, stage: str, scoring: Scoring, found: Candidates) -> dict[str, Any]:
         return {"candidates": found.indices, "query_size": scoring.rule.query_size, **round.given(stage)}
 
@@ -191,3 +220,8 @@ class Chooser:
             return await run_stage(self._runner, stage, key, binding, {**given, **samples})
         arguments = binding.arguments(**given)
         return await self._runner.function(key, stage, with_rows, binding.func, found.X, found.indices, **arguments)
+
+
+def tie_seed(round: Round) -> int:
+    """What a round's acquisition draws by, and by what it puts equal candidates in order."""
+    return derive_seed(round.seed, str(round.key("acquisition")))

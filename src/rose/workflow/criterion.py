@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rose.errors import PredictionError
 from rose.metrics import compare
-from rose.workflow.binding import PROVIDED
+from rose.workflow.binding import criterion_names
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Round
 from rose.workflow.groups import all_of
 from rose.workflow.holdout import holdout_metric
+from rose.workflow.member_checks import Predicted
 from rose.workflow.member_tasks import with_models
 from rose.workflow.overrides import stage_for
-from rose.workflow.passes import Passed, means
 from rose.workflow.runner import Runner
 from rose.workflow.shared import Shared
 from rose.workflow.stages import StopCriterion
@@ -26,19 +25,28 @@ from rose.workflow.values import number
 
 
 @dataclass(frozen=True)
+class Holdout:
+    """Labelled samples outside the pool, shipped once, and their labels as they are at hand."""
+
+    X: Shared
+    y: Shared
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
 class Criterion:
-    """One workflow's stop criterion: the user's function, or a metric on the labels `y_test` of the hold-out."""
+    """One workflow's stop criterion: the user's function, or a metric on the hold-out."""
 
     rule: StopCriterion
     runner: Runner
-    y_test: np.ndarray | None
+    holdout: Holdout | None
 
     async def values(
         self,
         round: Round,
         members: Mapping[str, Shared],
         data: Mapping[str, Shared],
-        tested: Sequence[Passed],
+        tested: Predicted | None,
         config: LearnerConfig,
     ) -> dict[str, float]:
         """The criterion's value: one for each model if the function asks for `model`, else one under "ensemble".
@@ -46,8 +54,9 @@ class Criterion:
         Args:
             round: which round this is.
             members: the trained models by name.
-            data: the labelled set, as `X` and `y`.
-            tested: the members' predictions of the hold-out, if that is what counts.
+            data: what they were trained on, as `X` and `y`; a function gets it by these names only where there is no
+                hold-out, and else as `X_train` and `y_train`.
+            tested: what the members say of the hold-out, if there is one.
             config: the workflow's configuration.
 
         Raises:
@@ -55,10 +64,12 @@ class Criterion:
         """
         stage, names, key = self.rule.stage, ("metric_value", self.rule.metric_name), round.key("criterion")
         if stage is None:
-            call = (self.rule.metric_name, self.y_test, await classes(members), *means(tested))
+            assert self.holdout is not None
+            call = (self.rule.metric_name, self.holdout.labels, tested)
             return {"ensemble": number(await self.runner.function(key, None, holdout_metric, *call), key, names)}
-        binding = bind_stage(stage, PROVIDED["criterion"], config, round.iteration)
+        binding = bind_stage(stage, criterion_names(self.holdout is not None), config, round.iteration)
         stage = stage_for(stage, config, round.iteration)
+        data = self._named(data)
         if {"model", "model_name"} & binding.names:
 
             async def one(model: str) -> float:
@@ -81,15 +92,10 @@ class Criterion:
         """Whether every value meets the threshold."""
         return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
 
-
-async def classes(members: Mapping[str, Shared]) -> list[Any] | None:
-    """The label of each column of the probabilities, where the models say it.
-
-    Raises:
-        PredictionError: if they disagree.
-    """
-    lists = {model: await member.classes() for model, member in members.items()}
-    first = next(iter(lists.values()))
-    if any(names != first for names in lists.values()):
-        raise PredictionError(f"the models' classes_ differ, so their columns cannot be averaged: {lists}")
-    return first
+    def _named(self, data: Mapping[str, Shared]) -> dict[str, Shared]:
+        """The samples under the names by which a function may ask for them: `X`, `y` are those to judge by."""
+        named = {**data, "X_train": data["X"], "y_train": data["y"]}
+        if self.holdout is not None:
+            test = {"X": self.holdout.X, "y": self.holdout.y}
+            named |= {**test, "X_test": test["X"], "y_test": test["y"]}
+        return named

@@ -9,11 +9,14 @@ from typing import Any
 from rose.engine import TaskKey
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage, run_stage_lazily
+from rose.workflow.columns import Classes
 from rose.workflow.config import LearnerConfig
 from rose.workflow.groups import all_of
+from rose.workflow.member_checks import Predicted, usable
 from rose.workflow.member_tasks import predict, predict_slice, sliced
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.passes import Passed, as_passed, joined
+from rose.workflow.reporting import class_names
 from rose.workflow.runner import Runner
 from rose.workflow.seeds import derive_seed
 from rose.workflow.shared import Shared
@@ -84,6 +87,11 @@ class Ensemble:
         self.members = dict(members)
         await self.runner.release(replaced)
 
+    async def classes(self, members: Mapping[str, Shared]) -> dict[str, Classes]:
+        """By model, the label of each column of its probabilities: as declared, else as the model says it."""
+        declared = self.prediction.classes
+        return {name: await one.classes() if declared is None else declared for name, one in members.items()}
+
     async def predict(
         self,
         round: Round,
@@ -110,7 +118,8 @@ class Ensemble:
             if self.prediction.as_executable:
                 samples = sliced(X.value, None if rows is None else rows.value, start, stop)
                 given |= {"model": member, "X": samples}
-                return as_passed(await run_stage(self.runner, task_stage, key, binding, given))
+                result = await run_stage(self.runner, task_stage, key, binding, given)
+                return as_passed(result, f"task {key}: the result")
             call = (binding.func, member, X, rows, start, stop, self._arguments(binding, given))
             return as_passed(await self.runner.function(key, task_stage, predict_slice, *call))
 
@@ -135,14 +144,19 @@ class Ensemble:
         stages = [stage_for(self.prediction, config, iteration, model) for model in models]
         return together(stages, self.num_predictions)
 
-    def predict_here(self, round: Round, models: Mapping[str, Any], X: Any, config: LearnerConfig) -> list[Passed]:
-        """All passes of all models over `X`, in this process: for results, when the engine is gone."""
-        binding = self.bind_prediction(config, round.iteration)
-        return [
-            predict(binding.func, model, X, self._arguments(binding, self._given(round, "predict", name, index)))
+    def predict_here(
+        self, round: Round, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
+    ) -> Predicted:
+        """What all models say of `X`, in this process: for results, when the engine is gone."""
+        binding, passes = self.bind_prediction(config, round.iteration), range(self.num_predictions)
+        given = {name: [self._given(round, "predict", name, index) for index in passes] for name in models}
+        predicted = {
+            name: [predict(binding.func, model, X, self._arguments(binding, one)) for one in given[name]]
             for name, model in models.items()
-            for index in range(self.num_predictions)
-        ]
+        }
+        declared = self.prediction.classes
+        classes = {name: class_names(model) if declared is None else declared for name, model in models.items()}
+        return usable(predicted, classes, len(X), task, "predict")
 
     def _given(self, round: Round, stage: str, model: str, index: int) -> dict[str, Any]:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}

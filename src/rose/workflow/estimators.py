@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from rose.errors import ConfigurationError
 from rose.workflow.stages import Stage
+
+_SEEDS = ("random_state", "random_seed")  # what estimators call it, in the order in which it is looked for
+_CODED = ("xgboost",)  # libraries whose classifiers take the labels 0 to C - 1 only
 
 
 class FitEstimator:
@@ -18,26 +22,92 @@ class FitEstimator:
         self.estimators = dict(estimators)
 
     def __call__(self, X: Any, y: Any, model_name: str, seed: int) -> Any:
-        """Fit; every `random_state` of the estimator and of its parts becomes the task's seed.
+        """Fit; every seed of the estimator and of its parts becomes the task's.
+
+        Labels of one class only are learned by a `DummyClassifier`: most classifiers refuse them.
 
         Raises:
             ConfigurationError: if no estimator has this name.
         """
-        from sklearn.base import clone
+        from sklearn.base import clone, is_classifier
 
         if model_name not in self.estimators:
             raise ConfigurationError(f"no estimator is called {model_name!r}; there are: {', '.join(self.estimators)}")
-        estimator = clone(self.estimators[model_name])
-        random = [name for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"]
-        estimator.set_params(**dict.fromkeys(random, seed))
+        estimator = seeded(clone(self.estimators[model_name]), seed)
+        if not is_classifier(estimator) or not isinstance(y, np.ndarray) or y.ndim != 1:
+            return estimator.fit(X, y)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) == 1:
+            from sklearn.dummy import DummyClassifier
+
+            return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), y)
+        if _takes_codes(estimator) and not np.array_equal(classes, np.arange(len(classes))):
+            return CodedClassifier(estimator.fit(X, codes), classes)
         return estimator.fit(X, y)
 
 
-def predict_estimator(model: Any, X: Any) -> np.ndarray:
-    """`[n, C]` probabilities of a classifier, in the order of its `classes_`; `[n]` values of a regressor."""
-    from sklearn.base import is_classifier
+class CodedClassifier:
+    """A fitted classifier of the codes 0 to C - 1, which stand for `classes_`."""
 
-    return np.asarray(model.predict_proba(X) if is_classifier(model) else model.predict(X))
+    def __init__(self, estimator: Any, classes: np.ndarray) -> None:
+        self.estimator = estimator
+        self.classes_ = classes
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """`[n, C]` probabilities, in the order of `classes_`."""
+        return np.asarray(self.estimator.predict_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """`[n]` labels."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """Give an estimator and all its parts a seed, also where `get_params()` does not show that there is one (CatBoost).
+
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> seeded(RandomForestClassifier(), 3).random_state
+    3
+    """
+    parts = [("", estimator)]
+    parts += [(f"{name}__", part) for name, part in estimator.get_params(deep=True).items() if _is_estimator(part)]
+    for prefix, part in parts:
+        name = _seed_of(part)
+        if name is not None:
+            estimator.set_params(**{prefix + name: seed})
+    return estimator
+
+
+def _seed_of(estimator: Any) -> str | None:
+    shown = estimator.get_params(deep=False)
+    taken = inspect.signature(type(estimator)).parameters
+    return next((name for known in (shown, taken) for name in _SEEDS if name in known), None)
+
+
+def _is_estimator(part: Any) -> bool:
+    return hasattr(part, "get_params") and hasattr(part, "set_params") and not isinstance(part, type)
+
+
+def predict_estimator(model: Any, X: Any) -> Any:
+    """Return `[n, C]` probabilities of a classifier, in the order of its `classes_`; `[n]` values of a regressor."""
+    return np.asarray(model.predict_proba(X) if hasattr(model, "classes_") else model.predict(X))
+
+
+def predict_with_variance(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of a regressor that knows how sure it is, `[n]` each."""
+    mean, std = model.predict(X, return_std=True)
+    return np.asarray(mean), np.square(std)
+
+
+def knows_variances(estimators: Mapping[str, Any]) -> bool:
+    """Return whether all of these are regressors whose `predict` takes `return_std`, as Gaussian processes do.
+
+    >>> from sklearn.linear_model import BayesianRidge, Ridge
+    >>> knows_variances({"a": BayesianRidge()}), knows_variances({"a": BayesianRidge(), "b": Ridge()})
+    (True, False)
+    """
+    last = [_last_step(estimator) for estimator in estimators.values()]
+    return all("return_std" in inspect.signature(one.predict).parameters for one in last if hasattr(one, "predict"))
 
 
 def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
@@ -51,9 +121,20 @@ def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
     for name, estimator in estimators.items():
         if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
             raise ConfigurationError(f"model {name!r} is no scikit-learn estimator: {estimator!r}")
-    estimator_task(estimators)
+    regressors = estimator_task(estimators) == "regression"
+    predict = predict_with_variance if regressors and knows_variances(estimators) else predict_estimator
     training = Stage("training", FitEstimator(estimators), as_executable=False)
-    return training, Stage("prediction", predict_estimator, as_executable=False)
+    return training, Stage("prediction", predict, as_executable=False)
+
+
+def is_of_estimators(stage: Stage | None) -> bool:
+    """Return whether a prediction stage is one of `estimator_stages`, not a function of the user's."""
+    return stage is not None and stage.func in (predict_estimator, predict_with_variance)
+
+
+def gives_variances(stage: Stage) -> bool | None:
+    """Return whether predictions come with variances; None: a function of the user's, nobody knows yet."""
+    return stage.func is predict_with_variance if is_of_estimators(stage) else None
 
 
 def estimator_task(estimators: Mapping[str, Any]) -> str:
@@ -77,3 +158,13 @@ def estimator_task(estimators: Mapping[str, Any]) -> str:
                 "set probability=True where it has that, or wrap it in CalibratedClassifierCV"
             )
     return "classification" if classifiers else "regression"
+
+
+def _last_step(estimator: Any) -> Any:
+    """What predicts: the last step of a pipeline, else the estimator itself."""
+    steps = getattr(estimator, "steps", None)
+    return _last_step(steps[-1][1]) if steps else estimator
+
+
+def _takes_codes(estimator: Any) -> bool:
+    return type(_last_step(estimator)).__module__.partition(".")[0] in _CODED

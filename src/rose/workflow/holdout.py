@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from rose import metrics
 from rose.errors import ConfigurationError, PredictionError, near_miss
+from rose.workflow.columns import column_of_each
+from rose.workflow.member_checks import Predicted
+from rose.workflow.passes import means
 
 CLASSIFICATION = (metrics.MODEL_ACCURACY, metrics.F1_SCORE, metrics.PRECISION, metrics.RECALL)
 REGRESSION = (
@@ -36,59 +36,56 @@ def check_holdout_metric(name: str) -> str:
     )
 
 
-def holdout_metric(name: str, y_test: np.ndarray, classes: Sequence[Any] | None, *passes: np.ndarray) -> float:
-    """The metric of the ensemble's mean prediction on the hold-out.
+def holdout_metric(name: str, y_test: np.ndarray, predicted: Predicted) -> float:
+    """Return the metric of the ensemble's mean prediction on the hold-out.
 
     Args:
         name: the metric; F1, precision and recall are averaged over the classes (macro), 0 where undefined.
-        y_test: `[n]` labels.
-        classes: the label of each column of the probabilities; None: 0, 1, 2, ...
-        *passes: `[n, C]` probabilities or `[n]` values, one array for each member and stochastic pass.
+        y_test: `[n]` labels, or `[n, D]`.
+        predicted: what the members say of the hold-out.
 
     Raises:
         PredictionError: if the predictions do not fit the metric or the labels.
     """
     from sklearn import metrics as sk
 
-    mean = np.mean([np.asarray(one, dtype=np.float64) for one in passes], axis=0)
-    wanted = 2 if name in CLASSIFICATION else 1
-    if name in CLASSIFICATION and mean.ndim != wanted:
-        raise PredictionError(
-            f"{name} wants probabilities [n, C], but the ensemble predicts an array of shape {mean.shape}"
-        )
-    if len(mean) != len(y_test):
-        raise PredictionError(f"the hold-out has {len(y_test)} samples, the ensemble predicted {len(mean)}")
-    if name in REGRESSION:
-        truth = y_test.reshape(len(y_test), -1)
-        return _regression(name, truth, mean.reshape(truth.shape))
-    predicted = _labels(mean, y_test, classes)
+    wanted = check_holdout_metric(name)
+    if predicted.task != wanted:
+        forms = "probabilities [n, C]" if wanted == "classification" else "values [n]"
+        raise PredictionError(f"{name} wants {forms}, but the ensemble predicts {predicted.form}, for {predicted.task}")
+    if wanted == "regression":
+        functions = {
+            metrics.MEAN_SQUARED_ERROR_MSE: sk.mean_squared_error,
+            metrics.ROOT_MEAN_SQUARED_ERROR_RMSE: sk.root_mean_squared_error,
+            metrics.MEAN_ABSOLUTE_ERROR_MAE: sk.mean_absolute_error,
+            metrics.R2_SCORE: sk.r2_score,
+        }
+        return float(functions[name](*mean_values(predicted, y_test)))
+    mean = mean_probabilities(predicted)
+    truth, _ = column_of_each(y_test, predicted.classes, mean.shape[1], "the hold-out")
+    guess = mean.argmax(axis=1)
     if name == metrics.MODEL_ACCURACY:
-        return float(sk.accuracy_score(y_test, predicted))
+        return float(sk.accuracy_score(truth, guess))
     function = {metrics.F1_SCORE: sk.f1_score, metrics.PRECISION: sk.precision_score, metrics.RECALL: sk.recall_score}
-    return float(function[name](y_test, predicted, average="macro", zero_division=0.0))
+    return float(function[name](truth, guess, average="macro", zero_division=0.0))
 
 
-def _regression(name: str, truth: np.ndarray, mean: np.ndarray) -> float:
-    from sklearn import metrics as sk
-
-    functions = {
-        metrics.MEAN_SQUARED_ERROR_MSE: sk.mean_squared_error,
-        metrics.ROOT_MEAN_SQUARED_ERROR_RMSE: sk.root_mean_squared_error,
-        metrics.MEAN_ABSOLUTE_ERROR_MAE: sk.mean_absolute_error,
-        metrics.R2_SCORE: sk.r2_score,
-    }
-    return float(functions[name](truth, mean))
+def mean_probabilities(predicted: Predicted) -> np.ndarray:
+    """`[n, C]` float64: the members' mean, with rows that sum to 1 to the last digits."""
+    mean = np.mean(means(predicted.ordered), axis=0, dtype=np.float64)
+    mean = np.maximum(mean, 0.0)
+    return np.asarray(mean / mean.sum(axis=1, keepdims=True))
 
 
-def _labels(mean: np.ndarray, y_test: np.ndarray, classes: Sequence[Any] | None) -> np.ndarray:
-    columns = np.arange(mean.shape[1]) if classes is None else np.asarray(classes)
-    if len(columns) != mean.shape[1]:
-        raise PredictionError(f"the models have {len(columns)} classes_ but predict {mean.shape[1]} columns")
-    if classes is None and not np.isin(y_test, columns).all():
-        strange = y_test[~np.isin(y_test, columns)][0]
-        raise PredictionError(
-            f"the hold-out has the label {strange!r}, but {mean.shape[1]} columns of probabilities stand for labels 0 "
-            f"to {mean.shape[1] - 1}; give the models a `classes_` attribute that names their columns"
-        )
-    predicted: np.ndarray = columns[np.argmax(mean, axis=1)]
-    return predicted
+def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The true values of the hold-out and the members' mean, float64, both `[n]` or `[n, D]`.
+
+    Raises:
+        PredictionError: if labels are no numbers, or of another shape.
+    """
+    mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+    if y_test.dtype.kind not in "fiub":
+        raise PredictionError(f"the hold-out's labels are {y_test.dtype}, but the ensemble predicts numbers")
+    if y_test.shape != mean.shape:
+        raise PredictionError(f"the hold-out's labels are {list(y_test.shape)}, the predictions {list(mean.shape)}")
+    return y_test.astype(np.float64), mean

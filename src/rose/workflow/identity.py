@@ -49,7 +49,8 @@ def describe_function(func: Any) -> str:
 def describe_stage(stage: Stage) -> str:
     """A digest of what decides a stage's results; how it is run (resources, policies) may change."""
     collect = describe_function(stage.collect) if callable(stage.collect) else stage.collect
-    return _digest(describe_function(stage.func), stage.as_executable, stage.batch, collect)
+    columns = () if stage.classes is None else (stage.classes,)
+    return _digest(describe_function(stage.func), stage.as_executable, stage.batch, collect, *columns)
 
 
 def describe_config(config: LearnerConfig, iteration: int) -> str:

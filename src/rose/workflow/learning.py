@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rose.workflow.columns import Classes
 from rose.workflow.config import LearnerConfig
-from rose.workflow.criterion import Criterion, classes
+from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.groups import task_group
+from rose.workflow.member_checks import Predicted, usable
 from rose.workflow.passes import Passed
 from rose.workflow.quality import holdout_quality
 from rose.workflow.quorum import Quorum
@@ -36,17 +38,18 @@ class SharedPool:
     """What all workflows of a run ask for, shipped once: the candidates and the hold-out."""
 
     X: Shared
-    X_test: Shared | None = None
+    holdout: Holdout | None = None
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a freshly trained ensemble came to: the criterion's values; what it says of the candidates, that is each
-    member's predictions, or what was screened (nothing where the criterion is met or there are none); its quality on
-    the hold-out, and who failed to train."""
+    """What a freshly trained ensemble came to: the criterion's values; its classes, and what it says of the candidates,
+    that is each member's predictions as they are, or what was screened (nothing where the criterion is met or there are
+    none); its quality on the hold-out, and who failed to train."""
 
     values: Mapping[str, float] | None
     members: Mapping[str, Shared]
+    classes: Mapping[str, Classes]
     passes: Mapping[str, list[Passed]]
     shortlist: Shortlist | None
     quality: Mapping[str, float | None] | None
@@ -55,20 +58,19 @@ class Learned:
 
 @dataclass(frozen=True)
 class Learning:
-    """How the ensemble of one workflow learns; `y_test` are the labels of the hold-out, if there is one."""
+    """How the ensemble of one workflow learns."""
 
     shared: SharedPool
     ensemble: Ensemble
     screener: Screener
     criterion: Criterion | None
     runner: Runner
-    y_test: np.ndarray | None
 
     async def learn(
         self, round: Round, data: Mapping[str, Shared], wanted: Wanted, scoring: Scoring, config: LearnerConfig
     ) -> Learned:
         """Train all members, judge them, and let them look at the candidates unless that ends the workflow."""
-        names, X_test = self.ensemble.model_names, self.shared.X_test
+        names, holdout = self.ensemble.model_names, self.shared.holdout
         training: dict[str, asyncio.Task[Shared | None]] = {}
         quorum = Quorum(self.ensemble.training, config, round.iteration, self.runner)
         async with self._forgetting(training), task_group() as group:
@@ -90,16 +92,18 @@ class Learning:
             predicting, screening = {}, None
             if isinstance(wanted, Shared):
                 predicting = {m: group.create_task(predict(m, "prediction", self.shared.X, wanted)) for m in names}
-            testing = []
-            if X_test is not None:
-                testing = [group.create_task(predict(m, "holdout", X_test, None)) for m in names]
+            testing = {}
+            if holdout is not None:
+                testing = {m: group.create_task(predict(m, "holdout", holdout.X, None)) for m in names}
             trained = {model: await training[model] for model in names}
             quorum.check(round.workflow, len(names))
             members = {model: member for model, member in trained.items() if member is not None}
+            classes = await self.ensemble.classes(members)
             if isinstance(wanted, np.ndarray):
-                screening = group.create_task(self.screener.screen(round, scoring, members, wanted, config))
-            tested = [one for task in testing for one in await task]
-            quality = group.create_task(self._quality(round, scoring, members, tested))
+                looking = self.screener.screen(round, scoring, members, classes, wanted, config)
+                screening = group.create_task(looking)
+            tested = await self._tested(round, scoring, classes, {m: await testing[m] for m in members if m in testing})
+            quality = group.create_task(self._quality(round, scoring, tested))
             values = None
             if self.criterion is not None:
                 values = await self.criterion.values(round, members, data, tested, config)
@@ -110,15 +114,24 @@ class Learning:
         await self.ensemble.keep(members)
         passes = {model: task.result() for model, task in predicting.items() if model in members}
         shortlist = None if screening is None else screening.result()
-        return Learned(values, members, passes, shortlist, quality.result(), tuple(quorum.failed))
+        return Learned(values, members, classes, passes, shortlist, quality.result(), tuple(quorum.failed))
+
+    async def _tested(
+        self, round: Round, scoring: Scoring, classes: Mapping[str, Classes], passes: Mapping[str, list[Passed]]
+    ) -> Predicted | None:
+        """What the members say of the hold-out, if there is one."""
+        if self.shared.holdout is None:
+            return None
+        count, where = len(self.shared.holdout.labels), f"{round.where}, hold-out"
+        return await asyncio.to_thread(usable, passes, classes, count, scoring.task, where)
 
     async def _quality(
-        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], tested: list[Passed]
+        self, round: Round, scoring: Scoring, tested: Predicted | None
     ) -> Mapping[str, float | None] | None:
         """How good the ensemble is on the hold-out, if there is one."""
-        if self.y_test is None:
+        if self.shared.holdout is None:
             return None
-        call = (self.y_test, await classes(members), scoring.metric, scoring.rule.reduction, *tested)
+        call = (self.shared.holdout.labels, scoring.metric, scoring.rule.reduction, tested)
         found: Mapping[str, float | None]
         found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
         return found

@@ -1,12 +1,95 @@
-"""Whether what the members of an ensemble predict can be used: shapes, ranges, sums and variances."""
+"""Whether what the members of an ensemble predict can be used, and in one form: shapes, columns, sums, variances."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from rose.arrays import probability_tolerance
 from rose.errors import PredictionError
-from rose.scoring import Metric, check_predictions
-from rose.workflow.passes import Gaussian, Passed, means, variances
+from rose.scoring import check_predictions
+from rose.workflow.columns import Classes, aligned
+from rose.workflow.passes import Gaussian, Passed, mapped, means, variances
+
+
+class Predicted(NamedTuple):
+    """What all members say of the same samples, in one form.
+
+    Attributes:
+        passes: by model, its stochastic passes: `[n, C]` probabilities, `[n]` values or `[n, D]` of several outputs.
+        task: "classification" or "regression".
+        classes: the label of each column of the probabilities; None: nobody says, or there are none.
+    """
+
+    passes: Mapping[str, Sequence[Passed]]
+    task: str
+    classes: list[Any] | None
+
+    @property
+    def ordered(self) -> list[Passed]:
+        """All passes, models in order, each with all its own."""
+        return [one for of_model in self.passes.values() for one in of_model]
+
+    @property
+    def form(self) -> str:
+        """What predictions of other samples by the same ensemble must look like, in words."""
+        return form_of(self.ordered[0])
+
+
+def usable(
+    passes: Mapping[str, Sequence[Passed]],
+    classes: Mapping[str, Classes],
+    count: int,
+    task: str | None,
+    where: str,
+) -> Predicted:
+    """Check every prediction, and bring all to one form.
+
+    Args:
+        passes: by model, all that it says of `count` samples.
+        classes: by model, the label of each column of its probabilities, where it is known.
+        count: how many samples they were asked for.
+        task: "classification" or "regression"; None: what they look like.
+        where: what messages add to the model's name.
+
+    Raises:
+        PredictionError: naming the model, its pass if there are several, and `where`, for a wrong shape, what are no
+            numbers or no probabilities, and variances that are negative; and if members cannot be compared.
+    """
+    every = [(_who(model, number, predicted, where), one) for model, predicted in passes.items()
+             for number, one in enumerate(predicted)]  # fmt: skip
+    for who, one in every:
+        _check_shape(who, one, count)
+    found = task or task_of([one for _, one in every])
+    if found == "regression":
+        names = None
+        formed = {model: [mapped(one, _one_output) for one in of_model] for model, of_model in passes.items()}
+    else:
+        try:
+            formed, names = aligned(passes, classes)
+        except PredictionError as error:
+            raise PredictionError(f"{where}: {error}") from None
+    predicted = Predicted(formed, found, names)
+    for (who, _), one in zip(every, predicted.ordered, strict=True):
+        _check_values(who, one, found)
+    forms = {who: form_of(one) for (who, _), one in zip(every, predicted.ordered, strict=True)}
+    if len(set(forms.values())) > 1:
+        raise PredictionError(f"the members' predictions differ in form: {forms}")
+    return predicted
+
+
+def task_of(passes: Sequence[Passed]) -> str:
+    """Tell classification from regression by what predictions look like: rows of two or more that sum to 1 are
+    probabilities."""
+    for array in means(passes):
+        if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind != "f":
+            return "regression"
+        tolerance = probability_tolerance(array)
+        if (array < -tolerance).any() or (np.abs(array.sum(axis=1, dtype=np.float64) - 1.0) > tolerance).any():
+            return "regression"
+    return "classification"
 
 
 def form_of(one: Passed) -> str:
@@ -15,41 +98,31 @@ def form_of(one: Passed) -> str:
     return f"[{shape}] {'with' if isinstance(one, Gaussian) else 'without'} variances"
 
 
-def task_of(metric: Metric | None, one: Passed) -> str:
-    """The task type that predictions must have: the metric's, else what the shape of one of them says."""
-    if metric is not None and metric.task != "any":
-        return metric.task
-    return "classification" if means([one])[0].ndim > 1 else "regression"
+def _who(model: str, number: int, predicted: Sequence[Passed], where: str) -> str:
+    return f"model {model!r}, {where}" + (f", pass {number}" if len(predicted) > 1 else "")
 
 
-def check_members(passes: Mapping[str, Sequence[Passed]], count: int, task: str, where: str) -> None:
-    """Check every prediction's shape, range and sum, and that variances are none below 0.
+def _check_shape(who: str, one: Passed, count: int) -> None:
+    array, spread = means([one])[0], variances([one])
+    if array.ndim not in (1, 2) or len(array) != count or (array.ndim == 2 and not array.shape[1]):
+        raise PredictionError(f"{who}: predicted an array of shape {array.shape} for {count} samples")
+    if array.dtype.kind not in "fiu":
+        raise PredictionError(f"{who}: predicted an array of {array.dtype}, not of numbers")
+    if spread is not None and (
+        spread[0].shape != array.shape or spread[0].dtype.kind not in "fiu" or not (spread[0] >= 0).all()
+    ):
+        raise PredictionError(
+            f"{who}: a tuple is (mean, variance), of one shape and with no variance below 0 or NaN; got "
+            f"shapes {array.shape} and {spread[0].shape}"
+        )
 
-    Args:
-        passes: by model, all that it says of `count` samples.
-        count: how many samples they were asked for.
-        task: "classification" or "regression".
-        where: what messages add to the model's name.
 
-    Raises:
-        PredictionError: naming the model, its pass if there are several, and `where`.
-    """
-    forms = {}
-    for model, predicted in passes.items():
-        for index, one in enumerate(predicted):
-            who = f"model {model!r}, {where}" + (f", pass {index}" if len(predicted) > 1 else "")
-            array, spread = means([one])[0], variances([one])
-            if array.ndim == 0 or len(array) != count:
-                raise PredictionError(f"{who}: predicted an array of shape {array.shape} for {count} samples")
-            try:
-                check_predictions([array], task)
-            except PredictionError as error:
-                raise PredictionError(f"{who}: {str(error).removeprefix('member 0, ')}") from error
-            if spread is not None and (spread[0].shape != array.shape or not (spread[0] >= 0).all()):
-                raise PredictionError(
-                    f"{who}: a tuple is (mean, variance), of one shape and with no variance below 0 or NaN; got "
-                    f"shapes {array.shape} and {spread[0].shape}"
-                )
-            forms[who] = form_of(one)
-    if len(set(forms.values())) > 1:
-        raise PredictionError(f"the members' predictions differ in form: {forms}")
+def _check_values(who: str, one: Passed, task: str) -> None:
+    try:
+        check_predictions(means([one]), task)
+    except PredictionError as error:
+        raise PredictionError(f"{who}: {str(error).removeprefix('member 0, ')}") from error
+
+
+def _one_output(array: np.ndarray) -> np.ndarray:
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array

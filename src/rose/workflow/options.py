@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
+
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.workflow.stages import OnFailure, Stage
@@ -15,13 +17,17 @@ from rose.workflow.templates import check_cwd, check_launcher
 # What may differ from model to model, and be changed by a configuration.
 TASK_OPTIONS = ("cpus", "gpus", "memory", "ranks", "timeout", "retries", "retry_delay", "on_failure")
 QUORUMS = ("min_members", "max_failed_simulations")
-OPTIONS = (*TASK_OPTIONS, *QUORUMS, "as_executable", "batch", "collect", "log_params", "launcher", "cwd", "per_model")
+OPTIONS = (
+    *TASK_OPTIONS, *QUORUMS,
+    "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "per_model",
+)  # fmt: skip
 
 _KINDS = {  # options that only some stages take
     "batch": ("simulation",),
     "max_failed_simulations": ("simulation",),
     "min_members": ("training",),
     "per_model": ("training", "prediction"),
+    "classes": ("prediction",),
 }
 _COMMANDS = {  # options that only commands take
     "collect": "reads what a command wrote; a function returns its result",
@@ -50,6 +56,8 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
         check_launcher(given["launcher"], where)
     if "cwd" in given:
         check_cwd(given["cwd"], kind, where)
+    if options.get("classes") is not None:
+        given["classes"] = _check_classes(options["classes"], where)
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **given)
 
@@ -124,6 +132,16 @@ def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
     quorum = next((name for name in QUORUMS if name in given), None)
     if quorum is not None and given.get("on_failure") == "raise":
         raise ConfigurationError(f"{quorum}= of {where} says how many may fail, but on_failure='raise' allows none")
+
+
+def _check_classes(classes: Any, where: str) -> tuple[Any, ...]:
+    names = () if isinstance(classes, (str, bytes, Mapping)) or np.ndim(classes) != 1 else np.asarray(classes, object)
+    labels = tuple(label.item() if isinstance(label, np.generic) else label for label in names)
+    if not labels or len(set(labels)) < len(labels):
+        raise ConfigurationError(
+            f"classes={classes!r} of {where} must be the labels of the columns of a prediction, in order, each once"
+        )
+    return labels
 
 
 def _per_model(stage: Stage, per_model: Any, where: str) -> dict[str, dict[str, Any]]:

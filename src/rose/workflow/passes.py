@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from rose.arrays import as_array, probability_tolerance
+from rose.errors import PredictionError
 
 
 class Gaussian(NamedTuple):
@@ -19,11 +22,30 @@ class Gaussian(NamedTuple):
 Passed = np.ndarray | Gaussian
 
 
-def as_passed(result: Any) -> Passed:
-    """What a prediction function or command gave: a tuple of two is a mean and a variance."""
+def as_passed(result: Any, name: str = "the prediction") -> Passed:
+    """Return what a prediction function or command gave, as NumPy's arrays: a tuple of two is a mean and a variance.
+
+    Raises:
+        PredictionError: if it is no array; messages call it `name`.
+    """
     if isinstance(result, tuple) and len(result) == 2:
-        return Gaussian(np.asarray(result[0]), np.asarray(result[1]))
-    return np.asarray(result)
+        return Gaussian(_array(result[0], f"{name} (its mean)"), _array(result[1], f"{name} (its variance)"))
+    return _array(result, name)
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    array = as_array(value, name, PredictionError)
+    return _exactly(array, probability_tolerance(value)) if "bfloat16" in str(getattr(value, "dtype", "")) else array
+
+
+def _exactly(array: np.ndarray, tolerance: float) -> np.ndarray:
+    """Probabilities that were computed in a type which NumPy lacks, with the rounding of that type taken out: what
+    looks at them later cannot know that they are so coarse."""
+    if array.ndim != 2 or array.size == 0:
+        return array
+    sums = array.sum(axis=1, keepdims=True)
+    probable = bool((array >= -tolerance).all() and (np.abs(sums - 1.0) <= tolerance).all())
+    return np.asarray(array / sums) if probable else array
 
 
 def joined(blocks: Sequence[Passed]) -> Passed:
@@ -43,9 +65,29 @@ def means(passes: Sequence[Passed]) -> list[np.ndarray]:
 def variances(passes: Sequence[Passed]) -> list[np.ndarray] | None:
     """The members' own variances, where all give them."""
     spreads = [one.variance for one in passes if isinstance(one, Gaussian)]
-    return spreads if len(spreads) == len(passes) else None
+    return spreads if passes and len(spreads) == len(passes) else None
+
+
+def mapped(one: Passed, change: Callable[[np.ndarray], np.ndarray]) -> Passed:
+    """A pass with its arrays changed alike."""
+    return Gaussian(change(one.mean), change(one.variance)) if isinstance(one, Gaussian) else change(one)
 
 
 def first_rows(one: Passed, count: int) -> Passed:
     """The first `count` samples of a pass."""
-    return Gaussian(one.mean[:count], one.variance[:count]) if isinstance(one, Gaussian) else one[:count]
+    return mapped(one, lambda array: array[:count])
+
+
+def alike(passes: Sequence[Passed]) -> bool:
+    """Return whether all say exactly the same of every sample: their disagreement then says nothing.
+
+    One pass is alike by itself.
+    """
+    first, *others = means(passes)
+    some = slice(_LOOK)  # most that are not alike differ here
+    return all(np.array_equal(first[some], other[some]) for other in others) and all(
+        np.array_equal(first, other) for other in others
+    )
+
+
+_LOOK = 64

@@ -12,6 +12,7 @@ from rose.scoring import get_metric
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
+from rose.workflow.estimators import is_of_estimators
 from rose.workflow.identity import describe_estimator, describe_stage
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
@@ -51,7 +52,8 @@ def identity_of(registered: Registration, request: Request, stages: Mapping[str,
     named = {"uncertainty_quantification": "none", "stop criterion": "none"}
     named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
     for kind, stage in stages.items():
-        if not registered.estimators or kind not in ("training", "prediction"):
+        of_estimators = kind == "training" and registered.estimators or is_of_estimators(stage)
+        if not of_estimators:
             named[f"{kind} task"] = describe_stage(stage)
     for name, estimator in registered.estimators.items():
         named[f"model {name!r}"] = describe_estimator(estimator)

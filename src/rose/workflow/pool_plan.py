@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from rose.acquisition import get_acquisition
 from rose.errors import ConfigurationError
 from rose.store import LabelStore
 from rose.workflow import checks
-from rose.workflow.binding import PROVIDED
+from rose.workflow.binding import PROVIDED, criterion_names
 from rose.workflow.calling import bind_stage
 from rose.workflow.choosing import Chooser
 from rose.workflow.config import LearnerConfig, set_iterations
-from rose.workflow.criterion import Criterion
+from rose.workflow.coordinates import given_coordinates, own_coordinates
+from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
+from rose.workflow.estimators import gives_variances, is_of_estimators
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
 from rose.workflow.labelling import Simulator
@@ -21,13 +22,14 @@ from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
 from rose.workflow.pool import Pool
+from rose.workflow.pool_checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.workflow.pool_rounds import PoolRounds
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Workflow
 from rose.workflow.runner import Runner
-from rose.workflow.scoring_rule import make_scoring
+from rose.workflow.scoring_rule import Scoring, make_scoring
 from rose.workflow.screener import Screener
-from rose.workflow.stages import StopCriterion, UncertaintyRule
+from rose.workflow.stages import Stage, StopCriterion, UncertaintyRule
 
 
 class PoolPlan:
@@ -52,10 +54,13 @@ class PoolPlan:
         self._acquisition = acquisition
         self._rule: UncertaintyRule = registered.rule
         self._stages = all_stages(registered)
+        self._own = own_coordinates(pool)
+        self._known = self._ensembles()
         self._check_criterion(registered.criterion)
         self._check_budget(request.limits.budget)
         for name in request.names:
             self._check_workflow(name, request.configs[name])
+        self._labels = self._label_check()
         checks.check_workdirs(self._stages.values())
         self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
         if len(pool) > pool.block:
@@ -75,11 +80,14 @@ class PoolPlan:
         assert runner.run is not None
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self._stages["simulation"])
-        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity)
-        X_test = None if self._pool.holdout is None else runner.share(self._pool.holdout[0])
+        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels)
+        holdout = None
+        if self._pool.holdout is not None:
+            X_test, y_test = self._pool.holdout
+            holdout = Holdout(runner.share(X_test), runner.share(y_test), y_test)
         large = len(self._pool) > self._pool.block
-        shared = SharedPool(runner.share(self._pool.source if large else self._pool.X), X_test)
-        stack.push_async_callback(runner.release, [one for one in (shared.X, X_test) if one is not None])
+        shared = SharedPool(runner.share(self._pool.source if large else self._pool.X), holdout)
+        stack.push_async_callback(runner.release, [shared.X, *([holdout.X, holdout.y] if holdout else [])])
         stack.push_async_callback(store.close)
         workflows = []
         for name in self._request.names:
@@ -90,8 +98,8 @@ class PoolPlan:
 
     def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
-        y_test = None if self._pool.holdout is None else self._pool.holdout[1]
-        chooser = Chooser(runner, self._stages.get("active_learn"), self._pool.features)
+        features = given_coordinates(self._pool) or (self._own if self._known.samples == 1 else None)
+        chooser = Chooser(runner, self._stages.get("active_learn"), features, self._own)
         ensemble = Ensemble(
             training=self._stages["training"],
             prediction=self._stages["prediction"],
@@ -101,7 +109,7 @@ class PoolPlan:
             runner=runner,
         )
         screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
-        judge = None if criterion is None else Criterion(criterion, runner, y_test)
+        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
         return PoolRounds(
             name=name,
             pool=self._pool,
@@ -111,45 +119,60 @@ class PoolPlan:
             ensemble=ensemble,
             chooser=chooser,
             screener=screener,
-            learning=Learning(shared, ensemble, screener, judge, runner, y_test),
+            learning=Learning(shared, ensemble, screener, judge, runner),
             rule=self._rule,
             acquisition=self._acquisition,
             criterion=judge,
             budget=request.limits.budget,
+            task=self._known.task,
         )
+
+    def _ensembles(self) -> Ensembles:
+        prediction, criterion = self._stages["prediction"], self._registered.criterion
+        task = self._registered.task_type
+        if task is None and criterion is not None and criterion.stage is None:
+            task = check_holdout_metric(criterion.metric_name)
+        models, passes = len(self._request.model_names), self._request.num_predictions
+        return Ensembles(
+            models=models,
+            passes=passes,
+            task=task,
+            variances=gives_variances(prediction),
+            features=self._pool.features is not None or (models * passes == 1 and self._own is not None),
+            estimators=is_of_estimators(prediction),
+        )
+
+    def _scorings(self, config: LearnerConfig) -> list[Scoring]:
+        """The rules of a workflow: of iterations that have their own, and of all others last."""
+        given = self._rule, config, self._acquisition
+        return [make_scoring(*given, iteration, self._known.task) for iteration in set_iterations(config)]
+
+    def _label_check(self) -> LabelCheck:
+        scorings = {name: self._scorings(self._request.configs[name])[-1] for name in self._request.names}
+        y_test = None if self._pool.holdout is None else self._pool.holdout[1]
+        check = LabelCheck(scorings, self._known, y_test)
+        check.holdout()
+        for candidate, label in self._pool.known.items():
+            check(label, candidate)
+        return check
 
     def _check_workflow(self, name: str, config: LearnerConfig) -> None:
         """One workflow's configuration: its bindings in the first iteration, its metric, its batch."""
         where = f"workflow {name!r}: "
-        for kind, stage in self._stages.items():
-            batch = "simulation batch" if stage.batch else kind
-            bind_stage(stage, PROVIDED[batch], config, 0)
-        every = [make_scoring(self._rule, config, self._acquisition, i) for i in set_iterations(config)]
-        scoring = max(every, key=lambda one: one.rule.query_size)
+        for stage in self._stages.values():
+            bind_stage(stage, self._provided(stage), config, 0)
+        every = self._scorings(config)
         self._check_end(where, every[-1].rule.threshold)
-        needs = get_acquisition(scoring.acquisition).needs
-        if "features" in needs and self._pool.features is None and "active_learn" not in self._stages:
-            raise ConfigurationError(
-                f"{where}acquisition {scoring.acquisition!r} needs features: give the pool some, Pool(X, features=...)"
-            )
-        passes = len(self._request.model_names) * self._request.num_predictions
-        metric = scoring.metric
-        if metric is not None and scoring.rule.stage is None:
-            if passes < metric.min_samples:
-                raise ConfigurationError(
-                    f"{where}{metric.name} measures disagreement and needs {metric.min_samples} predictions of each "
-                    f"candidate, but {len(self._request.model_names)} model x {self._request.num_predictions} pass "
-                    f"gives {passes}; add models, or raise num_predictions for stochastic ones"
-                )
-            task = self._registered.task_type
-            if task is not None and not metric.serves(task):
-                raise ConfigurationError(f"{where}{metric.name} is a {metric.task} metric, but the models do {task}")
-        left = len(self._pool) - len(self._pool.initial)
-        if scoring.rule.query_size > max(left, 1):
-            raise ConfigurationError(
-                f"{where}query_size={scoring.rule.query_size} is more than the pool has to choose from: "
-                f"{len(self._pool)} candidates, {len(self._pool.initial)} of them labelled at the start"
-            )
+        for scoring in every:
+            check_scoring(where, scoring, self._known, "active_learn" in self._stages)
+        sizes = [scoring.rule.query_size for scoring in every]
+        check_query_sizes(where, sizes, len(self._pool), len(self._pool.initial))
+
+    def _provided(self, stage: Stage) -> tuple[str, ...]:
+        """What a stage's function may ask for."""
+        if stage.kind == "criterion":
+            return criterion_names(self._pool.holdout is not None)
+        return PROVIDED["simulation batch" if stage.batch else stage.kind]
 
     def _check_criterion(self, criterion: StopCriterion | None) -> None:
         if criterion is None or criterion.stage is not None:

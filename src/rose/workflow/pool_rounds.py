@@ -6,33 +6,51 @@ A workflow that stops chooses nothing: its ensemble has seen every label it hold
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rose.errors import PredictionError
+from rose.errors import PredictionError, TaskError
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.choosing import Candidates, Chooser
+from rose.workflow.columns import only_class, task_of_labels
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
-from rose.workflow.member_checks import check_members, task_of
+from rose.workflow.member_checks import usable
 from rose.workflow.overrides import stage_for
 from rose.workflow.passes import means
 from rose.workflow.pool import Pool, take
 from rose.workflow.rounds import Ending, Outcome
 from rose.workflow.runner import Runner
-from rose.workflow.scoring_rule import Scoring, make_scoring, score_passes
+from rose.workflow.scoring_rule import Scoring, make_scoring, score_passes, silent
 from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
 
-Choose = Callable[[int], Awaitable[np.ndarray]]  # the pool indices of the next batch, given how many
+_log = logging.getLogger("rose")
+
+
+class Looked(NamedTuple):
+    """What an ensemble says of the candidates.
+
+    Attributes:
+        scores: their uncertainty.
+        silent: whether members that all predict the same were asked what they differ in.
+        level: whether all scores are equal.
+        choose: gives the pool indices of the next batch, told how many.
+    """
+
+    scores: np.ndarray
+    silent: bool
+    level: bool
+    choose: Callable[[int], Awaitable[np.ndarray]]
 
 
 @dataclass
@@ -52,6 +70,7 @@ class PoolRounds:
     acquisition: str
     criterion: Criterion | None
     budget: int | None
+    task: str | None = None  # what the models do, where that is known before they have predicted
     labelled: LabelledSet = field(init=False)
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
@@ -59,6 +78,7 @@ class PoolRounds:
     _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
     _added: Labelling = field(init=False)
     _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
+    _said: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.labelled = LabelledSet(len(self.pool))
@@ -67,7 +87,7 @@ class PoolRounds:
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """One round, as the module says."""
         round = Round(self.name, iteration, self.pool.seed)
-        scoring = make_scoring(self.rule, config, self.acquisition, iteration)
+        scoring = self._scoring(config, iteration)
         self._added = await self.simulator.label(self.name, iteration, self._chosen, config)
         dropped = self._added.into(self.labelled)
         await self._recall_members()
@@ -77,25 +97,60 @@ class PoolRounds:
         outcome = await self._play(round, scoring, config, ending)
         return replace(outcome, dropped=dropped)
 
+    def _scoring(self, config: LearnerConfig, iteration: int) -> Scoring:
+        scoring = make_scoring(self.rule, config, self.acquisition, iteration, self.task)
+        return scoring if scoring.task else replace(scoring, task=task_of_labels(self.labelled.y))
+
     async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
         data = {
             "X": self.runner.share(await self._labelled_samples()),
             "y": self.runner.share(self.labelled.y),
         }
+        alone = only_class(self.labelled.y, scoring.task)
         wanted: Wanted = None
-        if self._left:
+        if self._left and alone is None:
             screens = self._screens(scoring)
             wanted = self.labelled.taken if screens else self.runner.share(self._rows(scoring))
         try:
-            learned = await self.learning.learn(round, data, wanted, scoring, config)
+            learned = await self._learn(round, data, wanted, scoring, config, alone)
             self._config, self._iteration = config, round.iteration
             outcome = self._judged(learned, ending)
-            if learned.shortlist is None and not learned.passes:
+            if alone is not None:
+                return self._drawn(round, scoring, outcome)
+            if learned is None or (learned.shortlist is None and not learned.passes):
                 return outcome
-            scores, choose = await self._look(round, scoring, learned, wanted, config)
-            return await self._choose(scoring, scores, choose, outcome)
+            looked = await self._look(round, scoring, learned, wanted, config)
+            return await self._choose(round, scoring, looked, outcome)
         finally:
             await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
+
+    async def _learn(
+        self,
+        round: Round,
+        data: Mapping[str, Shared],
+        wanted: Wanted,
+        scoring: Scoring,
+        config: LearnerConfig,
+        alone: Any,
+    ) -> Learned | None:
+        """What the ensemble learns; None where it cannot, since all labels so far are of the class `alone`."""
+        if alone is not None:
+            self._say_once(
+                f"all {len(self.labelled)} labels so far are of one class, {alone!r}: candidates are drawn by the seed "
+                "until there are two (a larger `initial=` would hold more)"
+            )
+        try:
+            return await self.learning.learn(round, data, wanted, scoring, config)
+        except TaskError as error:
+            if alone is None:
+                raise
+            self._say_once(f"no ensemble could be trained on one class, which is passed over: {error}")
+            return None
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _log.warning("workflow %r: %s", self.name, message)
 
     async def _labelled_samples(self) -> Any:
         source, indices = self.pool.source, self.labelled.indices
@@ -151,24 +206,17 @@ class PoolRounds:
         labels, indices = self.labelled.y, self.labelled.indices
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
-    def _judged(self, learned: Learned, ending: Ending) -> Outcome:
+    def _judged(self, learned: Learned | None, ending: Ending) -> Outcome:
         """What is known before the candidates are looked at."""
-        count, values = len(self.labelled), learned.values
+        count, values = len(self.labelled), None if learned is None else learned.values
         mean = None if values is None else sum(values.values()) / len(values)
         reason = ending(count)
         if self.criterion is not None and values is not None and self.criterion.met(values):
             reason = StopReason.CRITERION_MET
         elif not self._left:
             reason = StopReason.POOL_EXHAUSTED
-        return Outcome(
-            mean,
-            values,
-            labels=count,
-            selection=[],
-            quality=learned.quality,
-            failed_members=learned.failed,
-            stop=reason,
-        )
+        quality, failed = (None, ()) if learned is None else (learned.quality, learned.failed)
+        return Outcome(mean, values, labels=count, selection=[], quality=quality, failed_members=failed, stop=reason)
 
     @property
     def _left(self) -> int:
@@ -177,40 +225,79 @@ class PoolRounds:
 
     async def _look(
         self, round: Round, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
-    ) -> tuple[np.ndarray, Choose]:
-        """The scores of the candidates (of a screened pool, of the most uncertain), and how a batch is chosen."""
-        labelled = self.labelled.indices
-        if learned.shortlist is not None:
-            given = (round, scoring, learned.shortlist, learned.members, labelled)
-            return learned.shortlist.uncertain[1], lambda k: self.screener.choose(*given, k, config)
+    ) -> Looked:
+        """What the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
+        labelled, shortlist = self.labelled.indices, learned.shortlist
+        if shortlist is not None:
+            given = (round, scoring, shortlist, learned.members, learned.classes, labelled)
+            scores = shortlist.uncertain[1]
+            return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
         assert isinstance(wanted, Shared)
-        ordered = [one for of_model in learned.passes.values() for one in of_model]
-        task = task_of(scoring.metric, ordered[0])
-        await asyncio.to_thread(check_members, learned.passes, len(wanted.value), task, round.where)
-        found = Candidates(wanted, self._left, ordered, self.shared.X, scoring.metric.range if scoring.metric else None)
+        check = (learned.passes, learned.classes, len(wanted.value), scoring.task, round.where)
+        predicted = await asyncio.to_thread(usable, *check)
+        scoring = replace(scoring, task=predicted.task)
+        span = scoring.metric.range if scoring.metric else None
+        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span)
         scores = await self.chooser.scores(round, scoring, found, config)
+        metric, reduction = scoring.metric if scoring.rule.stage is None else None, scoring.rule.reduction
+        mute = metric is not None and await asyncio.to_thread(silent, found.candidates, metric, reduction)
         more = {"labelled": labelled, "y": self.labelled.y}
-        return scores, lambda k: self.chooser.choose(round, scoring, found, scores, k, config, more)
+        chosen = (round, scoring, found, scores)
+        level = bool(scores.min() == scores.max())
+        return Looked(scores, mute, level, lambda k: self.chooser.choose(*chosen, k, config, more))
 
-    async def _choose(self, scoring: Scoring, scores: np.ndarray, choose: Choose, outcome: Outcome) -> Outcome:
-        """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch."""
-        uncertainty, stop = self.chooser.uncertainty(scoring, scores), outcome.stop
-        if stop is None and scoring.certain(uncertainty):
+    async def _choose(self, round: Round, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
+        """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch.
+
+        A threshold that is met in a round which is the last for another reason is the reason: the workflow is sure.
+        """
+        uncertainty, stop = self.chooser.uncertainty(scoring, looked.scores), outcome.stop
+        if looked.silent:
+            self._say_once(f"all members predict alike: {_UNLIKE}")
+        elif looked.level and len(looked.scores) > 1:
+            self._say_once(
+                f"all candidates have the same {scoring.rule.metric_name}, {uncertainty:g}: the score says nothing, "
+                "and batches are drawn by the seed; choose another metric, or members that differ"
+            )
+        if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
             stop = StopReason.CERTAIN_ENOUGH
         if stop is None:
-            payable = self._left if self.budget is None else min(self._left, self.budget - len(self.labelled))
-            chosen = await choose(min(scoring.rule.query_size, payable))
-            self._chosen = chosen[:payable]
+            self._chosen = (await looked.choose(self._payable(scoring)))[: self._affordable]
+        return self._chosen_by(outcome, uncertainty, stop)
+
+    def _drawn(self, round: Round, scoring: Scoring, outcome: Outcome) -> Outcome:
+        """The outcome with a batch that is drawn by the seed, unless it stops."""
+        if outcome.stop is None:
+            self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
+        return self._chosen_by(outcome, None, outcome.stop)
+
+    def _chosen_by(self, outcome: Outcome, uncertainty: float | None, stop: StopReason | None) -> Outcome:
         selection = self._chosen.tolist() if stop is None else []
         return replace(outcome, uncertainty=uncertainty, selection=selection, stop=stop)
 
+    @property
+    def _affordable(self) -> int:
+        """How many more labels may be had."""
+        return self._left if self.budget is None else max(0, min(self._left, self.budget - len(self.labelled)))
+
+    def _payable(self, scoring: Scoring) -> int:
+        return min(scoring.rule.query_size, self._affordable)
+
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
         round = Round(self.name, self._iteration, self.pool.seed)
-        passes = self.ensemble.predict_here(round, models, X, self._config)
-        scoring = make_scoring(self.rule, self._config, self.acquisition, self._iteration)
-        mean = np.mean([np.asarray(one, dtype=np.float64) for one in means(passes)], axis=0)
+        scoring = self._scoring(self._config, self._iteration)
+        predicted = self.ensemble.predict_here(round, models, X, scoring.task, self._config)
         if scoring.metric is None:
             raise PredictionError(
                 f"the uncertainty {scoring.rule.metric_name!r} is a task of the run, which has ended; use `.models`"
             )
-        return Prediction(mean, score_passes(passes, scoring.metric, scoring.rule.reduction))
+        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+        scores = score_passes(predicted.ordered, scoring.metric, scoring.rule.reduction)
+        return Prediction(mean, scores, predicted.classes)
+
+
+_UNLIKE = (
+    "their disagreement says nothing, and batches are drawn by the seed. Give members that differ: models of other "
+    "kinds or settings; estimators that draw (subsample=, max_features=, BaggingClassifier(...)); or a metric that one "
+    "model can have, such as predictive_entropy or margin"
+)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
+from rose.metrics import TOTAL_UNCERTAINTY
 from rose.workflow.config import AdaptiveSchedule, TaskConfig, iteration_schedule
-from rose.workflow.estimators import estimator_stages, estimator_task
+from rose.workflow.estimators import estimator_stages, estimator_task, is_of_estimators
 from rose.workflow.options import make_stage
 from rose.workflow.stages import (
     Reduction,
@@ -20,6 +21,8 @@ from rose.workflow.stages import (
 )
 
 _log = logging.getLogger("rose")
+
+QUERY_SIZE = 10  # candidates that a round chooses, where the user does not say
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -82,8 +85,8 @@ class Registration:
 
     def uncertainty_quantification(
         self,
-        uq_metric_name: str,
-        query_size: float,
+        uq_metric_name: str = TOTAL_UNCERTAINTY,
+        query_size: float = QUERY_SIZE,
         threshold: float | None = None,
         operator: str = "",
         as_executable: bool = True,
@@ -94,7 +97,9 @@ class Registration:
         """Say how candidates are scored; decorating a function makes it the score. With a pool the call is enough.
 
         Args:
-            uq_metric_name: a metric of `rose.scoring`, or a name for the decorated function's.
+            uq_metric_name: a metric of `rose.scoring`, or a name for the decorated function's. By default what the
+                members together are unsure of: the entropy of their mean probabilities, or the variance of their values
+                with what they know of their own.
             query_size: how many candidates a round chooses.
             threshold: stop when the uncertainty (with a pool: the mean score of the `query_size` most uncertain
                 candidates) is below it, or above it for metrics where low means uncertain. None (pools): never.
@@ -148,22 +153,26 @@ class Registration:
     def models(self, **estimators: Any) -> None:
         """Register scikit-learn estimators, by model name, instead of training and prediction functions.
 
-        Each round fits fresh clones; every `random_state` is derived from the task's seed.
+        Each round fits fresh clones; every seed is derived from the task's. Regressors that all know how sure they are
+        (`return_std`: Gaussian processes, BayesianRidge) give their variances, too. A prediction task of your own may
+        go with them: it gets what was fitted as `model`.
 
         Raises:
             ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
         """
         training, prediction = estimator_stages(estimators)
-        replaced = [self.stages[kind].name for kind in ("training", "prediction") if kind in self.stages]
-        if replaced and not self.estimators:
+        own = self.stages.get("prediction")
+        kept = own is not None and not is_of_estimators(own) and ("training" not in self.stages or self.estimators)
+        made = {"training": training} if kept else {"training": training, "prediction": prediction}
+        if not self.estimators and (replaced := [self.stages[kind].name for kind in made if kind in self.stages]):
             _log.warning("models(...) takes the place of %s", " and ".join(replaced))
         self.estimators = dict(estimators)
-        self.stages |= {"training": training, "prediction": prediction}
+        self.stages |= made
 
     @property
     def task_type(self) -> str | None:
         """ "classification" or "regression" where estimators tell it before anything has run, else None."""
-        return estimator_task(self.estimators) if self.estimators else None
+        return estimator_task(self.estimators) if is_of_estimators(self.stages.get("prediction")) else None
 
     def create_iteration_schedule(
         self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
@@ -180,7 +189,7 @@ class Registration:
     def _register(self, kind: str, func: Any, options: dict[str, Any]) -> Any:
         def decorator(function: F) -> F:
             self.stages[kind] = make_stage(kind, function, options)
-            if kind in ("training", "prediction"):
+            if kind == "training":
                 self.estimators = {}
             return function
 

@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
+from rose.arrays import as_array
 from rose.engine.coroutines import finished
+from rose.errors import ConfigurationError
 
 reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=None)
 
@@ -39,7 +39,13 @@ class Observed(NamedTuple):
 def class_names(model: Any) -> list[Any] | None:
     """The label of each column of a model's probabilities, as scikit-learn's classifiers say them."""
     names = getattr(model, "classes_", None)
-    return None if names is None else np.asarray(names).tolist()
+    if names is None or isinstance(names, (str, bytes)):
+        return None
+    try:
+        labels = as_array(names, "classes_")
+    except ConfigurationError:  # several outputs, each with classes of its own
+        return None
+    return labels.tolist() if labels.ndim == 1 else None
 
 
 def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Observed:

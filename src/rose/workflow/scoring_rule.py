@@ -8,22 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from rose.acquisition import get_acquisition
-from rose.errors import ConfigurationError
+from rose.errors import ConfigurationError, PredictionError
 from rose.metrics import compare
 from rose.scoring import Metric, get_metric, score
 from rose.workflow.config import LearnerConfig, setting
-from rose.workflow.passes import Passed, means, variances
+from rose.workflow.passes import Passed, alike, means, variances
 from rose.workflow.stages import Reduction, UncertaintyRule, check_query_size, check_threshold
 
 
 @dataclass(frozen=True)
 class Scoring:
     """A workflow's uncertainty rule with its metric looked up. `metric` is None where the user's function scores
-    under a name of its own: then higher means more uncertain."""
+    under a name of its own: then higher means more uncertain. `task` is "classification" or "regression", where that is
+    known without predictions."""
 
     rule: UncertaintyRule
     metric: Metric | None
     acquisition: str
+    task: str | None = None
 
     @property
     def direction(self) -> str:
@@ -46,8 +48,12 @@ class Scoring:
         return self.rule.threshold is not None and compare(uncertainty, self.operator, self.rule.threshold)
 
 
-def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str, iteration: int) -> Scoring:
-    """The learner's rule, with what a workflow's own configuration says instead in this iteration.
+def make_scoring(
+    rule: UncertaintyRule, config: LearnerConfig, acquisition: str, iteration: int, task: str | None = None
+) -> Scoring:
+    """The learner's rule in one iteration, with what a workflow's own configuration says instead.
+
+    `task` is what the models do, where that is known; the metric and the reduction tell it, too.
 
     Raises:
         UnknownMetricError: if no metric has that name and no function of the user's replaces it.
@@ -67,7 +73,12 @@ def make_scoring(rule: UncertaintyRule, config: LearnerConfig, acquisition: str,
     )
     method = setting(config, "acquisition", iteration) or acquisition
     get_acquisition(method)
-    return Scoring(rule, _metric(rule), method)
+    metric = _metric(rule)
+    if metric is not None and metric.task != "any":
+        task = metric.task
+    elif rule.reduction is not None:
+        task = "regression"
+    return Scoring(rule, metric, method, task)
 
 
 def _metric(rule: UncertaintyRule) -> Metric | None:
@@ -90,5 +101,20 @@ def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction 
     Raises:
         PredictionError, ConfigurationError: if the predictions do not fit the metric.
     """
-    spreads = variances(passes) if "variances" in metric.needs else None
+    if metric.built_in and silent(passes, metric, reduction):
+        least = metric.range[0] if metric.direction == "higher" else metric.range[1]
+        return np.full(len(means(passes)[0]), least)  # and not what rounding makes of it
+    spreads = variances(passes) if "variances" in metric.needs | metric.takes else None
+    if spreads is None and "variances" in metric.needs:
+        raise PredictionError(
+            f"{metric.name} needs variances: the members' own, from prediction functions that return (mean, variance), "
+            "or from estimators with `return_std`; or choose a metric of disagreement, such as predictive_variance"
+        )
     return np.asarray(score(means(passes), metric, reduction=reduction, variances=spreads))
+
+
+def silent(passes: Sequence[Passed], metric: Metric, reduction: Reduction | None) -> bool:
+    """Return whether a metric of what members differ in is asked of members that all predict the same."""
+    task = "classification" if means(passes)[0].ndim == 2 and reduction is None else "regression"
+    least = metric.smallest(variances(passes) is not None, task)
+    return 1 < least <= len(passes) and alike(passes)

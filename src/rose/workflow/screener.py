@@ -22,10 +22,11 @@ from rose.errors import (
     TaskFailedError,
 )
 from rose.workflow.choosing import Candidates, Chooser
+from rose.workflow.columns import Classes
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.groups import all_of, task_group
-from rose.workflow.member_checks import check_members, task_of
+from rose.workflow.member_checks import usable
 from rose.workflow.passes import Passed
 from rose.workflow.runner import Runner
 from rose.workflow.scoring_rule import Scoring
@@ -61,15 +62,18 @@ class Screener:
         round: Round,
         scoring: Scoring,
         members: Mapping[str, Shared],
+        classes: Mapping[str, Classes],
         taken: np.ndarray,
         config: LearnerConfig,
     ) -> Shortlist:
         """What may be chosen of the candidates that are not `taken` (ascending), by all of these members.
 
+        `classes` are the labels of their columns, by model, where they are known.
+
         Raises:
             PredictionError, NotANumberError: as in the worker.
         """
-        question = self._question(round, scoring, members, config)
+        question = self._question(round, scoring, members, classes, config)
         stage = self.ensemble.together(members, config, round.iteration)
         found = Shortlist(question.query_size, question.kept, scoring.direction)
         shared = self.runner.share(question)
@@ -107,6 +111,7 @@ class Screener:
         scoring: Scoring,
         found: Shortlist,
         members: Mapping[str, Shared],
+        classes: Mapping[str, Classes],
         labelled: np.ndarray,
         k: int,
         config: LearnerConfig,
@@ -124,24 +129,30 @@ class Screener:
         try:
             passes = []
             if self.chooser.looks_at_predictions(scoring):
-                passes = await self._predict(round, scoring, members, shared, config)
+                passes = await self._predict(round, scoring, members, classes, shared, config)
             assert scoring.metric is not None
-            seen = Candidates(shared, len(indices), passes, self.X, found.range(scoring.metric.range))
+            span = found.range(scoring.metric.range)
+            seen = Candidates(shared, len(indices), passes, None, self.X, span)
             return await self.chooser.choose(round, scoring, seen, scores, k, config, {})
         finally:
             await self.runner.release([shared])
 
     async def _predict(
-        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], rows: Shared, config: LearnerConfig
+        self,
+        round: Round,
+        scoring: Scoring,
+        members: Mapping[str, Shared],
+        classes: Mapping[str, Classes],
+        rows: Shared,
+        config: LearnerConfig,
     ) -> list[Passed]:
         predict = self.ensemble.predict
         found = await all_of(
             predict(round, "shortlist", model, member, self.X, rows, config) for model, member in members.items()
         )
         passes = dict(zip(members, found, strict=True))
-        task = task_of(scoring.metric, found[0][0])
-        await asyncio.to_thread(check_members, passes, len(rows.value), task, round.where)
-        return [one for of_model in found for one in of_model]
+        check = (passes, classes, len(rows.value), scoring.task, round.where)
+        return (await asyncio.to_thread(usable, *check)).ordered
 
     @property
     def _number(self) -> int:
@@ -161,7 +172,12 @@ class Screener:
         return min(ahead, self._number)
 
     def _question(
-        self, round: Round, scoring: Scoring, members: Mapping[str, Shared], config: LearnerConfig
+        self,
+        round: Round,
+        scoring: Scoring,
+        members: Mapping[str, Shared],
+        classes: Mapping[str, Classes],
+        config: LearnerConfig,
     ) -> Question:
         assert scoring.metric is not None
         func, calls = self.ensemble.calls(round, members, config)
@@ -169,6 +185,8 @@ class Screener:
         return Question(
             func=func,
             calls=calls,
+            classes=classes,
+            task=scoring.task,
             metric=metric,
             reduction=scoring.rule.reduction,
             method=method,

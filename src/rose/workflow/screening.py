@@ -18,9 +18,10 @@ import numpy as np
 from rose.acquisition import Acquisition, kept_of_part, keys_of_part
 from rose.errors import NotANumberError
 from rose.scoring import Metric, most_uncertain
-from rose.workflow.member_checks import check_members, form_of, task_of
+from rose.workflow.columns import Classes
+from rose.workflow.member_checks import Predicted, usable
 from rose.workflow.member_tasks import predict, sliced
-from rose.workflow.scoring_rule import score_passes
+from rose.workflow.scoring_rule import score_passes, silent
 from rose.workflow.seeds import derive_seed
 from rose.workflow.stages import Reduction
 
@@ -32,6 +33,8 @@ class Question:
     Attributes:
         func: the user's prediction function.
         calls: by model, its arguments in each stochastic pass.
+        classes: by model, the label of each column of its probabilities, where it is known.
+        task: "classification" or "regression"; None: what the predictions look like.
         metric, reduction: what scores the candidates.
         method: what will choose the batch.
         query_size: how many it will choose.
@@ -42,6 +45,8 @@ class Question:
 
     func: Callable[..., Any]
     calls: Mapping[str, Sequence[Mapping[str, Any]]]
+    classes: Mapping[str, Classes]
+    task: str | None
     metric: Metric
     reduction: Reduction | None
     method: Acquisition
@@ -74,6 +79,7 @@ class Screened(NamedTuple):
         drawn, keys: those with the largest keys, where the method gives candidates keys; else nothing.
         lowest, highest: of all scores of the part.
         form: what the predictions looked like, in words.
+        silent: whether the metric is of what members differ in, and they all predict the same of the part.
         held_back: the last keys of those that are kept, where there were more that might be chosen than were asked for.
     """
 
@@ -85,6 +91,7 @@ class Screened(NamedTuple):
     lowest: float
     highest: float
     form: str
+    silent: bool
     held_back: Bars
 
     def packed(self) -> bytes:
@@ -116,12 +123,11 @@ def screen(
         name: [_predict(question, name, number, model, samples) for number in range(len(question.calls[name]))]
         for name, model in zip(question.calls, models, strict=True)
     }
-    stacked = [one for of_model in passes.values() for one in of_model]
-    check_members(passes, len(free), task_of(question.metric, stacked[0]), where)
-    scores = score_passes(stacked, question.metric, question.reduction)
+    predicted = usable(passes, question.classes, len(free), question.task, where)
+    scores = score_passes(predicted.ordered, question.metric, question.reduction)
     if np.isnan(scores).any():
         raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")
-    return _kept(question, (start, stop), free, scores, most, bars, form_of(stacked[0])).packed()
+    return _kept(question, (start, stop), free, scores, most, bars, predicted).packed()
 
 
 def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
@@ -134,8 +140,9 @@ def _predict(question: Question, name: str, number: int, model: Any, samples: An
 
 
 def _kept(
-    question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, most: int, bars: Bars, form: str
-) -> Screened:
+    question: Question, part: tuple[int, int], free: np.ndarray, scores: np.ndarray, most: int, bars: Bars,
+    predicted: Predicted,
+) -> Screened:  # fmt: skip
     metric, size = question.metric, question.query_size
     seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
     keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed) if question.draws else None
@@ -145,7 +152,8 @@ def _kept(
         drawn, key = _first(keys, "higher", size, most, bars.key)
     return Screened(
         part, free[first], scores[first], free[drawn], np.empty(0) if keys is None else keys[drawn],
-        float(scores.min()), float(scores.max()), form, Bars(score, key),
+        float(scores.min()), float(scores.max()), predicted.form,
+        silent(predicted.ordered, metric, question.reduction), Bars(score, key),
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ class Shortlist:
         self._lowest, self._highest = math.inf, -math.inf
         self._form: tuple[str, tuple[int, int]] | None = None
         self._held_back: dict[tuple[int, int], Bars] = {}
+        self.silent = True  # whether members that all predict the same are asked what they differ in
 
     def add(self, found: Screened) -> None:
         """Merge another part; what was known of it is replaced.
@@ -84,6 +85,7 @@ class Shortlist:
             self._held_back[found.part] = found.held_back
         self._uncertain.add(found.indices, self._sign * found.scores)
         self._drawn.add(found.drawn, -found.keys)
+        self.silent &= found.silent
         self._lowest, self._highest = min(self._lowest, found.lowest), max(self._highest, found.highest)
 
     def lacking(self) -> list[tuple[int, int]]:
@@ -113,6 +115,11 @@ class Shortlist:
     def drawn(self) -> np.ndarray:
         """Pool indices of those with the largest keys, largest first; none where the method knows no keys."""
         return self._drawn.ordered()[0]
+
+    @property
+    def level(self) -> bool:
+        """Whether all scores of the pool are equal."""
+        return self._lowest == self._highest
 
     def range(self, declared: tuple[float, float]) -> tuple[float, float]:
         """The range of the scores: where the metric declares no end, it ends with the scores of the whole pool."""

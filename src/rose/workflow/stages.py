@@ -30,7 +30,8 @@ class Stage:
     A task that fails runs again up to `retries` times, `retry_delay` seconds later; then its failure is raised, or
     its candidate or member dropped (`on_failure`), as long as `min_members` of a workflow's models have trained and
     no more than `max_failed_simulations` (a count, or a share of those asked for) have failed.
-    `per_model` changes options for some of the models.
+    `per_model` changes options for some of the models. `classes` names the columns of a prediction (None: the models'
+    `classes_` do, where they have them).
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Stage:
     min_members: int | None = None
     max_failed_simulations: int | float | None = None
     per_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    classes: tuple[Any, ...] | None = None
 
     @property
     def name(self) -> str:

@@ -87,16 +87,29 @@ class IterationState:
         }
 
 
-class Prediction(NamedTuple):
-    """What an ensemble says of some samples.
+class _MeanAndUncertainty(NamedTuple):
+    mean: np.ndarray
+    uncertainty: np.ndarray
+
+
+class Prediction(_MeanAndUncertainty):
+    """What an ensemble says of some samples: a pair, `mean, uncertainty = result.predict(X)`.
 
     Attributes:
         mean: `[n, C]` mean probabilities, or `[n]` mean values.
         uncertainty: `[n]`, by the metric of the workflow that trained the ensemble.
+        classes: the label of each column of the probabilities; None for values, or where no model says it.
     """
 
-    mean: np.ndarray
-    uncertainty: np.ndarray
+    classes: list[Any] | None
+
+    def __new__(cls, mean: np.ndarray, uncertainty: np.ndarray, classes: list[Any] | None = None) -> Prediction:
+        made = super().__new__(cls, mean, uncertainty)
+        made.classes = classes
+        return made
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (*self, self.classes)
 
 
 class WorkflowResult(dict[str, Any]):

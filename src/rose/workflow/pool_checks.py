@@ -1,0 +1,159 @@
+"""What can be known to be wrong with a pool's workflow before its first simulation, and with its first labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rose.acquisition import get_acquisition
+from rose.errors import ConfigurationError, PoolError
+from rose.workflow.columns import is_text, task_of_labels
+from rose.workflow.scoring_rule import Scoring
+
+_REDUCE = "say how its scores become one: uncertainty_quantification(..., reduction='mean', 'max', 'sum' or 'norm')"
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """What is known of the ensembles of a run before they are trained.
+
+    Attributes:
+        models, passes: how many members there are, and how often each predicts.
+        task: "classification" or "regression"; None: not known.
+        variances: whether members tell their own variances; None: not known.
+        features: whether there are coordinates for distances beside the predictions.
+        estimators: whether members are estimators, which learn labels as they are.
+    """
+
+    models: int
+    passes: int
+    task: str | None
+    variances: bool | None
+    features: bool
+    estimators: bool
+
+    @property
+    def samples(self) -> int:
+        """How many predictions there are of each candidate."""
+        return self.models * self.passes
+
+
+def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user: bool) -> None:
+    """Check that a workflow's metric and its way of choosing can work with such ensembles.
+
+    Args:
+        where: how messages begin.
+        scoring: the workflow's rule.
+        known: what is known of its ensembles.
+        asks_the_user: whether a function of the user's chooses.
+
+    Raises:
+        ConfigurationError: if they cannot, with what would.
+    """
+    metric = scoring.metric
+    if metric is not None and scoring.rule.stage is None:
+        if known.task is not None and not metric.serves(known.task):
+            raise ConfigurationError(f"{where}{metric.name} is a {metric.task} metric, but the models do {known.task}")
+        if "variances" in metric.needs and known.variances is False:
+            raise ConfigurationError(
+                f"{where}{metric.name} needs the members' own variances: use estimators with `return_std` (Gaussian "
+                "processes, BayesianRidge), or a prediction_task that returns (mean, variance)"
+            )
+        least = metric.smallest(known.variances is not False, scoring.task or "regression")
+        if known.samples < least:
+            raise ConfigurationError(
+                f"{where}{metric.name} measures disagreement and needs {least} predictions of each candidate, but "
+                f"{known.models} model x {known.passes} pass gives {known.samples}; add models, or raise "
+                "num_predictions for stochastic ones"
+            )
+    if not asks_the_user:
+        there = {"scores", "mc_preds"} | ({"features"} if known.features else set())
+        objection = get_acquisition(scoring.acquisition).objection(scoring.task, known.samples, there)
+        if objection is not None:
+            raise ConfigurationError(f"{where}{objection}; a pool's features are given by Pool(X, features=...)")
+
+
+class LabelCheck:
+    """Tells labels that what learns and what judges cannot do with, at the first of them.
+
+    Args:
+        scorings: the workflows' rules, by name.
+        known: what is known of their ensembles.
+        y_test: the labels of the hold-out, if there is one.
+    """
+
+    def __init__(self, scorings: Mapping[str, Scoring], known: Ensembles, y_test: np.ndarray | None) -> None:
+        self._scorings = scorings
+        self._known = known
+        self._y_test = y_test
+
+    def holdout(self) -> None:
+        """Check the labels of the hold-out.
+
+        Raises:
+            PoolError: if they are none that these workflows can be judged by.
+        """
+        if self._y_test is None:
+            return
+        told = task_of_labels(self._y_test)
+        for workflow, scoring in self._scorings.items():
+            if None not in (told, scoring.task) and told != scoring.task:
+                raise PoolError(
+                    f"holdout: its labels, such as {_short(self._y_test[0])}, are for {told}, but workflow "
+                    f"{workflow!r} does {scoring.task} (by its metric, {scoring.rule.metric_name}, or its models)"
+                )
+            if self._needs_reduction(scoring) and np.ndim(self._y_test) > 1:
+                raise PoolError(
+                    f"holdout: its labels are vectors of {self._y_test.shape[1:]}, and workflow {workflow!r} scores by "
+                    f"{scoring.rule.metric_name}: {_REDUCE}"
+                )
+
+    def __call__(self, label: Any, candidate: int) -> None:
+        """Check one candidate's label.
+
+        Raises:
+            PoolError: if the estimators cannot learn it, or it could never equal a label of the hold-out.
+        """
+        if not self._known.estimators:
+            return
+        what = f"the label of candidate {candidate}, {_short(label)},"
+        task = self._known.task
+        told = task_of_labels(np.asarray([label]))
+        if told is not None and told != task:
+            raise PoolError(f"{what} is for {told}, but the models do {task}")
+        if task == "classification" and self._y_test is not None and is_text(label) != is_text(self._y_test.flat[0]):
+            raise PoolError(
+                f"{what} and those of the hold-out, such as {_short(self._y_test.flat[0])}, are never equal: one is a "
+                "text, the other is not; label both alike"
+            )
+        for workflow, scoring in self._scorings.items():
+            if self._needs_reduction(scoring) and np.size(label) > 1:
+                raise PoolError(
+                    f"{what} is a vector, and workflow {workflow!r} scores by {scoring.rule.metric_name}: {_REDUCE}"
+                )
+
+    def _needs_reduction(self, scoring: Scoring) -> bool:
+        by_metric = scoring.rule.stage is None and scoring.metric is not None and scoring.rule.reduction is None
+        return by_metric and scoring.task == "regression"
+
+
+def check_query_sizes(where: str, sizes: Sequence[int], size: int, initial: int) -> None:
+    """Check that a pool of `size` candidates, `initial` of them labelled at the start, can give what rounds ask for.
+
+    Raises:
+        ConfigurationError: if a query size is more than it has.
+    """
+    largest = max(sizes)
+    if largest > max(size - initial, 1):
+        raise ConfigurationError(
+            f"{where}query_size={largest} is more than the pool has to choose from: {size} candidates, {initial} of "
+            "them labelled at the start"
+        )
+
+
+def _short(label: Any, width: int = 60) -> str:
+    text = repr(label.item() if isinstance(label, np.generic) else label)
+    return text if len(text) <= width else text[: width - 3] + "..."
