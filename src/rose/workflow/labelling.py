@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,14 +136,29 @@ class FailureLimit:
 
 
 class Simulator:
-    """Labels candidates for all workflows of a run; each distinct sample once."""
+    """Labels candidates for all workflows of a run; each distinct sample once.
 
-    def __init__(self, pool: Pool, stage: Stage, runner: Runner, store: LabelStore, identity: str) -> None:
+    Args:
+        check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and may
+            raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. Given labels are
+            looked at before anything is simulated. A label may be looked at several times.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        stage: Stage,
+        runner: Runner,
+        store: LabelStore,
+        identity: str,
+        check: Callable[[Any, int], None] | None = None,
+    ) -> None:
         self._pool = pool
         self._identity = identity.encode()
         self.stage = stage
         self._runner = runner
         self._store = store
+        self._check = check
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
         """How the simulation is called under this configuration.
@@ -178,18 +193,28 @@ class Simulator:
                 await self._store.record(asked[0].content, self._runner.dropped(key, error, asked))
                 return [Dropped()] * len(chunk)
             await self._store.record(asked[0].content, self._runner.labelled(key, asked, labels))
+            self._check_all(chunk, labels)
             return labels
 
+        if iteration == 0:
+            self._check_all(self._pool.known, self._pool.known.values())
         by_content = {sample.content: sample for sample in samples if sample.candidate in self._pool.known}
         known = {content: self._pool.known[sample.candidate] for content, sample in by_content.items()}
         new = self._store.offer(known)
         await self._runner.imported([by_content[content] for content in new], list(new.values()))
         labels = await self._store.get(keys, simulate, self.stage.batch or 1)
+        self._check_all(indices, labels)
         return Labelling(indices, keys, labels)
 
     async def recorded(self, indices: np.ndarray, contents: Sequence[bytes]) -> Labelling:
         """The labels of candidates that are recorded under these contents."""
         return Labelling(indices, contents, [await self._store.known(content) for content in contents])
+
+    def _check_all(self, indices: Iterable[int], labels: Iterable[Any]) -> None:
+        if self._check is not None:
+            for index, label in zip(indices, labels, strict=True):
+                if not isinstance(label, Dropped):
+                    self._check(label, int(index))
 
     async def _samples(self, indices: np.ndarray, binding: Binding, context: Mapping[str, Any]) -> list[Sample]:
         def read() -> list[Sample]:
