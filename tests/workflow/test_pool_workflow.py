@@ -136,9 +136,9 @@ def test_the_criterion_is_judged_before_anything_is_chosen(either_engine):
     learner = classifier(either_engine)
 
     @learner.as_stop_criterion("labels seen", threshold=10, operator=">=", as_executable=False)
-    def seen(models, y):
-        assert all(model.labels == len(y) for model in models)
-        return len(y)
+    def seen(models, y_train):
+        assert all(model.labels == len(y_train) for model in models)
+        return len(y_train)
 
     result = learner.run(["w"], TWO)["w"]
     assert result.stop_reason == StopReason.CRITERION_MET

@@ -1,7 +1,6 @@
 """A pool that is screened part by part: the same choice as from the whole, in memory that does not grow with it."""
 
 import json
-import math
 import subprocess
 import sys
 import textwrap
@@ -15,7 +14,7 @@ from rose.errors import NotANumberError, PoolError, PredictionError, RunFailedEr
 from rose.metrics import MARGIN, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE, VARIATION_RATIO
 from rose.scoring import get_metric, register_metric, score
 from rose.workflow.candidate_file import CandidateFile
-from rose.workflow.screening import Bars, Question, Screened, screen
+from rose.workflow.screening import Bar, Bars, Question, Screened, screen
 from rose.workflow.shortlist import Shortlist
 
 from .programs import blobs, classifier, regressor, teach
@@ -40,10 +39,10 @@ def screened(preds, metric, method, size, taken, seed=0, most=999):
     question = Question(
         func=lambda model, X: preds[model, X],
         calls={name: [{"model": True, "X": True}] for name in names},
-        metric=metric, reduction=None, method=method, query_size=K,
-        draws=draws_by_keys(method, metric.direction, metric.range), where="here", seed=0, name="w",
+        classes={}, task=None, metric=metric, reduction=None, method=method, query_size=K,
+        draws=draws_by_keys(method, metric.direction, metric.range), where="here", seed=0, name="w", tie_seed=0,
     )  # fmt: skip
-    found = Shortlist(K, question.kept, metric.direction)
+    found = Shortlist(K, question.kept, metric.direction, tie_seed=0)
     parts = [(start, min(start + size, n)) for start in range(0, n, size)]
 
     def look(start, stop, most):
@@ -70,22 +69,20 @@ def test_top_k_of_the_parts_is_top_k_of_the_whole(metric, size):
     for most in (999, 3, 1):
         indices, kept = screened(preds, metric, "top_k", size, taken, size, most).uncertain
         np.testing.assert_array_equal(kept, scores[indices])
-        np.testing.assert_array_equal(indices[acquire(kept, K, method="top_k", direction=direction)], whole)
+        first = acquire(kept, K, method="top_k", direction=direction, ids=indices)
+        np.testing.assert_array_equal(indices[first], whole)
 
 
 def test_only_parts_that_may_hold_more_are_looked_at_again():
-    found = Shortlist(4, 4, "higher")
+    found = Shortlist(4, 4, "higher", tie_seed=0)
     nothing = np.empty(0, np.int64)
-    for start, scores, last in ((0, [0.9, 0.8], -0.8), (10, [0.5, 0.4], -0.4), (20, [0.7, 0.6], math.inf)):
-        indices = np.array([start, start + 1])
-        held_back = Bars(score=last)
-        found.add(
-            Screened((start, start + 10), indices, np.array(scores), nothing, np.empty(0), 0.0, 1.0, "", held_back)
-        )
+    for start, scores, last in ((0, [0.9, 0.8], Bar(-0.8, 0)), (10, [0.5, 0.4], Bar(-0.4, 0)), (20, [0.7, 0.6], Bar())):
+        part, some = (start, start + 10), (np.array([start, start + 1]), np.array(scores))
+        found.add(Screened(part, *some, nothing, np.empty(0), 0.0, 1.0, "", False, Bars(last)))
     assert found.lacking() == [(0, 10)]
-    assert found.bars.score == -0.6
+    assert found.bars.uncertain.key == -0.6
     more = np.array([0, 1, 2, 3]), np.array([0.9, 0.8, 0.75, 0.65])
-    found.add(Screened((0, 10), *more, nothing, np.empty(0), 0.0, 1.0, "", Bars()))
+    found.add(Screened((0, 10), *more, nothing, np.empty(0), 0.0, 1.0, "", False, Bars()))
     assert found.lacking() == []
     assert found.uncertain[0].tolist() == [0, 1, 2, 20]
 
@@ -99,6 +96,7 @@ def test_diverse_chooses_the_same_bit_for_bit(metric):
     assert len(indices) == 10 * K
     for given in ({"features": features}, {"mc_preds": preds}):
         some = {name: value[indices] if name == "features" else value[:, indices] for name, value in given.items()}
+        some["ids"] = indices
         whole = acquire(scores, K, method="diverse", labelled=taken, **given)
         np.testing.assert_array_equal(indices[acquire(kept, K, method="diverse", **some)], whole)
 
@@ -119,7 +117,7 @@ def test_scores_without_a_declared_end_weigh_as_those_of_the_whole(request):
     span = found.range(get_metric("spread out").range)
     assert span == (scores.min(), scores.max())
     whole = acquire(scores, K, method="diverse", direction="lower", features=features)
-    parts = acquire(kept, K, method="diverse", direction="lower", features=features[indices], range=span)
+    parts = acquire(kept, K, method="diverse", direction="lower", features=features[indices], range=span, ids=indices)
     np.testing.assert_array_equal(indices[parts], whole)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rose.acquisition import acquire, get_acquisition
+from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
 from rose.scoring import most_uncertain
 from rose.workflow.binding import PROVIDED
@@ -74,16 +74,27 @@ class Chooser:
         runner: what runs the user's functions.
         active_learn: the user's function that chooses, if there is one.
         features: in what distances are measured; None: in the ensemble's predictions.
-        own: in what they are measured if all members predict alike.
+        own: what they are measured in if members say nothing of them; None: the candidates are no numbers.
+        single: whether there is one prediction of a candidate, so that it does not.
     """
 
     def __init__(
-        self, runner: Runner, active_learn: Stage | None, features: Coordinates | None, own: Coordinates | None = None
+        self,
+        runner: Runner,
+        active_learn: Stage | None,
+        features: Coordinates | None,
+        own: Coordinates | None,
+        single: bool,
     ) -> None:
         self._runner = runner
         self._active_learn = active_learn
         self._features = features
         self._own = own
+        self._single = single
+
+    def _near(self, method: Acquisition) -> Coordinates | None:
+        """In what distances are measured; None: in predictions."""
+        return self._features or (self._own if self._single and spreads_by_features(method) else None)
 
     @property
     def asks_the_user(self) -> bool:
@@ -96,8 +107,9 @@ class Chooser:
 
     def looks_at_predictions(self, scoring: Scoring) -> bool:
         """Whether the acquisition method looks at the predictions themselves."""
-        there = {"scores", "mc_preds"} if self._features is None else {"scores", "mc_preds", "features"}
-        return get_acquisition(scoring.acquisition).takes("mc_preds", there)
+        method = get_acquisition(scoring.acquisition)
+        there = {"scores", "mc_preds"} if self._near(method) is None else {"scores", "mc_preds", "features"}
+        return method.takes("mc_preds", there)
 
     async def scores(self, round: Round, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
         """`[N]` scores of the candidates, by the metric or the user's function.
@@ -148,17 +160,20 @@ class Chooser:
 
     def _acquire(self, round: Round, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
         rows: np.ndarray = found.rows.value
-        features, mc_preds = self._features, means(found.passes) or None
+        method = get_acquisition(scoring.acquisition)
+        features, mc_preds = self._near(method), means(found.passes) or None
         if mc_preds is not None and alike(found.passes):  # one member, or several that say the same: no distances
-            features = features or self._own
+            features = features or (self._own if spreads_by_features(method) else None)
             there = {"scores"} if features is None else {"scores", "features"}
-            if get_acquisition(scoring.acquisition).objection(scoring.task, None, there) is None:
+            if method.objection(scoring.task, None, there) is None:
                 mc_preds = None
+            elif method.min_samples > 1:
+                method = get_acquisition("top_k")
         return acquire(
             np.concatenate([scores, np.zeros(len(rows) - found.count)]),
             k,
             mc_preds=mc_preds,
-            method=scoring.acquisition,
+            method=method,
             direction=scoring.direction,  # type: ignore[arg-type]
             range=found.range,
             features=None if features is None else features.of(rows),
@@ -220,6 +235,11 @@ class Chooser:
             return await run_stage(self._runner, stage, key, binding, {**given, **samples})
         arguments = binding.arguments(**given)
         return await self._runner.function(key, stage, with_rows, binding.func, found.X, found.indices, **arguments)
+
+
+def spreads_by_features(method: Acquisition) -> bool:
+    """Whether a method measures distances in features where there are some, and else in predictions."""
+    return "features|mc_preds" in method.needs
 
 
 def tie_seed(round: Round) -> int:

@@ -41,7 +41,7 @@ def aligned(
     >>> names, found["b"][0]
     ([0, 1, 2], array([[0.3, 0. , 0.7]]))
     """
-    whole = {model: [_with_both(one, classes.get(model)) for one in of_model] for model, of_model in passes.items()}
+    whole = _with_both(passes, classes)
     widths = {model: {array.shape[1] for array in means(of_model)} for model, of_model in whole.items()}
     names = {model: _names(classes.get(model), widths[model]) for model in whole}
     known = [found for found in names.values() if found is not None]
@@ -133,14 +133,28 @@ def _kind(label: Any) -> str:
     return "text" if is_text(label) else "number"
 
 
-def _with_both(one: Passed, classes: Classes) -> Passed:
-    """A single column is P(second of two classes), unless the model knows one class only."""
-    single = means([one])[0].ndim == 1 or means([one])[0].shape[1] == 1
-    if not single:
-        return one
-    if classes is not None and len(classes) == 1:
-        return mapped(one, lambda array: array.reshape(len(array), 1))
-    return mapped(one, lambda array: np.stack([1.0 - array.reshape(-1), array.reshape(-1)], axis=1))
+def _with_both(passes: Mapping[str, Sequence[Passed]], classes: Mapping[str, Classes]) -> dict[str, list[Passed]]:
+    """All passes as `[n, C]`. Where every member gives a single column it is P(second of two classes), but for those
+    that know one class only."""
+    alone = {model for model in passes if (names := classes.get(model)) is not None and len(names) == 1}
+    others = [array for model, of_model in passes.items() if model not in alone for array in means(of_model)]
+    if any(array.ndim == 2 and array.shape[1] > 1 for array in others):
+        if any(array.ndim == 1 for array in others):
+            shapes = {model: [list(array.shape) for array in means(of_model)] for model, of_model in passes.items()}
+            raise PredictionError(f"the members' predictions differ in shape: {shapes}; give [n, C] probabilities")
+        both = set()
+    else:
+        both = passes.keys() - alone
+    return {model: [mapped(one, _two if model in both else _column) for one in passes[model]] for model in passes}
+
+
+def _two(array: np.ndarray) -> np.ndarray:
+    second = array.reshape(-1)
+    return np.stack([1.0 - second, second], axis=1)
+
+
+def _column(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), -1)
 
 
 def _names(classes: Classes, widths: set[int]) -> list[Any] | None:

@@ -87,5 +87,8 @@ def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, n
     if y_test.dtype.kind not in "fiub":
         raise PredictionError(f"the hold-out's labels are {y_test.dtype}, but the ensemble predicts numbers")
     if y_test.shape != mean.shape:
-        raise PredictionError(f"the hold-out's labels are {list(y_test.shape)}, the predictions {list(mean.shape)}")
+        raise PredictionError(
+            f"the hold-out's labels are {list(y_test.shape)}, but as values (regression, which the metric is for) the "
+            f"predictions are {list(mean.shape)}"
+        )
     return y_test.astype(np.float64), mean

@@ -52,7 +52,7 @@ def identity_of(registered: Registration, request: Request, stages: Mapping[str,
     named = {"uncertainty_quantification": "none", "stop criterion": "none"}
     named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
     for kind, stage in stages.items():
-        of_estimators = kind == "training" and registered.estimators or is_of_estimators(stage)
+        of_estimators = (kind == "training" and registered.estimators) or is_of_estimators(stage)
         if not of_estimators:
             named[f"{kind} task"] = describe_stage(stage)
     for name, estimator in registered.estimators.items():

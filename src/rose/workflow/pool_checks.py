@@ -10,6 +10,7 @@ import numpy as np
 
 from rose.acquisition import get_acquisition
 from rose.errors import ConfigurationError, PoolError
+from rose.workflow.choosing import spreads_by_features
 from rose.workflow.columns import is_text, task_of_labels
 from rose.workflow.scoring_rule import Scoring
 
@@ -24,7 +25,8 @@ class Ensembles:
         models, passes: how many members there are, and how often each predicts.
         task: "classification" or "regression"; None: not known.
         variances: whether members tell their own variances; None: not known.
-        features: whether there are coordinates for distances beside the predictions.
+        features: whether the pool has features.
+        own: whether the candidates themselves are coordinates.
         estimators: whether members are estimators, which learn labels as they are.
     """
 
@@ -33,6 +35,7 @@ class Ensembles:
     task: str | None
     variances: bool | None
     features: bool
+    own: bool
     estimators: bool
 
     @property
@@ -70,10 +73,13 @@ def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user:
                 "num_predictions for stochastic ones"
             )
     if not asks_the_user:
-        there = {"scores", "mc_preds"} | ({"features"} if known.features else set())
-        objection = get_acquisition(scoring.acquisition).objection(scoring.task, known.samples, there)
+        method = get_acquisition(scoring.acquisition)
+        near = known.features or (known.own and known.samples == 1 and spreads_by_features(method))
+        there = {"scores", "mc_preds", "features"} if near else {"scores", "mc_preds"}
+        objection = method.objection(scoring.task, known.samples, there)
         if objection is not None:
-            raise ConfigurationError(f"{where}{objection}; a pool's features are given by Pool(X, features=...)")
+            hint = "; a pool is given features by Pool(X, features=...)" if "features" in objection else ""
+            raise ConfigurationError(f"{where}{objection}{hint}")
 
 
 class LabelCheck:

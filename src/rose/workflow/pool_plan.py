@@ -98,8 +98,8 @@ class PoolPlan:
 
     def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
-        features = given_coordinates(self._pool) or (self._own if self._known.samples == 1 else None)
-        chooser = Chooser(runner, self._stages.get("active_learn"), features, self._own)
+        near = given_coordinates(self._pool), self._own
+        chooser = Chooser(runner, self._stages.get("active_learn"), *near, single=self._known.samples == 1)
         ensemble = Ensemble(
             training=self._stages["training"],
             prediction=self._stages["prediction"],
@@ -138,7 +138,8 @@ class PoolPlan:
             passes=passes,
             task=task,
             variances=gives_variances(prediction),
-            features=self._pool.features is not None or (models * passes == 1 and self._own is not None),
+            features=self._pool.features is not None,
+            own=self._own is not None,
             estimators=is_of_estimators(prediction),
         )
 

@@ -21,7 +21,7 @@ from rose.errors import (
     PredictionError,
     TaskFailedError,
 )
-from rose.workflow.choosing import Candidates, Chooser
+from rose.workflow.choosing import Candidates, Chooser, tie_seed
 from rose.workflow.columns import Classes
 from rose.workflow.config import LearnerConfig
 from rose.workflow.ensemble import Ensemble, Round
@@ -75,7 +75,7 @@ class Screener:
         """
         question = self._question(round, scoring, members, classes, config)
         stage = self.ensemble.together(members, config, round.iteration)
-        found = Shortlist(question.query_size, question.kept, scoring.direction)
+        found = Shortlist(question.query_size, question.kept, scoring.direction, question.tie_seed)
         shared = self.runner.share(question)
 
         async def look(parts: Iterator[tuple[int, int]], name: str, most: int) -> None:
@@ -195,6 +195,7 @@ class Screener:
             where=round.where,
             seed=round.seed,
             name=str(round.key("acquisition")),
+            tie_seed=tie_seed(round),
         )
 
 

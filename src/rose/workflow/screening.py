@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rose.acquisition import Acquisition, kept_of_part, keys_of_part
+from rose.acquisition import Acquisition, kept_of_part, keys_of_part, tie_keys
 from rose.errors import NotANumberError
-from rose.scoring import Metric, most_uncertain
+from rose.scoring import Metric
 from rose.workflow.columns import Classes
 from rose.workflow.member_checks import Predicted, usable
 from rose.workflow.member_tasks import predict, sliced
@@ -41,6 +41,7 @@ class Question:
         draws: whether it draws by keys of the candidates.
         where: the iteration and workflow, for messages.
         seed, name: what the seed of a part is derived from.
+        tie_seed: what puts candidates with equal scores in order, in all parts alike.
     """
 
     func: Callable[..., Any]
@@ -55,6 +56,7 @@ class Question:
     where: str
     seed: int
     name: str
+    tie_seed: int
 
     @property
     def kept(self) -> int:
@@ -62,12 +64,19 @@ class Question:
         return self.query_size if self.draws else max(self.query_size, kept_of_part(self.method, self.query_size))
 
 
-class Bars(NamedTuple):
-    """Two keys, the smaller the more wanted: a score (its negative where higher is more uncertain), and the negative of
-    what the method draws by."""
+class Bar(NamedTuple):
+    """Where a candidate stands: the smaller the more wanted. First its key, a score (its negative where higher is more
+    uncertain) or the negative of what the method draws by; among equal keys, what the seed makes of its index."""
 
-    score: float = math.inf
     key: float = math.inf
+    tie: int = 2**64 - 1
+
+
+class Bars(NamedTuple):
+    """The last of those that may be chosen: of the most uncertain, and of those that are drawn."""
+
+    uncertain: Bar = Bar()
+    drawn: Bar = Bar()
 
 
 class Screened(NamedTuple):
@@ -80,7 +89,7 @@ class Screened(NamedTuple):
         lowest, highest: of all scores of the part.
         form: what the predictions looked like, in words.
         silent: whether the metric is of what members differ in, and they all predict the same of the part.
-        held_back: the last keys of those that are kept, where there were more that might be chosen than were asked for.
+        held_back: the last of those that are kept, where there were more that might be chosen than were asked for.
     """
 
     part: tuple[int, int]
@@ -146,21 +155,33 @@ def _kept(
     metric, size = question.metric, question.query_size
     seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
     keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed) if question.draws else None
-    first, score = _first(scores, metric.direction, question.kept, most, bars.score)
-    drawn, key = np.empty(0, dtype=np.int64), math.inf
+    ties = tie_keys(question.tie_seed, free)
+    wanted = scores if metric.direction == "lower" else -scores
+    first, last = _first(wanted, ties, question.kept, most, bars.uncertain)
+    drawn, last_drawn = np.empty(0, dtype=np.int64), Bar()
     if keys is not None:
-        drawn, key = _first(keys, "higher", size, most, bars.key)
+        drawn, last_drawn = _first(-keys, ties, size, most, bars.drawn)
     return Screened(
         part, free[first], scores[first], free[drawn], np.empty(0) if keys is None else keys[drawn],
         float(scores.min()), float(scores.max()), predicted.form,
-        silent(predicted.ordered, metric, question.reduction), Bars(score, key),
+        silent(predicted.ordered, metric, question.reduction), Bars(last, last_drawn),
     )  # fmt: skip
 
 
-def _first(values: np.ndarray, direction: str, count: int, most: int, bar: float) -> tuple[np.ndarray, float]:
-    """Positions, ascending, of those of the `count` most uncertain (or largest) values that are not beyond the bar,
-    `most` at most; and the last one's key, if that holds any back."""
-    first = most_uncertain(values, min(count, len(values)), direction)
-    keys = values[first] if direction == "lower" else -values[first]
-    first = first[keys <= bar]
-    return np.sort(first[:most]), math.inf if len(first) <= most else float(keys[most - 1])
+def _first(keys: np.ndarray, ties: np.ndarray, count: int, most: int, bar: Bar) -> tuple[np.ndarray, Bar]:
+    """Positions, ascending, of those of the `count` smallest keys that are not beyond the bar, `most` at most; and
+    where the last one stands, if that holds any back."""
+    near = np.arange(len(keys))
+    if count < len(keys):
+        near = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
+    near = near[np.lexsort((ties[near], keys[near]))[:count]]
+    near = near[within(keys[near], ties[near], bar)]
+    if len(near) <= most:
+        return np.sort(near), Bar()
+    last = near[most - 1]
+    return np.sort(near[:most]), Bar(float(keys[last]), int(ties[last]))
+
+
+def within(keys: np.ndarray, ties: np.ndarray, bar: Bar) -> np.ndarray:
+    """Which candidates are not beyond a bar."""
+    return np.asarray((keys < bar.key) | ((keys == bar.key) & (ties <= np.uint64(bar.tie))))

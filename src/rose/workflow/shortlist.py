@@ -6,33 +6,37 @@ import math
 
 import numpy as np
 
+from rose.acquisition import tie_keys
 from rose.errors import PredictionError
-from rose.workflow.screening import Bars, Screened
+from rose.workflow.screening import Bar, Bars, Screened, within
 
 _ROOM = 1024  # candidates beyond twice what is kept that are gathered before they are sorted
 
 
 class _Best:
     """The candidates with the `count` smallest keys of all that it has seen, in whatever order they come; of equal keys
-    the lower index. So what is kept does not depend on which part of the pool was screened first."""
+    those that the seed puts first. So what is kept does not depend on which part of the pool was screened first."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, tie_seed: int) -> None:
         self._count = count
-        self.bar = math.inf  # the last key of those that are kept, once there are so many: what is beyond it is not
+        self._tie_seed = tie_seed
+        self.bar = Bar()  # the last of those that are kept, once there are so many: what is beyond it is not
         self._indices = np.empty(0, dtype=np.int64)
         self._keys = np.empty(0)
+        self._ties = np.empty(0, dtype=np.uint64)
 
     def add(self, indices: np.ndarray, keys: np.ndarray) -> None:
-        near = keys <= self.bar
+        ties = tie_keys(self._tie_seed, indices)
+        near = within(keys, ties, self.bar)
         self._indices = np.concatenate([self._indices, indices[near]])
         self._keys = np.concatenate([self._keys, keys[near]])
+        self._ties = np.concatenate([self._ties, ties[near]])
         if len(self._keys) > 2 * self._count + _ROOM:
             self.settle()
 
     def forget(self, start: int, stop: int) -> None:
         """Drop the candidates of a part."""
-        others = (self._indices < start) | (self._indices >= stop)
-        self._indices, self._keys = self._indices[others], self._keys[others]
+        self._keep((self._indices < start) | (self._indices >= stop))
 
     def ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices and keys, smallest key first."""
@@ -41,10 +45,13 @@ class _Best:
 
     def settle(self) -> None:
         """Keep no more than asked for; now the bar is where it belongs."""
-        order = np.lexsort((self._indices, self._keys))[: self._count]
-        self._indices, self._keys = self._indices[order], self._keys[order]
+        order = np.lexsort((self._ties, self._keys))[: self._count]
+        self._keep(order)
         if 0 < len(order) == self._count:
-            self.bar = float(self._keys[-1])
+            self.bar = Bar(float(self._keys[-1]), int(self._ties[-1]))
+
+    def _keep(self, which: np.ndarray) -> None:
+        self._indices, self._keys, self._ties = self._indices[which], self._keys[which], self._ties[which]
 
 
 class Shortlist:
@@ -54,12 +61,13 @@ class Shortlist:
         query_size: how many are chosen.
         count: how many of the most uncertain are kept.
         direction: which end of the scores is the more uncertain.
+        tie_seed: what puts candidates with equal keys in order.
     """
 
-    def __init__(self, query_size: int, count: int, direction: str) -> None:
+    def __init__(self, query_size: int, count: int, direction: str, tie_seed: int) -> None:
         self._sign = 1.0 if direction == "lower" else -1.0
-        self._uncertain = _Best(count)
-        self._drawn = _Best(query_size)
+        self._uncertain = _Best(count, tie_seed)
+        self._drawn = _Best(query_size, tie_seed)
         self._lowest, self._highest = math.inf, -math.inf
         self._form: tuple[str, tuple[int, int]] | None = None
         self._held_back: dict[tuple[int, int], Bars] = {}
@@ -81,7 +89,7 @@ class Shortlist:
         if self._held_back.pop(found.part, None) is not None:
             self._uncertain.forget(*found.part)
             self._drawn.forget(*found.part)
-        if min(found.held_back) < math.inf:
+        if min(found.held_back) < Bar():
             self._held_back[found.part] = found.held_back
         self._uncertain.add(found.indices, self._sign * found.scores)
         self._drawn.add(found.drawn, -found.keys)
@@ -96,7 +104,7 @@ class Shortlist:
         return [
             part
             for part, held in self._held_back.items()
-            if any(key < math.inf and key <= bar for key, bar in zip(held, bars, strict=True))
+            if any(last < Bar() and last <= bar for last, bar in zip(held, bars, strict=True))
         ]
 
     @property
