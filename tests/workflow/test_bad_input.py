@@ -94,13 +94,25 @@ def test_a_rule_or_criterion_without_function_or_pool(flow):
         flow.run(["x"], TWO, max_iter=1)
 
 
-def test_a_dataflow_function_that_cannot_take_injected_names(flow):
-    @flow.training_task(as_executable=False)
-    def training(simulated):
-        return 1
-
-    with pytest.raises(BindingError, match=r"training task 'training'.*--model_name.*training\(\*args, \*\*kwargs\)"):
-        flow.run(["x"], TWO, max_iter=1)
+@pytest.mark.parametrize(
+    ("asks", "config"),
+    [
+        (lambda: 1, None),
+        (lambda **kwargs: 1, None),
+        (lambda simulated, more: 1, None),
+        (lambda simulated: 1, TaskConfig(kwargs={"epochs": 3})),
+        (lambda simulated: 1, TaskConfig(args=(3,))),
+        (lambda *args, epochs: 1, {0: TaskConfig(kwargs={"epochs": 3})}),  # and what in iteration 1?
+        (lambda *args, epochs: 1, {1: TaskConfig(kwargs={"epochs": 3}), -1: TaskConfig()}),
+        (max, None),
+    ],
+)
+def test_a_dataflow_function_that_cannot_take_its_calls(flow, asks, config):
+    flow.training_task(as_executable=False)(asks)
+    configs = {"x": UQLearnerConfig(training=config)}
+    message = "training task '(<lambda>|max)' (cannot be called in iteration [01] with|does not say what it takes)"
+    with pytest.raises(BindingError, match=message):
+        flow.run(["x"], TWO, max_iter=2, learner_configs=configs)
 
 
 def test_decorator_options(flow):

@@ -211,6 +211,23 @@ def _map_array(path: str) -> np.ndarray[Any, Any]:
     return array
 
 
+def mapped_again(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
+    """Return the same part of a memory-mapped array's file, mapped so that changes stay in this mapping.
+
+    None if it is not mapped, its file is not there any more or does not hold what the array does (a copy-on-write
+    mapping may have been changed), or no more can be mapped (a task's memory limit counts what may be written).
+    """
+    import numpy as np
+
+    place = None
+    if isinstance(array, np.memmap) and array.mode in ("r", "r+", "w+") and array.nbytes >= ARRAY_MIN:
+        place = _place_in_file(array)
+    try:
+        return None if place is None else _map_users_file("c", *place).view(np.ndarray)
+    except OSError:
+        return None
+
+
 def _place_in_file(array: np.memmap[Any, Any]) -> tuple[Any, ...] | None:
     """Where in its own file a memory-mapped array lies, if the file holds what the array does."""
     import numpy as np

@@ -57,7 +57,7 @@ def bind(func: Callable[..., Any], provided: tuple[str, ...], configured: Mappin
     ['seed', 'x']
     """
     wanted, missing, takes_any = set(), [], False
-    parameters = inspect.signature(func).parameters
+    parameters = signature_of(func, where).parameters
     for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
@@ -83,3 +83,17 @@ def bind(func: Callable[..., Any], provided: tuple[str, ...], configured: Mappin
             f"({near_miss(unused[0], parameters)})"
         )
     return Binding(func, frozenset(wanted), dict(configured))
+
+
+def signature_of(func: Callable[..., Any], where: str) -> inspect.Signature:
+    """Return a function's signature; `where` is how messages call it.
+
+    Raises:
+        BindingError: if it says none, as some functions written in C.
+    """
+    try:
+        return inspect.signature(func)
+    except (TypeError, ValueError) as error:
+        raise BindingError(
+            f"{where} does not say what it takes ({error}); wrap it into a function of your own"
+        ) from None

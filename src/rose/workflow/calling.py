@@ -11,6 +11,7 @@ from rose.store import Result
 from rose.store import given as at_hand
 from rose.workflow.binding import Binding, bind
 from rose.workflow.config import LearnerConfig
+from rose.workflow.private import with_own
 from rose.workflow.reporting import Note
 from rose.workflow.runner import Runner
 from rose.workflow.shared import Shared
@@ -47,7 +48,9 @@ async def run_stage_lazily(
     arguments = binding.arguments(**given)
     if stage.as_executable:
         return at_hand(await _run_command(runner, stage, key, binding, arguments)), None
-    return await runner.lazily(key, stage, binding.func, **arguments)
+    if stage.kind == "simulation":  # candidates are taken from the pool for it alone
+        return await runner.lazily(key, stage, binding.func, **arguments)
+    return await runner.lazily(key, stage, with_own, binding.func, **arguments)
 
 
 async def _run_command(

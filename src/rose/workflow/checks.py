@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rose.engine import Capacity
-from rose.errors import BindingError, CapacityError, ConfigurationError, near_miss
+from rose.errors import CapacityError, ConfigurationError, near_miss
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
 from rose.workflow.overrides import stages_of
 from rose.workflow.stages import Stage
@@ -146,21 +145,3 @@ def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:
         ):
             if there is not None and asked > there:
                 raise CapacityError(f"{name} asks for {what}={asked}; the engine has {there} in all")
-
-
-def check_positional(stage: Stage, config: LearnerConfig, injected: Sequence[str], upstream: int) -> None:
-    """That a stage of ROSE's dataflow can be called as it will be: positionally, with injected names like --model_name.
-
-    Raises:
-        BindingError: if it does not take them.
-    """
-    configured = config.get_task_config(stage.kind, 0)
-    args = [None] * ((len(configured.args) if configured else 0) + upstream)
-    kwargs = {**(configured.kwargs if configured else {}), **dict.fromkeys(injected)}
-    try:
-        inspect.signature(stage.func).bind(*args, **kwargs)
-    except TypeError as error:
-        raise BindingError(
-            f"{stage.name} cannot be called with {len(args)} positional results and the names "
-            f"{', '.join(kwargs) or 'none'}: {error}; define it as {stage.func.__name__}(*args, **kwargs)"
-        ) from error

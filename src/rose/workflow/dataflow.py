@@ -5,6 +5,7 @@ simulation -> training of each model -> its predictions -> uncertainty -> active
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from rose.engine import TaskKey
 from rose.metrics import compare
 from rose.workflow.config import LearnerConfig
+from rose.workflow.dataflow_calls import injected_names
 from rose.workflow.groups import all_of
 from rose.workflow.overrides import stage_for
 from rose.workflow.quorum import Quorum
@@ -41,15 +43,19 @@ class Dataflow:
 
 @dataclass
 class DataflowRounds:
-    """Plays the rounds of one workflow; remembers only which models have met the criterion."""
+    """Plays the rounds of one workflow; remembers only which models have met the criterion.
+
+    `_told` are the names that each stage's function can take, of those that are injected.
+    """
 
     flow: Dataflow
     runner: Runner
     _active: list[str] = field(init=False)
-    _criterion_values: dict[str, float] = field(init=False, default_factory=dict)
+    _told: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._active = list(self.flow.model_names)
+        self._told = {kind: injected_names(stage) for kind, stage in self.flow.stages.items()}
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Simulate once, train and predict every model that has not met the criterion, then judge and choose."""
@@ -159,7 +165,8 @@ class DataflowRounds:
         key = TaskKey(self.flow.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
         args = (*(configured.args if configured else ()), *upstream)
-        kwargs = {**(configured.kwargs if configured else {}), **(injected or {})}
+        told = {name: value for name, value in (injected or {}).items() if name in self._told[kind]}
+        kwargs = {**(configured.kwargs if configured else {}), **told}
         if stage.as_executable:
             return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
         run = self.runner.early if early else self.runner.function
@@ -184,8 +191,8 @@ def _selection(chosen: Any) -> Any:
     """What active_learn returned, in plain JSON; only a description where it is large."""
     if isinstance(chosen, str):
         return chosen.strip()[-_SELECTION_LIMIT:]
-    size = getattr(chosen, "size", None)
-    count = size if isinstance(size, int) else len(chosen) if hasattr(chosen, "__len__") else 1
+    shape = getattr(chosen, "shape", None)
+    count = math.prod(shape) if isinstance(shape, tuple) else len(chosen) if hasattr(chosen, "__len__") else 1
     if count > _SELECTION_LIMIT:
         return f"{type(chosen).__name__} of {count} entries"
     return plain(chosen)

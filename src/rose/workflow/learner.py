@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
@@ -22,11 +22,12 @@ from rose.workflow.plan import DataflowPlan, Request, check_limits
 from rose.workflow.pool import Pool
 from rose.workflow.pool_plan import Plan, PoolPlan
 from rose.workflow.registration import Registration
-from rose.workflow.reporting import LearnerInTask, reports
+from rose.workflow.reporting import LearnerInTask, Listener, Reports, register, reports
 from rose.workflow.rounds import Workflow
 from rose.workflow.runner import Runner
 from rose.workflow.session import Session
-from rose.workflow.state import IterationState, Results, WorkflowResult
+from rose.workflow.state import Results, WorkflowResult
+from rose.workflow.states import States
 from rose.workflow.synchronous import run_synchronously
 
 _log = logging.getLogger("rose")
@@ -87,8 +88,8 @@ class UQLearner(Registration):
         check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
-        self._state: dict[str, Any] = {}
-        self._callbacks: list[Callable[[str, Any], None]] = []
+        self._callbacks: list[Listener] = []
+        self._state = Reports(self._callbacks)
         self._utility_calls = itertools.count()
 
     def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
@@ -102,17 +103,27 @@ class UQLearner(Registration):
 
         Outside of tasks it becomes part of every workflow's later states.
         """
-        reported = reports.get()
-        (self._state if reported is None else reported)[key] = value
-        for callback in tuple(self._callbacks):
-            callback(key, value)
+        if reports.get() is None:
+            self._state.register(key, value)
+        else:
+            register({key: value})
 
     def get_state(self, key: str, default: Any = None) -> Any:
         """A value that was registered outside of tasks, or by the stage that runs now."""
         return {**self._state, **(reports.get() or {})}.get(key, default)
 
-    def on_state_update(self, callback: Callable[[str, Any], None]) -> None:
-        """Call `callback(key, value)` at each `register_state` in this process."""
+    def on_state_update(self, callback: Listener) -> None:
+        """Call `callback(key, value)` for each value that comes to be in a state.
+
+        These are what `register_state` is given, in workers too (when the task's result arrives), the entries of
+        results that are dicts, and what the round itself adds: `uq_value`, `criterion_values`, ... It is called in the
+        thread of the run's event loop; what it raises ends the workflow that the value is of, as a failed task would.
+
+        Raises:
+            ConfigurationError: if it cannot be called, or is async: nobody would await it.
+        """
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            raise ConfigurationError(f"on_state_update takes a plain function of (key, value), got {callback!r}")
         self._callbacks.append(callback)
 
     def set_next_config(self, config: LearnerConfig, learner_name: str | None = None) -> None:
@@ -304,9 +315,13 @@ class SeqUQLearner(UQLearner):
         return self._plan(request)
 
     @_asked(_ask)
-    def start(self, plan: Plan) -> AsyncIterator[IterationState]:
-        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with."""
-        return self._session(plan).states()
+    def start(self, plan: Plan) -> States[WorkflowResult]:
+        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with.
+
+        Awaited instead of iterated, it is as `teach`.
+        """
+        session = self._session(plan)
+        return States(session.states(), lambda: session.results()[self.learner_name])
 
     @_asked(_ask)
     async def teach(self, plan: Plan) -> WorkflowResult:
@@ -378,12 +393,14 @@ class ParallelUQLearner(UQLearner):
         return self._plan(request)
 
     @_asked(_ask)
-    def start(self, plan: Plan) -> AsyncIterator[IterationState]:
+    def start(self, plan: Plan) -> States[Results]:
         """Run the workflows, giving each state as it arrives, with `learner_id`.
 
-        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them.
+        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them. Awaited instead
+        of iterated, it is as `teach`.
         """
-        return self._session(plan).states()
+        session = self._session(plan)
+        return States(session.states(), session.results)
 
     @_asked(_ask)
     async def teach(self, plan: Plan) -> Results:

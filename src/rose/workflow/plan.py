@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -12,12 +13,15 @@ from rose.scoring import get_metric
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
+from rose.workflow.dataflow_calls import check_calls, tell_of_the_untold
 from rose.workflow.estimators import is_of_estimators
 from rose.workflow.identity import describe_estimator, describe_stage
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
 from rose.workflow.runner import Runner
 from rose.workflow.stages import Stage, StopCriterion
+
+_log = logging.getLogger("rose")
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,11 @@ class DataflowPlan:
                 self._operator = get_metric(rule.metric_name).threshold_operator
             except UnknownMetricError:
                 self._operator = "<"  # as ROSE's "custom_uq": a function of the user's, higher is more uncertain
+        if rule is not None and not rule.query_size:
+            _log.warning("query_size=0 means nothing: without a pool, your own functions choose, and how many")
+        tell_of_the_untold(self._stages, len(request.model_names), request.num_predictions)
         for name, config in request.configs.items():
-            self._check_calls(config)
+            check_calls(self._stages, config, limits.max_iter, request.skip_pre_loop)
             for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
                 if getattr(config, field, None) is not None:
                     raise ConfigurationError(
@@ -153,10 +160,3 @@ class DataflowPlan:
             skip_pre_loop=request.skip_pre_loop,
         )
         return make_workflow(request, name, DataflowRounds(flow, runner), registered.criterion)
-
-    def _check_calls(self, config: LearnerConfig) -> None:
-        injected = {"training": 1, "prediction": 2, "criterion": 1}
-        upstream = {"simulation": 0, "uncertainty": 0 if self._request.skip_pre_loop else 1}
-        for kind, stage in self._stages.items():
-            names = ("--model_name", "--iteration")[: injected.get(kind, 0)]
-            checks.check_positional(stage, config, names, upstream.get(kind, 1))

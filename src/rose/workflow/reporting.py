@@ -6,8 +6,10 @@ from where it travels back beside the task's result.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
@@ -16,7 +18,42 @@ from rose.arrays import as_array
 from rose.engine.coroutines import finished
 from rose.errors import ConfigurationError
 
+Listener = Callable[[str, Any], None]
+
 reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=None)
+
+
+class Reports(dict[str, Any]):
+    """Values by name in the driver, of which `listeners` are told one by one.
+
+    Attributes:
+        thread: the one in which they are told (its identifier); what other threads register, at the next occasion
+            there. None: whichever registers.
+    """
+
+    def __init__(self, listeners: Sequence[Listener] = (), thread: int | None = None) -> None:
+        super().__init__()
+        self.listeners = listeners
+        self.thread = thread
+        self._untold: deque[tuple[str, Any]] = deque()
+
+    def register(self, key: str, value: Any) -> None:
+        """Note a value, and tell of it; what a listener raises is raised."""
+        self[key] = value
+        self._untold.append((key, value))
+        if self.thread in (None, threading.get_ident()):
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of what has not been told yet."""
+        while self._untold:
+            key, value = self._untold.popleft()
+            for listener in tuple(self.listeners):
+                try:
+                    listener(key, value)
+                except Exception as error:
+                    error.add_note(f"raised by an on_state_update callback that was told of {key!r}")
+                    raise
 
 
 class Note(NamedTuple):
@@ -63,7 +100,11 @@ def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Obs
 def register(reported: Mapping[str, Any]) -> None:
     """Put what a task reported into the dict that this context holds; without one, nobody asked for it."""
     state = reports.get()
-    if state is not None:
+    if isinstance(state, Reports):
+        for key, value in reported.items():
+            state.register(key, value)
+        state.tell()
+    elif state is not None:
         state.update(reported)
 
 

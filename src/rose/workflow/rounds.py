@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from rose.errors import ChangedRunError
 from rose.store import EventLog, IterationDone, Run, decode
 from rose.workflow.config import LearnerConfig
 from rose.workflow.identity import describe_config
-from rose.workflow.reporting import reports
+from rose.workflow.reporting import Reports, reports
 from rose.workflow.stages import StopCriterion
 from rose.workflow.state import IterationState, StopReason, WorkflowResult
 from rose.workflow.values import plain
@@ -61,6 +62,16 @@ class Outcome:
     dropped: Sequence[int] = ()
     failed_members: Sequence[str] = ()
     stop: StopReason | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What it adds to the state of its iteration; what tasks call so is theirs, and stays."""
+        values = None if self.criterion_values is None else list(self.criterion_values.values())
+        state = {"uq_value": self.uncertainty, "criterion_values": values, "selection": self.selection}
+        if self.labels is not None:  # in ROSE's dataflow they are the user's files
+            state["labels"] = self.labels
+        if self.quality is not None:
+            state["holdout"] = dict(self.quality)
+        return state
 
     def to_record(self) -> dict[str, Any]:
         """In plain values, as a run directory keeps it."""
@@ -125,7 +136,7 @@ class Workflow:
         self,
         run: Run,
         events: EventLog,
-        shared_state: Mapping[str, Any],
+        shared_state: Reports,
         publish: Callable[[IterationState], Awaitable[None]],
     ) -> StopReason:
         """Play rounds until one stops; every state is published before the next round begins.
@@ -135,12 +146,13 @@ class Workflow:
         Args:
             run: where rounds are recorded.
             events: the run's event log.
-            shared_state: what was registered outside any workflow; part of every state.
+            shared_state: what was registered outside any workflow; part of every state. Its listeners are told of all
+                that comes to be in a state, in this thread; what they raise ends the workflow.
             publish: takes the state after each round, and returns when the next may begin.
         """
         started = time.monotonic()
         for iteration in itertools.count():
-            reported: dict[str, Any] = {}
+            reported = Reports(shared_state.listeners, threading.get_ident())
             reports.set(reported)
             config = self.config
             ending = self.limits.ending(iteration, started)
@@ -149,7 +161,13 @@ class Workflow:
             self._remember(iteration, outcome, events)
             if recorded is None:
                 await self._record(run, iteration, config, outcome, reported)
-            await publish(self._state(iteration, outcome, config, {**shared_state, **reported}))
+            shared_state.tell()
+            reported.tell()
+            added = {key: value for key, value in outcome.state().items() if key not in {**shared_state, **reported}}
+            for key, value in added.items():
+                if value is not None:
+                    reported.register(key, value)
+            await publish(self._state(iteration, outcome, config, {**added, **shared_state, **reported}))
             if outcome.stop is not None:
                 return outcome.stop
         raise AssertionError("the loop has no end of its own")
@@ -162,7 +180,7 @@ class Workflow:
         return result
 
     async def _recorded(
-        self, run: Run, iteration: int, config: LearnerConfig, ending: Ending, reported: dict[str, Any]
+        self, run: Run, iteration: int, config: LearnerConfig, ending: Ending, reported: Reports
     ) -> Outcome | None:
         """The outcome of a round that is recorded as complete, and holds; what it reported goes to `reported`."""
         row = await run.round(self.name, iteration)
@@ -183,8 +201,8 @@ class Workflow:
             await run.recall(self.name, iteration)
             return None
         await self.rounds.restore(iteration, config, outcome, record["memento"])
-        if row.note is not None:
-            reported.update(decode(row.note))
+        for key, value in ({} if row.note is None else decode(row.note)).items():
+            reported.register(key, value)
         return outcome
 
     async def _record(
@@ -221,10 +239,7 @@ class Workflow:
             IterationDone(self.name, iteration, outcome.labels, name, outcome.metric_value, outcome.uncertainty)
         )
 
-    def _state(
-        self, iteration: int, outcome: Outcome, config: LearnerConfig, reported: dict[str, Any]
-    ) -> IterationState:
-        values = None if outcome.criterion_values is None else list(outcome.criterion_values.values())
+    def _state(self, iteration: int, outcome: Outcome, config: LearnerConfig, state: dict[str, Any]) -> IterationState:
         return IterationState(
             iteration=iteration,
             metric_name=self.criterion.metric_name if self.criterion else None,
@@ -234,12 +249,5 @@ class Workflow:
             should_stop=outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
             current_config=config,
             learner_id=self.learner_id,
-            state={
-                **reported,
-                "uq_value": outcome.uncertainty,
-                "criterion_values": values,
-                "labels": outcome.labels,
-                "selection": outcome.selection,
-                **({} if outcome.quality is None else {"holdout": dict(outcome.quality)}),
-            },
+            state=state,
         )

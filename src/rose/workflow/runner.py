@@ -349,6 +349,7 @@ class Runner:
                 line = await asyncio.to_thread(stage.func, *args, **kwargs)
         except Exception as error:
             raise TaskFailedError(f"{stage.name} raised {type(error).__name__}: {error}", str(key)) from error
+        register({})  # what it has registered in its thread is told here
         if not isinstance(line, str) or not line.strip():
             raise TaskFailedError(
                 f"{stage.name} must return the command line to run, got {line!r}; "

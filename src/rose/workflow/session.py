@@ -7,13 +7,13 @@ import contextlib
 import signal
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
 
 from rose.errors import NotANumberError, RunFailedError
 from rose.store import EventLog, Run, WorkflowStopped
+from rose.workflow.reporting import Reports
 from rose.workflow.rounds import Workflow
 from rose.workflow.state import IterationState, Results, StopReason
 
@@ -35,14 +35,14 @@ class Session:
         open_workflows: makes the workflows, with distinct names, and opens their run; what has to be closed after them
             (engine, label store, run) it puts on the stack.
         events: the run's event log.
-        shared_state: what was registered outside any workflow.
+        shared_state: what was registered outside any workflow, with who is told of all state.
     """
 
     def __init__(
         self,
         open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
         events: EventLog,
-        shared_state: Mapping[str, Any],
+        shared_state: Reports,
     ) -> None:
         self._open = open_workflows
         self._events = events
@@ -79,7 +79,11 @@ class Session:
         await self._supervise(_no_one_waits)
         return self._finish()
 
-    async def states(self) -> AsyncIterator[IterationState]:
+    def results(self) -> Results:
+        """What all workflows have learned so far."""
+        return Results({workflow.name: workflow.result() for workflow in self._workflows})
+
+    async def states(self) -> AsyncGenerator[IterationState, None]:
         """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
 
         Leaving the iteration early (`break`, an exception) ends all workflows.
@@ -114,6 +118,7 @@ class Session:
 
     async def _supervise(self, publish: Publish) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._shared_state.thread = threading.get_ident()
         try:
             with _ending_on_sigterm() as terminated:
                 async with AsyncExitStack() as stack:
@@ -127,6 +132,7 @@ class Session:
                         if terminated.is_set():
                             run.outcome = "preempted"
         finally:
+            self._shared_state.thread = None
             self._end.set()
 
     async def _run_all(self, run: Run, publish: Publish) -> None:
@@ -167,7 +173,7 @@ class Session:
                 run.journal.event("workflow_stopped", workflow.name, body=body)
 
     def _finish(self) -> Results:
-        results = Results({workflow.name: workflow.result() for workflow in self._workflows})
+        results = self.results()
         errors = {w.name: w.error for w in self._workflows if w.error is not None}
         if errors:
             first = next(iter(errors.values()))

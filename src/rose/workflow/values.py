@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from rose.arrays import as_array, as_numbers
 from rose.engine import TaskKey
 from rose.errors import CommandOutputError, NotANumberError
 from rose.workflow.stages import Collect
 
 
 def number(result: Any, key: TaskKey, names: tuple[str, ...]) -> float:
-    """The finite number a criterion or uncertainty task gave.
+    """The finite number a criterion or uncertainty task gave; an array or tensor of one entry is one.
 
     For a text (what a command printed), its last line that is a number; for a dict, the entry under one of `names`.
 
@@ -36,8 +37,9 @@ def number(result: Any, key: TaskKey, names: tuple[str, ...]) -> float:
         if value is None:
             raise NotANumberError(f"task {key}: returned a dict without any of {', '.join(map(repr, names))}")
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        scalar = value is None or isinstance(value, (str, bytes, int, float))
+        number = float(value if scalar else as_numbers(value, "the value", NotANumberError).item())
+    except (TypeError, ValueError, OverflowError):
         raise NotANumberError(f"task {key}: returned {_short(value)}, which is no number") from None
     if math.isnan(number):
         raise NotANumberError(f"task {key}: the value is NaN")
@@ -89,7 +91,7 @@ def collect_file(collect: Collect, workdir: Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The same value as JSON can hold it: NumPy scalars and arrays, sets and tuples become numbers and lists.
+    """The same value as JSON can hold it: arrays and scalars of any library, sets and tuples become numbers and lists.
 
     What JSON has no form for (a model, an object, a NaN) becomes its text.
     """
@@ -99,6 +101,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, (np.generic, np.ndarray)):
         return plain(value.tolist())
+    if hasattr(value, "__array__"):
+        return plain(as_array(value, "a value").tolist())
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
