@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+import numpy as np
+
 from rose.acquisition import get_acquisition
 from rose.errors import ConfigurationError
 from rose.store import LabelStore
@@ -14,9 +16,10 @@ from rose.workflow.choosing import Chooser
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble
+from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
-from rose.workflow.labelling import Simulator
+from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
@@ -73,9 +76,16 @@ class PoolPlan:
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
         assert runner.run is not None
+        asks_index = any(
+            "index" in bind_simulation(self._stages["simulation"], config).names
+            for config in self._request.configs.values()
+        )
+        await correct(runner.run, self._pool, asks_index, self._request.names)
+        first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self._stages["simulation"])
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity)
+        simulator.check_given()
         X_test = None if self._pool.holdout is None else runner.share(self._pool.holdout[0])
         large = len(self._pool) > self._pool.block
         shared = SharedPool(runner.share(self._pool.source if large else self._pool.X), X_test)
@@ -83,12 +93,14 @@ class PoolPlan:
         stack.push_async_callback(store.close)
         workflows = []
         for name in self._request.names:
-            rounds = self._rounds(name, runner, simulator, shared)
+            rounds = self._rounds(name, runner, simulator, shared, first)
             stack.push_async_callback(rounds.close)
             workflows.append(make_workflow(self._request, name, rounds, self._registered.criterion))
         return workflows
 
-    def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
+    def _rounds(
+        self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool, first: np.ndarray
+    ) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
         y_test = None if self._pool.holdout is None else self._pool.holdout[1]
         chooser = Chooser(runner, self._stages.get("active_learn"), self._pool.features)
@@ -105,6 +117,7 @@ class PoolPlan:
         return PoolRounds(
             name=name,
             pool=self._pool,
+            first=first,
             shared=shared,
             runner=runner,
             simulator=simulator,
@@ -164,7 +177,8 @@ class PoolPlan:
             raise ConfigurationError(f"{criterion.metric_name} is a {task} metric, but the models do {models}")
 
     def _check_budget(self, budget: int | None) -> None:
-        if budget is not None and budget < len(self._pool.initial):
+        paid = set(self._pool.initial.tolist()) <= self._pool.known.keys()  # all are given
+        if budget is not None and budget < len(self._pool.initial) and not paid:
             raise ConfigurationError(
                 f"budget={budget} labels does not pay for the {len(self._pool.initial)} initial candidates"
             )

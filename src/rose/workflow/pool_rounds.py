@@ -18,6 +18,7 @@ from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.given_labels import joined
 from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
 from rose.workflow.member_checks import check_members, task_of
@@ -41,6 +42,7 @@ class PoolRounds:
 
     name: str
     pool: Pool
+    first: np.ndarray
     shared: SharedPool
     runner: Runner
     simulator: Simulator
@@ -62,13 +64,17 @@ class PoolRounds:
 
     def __post_init__(self) -> None:
         self.labelled = LabelledSet(len(self.pool))
-        self._chosen = self.pool.initial if self.budget is None else self.pool.initial[: self.budget]
+        payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
+        self._chosen = self.first[:payable]
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """One round, as the module says."""
         round = Round(self.name, iteration, self.pool.seed)
         scoring = make_scoring(self.rule, config, self.acquisition)
-        self._added = await self.simulator.label(self.name, iteration, self._chosen, config)
+        assert self.runner.run is not None
+        taken = self.labelled.indices.tolist()
+        asked = await joined(self.runner.run, self.name, iteration, self._chosen, taken, self.pool)
+        self._added = await self.simulator.label(self.name, iteration, asked, config)
         dropped = self._added.into(self.labelled)
         await self._recall_members()
         stage = stage_for(self.simulator.stage, config, iteration)
@@ -79,8 +85,8 @@ class PoolRounds:
 
     async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
         data = {
-            "X": self.runner.share(await self._labelled_samples()),
-            "y": self.runner.share(self.labelled.y),
+            "X": self.runner.share(await self._training_samples()),
+            "y": self.runner.share(self._training_labels()),
         }
         wanted: Wanted = None
         if self._left:
@@ -97,11 +103,17 @@ class PoolRounds:
         finally:
             await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
 
-    async def _labelled_samples(self) -> Any:
-        source, indices = self.pool.source, self.labelled.indices
+    async def _training_samples(self) -> Any:
+        source, indices, extra = self.pool.source, self.labelled.indices, self.pool.extra
         if isinstance(source, CandidateFile):
-            return await asyncio.to_thread(source.take, indices)
-        return take(source, indices)
+            found = await asyncio.to_thread(source.take, indices)
+        else:
+            found = take(source, indices)
+        return found if extra is None else extra.before(found)
+
+    def _training_labels(self) -> Any:
+        extra = self.pool.extra
+        return self.labelled.y if extra is None else extra.labels_before(self.labelled.labels)
 
     def _screens(self, scoring: Scoring) -> bool:
         """Whether the candidates are looked at part by part: they are too many for a block, and no command or function
@@ -128,7 +140,9 @@ class PoolRounds:
     ) -> None:
         """The labels of that round, what it chose, and (unread) its members."""
         indices = np.array(memento["indices"], dtype=np.int64)
-        added = await self.simulator.recorded(indices, memento["contents"])
+        added = await self.simulator.recorded(
+            self.name, iteration, indices, memento["contents"], outcome.dropped, config
+        )
         added.into(self.labelled)
         self._failures.exceeded(added.labels, self.simulator.stage, len(indices))
         self._chosen = np.array(outcome.selection, dtype=np.int64)
