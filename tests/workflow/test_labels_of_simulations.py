@@ -60,6 +60,6 @@ def test_a_check_of_labels_ends_the_workflow_and_keeps_what_is_paid(
         run(learner(Pool(X, initial=1), simulate, tmp_path / "run", **options))
     assert len(log.read_text().split()) == 1
     log.unlink()
-    with pytest.raises(RunFailedError, match="the label of candidate 7 does not fit"):
+    with pytest.raises(PoolError, match="the label of candidate 7 does not fit"):
         run(learner(Pool(X, initial=[3], labels={7: 101.0}), simulate))
     assert not log.exists(), "given labels are looked at before anything is simulated"

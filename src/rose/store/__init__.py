@@ -14,6 +14,7 @@ from rose.store.events import (
 )
 from rose.store.label_files import read_labels_file, write_labels
 from rose.store.label_table import LabelTable, labels_of_run
+from rose.store.label_values import as_label, not_finite, same_label, stacked
 from rose.store.labels import Dropped, LabelStore
 from rose.store.records import (
     CANCELLED,
@@ -54,11 +55,15 @@ __all__ = [
     "TaskRecord",
     "TaskRetried",
     "WorkflowStopped",
+    "as_label",
     "check_run_dir",
     "decode",
     "encode",
     "given",
     "labels_of_run",
+    "not_finite",
     "read_labels_file",
+    "same_label",
+    "stacked",
     "write_labels",
 ]

@@ -4,7 +4,8 @@
     x_0, x_1, ... (.npz: X `[L, ...]`)               the candidates, where the run holds them
     index, digest, task                              which candidate, what identifies it in any pool, who simulated it
 
-A file that is made by hand needs `y`, and one of `digest`, the candidates and `index`.
+A file that is made by hand needs `y`, and one of `digest`, the candidates and `index`. A row whose label is blank (in a
+.csv an empty cell, in a .parquet a null) is unlabelled, and is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from rose.errors import ConfigurationError, PoolError, near_miss
-from rose.store.label_table import LabelTable, stacked
+from rose.store.label_table import LabelTable
+from rose.store.label_values import stacked
 
 Columns = dict[str, np.ndarray]
 
@@ -53,16 +55,16 @@ def write_labels(table: LabelTable, path: Path) -> None:
 
 
 def read_labels_file(path: Path) -> LabelTable:
-    """What `write_labels` wrote, or anyone with the same column names.
+    """Return what `write_labels` wrote, or anyone with the same column names.
 
     Raises:
         ConfigurationError: if the format is unknown, or its library is missing.
-        PoolError: if it is no such table.
+        PoolError: if it is no such table, a label is not finite, or some values of one are blank.
     """
     read = _format(path, {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet})
     try:
         columns = read(path)
-    except (ConfigurationError, FileNotFoundError):
+    except (ConfigurationError, FileNotFoundError):  # a PoolError among them
         raise
     except Exception as error:
         raise PoolError(f"labels: {str(path)!r} cannot be read: {type(error).__name__}: {error}") from error
@@ -87,6 +89,10 @@ def _write_npz(table: LabelTable, labels: np.ndarray, path: Path) -> None:
 def _write_csv(table: LabelTable, labels: np.ndarray, path: Path) -> None:
     columns = {name: column.tolist() for name, column in _flat(table, labels).items()}
     for name, column in columns.items():
+        if name.startswith("y") and any(isinstance(cell, str) and not cell.strip() for cell in column):
+            raise ConfigurationError(
+                f"a text in {name} is blank, and a .csv cannot tell that from no label: write a .npz"
+            )
         if column and isinstance(column[0], str) and _column(column).dtype.kind != "U":
             raise ConfigurationError(f"the texts in {name} look like numbers, and a .csv cannot tell: write a .npz")
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -108,15 +114,39 @@ def _read_npz(path: Path) -> Columns:
 
 def _read_csv(path: Path) -> Columns:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        heading, *rows = filter(None, csv.reader(file))
-    return {name: _column(cells) for name, cells in zip(heading, zip(*rows, strict=True), strict=True)}
+        reader = csv.reader(file)
+        rows = [(reader.line_num, row) for row in reader if row]
+    (_, heading), *rows = rows
+    for line, row in rows:
+        if len(row) != len(heading):
+            raise ValueError(f"line {line} has {len(row)} cells, and the heading {len(heading)}")
+    labels = [place for place, name in enumerate(heading) if _is_label(name)]
+    blank = [[not row[place].strip() for place in labels] for _, row in rows]
+    kept = _labelled(blank, path, [f"line {line}" for line, _ in rows])
+    cells = [rows[place][1] for place in kept]
+    return {name: _column([row[place] for row in cells]) for place, name in enumerate(heading)}
 
 
 def _read_parquet(path: Path) -> Columns:
     _, parquet = _arrow()
     table = parquet.read_table(path)
+    nulls = [table.column(name).is_null().to_pylist() for name in table.column_names if _is_label(name)]
+    if nulls:
+        table = table.take(_labelled([*zip(*nulls, strict=True)], path, [f"row {i}" for i in range(len(table))]))
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
     return {name: np.array(c.tolist()) if c.dtype == object else c for name, c in columns.items()}
+
+
+def _is_label(name: str) -> bool:
+    return name == "y" or ((match := _NUMBERED.fullmatch(name)) is not None and match[1] == "y")
+
+
+def _labelled(blank: Sequence[Sequence[bool]], path: Path, rows: Sequence[str]) -> list[int]:
+    """The places of the rows with a label, given which of their cells are blank, and what messages call them."""
+    for row, cells in zip(rows, blank, strict=True):
+        if any(cells) and not all(cells):
+            raise PoolError(f"labels: {str(path)!r}, {row}: some values of its label are blank; give all, or none")
+    return [place for place, cells in enumerate(blank) if not cells or not all(cells)]
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -153,7 +183,10 @@ def _flat(table: LabelTable, labels: np.ndarray) -> Columns:
 
 
 def _column(cells: Sequence[str]) -> np.ndarray:
-    """The cells of a .csv column as whole numbers, numbers, truth values or texts: the first that they all are."""
+    """The cells of a .csv column as whole numbers, numbers, truth values or texts: the first that they all are.
+
+    Among numbers, a blank cell is NaN.
+    """
     if set(cells) <= {"True", "False"}:
         return np.array([cell == "True" for cell in cells])
     for kind in (int, float):
@@ -161,6 +194,11 @@ def _column(cells: Sequence[str]) -> np.ndarray:
             return np.array([kind(cell) for cell in cells])
         except ValueError:
             continue
+    try:
+        if any(cell.strip() for cell in cells):
+            return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
+    except ValueError:
+        pass
     return np.array(cells, dtype=str)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError
+from rose.store.label_values import not_finite, stacked
 from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS
 from rose.store.plain import load_plainly
 from rose.store.records import DONE, LabelRecord
 from rose.store.rows import read_labels
 from rose.store.schema import reading
+
+_log = logging.getLogger("rose")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class LabelTable:
 
 
 def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
-    """All labels that a run has recorded, also while it goes on. `X` is None where a candidate is not in the run.
+    """Return all labels that a run has recorded, also while it goes on; `X` is None where a candidate is not there.
+
+    A label that is not finite, which an older version took, is left out, with a warning.
 
     Args:
         directory: the run directory.
@@ -57,24 +63,18 @@ def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
     objects, load = ObjectStore(directory / OBJECTS), pickle.load if trusted else load_plainly
     with reading(directory) as connection:
         records = [record for record in read_labels(connection) if record.state == DONE]
+    labels = [_label(objects, record, load) for record in records]
+    bad = {i: found for i, label in enumerate(labels) if (found := not_finite(label)) is not None}
+    for i, found in bad.items():
+        _log.warning("%s: the label of candidate %d is left out: it holds %s", directory, records[i].candidate, found)
+    records = [record for i, record in enumerate(records) if i not in bad]
     return LabelTable(
-        labels=[_label(objects, record, load) for record in records],
+        labels=[label for i, label in enumerate(labels) if i not in bad],
         candidates=np.array([record.candidate for record in records], dtype=np.int64),
         digests=[record.digest for record in records],
         X=_candidates(records),
         keys=[record.key for record in records],
     )
-
-
-def stacked(values: Sequence[Any]) -> np.ndarray | None:
-    """Values of one shape and kind as an array `[L, ...]`; None where that would change them."""
-    kinds = {type(value) for value in values}
-    if kinds <= {bool, np.bool_} or kinds <= {str, np.str_}:
-        return np.array(values)
-    numbers = all(issubclass(kind, (int, float, complex, np.number)) and kind is not bool for kind in kinds)
-    arrays = kinds == {np.ndarray} and len({(value.dtype, value.shape) for value in values}) == 1
-    array = np.array(values) if numbers or arrays else None
-    return None if array is None or array.dtype.hasobject else array
 
 
 def _label(objects: ObjectStore, record: LabelRecord, load: Callable[[BinaryIO], Any]) -> Any:

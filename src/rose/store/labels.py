@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rose.store.label_values import not_finite
 from rose.store.results import Result, given
 
 
@@ -68,10 +69,31 @@ class LabelStore:
         return [wanted[key].label(key) if key in wanted else await self._recorded[key].get() for key in keys]
 
     def offer(self, labels: Mapping[bytes, Any]) -> dict[bytes, Any]:
-        """Labels that are known from elsewhere; returns those that are new here."""
-        new = {k: v for k, v in labels.items() if k not in self._recorded and k not in self._executions}
+        """Labels that are known from elsewhere; returns those that are new here, or of what was dropped."""
+        new = {k: v for k, v in labels.items() if k not in self._executions and not self._has_label(k)}
         self._recorded.update({key: given(label) for key, label in new.items()})
         return new
+
+    async def forget_unfit(self, keys: Iterable[bytes]) -> dict[bytes, str]:
+        """Forget those recorded labels that hold what is not finite, as an older version took them; returns what."""
+        unfit = {}
+        for key in keys:
+            recorded = self._recorded.get(key)
+            found = None if recorded is None else not_finite(await recorded.get())
+            if found is not None and self._recorded.pop(key, None) is not None:
+                unfit[key] = found
+        return unfit
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether its label is known, or that it was dropped."""
+        execution = self._executions.get(key)
+        if execution is None:
+            return key in self._recorded
+        return execution.task.done() and not execution.task.cancelled() and execution.task.exception() is None
+
+    def _has_label(self, key: bytes) -> bool:
+        recorded = self._recorded.get(key)
+        return recorded is not None and not (recorded.at_hand and isinstance(recorded.load(), Dropped))
 
     async def record(self, key: bytes, recording: Awaitable[None]) -> None:
         """Called by an execution that has its labels: from here on it is not cancelled, though no one may wait for it

@@ -85,6 +85,7 @@ class Run:
         self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
         self.accepts_changes = False  # whether it may go on with other settings than it was begun with
         self.changed = False  # whether it does
+        self.relearns = False  # whether what was learned in rounds that are played again does not hold any more
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
         self._keep_models = keep_models
@@ -165,16 +166,37 @@ class Run:
             await self.recall(workflow, iteration)
         return record
 
+    async def complete_round(self, workflow: str, iteration: int) -> TaskRecord | None:
+        """The record of a complete round, without preparing to play it."""
+        return await self.task(round_key(workflow, iteration))
+
     async def recall(self, workflow: str, iteration: int) -> None:
         """Read what is recorded of one round's tasks, for `recorded` to give."""
         found = await self.journal.tasks(prefix := round_prefix(workflow, iteration))
         if not found:
             self._past_end.add(workflow)
         usable = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
+        if self.relearns:
+            usable = await self._without_learned(prefix, usable)
         if any(record.file for record in usable.values()):
             usable = await asyncio.to_thread(self._without_missing, usable)
         if usable:
             self._recorded[prefix] = usable
+
+    async def _without_learned(self, prefix: str, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
+        """Those of simulations; of the others it is on disk that they do not count, or a later driver would mix them
+        with what is learned now."""
+        kept = (prefix + "simulation", prefix + "round")
+        for key, record in records.items():
+            if not key.startswith(kept):
+                self.journal.put(record._replace(state=CANCELLED, value=None, file=None, note=None))
+        await self.settled()
+        return {key: record for key, record in records.items() if key.startswith(kept)}
+
+    def has_learned(self, workflow: str, iteration: int) -> bool:
+        """Whether anything but simulations is recorded of a round that is being played."""
+        prefix = round_prefix(workflow, iteration)
+        return any(not key.startswith(prefix + "simulation") for key in self._recorded.get(prefix, ()))
 
     def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
         """Those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
@@ -259,6 +281,19 @@ class Run:
         stored = [await self._store(label, IMPORTED) for label in labels]
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, IMPORTED, DONE, data, file)
+        await self.settled([file for _, file in stored])
+
+    async def corrected(self, corrections: Sequence[tuple[LabelRecord, Any, dict[str, Any]]]) -> None:
+        """Labels were wrong: others take their places; returns when that is on disk, with an event for each.
+
+        Args:
+            corrections: what was recorded, the label that is right, and what the event says, in plain JSON.
+        """
+        stored = [await self._store(label, IMPORTED) for _, label, _ in corrections]
+        for (record, _, body), (data, file) in zip(corrections, stored, strict=True):
+            self.journal.put(record._replace(key=IMPORTED, state=DONE, value=data, file=file))
+            self.journal.event("label_corrected", body=body)
+        self.relearns = True
         await self.settled([file for _, file in stored])
 
     def ended(self, running: TaskRecord, state: str, error: str | None = None) -> None:

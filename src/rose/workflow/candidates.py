@@ -4,58 +4,113 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rose.arrays import as_array
 from rose.errors import PoolError
+from rose.store import not_finite
 from rose.workflow.candidate_file import CandidateFile
+from rose.workflow.frames import check_frame, frame_digests, is_frame
 
 _CHECK_BYTES = 8 * 2**20  # candidates are checked for NaN in blocks of this size: memory-mapped pools stay on disk
 
 
-def open_candidates(X: Any, name: str) -> Any:
-    """An array `[N, ...]` (of a path: memory-mapped), or a list.
+def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
+    """An array `[N, ...]` (of a path: memory-mapped), a table with named columns as it is, or a list.
+
+    Args:
+        X: as `Pool` takes it.
+        name: what messages call it.
+        allow_nan: whether values may be NaN (or, in a table, missing otherwise).
 
     Raises:
-        PoolError: if it is none of them, or holds NaN or infinite values; `name` is what the message calls it.
+        PoolError: if it is none of them, or holds NaN or infinite values.
     """
     if isinstance(X, (str, Path)):
-        if not Path(X).exists():
-            raise PoolError(f"{name}: there is no file {str(X)!r}")
-        X = np.load(X, mmap_mode="r", allow_pickle=False)
-    if isinstance(X, np.ndarray) or hasattr(X, "__array__"):
-        array = X if isinstance(X, np.ndarray) else np.asarray(X)
-        if array.ndim == 0:
-            raise PoolError(f"{name} must have one row a candidate, got a single value")
-        check_finite(array, name)
-        return array
-    if not isinstance(X, Sequence):
-        raise PoolError(f"{name} must be an array, the path of a .npy file or a sequence, got {type(X).__name__}")
-    for i, candidate in enumerate(X):
-        if isinstance(candidate, (float, np.floating, np.ndarray)) and not np.all(np.isfinite(candidate)):
-            raise PoolError(f"{name}[{i}] is not finite: {candidate!r}; remove or repair it before the run")
-    return list(X)
+        X = _mapped(Path(X), name)
+    if is_frame(X):
+        check_frame(X, name, allow_nan)
+        return X
+    if isinstance(X, Sequence):
+        for i, candidate in enumerate(X):
+            found = not_finite(candidate, allow_nan)
+            if found is not None:
+                raise PoolError(
+                    f"{name}[{i}] is not finite ({found}): {_short(candidate)}; remove or repair it before the run"
+                )
+        return list(X)
+    array = as_array(X, name, PoolError)
+    if array.ndim == 0:
+        raise PoolError(f"{name} must be {_MAY_BE}; got {_short(X)}, a {type(X).__name__}")
+    check_finite(array, name, allow_nan)
+    return array
 
 
-def check_finite(array: np.ndarray, name: str) -> None:
-    """That no row of an array holds NaN or infinite values.
+_TENSORS = ("torch", "jax", "jaxlib", "cupy")
+_MAY_BE = "an array [N, ...], a DataFrame, the path of a .npy file, or a sequence of candidates"
+_READERS = {
+    ".csv": "pandas.read_csv({0!r})",
+    ".parquet": "pandas.read_parquet({0!r})",
+    ".xlsx": "pandas.read_excel({0!r})",
+    ".npz": "numpy.load({0!r})['X'], for an .npz file holds several arrays",
+    ".txt": "numpy.loadtxt({0!r})",
+    ".dat": "numpy.loadtxt({0!r})",
+}
+
+
+def _mapped(path: Path, name: str) -> np.ndarray:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is not None:
+        raise PoolError(
+            f"{name}={str(path)!r}: of files only .npy arrays are opened; candidates are {_MAY_BE}. Read this one "
+            f"first: {reader.format(str(path))}"
+        )
+    if not path.is_file():
+        raise PoolError(f"{name}: there is no file {str(path)!r}; candidates are {_MAY_BE}")
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise PoolError(
+            f"{name}: {str(path)!r} is no .npy file of plain values ({error}); it must be {_MAY_BE}"
+        ) from None
+    if not isinstance(found, np.ndarray):
+        raise PoolError(f"{name}: {str(path)!r} holds several arrays; give one of them")
+    return found
+
+
+def check_finite(array: np.ndarray, name: str, allow_nan: bool = False) -> None:
+    """That no row of an array holds NaN (unless that is allowed) or infinite values.
 
     Raises:
         PoolError: naming the first that does.
     """
-    if array.dtype.kind not in "fc":
+    if array.dtype.kind in "biuSU":
         return
     rows, file = max(1, _CHECK_BYTES // max(1, array[:1].nbytes)), CandidateFile.of(array)
     for start in range(0, len(array), rows):
         stop = min(start + rows, len(array))
         block = array[start:stop] if file is None else file.read(start, stop)
-        finite = np.isfinite(block).reshape(stop - start, -1).all(axis=1)
-        if not finite.all():
-            row = start + int(np.argmin(finite))
-            raise PoolError(f"{name}[{row}] holds NaN or inf; remove or repair such candidates before the run")
+        if not_finite(block, allow_nan) is None:
+            continue
+        row = next(i for i in range(len(block)) if not_finite(block[i], allow_nan) is not None)
+        what = "inf" if allow_nan else "NaN or inf"
+        raise PoolError(
+            f"{name}[{start + row}] holds {what} ({not_finite(block[row], allow_nan)}); remove or repair such "
+            "candidates before the run" + ("" if allow_nan else ", or say allow_nan=True if the models can do with NaN")
+        )
+
+
+def digests(X: Any, name: str = "X") -> Iterator[bytes]:
+    """What identifies each candidate by its content, in order.
+
+    Raises:
+        PoolError: as `digest_of`.
+    """
+    return frame_digests(X) if is_frame(X) else (digest_of(X[i], f"{name}[{i}]") for i in range(len(X)))
 
 
 def digest_of(candidate: Any, name: str) -> bytes:
@@ -65,12 +120,19 @@ def digest_of(candidate: Any, name: str) -> bytes:
         PoolError: if it is an object that cannot be pickled; `name` is what the message calls it.
     """
     hasher = hashlib.blake2b(digest_size=16)
+    if type(candidate).__module__.partition(".")[0] in _TENSORS:
+        candidate = as_array(candidate, name, PoolError)  # a tensor's pickle holds all that it is a part of
     if isinstance(candidate, (np.ndarray, np.generic)) and not candidate.dtype.hasobject:
         hasher.update(f"{candidate.dtype.str}{candidate.shape}".encode())
         hasher.update(np.ascontiguousarray(candidate).tobytes())
     else:
         hasher.update(_pickled(candidate, name))
     return hasher.digest()
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _pickled(candidate: Any, name: str) -> bytes:

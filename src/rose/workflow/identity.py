@@ -24,6 +24,7 @@ from rose.workflow.config import LearnerConfig, setting, stage_fields
 from rose.workflow.pool import Pool
 from rose.workflow.stages import Stage
 
+AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not name: it keeps what it was begun with
 _SAMPLED = 1000  # candidates that are looked at to recognise a pool
 
 
@@ -66,13 +67,19 @@ def describe_config(config: LearnerConfig, iteration: int) -> str:
 
 
 def describe_pool(pool: Pool) -> dict[str, str]:
-    """A pool's parts: a digest of its size and up to 1,000 of its candidates, one of the initial ones, and the seed."""
+    """A pool's parts: a digest of its size and up to 1,000 of its candidates, what `initial` says, the seed, and `extra`."""
     sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
     return {
-        "pool": _digest(len(pool), [pool.digest(index) for index in sampled]),
+        "pool": _digest(len(pool), pool.digests(sampled)),
         "Pool(seed=)": str(pool.seed),
-        "Pool(initial=)": _digest(pool.initial.tolist()),
+        "Pool(initial=)": describe_initial(pool),
+        "Pool(extra=)": "none" if pool.extra is None else pool.extra.digest(),
     }
+
+
+def describe_initial(pool: Pool, drawn: bool = False) -> str:
+    """What a pool's `initial` says, whatever labels are given beside it; without it, they decide (unless `drawn`)."""
+    return AS_BEGUN if pool.asked is None and pool.known and not drawn else _digest(pool.drawn().tolist())
 
 
 def describe_estimator(estimator: Any) -> str:
@@ -88,6 +95,7 @@ async def check_identity(run: Run, identity: Mapping[str, str], accept: bool) ->
     """
     run.accepts_changes = accept
     begun = await run.journal.meta("identity") or {}
+    identity = {name: begun.get(name, now) if now == AS_BEGUN else now for name, now in identity.items()}
     changed = {name: now for name, now in identity.items() if begun.get(name, now) != now}
     if changed and not accept:
         raise ChangedRunError(

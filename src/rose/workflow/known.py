@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rose.arrays import as_array
 from rose.errors import PoolError
-from rose.store import LabelTable, labels_of_run, read_labels_file
-from rose.workflow.candidates import digest_of
+from rose.store import LabelTable, as_label, labels_of_run, not_finite, read_labels_file, same_label
+from rose.workflow.candidates import digest_of, digests
+from rose.workflow.frames import frame_digests, is_frame, with_columns
 
 _log = logging.getLogger("rose")
 
 
 class Known(NamedTuple):
-    """Labels by candidate, and the distinct ones among these candidates, ascending."""
+    """Labels by candidate.
+
+    Attributes:
+        labels: the label of each candidate that has one.
+        distinct: these candidates, int64, ascending; of several that are equal the first.
+        first: by candidate, the one of `distinct` that it is equal to.
+    """
 
     labels: dict[int, Any]
     distinct: np.ndarray
+    first: dict[int, int]
+
+    @classmethod
+    def none(cls) -> Known:
+        """No labels."""
+        return cls({}, np.empty(0, dtype=np.int64), {})
+
+    def beside(self, taken: Iterable[int]) -> list[int]:
+        """Those of `distinct` that are not, and equal none, among the `taken`."""
+        there = {self.first.get(index) for index in taken} if self.labels else set()
+        return [index for index in self.distinct.tolist() if index not in there]
 
 
 def known_labels(labels: Any, X: Any) -> Known:
@@ -31,26 +50,54 @@ def known_labels(labels: Any, X: Any) -> Known:
         X: the candidates.
 
     Raises:
-        PoolError: if it is no such thing, no candidate is labelled, or one is in two ways.
+        PoolError: if it is no such thing, a label is none, no candidate is labelled, or one is in two ways.
         RunDirectoryError, CorruptRunError: if it is a directory without a run, or a damaged one.
     """
     table = _table(labels)
     if not len(table):
         raise PoolError(f"labels={_named(labels)} holds no labels")
     for row, label in enumerate(table.labels):
-        _check(label, row)
-    digests = _digests(table, X)
-    found = _by_index(table, len(X)) if digests is None else _by_content(table, digests, X)
+        _check(label, row, "labels")
+    contents = _digests(table, X)
+    found = _by_index(table, len(X)) if contents is None else _by_content(table, contents, X)
     if not found.labels:
         raise PoolError(
             f"labels={_named(labels)}: none of its {len(table)} samples is a candidate of this pool (other scaling? "
             "another type?)"
         )
     _log.info("%d labels are given, of %d candidates of the pool", len(table), len(found.labels))
-    matched = {digest_of(X[index], f"X[{index}]") for index in found.distinct.tolist()}
-    if unused := sum(digest not in matched for digest in digests or ()):
-        _log.warning("%d of the %d labels given are of no candidate of this pool", unused, len(table))
     return found
+
+
+def labels_of(y: Any, name: str) -> list[Any]:
+    """The labels in what `rows_of` takes, with the arrays of other libraries as NumPy's.
+
+    Raises:
+        PoolError: if it is no such thing, or a label is None, or holds what is not finite.
+    """
+    made = [as_label(one, f"{name}: label {row}", PoolError) for row, one in enumerate(rows_of(y, f"{name}: y"))]
+    for row, label in enumerate(made):
+        _check(label, row, name)
+    return made
+
+
+def rows_of(y: Any, name: str) -> list[Any]:
+    """The labels in an array `[L, ...]`, a Series, a DataFrame (of one column: its values), or a sequence.
+
+    Raises:
+        PoolError: if it is none of them; `name` is what the message calls it.
+    """
+    if is_frame(y):
+        table = as_array(y, name, PoolError)
+        return list(table[:, 0] if table.shape[1] == 1 else table)
+    if hasattr(y, "iloc"):
+        return list(y.tolist())
+    if isinstance(y, Sequence) and not isinstance(y, (str, bytes)):
+        return list(y)
+    array = as_array(y, name, PoolError)
+    if array.ndim == 0:
+        raise PoolError(f"{name} must be a sequence of labels, got {type(y).__name__}")
+    return list(array)
 
 
 def _table(labels: Any) -> LabelTable:
@@ -62,12 +109,12 @@ def _table(labels: Any) -> LabelTable:
             raise PoolError(f"labels: there is no file or directory {str(labels)!r}")
         return read_labels_file(path)
     if isinstance(labels, Mapping):
-        return LabelTable(list(labels.values()), np.array(list(labels)))
+        return LabelTable(labels_of(list(labels.values()), "labels"), np.array(list(labels)))
     if isinstance(labels, tuple) and len(labels) == 2:
         X, y = labels
         if not hasattr(X, "__len__") or not hasattr(y, "__len__") or len(X) != len(y):
             raise PoolError("labels: X and y of the pair (X, y) must be sequences of one length")
-        return LabelTable(list(y), X=X)
+        return LabelTable(labels_of(y, "labels"), X=X)
     raise PoolError(
         "labels must be a pair (X, y), a mapping {index: label}, a file of `rose labels` or a run directory, got "
         f"{type(labels).__name__}"
@@ -82,42 +129,44 @@ def _by_index(table: LabelTable, n: int) -> Known:
         raise PoolError(f"labels: the indices must be from 0 to {n - 1}")
     known: dict[int, Any] = {}
     for row, index in enumerate(indices.tolist()):
-        if index in known and not _same(known[index], table.labels[row]):
+        if index in known and not same_label(known[index], table.labels[row]):
             raise _ambiguous(index, [known[index], table.labels[row]])
         known[index] = table.labels[row]
-    return Known(known, np.unique(indices).astype(np.int64))
+    return Known(known, np.unique(indices).astype(np.int64), {index: index for index in known})
 
 
-def _by_content(table: LabelTable, digests: Sequence[bytes], X: Any) -> Known:
+def _by_content(table: LabelTable, contents: Sequence[bytes], X: Any) -> Known:
     rows_of: dict[bytes, list[int]] = {}
-    for row, digest in enumerate(digests):
+    for row, digest in enumerate(contents):
         rows_of.setdefault(digest, []).append(row)
     known: dict[int, Any] = {}
     first: dict[bytes, int] = {}
-    for index in range(len(X)):
-        digest = digest_of(X[index], f"X[{index}]")
+    same: dict[int, int] = {}
+    for index, digest in enumerate(digests(X)):
         rows = rows_of.get(digest)
         if rows is None:
             continue
         # A simulation that asks for the index may label equal candidates differently.
         itself = [row for row in rows if table.candidates is not None and int(table.candidates[row]) == index]
         found = [table.labels[row] for row in itself or rows]
-        if not all(_same(found[0], other) for other in found[1:]):
+        if not all(same_label(found[0], other) for other in found[1:]):
             raise _ambiguous(index, found, [table.keys[row] for row in itself or rows] if table.keys else ())
         known[index] = found[0]
-        first.setdefault(digest, index)
-    return Known(known, np.array(list(first.values()), dtype=np.int64))
+        same[index] = first.setdefault(digest, index)
+    if known and (unused := sum(digest not in first for digest in contents)):
+        _log.warning("%d of the %d labels given are of no candidate of this pool", unused, len(table))
+    return Known(known, np.array(list(first.values()), dtype=np.int64), same)
 
 
 def _digests(table: LabelTable, X: Any) -> Sequence[bytes] | None:
     """What identifies each sample of the table; None: only its index does."""
     if table.digests is not None or table.X is None:
         return table.digests
+    if is_frame(X):
+        return list(frame_digests(with_columns(X, table.X, "labels: X")))
     if not isinstance(X, np.ndarray):
-        first = X[0]
-        rows = list(np.asarray(table.X, first.dtype)) if isinstance(first, np.ndarray) else _plain(table.X)
-        return [digest_of(row, f"labels: X[{i}]") for i, row in enumerate(rows)]
-    given = np.asarray(table.X)
+        return [digest_of(row, f"labels: X[{i}]") for i, row in enumerate(_rows_like(X[0], table.X))]
+    given = as_array(table.X, "labels: X", PoolError)
     try:
         cast = given.reshape(len(given), *X.shape[1:]).astype(X.dtype, casting="same_kind")
     except (TypeError, ValueError):
@@ -130,21 +179,22 @@ def _digests(table: LabelTable, X: Any) -> Sequence[bytes] | None:
     return [b"" if bad else digest_of(row, "labels: X") for row, bad in zip(cast, rounded.tolist(), strict=True)]
 
 
-def _plain(X: Any) -> Sequence[Any]:
-    return X.tolist() if isinstance(X, np.ndarray) else list(X)
+def _rows_like(first: Any, X: Any) -> list[Any]:
+    """Samples in the form of a list's candidates, of which one is `first`."""
+    if isinstance(first, np.ndarray):
+        return list(as_array(X, "labels: X", PoolError).astype(first.dtype))
+    rows = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    return [tuple(row) for row in rows] if type(first) is tuple and isinstance(X, np.ndarray) else rows
 
 
-def _check(label: Any, row: int) -> None:
-    array = np.asarray(label) if isinstance(label, (float, np.generic, np.ndarray)) else None
-    finite = array is None or array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
-    if label is None or not finite:
-        raise PoolError(f"labels: label {row} is {label!r}; leave out what has no label")
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return bool(np.array_equal(one, other))
-    return bool(one == other)
+def _check(label: Any, row: int, name: str) -> None:
+    if label is None:
+        raise PoolError(f"{name}: label {row} is None; leave out what has no label")
+    found = not_finite(label)
+    if found is not None:
+        raise PoolError(
+            f"{name}: label {row} {'has' if ' at ' in found else 'is'} {found}; leave out what has no label"
+        )
 
 
 def _ambiguous(index: int, labels: Sequence[Any], keys: Sequence[str] = ()) -> PoolError:

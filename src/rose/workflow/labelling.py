@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +13,21 @@ from typing import Any
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PoolError, TaskError, TaskFailedError
-from rose.store import Dropped, LabelStore, Sample
+from rose.errors import PoolError, TaskError
+from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.candidate_file import CandidateFile
-from rose.workflow.candidates import digest_of
 from rose.workflow.config import LearnerConfig
+from rose.workflow.frames import is_frame, plain_row
 from rose.workflow.overrides import stage_for
 from rose.workflow.pool import Pool, take
 from rose.workflow.runner import Runner
 from rose.workflow.seeds import derive_seed
+from rose.workflow.simulated import simulated_labels
 from rose.workflow.stages import Stage
+
+_log = logging.getLogger("rose")
 
 # A label may depend on these only if the simulation asks for them; then workflows that differ in them cannot share it.
 _CONTEXT = ("index", "iteration", "workflow")
@@ -50,7 +54,9 @@ class LabelledSet:
             PoolError: if one of them is labelled already.
         """
         for index, label in zip(indices.tolist(), labels, strict=True):
-            if index in self._taken:
+            if index in self.dropped:  # its label was given since
+                self.dropped.remove(index)
+            elif index in self._taken:
                 raise PoolError(f"candidate {index} is labelled already")
             self._taken.add(index)
             self._indices.append(index)
@@ -77,18 +83,20 @@ class LabelledSet:
         return np.delete(np.arange(self._size), self.taken)
 
     @property
+    def labels(self) -> list[Any]:
+        """The labels as they came."""
+        return list(self._labels)
+
+    @property
     def y(self) -> Any:
-        """The labels: an array `[L, ...]` where they are numbers, strings or arrays of one shape, else a list."""
-        return stack(self._labels)
+        """The labels: an array `[L, ...]` where they are of one kind and shape, else a list."""
+        return as_stack(self._labels)
 
 
-def stack(labels: Sequence[Any]) -> Any:
-    """Labels as an array where they have one shape and kind, else as they are."""
-    try:
-        array = np.asarray(labels)
-    except ValueError:  # arrays of several shapes
-        return list(labels)
-    return list(labels) if array.dtype == object else array
+def as_stack(labels: Sequence[Any]) -> Any:
+    """Labels as an array `[L, ...]` where they are of one kind and shape, else as they are, in a list."""
+    array = stacked(labels)
+    return list(labels) if array is None else array
 
 
 @dataclass(frozen=True)
@@ -135,13 +143,22 @@ class FailureLimit:
         return self._failed > (limit if isinstance(limit, int) else limit * self._asked)
 
 
+def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> Binding:
+    """How a simulation is called under this configuration.
+
+    Raises:
+        BindingError: if it asks for what there is not.
+    """
+    return bind_stage(stage, PROVIDED["simulation batch" if stage.batch else "simulation"], config, iteration)
+
+
 class Simulator:
     """Labels candidates for all workflows of a run; each distinct sample once.
 
     Args:
-        check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and may
-            raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. Given labels are
-            looked at before anything is simulated. A label may be looked at several times.
+        check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
+            may raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. A label may be
+            looked at several times.
     """
 
     def __init__(
@@ -166,8 +183,7 @@ class Simulator:
         Raises:
             BindingError: if it asks for what there is not.
         """
-        provided = PROVIDED["simulation batch" if self.stage.batch else "simulation"]
-        return bind_stage(self.stage, provided, config, iteration)
+        return bind_simulation(self.stage, config, iteration)
 
     async def label(self, workflow: str, iteration: int, indices: np.ndarray, config: LearnerConfig) -> Labelling:
         """The labels of these candidates; simulated in parallel, or taken from who simulated them before."""
@@ -184,8 +200,6 @@ class Simulator:
             asked = [samples[position] for position in positions]
             try:
                 labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
-                for index, label in zip(chunk.tolist(), labels, strict=True):
-                    _check_label(label, index, key)
             except TaskError as error:
                 if stage.on_failure != "drop":
                     self._runner.failed(key, error)
@@ -196,19 +210,70 @@ class Simulator:
             self._check_all(chunk, labels)
             return labels
 
-        if iteration == 0:
-            self._check_all(self._pool.known, self._pool.known.values())
-        by_content = {sample.content: sample for sample in samples if sample.candidate in self._pool.known}
-        known = {content: self._pool.known[sample.candidate] for content, sample in by_content.items()}
-        new = self._store.offer(known)
-        await self._runner.imported([by_content[content] for content in new], list(new.values()))
-        labels = await self._store.get(keys, simulate, self.stage.batch or 1)
+        await self._forget_unfit(indices, keys)
+        await self._offer(samples)
+        labels = [as_label(label) for label in await self._store.get(keys, simulate, self.stage.batch or 1)]
         self._check_all(indices, labels)
         return Labelling(indices, keys, labels)
 
-    async def recorded(self, indices: np.ndarray, contents: Sequence[bytes]) -> Labelling:
-        """The labels of candidates that are recorded under these contents."""
-        return Labelling(indices, contents, [await self._store.known(content) for content in contents])
+    async def recorded(
+        self,
+        workflow: str,
+        iteration: int,
+        indices: np.ndarray,
+        contents: Sequence[bytes],
+        dropped: Sequence[int],
+        config: LearnerConfig,
+    ) -> Labelling:
+        """The labels of candidates that are recorded under these contents, but of those that were dropped then.
+
+        A label that is not there any more, or that cannot be one, is simulated.
+        """
+        await self._forget_unfit(indices, contents)
+        left_out = set(dropped)
+        missing = [
+            place
+            for place, (index, content) in enumerate(zip(indices.tolist(), contents, strict=True))
+            if index not in left_out and content not in self._store
+        ]
+        again = {}
+        if missing:
+            labelling = await self.label(workflow, iteration, indices[missing], config)
+            again = dict(zip(missing, labelling.labels, strict=True))
+        labels: list[Any] = []
+        for place, (index, content) in enumerate(zip(indices.tolist(), contents, strict=True)):
+            if index in left_out:
+                labels.append(Dropped())
+            else:
+                labels.append(again[place] if place in again else as_label(await self._store.known(content)))
+        return Labelling(indices, contents, labels)
+
+    async def _offer(self, samples: Sequence[Sample]) -> None:
+        """Take the labels that are given for these samples."""
+        given: dict[bytes, Sample] = {}
+        known = self._pool.known
+        for sample in samples:
+            if sample.candidate not in known:
+                continue
+            other = given.setdefault(sample.content, sample)
+            if not same_label(known[other.candidate], known[sample.candidate]):
+                raise PoolError(
+                    f"labels: candidates {other.candidate} and {sample.candidate} are equal, but are given different "
+                    f"labels, {known[other.candidate]!r} and {known[sample.candidate]!r}"
+                )
+        new = self._store.offer({content: known[sample.candidate] for content, sample in given.items()})
+        await self._runner.imported([given[content] for content in new], list(new.values()))
+
+    async def _forget_unfit(self, indices: np.ndarray, contents: Sequence[bytes]) -> None:
+        unfit = await self._store.forget_unfit(contents)
+        for index, content in zip(indices.tolist(), contents, strict=True):
+            if content in unfit:
+                _log.warning(
+                    "the label of candidate %d, which an older version of ROSE has recorded, holds %s: it is taken as "
+                    "not there, and is simulated again",
+                    index,
+                    unfit[content],
+                )
 
     def _check_all(self, indices: Iterable[int], labels: Iterable[Any]) -> None:
         if self._check is not None:
@@ -218,44 +283,43 @@ class Simulator:
 
     async def _samples(self, indices: np.ndarray, binding: Binding, context: Mapping[str, Any]) -> list[Sample]:
         def read() -> list[Sample]:
-            return [self._sample(index, binding, context) for index in indices.tolist()]
+            pool = self._pool
+            xs = [pool[index] for index in indices.tolist()]
+            if is_frame(pool.X):
+                digests = pool.digests(indices.tolist())
+            else:
+                digests = [pool.digest(index, x) for index, x in zip(indices.tolist(), xs, strict=True)]
+            found = zip(indices.tolist(), xs, digests, strict=True)
+            return [self._sample(index, x, digest, binding, context) for index, x, digest in found]
 
-        return await asyncio.to_thread(read) if isinstance(self._pool.source, CandidateFile) else read()
+        reads = isinstance(self._pool.source, CandidateFile) or is_frame(self._pool.X)
+        return await asyncio.to_thread(read) if reads else read()
 
-    def _sample(self, index: int, binding: Binding, context: Mapping[str, Any]) -> Sample:
+    def _sample(self, index: int, x: Any, digest: bytes, binding: Binding, context: Mapping[str, Any]) -> Sample:
         """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
         extra = [(name, wanted[name]) for name in _CONTEXT if name in binding.names]
-        x = self._pool[index]
-        digest = digest_of(x, f"X[{index}]")
         hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
         if extra or binding.configured:
             try:
                 hasher.update(pickle.dumps((extra, sorted(binding.configured.items())), protocol=5))
             except Exception as error:
                 raise PoolError(f"the simulation's configuration cannot be pickled: {error}") from error
-        return Sample(hasher.digest(), index, digest, np.asarray(x) if isinstance(x, np.ndarray) else x)
+        kept = plain_row(self._pool.X, index) if is_frame(self._pool.X) else x
+        return Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
 
     async def _simulate(
         self, key: TaskKey, stage: Stage, asked: Sequence[Sample], binding: Binding, context: Mapping[str, Any]
     ) -> Sequence[Any]:
         batch, chunk = stage.batch is not None, np.array([sample.candidate for sample in asked], dtype=np.int64)
-        samples = {"X": take(self._pool.source, chunk)} if batch else {"x": asked[0].x}
+        if batch:
+            samples = {"X": take(self._pool.source, chunk)}
+        else:
+            samples = {"x": self._pool[int(chunk[0])] if is_frame(self._pool.X) else asked[0].x}
         given = {**context, **samples, "index": chunk if batch else int(chunk[0])}
-        result = await run_stage(self._runner, stage, key, binding, given)
-        if not batch:
-            return [result]
-        if isinstance(result, (str, bytes)) or not hasattr(result, "__len__") or len(result) != len(chunk):
-            count = len(result) if hasattr(result, "__len__") else "no sequence"
-            raise TaskFailedError(f"a batch of {len(chunk)} candidates wants as many labels, got {count}", str(key))
-        return list(result)
 
+        def accept(result: Any) -> list[Any]:
+            return simulated_labels(result, chunk.tolist(), batch, key)
 
-def _check_label(label: Any, index: int, key: TaskKey) -> None:
-    if label is None:
-        raise TaskFailedError(
-            f"the simulation of candidate {index} returned None; does it `return` its label?", str(key)
-        )
-    array = np.asarray(label) if isinstance(label, (float, np.generic, np.ndarray)) else None
-    if array is not None and array.dtype.kind in "fc" and not np.isfinite(array).all():
-        raise TaskFailedError(f"the simulation of candidate {index} returned {label!r}, which is not finite", str(key))
+        labels: list[Any] = await run_stage(self._runner, stage, key, binding, given, accept)
+        return labels

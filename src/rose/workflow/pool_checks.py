@@ -117,15 +117,16 @@ class LabelCheck:
                     f"{scoring.rule.metric_name}: {_REDUCE}"
                 )
 
-    def __call__(self, label: Any, candidate: int) -> None:
-        """Check one candidate's label.
+    def __call__(self, label: Any, candidate: int | None) -> None:
+        """Check one candidate's label, or one that is of no candidate (None).
 
         Raises:
             PoolError: if the estimators cannot learn it, or it could never equal a label of the hold-out.
         """
         if not self._known.estimators:
             return
-        what = f"the label of candidate {candidate}, {_short(label)},"
+        of = "an extra sample" if candidate is None else f"candidate {candidate}"
+        what = f"the label of {of}, {_short(label)},"
         task = self._known.task
         told = task_of_labels(np.asarray([label]))
         if told is not None and told != task:

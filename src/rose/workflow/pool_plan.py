@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+import numpy as np
+
 from rose.errors import ConfigurationError
 from rose.store import LabelStore
 from rose.workflow import checks
@@ -15,9 +17,10 @@ from rose.workflow.coordinates import given_coordinates, own_coordinates
 from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.estimators import gives_variances, is_of_estimators
+from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
-from rose.workflow.labelling import Simulator
+from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
@@ -78,6 +81,12 @@ class PoolPlan:
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
         assert runner.run is not None
+        asks_index = any(
+            "index" in bind_simulation(self._stages["simulation"], config).names
+            for config in self._request.configs.values()
+        )
+        await correct(runner.run, self._pool, asks_index, self._request.names)
+        first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self._stages["simulation"])
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels)
@@ -91,12 +100,14 @@ class PoolPlan:
         stack.push_async_callback(store.close)
         workflows = []
         for name in self._request.names:
-            rounds = self._rounds(name, runner, simulator, shared)
+            rounds = self._rounds(name, runner, simulator, shared, first)
             stack.push_async_callback(rounds.close)
             workflows.append(make_workflow(self._request, name, rounds, self._registered.criterion))
         return workflows
 
-    def _rounds(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool) -> PoolRounds:
+    def _rounds(
+        self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool, first: np.ndarray
+    ) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
         near = given_coordinates(self._pool), self._own
         chooser = Chooser(runner, self._stages.get("active_learn"), *near, single=self._known.samples == 1)
@@ -113,6 +124,7 @@ class PoolPlan:
         return PoolRounds(
             name=name,
             pool=self._pool,
+            first=first,
             shared=shared,
             runner=runner,
             simulator=simulator,
@@ -155,6 +167,8 @@ class PoolPlan:
         check.holdout()
         for candidate, label in self._pool.known.items():
             check(label, candidate)
+        for label in [] if self._pool.extra is None else self._pool.extra.labels:
+            check(label, None)
         return check
 
     def _check_workflow(self, name: str, config: LearnerConfig) -> None:
@@ -189,7 +203,8 @@ class PoolPlan:
             raise ConfigurationError(f"{criterion.metric_name} is a {task} metric, but the models do {models}")
 
     def _check_budget(self, budget: int | None) -> None:
-        if budget is not None and budget < len(self._pool.initial):
+        paid = set(self._pool.initial.tolist()) <= self._pool.known.keys()  # all are given
+        if budget is not None and budget < len(self._pool.initial) and not paid:
             raise ConfigurationError(
                 f"budget={budget} labels does not pay for the {len(self._pool.initial)} initial candidates"
             )

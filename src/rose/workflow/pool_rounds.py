@@ -20,6 +20,7 @@ from rose.workflow.columns import only_class, task_of_labels
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.given_labels import joined
 from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
 from rose.workflow.member_checks import usable
@@ -59,6 +60,7 @@ class PoolRounds:
 
     name: str
     pool: Pool
+    first: np.ndarray
     shared: SharedPool
     runner: Runner
     simulator: Simulator
@@ -82,15 +84,19 @@ class PoolRounds:
 
     def __post_init__(self) -> None:
         self.labelled = LabelledSet(len(self.pool))
-        self._chosen = self.pool.initial if self.budget is None else self.pool.initial[: self.budget]
+        payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
+        self._chosen = self.first[:payable]
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """One round, as the module says."""
         round = Round(self.name, iteration, self.pool.seed)
-        scoring = self._scoring(config, iteration)
-        self._added = await self.simulator.label(self.name, iteration, self._chosen, config)
+        assert self.runner.run is not None
+        taken = self.labelled.indices.tolist()
+        asked = await joined(self.runner.run, self.name, iteration, self._chosen, taken, self.pool)
+        self._added = await self.simulator.label(self.name, iteration, asked, config)
         dropped = self._added.into(self.labelled)
         await self._recall_members()
+        scoring = self._scoring(config, iteration)
         stage = stage_for(self.simulator.stage, config, iteration)
         if self._failures.exceeded(self._added.labels, stage, scoring.rule.query_size):
             return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
@@ -99,14 +105,12 @@ class PoolRounds:
 
     def _scoring(self, config: LearnerConfig, iteration: int) -> Scoring:
         scoring = make_scoring(self.rule, config, self.acquisition, iteration, self.task)
-        return scoring if scoring.task else replace(scoring, task=task_of_labels(self.labelled.y))
+        return scoring if scoring.task else replace(scoring, task=task_of_labels(self._training_labels()))
 
     async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
-        data = {
-            "X": self.runner.share(await self._labelled_samples()),
-            "y": self.runner.share(self.labelled.y),
-        }
-        alone = only_class(self.labelled.y, scoring.task)
+        labels = self._training_labels()
+        data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
+        alone = only_class(labels, scoring.task)
         wanted: Wanted = None
         if self._left and alone is None:
             screens = self._screens(scoring)
@@ -152,11 +156,17 @@ class PoolRounds:
             self._said.add(message)
             _log.warning("workflow %r: %s", self.name, message)
 
-    async def _labelled_samples(self) -> Any:
-        source, indices = self.pool.source, self.labelled.indices
+    async def _training_samples(self) -> Any:
+        source, indices, extra = self.pool.source, self.labelled.indices, self.pool.extra
         if isinstance(source, CandidateFile):
-            return await asyncio.to_thread(source.take, indices)
-        return take(source, indices)
+            found = await asyncio.to_thread(source.take, indices)
+        else:
+            found = take(source, indices)
+        return found if extra is None else extra.before(found)
+
+    def _training_labels(self) -> Any:
+        extra = self.pool.extra
+        return self.labelled.y if extra is None else extra.labels_before(self.labelled.labels)
 
     def _screens(self, scoring: Scoring) -> bool:
         """Whether the candidates are looked at part by part: they are too many for a block, and no command or function
@@ -183,7 +193,9 @@ class PoolRounds:
     ) -> None:
         """The labels of that round, what it chose, and (unread) its members."""
         indices = np.array(memento["indices"], dtype=np.int64)
-        added = await self.simulator.recorded(indices, memento["contents"])
+        added = await self.simulator.recorded(
+            self.name, iteration, indices, memento["contents"], outcome.dropped, config
+        )
         added.into(self.labelled)
         self._failures.exceeded(added.labels, self.simulator.stage, len(indices))
         self._chosen = np.array(outcome.selection, dtype=np.int64)

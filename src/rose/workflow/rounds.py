@@ -91,7 +91,8 @@ class Outcome:
             return self if reason is None else replace(self, selection=[], stop=reason)
         if self.stop in (StopReason.MAX_ITER, StopReason.BUDGET, StopReason.MAX_TIME):
             return None if reason is None else replace(self, stop=reason)
-        return None if changed else self
+        # How many simulations may fail is a policy, which may be another one now.
+        return None if changed or self.stop == StopReason.SIMULATIONS_FAILED else self
 
 
 class Rounds(Protocol):

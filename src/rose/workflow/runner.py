@@ -8,7 +8,7 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
 from rose.workflow.watched import Watched
+
+Accept = Callable[[Any], Awaitable[Any]]  # makes a result of what a task gave, or raises a TaskError: it has failed
 
 
 class Runner:
@@ -85,10 +87,18 @@ class Runner:
             await self.run.settled()
 
     async def lazily(
-        self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
+        self,
+        key: TaskKey,
+        stage: Stage | None,
+        call: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
-        """As `function`, but a recorded result is not read; and what came beside it."""
-        return await self._call(key, stage, call, args, kwargs)
+        """As `function`, but a recorded result is not read; and what came beside it.
+
+        `accept` makes the result of what the task gave; if it raises a TaskError, the attempt has failed.
+        """
+        return await self._call(key, stage, call, (), arguments, accept=accept)
 
     async def command(
         self,
@@ -97,8 +107,11 @@ class Runner:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         workdir: Path | None = None,
-    ) -> str:
+        accept: Accept | None = None,
+    ) -> Any:
         """Ask the stage's function, here in the driver, for the command line; run it, and return what it printed.
+
+        `accept` makes the result of that; if it raises a TaskError, the attempt has failed.
 
         Raises:
             TaskFailedError: if the function raises, or returns no command line.
@@ -106,8 +119,8 @@ class Runner:
         record = self._recorded(key)
         if record is not None:
             assert self.run is not None
-            text = await self.run.result(record).get()
-            return str(text)
+            text = str(await self.run.result(record).get())
+            return text if accept is None else await accept(text)
         line = await self._command_line(key, stage, args, kwargs)
         command = launch(stage, key, line, workdir)
         where = None
@@ -116,18 +129,28 @@ class Runner:
             files = self.run.path / where
             command = replace(command, stdout=files / "stdout", stderr=files / "stderr")
         task = Task(key, command, resources=stage.resources, timeout=stage.timeout)
-        output, running = await self._run(task, str(key), stage, where)
+        found: list[Any] = []
+
+        async def accept_output(output: CommandOutput) -> CommandOutput:
+            found[:] = [output.stdout if accept is None else await accept(output.stdout)]
+            return output
+
+        output, running = await self._run(task, str(key), stage, where, accept_output)
         assert isinstance(output, CommandOutput)
         self._lasted(key, output.seconds)
         if self.run is not None and workdir is not None:
             await self.run.keep(workdir)
         await self._record(running, stage, output.stdout, Note({}, output.seconds, None, self._relative(workdir)))
-        return output.stdout
+        return found[0]
 
     async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
         """Read what a stage's command left in its working directory, as a task of its own."""
         assert stage.collect is not None
-        return await self.function(_collecting(key), None, collect_file, stage.collect, workdir)
+        call = (_collecting(key), None, collect_file, stage.collect, workdir)
+        if stage.kind == "simulation" and self._labels:  # what counts is the label, which is recorded where it is good
+            result, _ = await self._run_function(*call[:3], call[3:], {}, early=False)
+            return await result.get()
+        return await self.function(*call)
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
         """The working directory that a stage's template names, in the run directory (a temporary one: in the driver's);
@@ -222,10 +245,11 @@ class Runner:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         early: bool = False,
+        accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
         record = self._recorded(key)
         if record is None:
-            result, note = await self._run_function(key, stage, call, args, kwargs, early)
+            result, note = await self._run_function(key, stage, call, args, kwargs, early, accept)
         else:
             assert self.run is not None
             result = self.run.result(record)
@@ -243,6 +267,7 @@ class Runner:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         early: bool,
+        accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
         for value in (*args, *kwargs.values()):
             if isinstance(value, Shared):
@@ -257,7 +282,12 @@ class Runner:
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
-        value, running = await self._run(task, name, stage)
+
+        async def accept_value(value: Any) -> Any:
+            assert accept is not None
+            return value._replace(result=await accept(value.result)) if observed else await accept(value)
+
+        value, running = await self._run(task, name, stage, accept=None if accept is None else accept_value)
         note = None
         if observed:
             assert isinstance(value, Observed)
@@ -275,7 +305,7 @@ class Runner:
         return await self.run.done(running, value, None if note is None else tuple(note), early)
 
     async def _run(
-        self, task: Task, name: str, stage: Stage | None, output: str | None = None
+        self, task: Task, name: str, stage: Stage | None, output: str | None = None, accept: Accept | None = None
     ) -> tuple[Any, TaskRecord | None]:
         """Run a task as often as its policy allows; its value, and its record so far. `name` is its key's text."""
         running = None
@@ -284,8 +314,9 @@ class Runner:
                 running = self.run.started(name, attempt, output)
             try:
                 if self.events.watched:
-                    return await self._run_watched(task), running
-                return await self.engine.run(task), running
+                    return await self._run_watched(task, accept), running
+                result = await self.engine.run(task)
+                return (result if accept is None else await accept(result)), running
             except asyncio.CancelledError:
                 if self.run is not None and running is not None:
                     self.run.ended(running, CANCELLED)
@@ -313,11 +344,12 @@ class Runner:
             body = {"key": str(key), "attempt": attempt, "retries": stage.retries, "error": str(error)}
             self.run.journal.event("task_retried", key.workflow, key.iteration, body)
 
-    async def _run_watched(self, task: Task) -> Any:
+    async def _run_watched(self, task: Task, accept: Accept | None) -> Any:
         key, start = str(task.key), time.monotonic()
         self.events.append(TaskQueued(key))
         try:
             result = await self.engine.run(task)
+            result = result if accept is None else await accept(result)
         except asyncio.CancelledError:
             self.events.append(TaskCancelled(key, time.monotonic() - start))
             raise
