@@ -132,7 +132,7 @@ def test_where_nothing_says_what_columns_mean_and_members_differ_it_is_an_error(
 
     with pytest.raises(RunFailedError, match=r"'a' has \[n, 3\] without names, 'b' has \[n, 2\]"):
         teach(learner, ["w"], TWO, max_iter=2)
-    with pytest.raises(ConfigurationError, match="classes=.* must be the labels"):
+    with pytest.raises(ConfigurationError, match=r"classes=.* must be the labels"):
         learner.prediction_task(as_executable=False, classes="ab")(lambda model: 1)
     with pytest.raises(ConfigurationError, match="each once"):
         learner.prediction_task(as_executable=False, classes=[1, 1])(lambda model: 1)
@@ -424,8 +424,8 @@ def test_what_the_models_cannot_learn_is_told_at_the_first_label(engine):
         RunFailedError, match=r"the label of candidate \d+, .* is for regression, but the models do class"
     ):
         learner.run(max_iter=1)
-    with pytest.raises(PoolError, match="holdout: its labels, such as 0.5, are for regression"):
-        learner.pool = Pool(np.zeros((9, 1)), initial=3, holdout=(np.zeros((2, 1)), [0.5, 1.5]))
+    learner.pool = Pool(np.zeros((9, 1)), initial=3, holdout=(np.zeros((2, 1)), [0.5, 1.5]))
+    with pytest.raises(PoolError, match=r"holdout: its labels, such as 0.5, are for regression"):
         learner.run(max_iter=1)
 
 
