@@ -29,8 +29,8 @@ class UnknownNameError(RoseError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
-class UnknownMetricError(UnknownNameError):
-    """A metric name that no one registered."""
+class UnknownMetricError(UnknownNameError, ValueError):
+    """A metric name that no one registered; a ValueError too, as it is in ROSE."""
 
 
 class UnknownAcquisitionError(UnknownNameError):

@@ -21,6 +21,7 @@ MARGIN = "margin"
 PREDICTIVE_VARIANCE = "predictive_variance"
 PREDICTIVE_INTERVAL_WIDTH = "predictive_interval_width"
 NEGATIVE_LOG_LIKELIHOOD = "negative_log_likelihood"
+TOTAL_UNCERTAINTY = "total_uncertainty"
 
 # Learning metrics
 MODEL_ACCURACY = "model_accuracy"

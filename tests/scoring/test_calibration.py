@@ -179,11 +179,15 @@ def test_sharpness() -> None:
         (lambda: expected_calibration_error([[1.5, -0.5]], [0]), PredictionError, "no set of probabilities"),
         (lambda: expected_calibration_error([[[0.5, 0.5]]], [0]), PredictionError, "average over members first"),
         (lambda: expected_calibration_error(np.empty((0, 2)), []), ConfigurationError, "at least one"),
-        (lambda: expected_calibration_error([[0.5, 0.5]], [0, 1]), ConfigurationError, "1 predictions with labels"),
+        (
+            lambda: expected_calibration_error([[0.5, 0.5]], [0, 1]),
+            ConfigurationError,
+            r"labels must have shape \(1,\), not \(2,\)",
+        ),
         (
             lambda: expected_calibration_error([[0.5, 0.5]], [2]),
             ConfigurationError,
-            "columns of the true classes, 0 to 1",
+            "class numbers from 0 to 1, the columns of the true classes",
         ),
         (lambda: expected_calibration_error([[0.5, 0.5]], ["a"]), ConfigurationError, "columns of the true classes"),
         (lambda: expected_calibration_error([[0.5, 0.5]], [0], bins=0), ConfigurationError, "say how many"),

@@ -80,7 +80,11 @@ def test_probabilities_of_a_narrow_type_and_no_samples() -> None:
         (lambda: conformal_intervals(Y[:9], MEAN[:9], level=0.9), ConfigurationError, "9 samples .* at least 10"),
         (lambda: conformal_sets(P[:19], LABELS[:19]), ConfigurationError, "19 samples .* at least 20"),
         (lambda: conformal_intervals(Y[:50], MEAN[:50], level=1.0), ConfigurationError, "between 0 and 1"),
-        (lambda: conformal_intervals(Y[:50], MEAN[:49]), ConfigurationError, r"targets \(50,\) and means \(49,\)"),
+        (
+            lambda: conformal_intervals(Y[:50], MEAN[:49]),
+            ConfigurationError,
+            r"targets must have shape \(49,\), not \(50,\)",
+        ),
         (lambda: conformal_intervals(Y[:50], MEAN[:50], STD[:49]), ConfigurationError, r"uncertainties \(49,\)"),
         (lambda: conformal_intervals(Y[:50], P[:50]), PredictionError, r"means must be \[n\]"),
         (lambda: conformal_intervals(Y[:50], np.full(50, np.nan)), PredictionError, "means must be finite"),

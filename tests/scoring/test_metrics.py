@@ -15,7 +15,7 @@ from tests.scoring.conftest import probabilities, values
 
 LN2 = math.log(2.0)
 CLASSIFICATION = [m.name for m in metrics("classification") if m.needs == {"probabilities"}]
-DISAGREEMENT = [m.name for m in metrics("classification") if m.min_samples == 2]
+DISAGREEMENT = [m.name for m in metrics("classification") if m.smallest(False, "classification") == 2]
 REGRESSION = [m.name for m in metrics("regression") if m.needs == {"values"}]
 
 
@@ -351,3 +351,55 @@ def test_scores_stay_in_the_declared_range(path: str) -> None:
 def test_stop_operators_follow_directions() -> None:
     assert get_metric("predictive_entropy").threshold_operator == "<"
     assert get_metric("margin").threshold_operator == ">"
+
+
+# --- members' own variances, taken where they are given ----------------------------------------------------------
+
+
+def test_total_uncertainty_is_entropy_or_total_variance(path: str) -> None:
+    p, x = probabilities(4, 30, 3), values(4, 30)
+    v = values(4, 30, seed=1) ** 2
+    assert (score(p, "total_uncertainty") == score(p, "predictive_entropy")).all()
+    assert (score(x, "total") == score(x, "predictive_variance")).all()
+    np.testing.assert_allclose(score(x, "total", variances=v), x.var(axis=0) + v.mean(axis=0), rtol=1e-12)
+    assert (score(x, "total", variances=v) == score(x, "total_variance", variances=v)).all()
+    assert (score(p[:1], "total") == score(p[:1], "predictive_entropy")).all()
+    outputs = np.stack([x, 2 * x], axis=2)
+    np.testing.assert_allclose(score(outputs, "total", reduction="sum"), 5 * x.var(axis=0), rtol=1e-12)
+    with pytest.raises(PredictionError, match="at least 2 members or passes, or the members' own variances"):
+        score(x[:1], "total")
+
+
+def test_a_single_member_has_its_own_variance(path: str) -> None:
+    x, v = values(1, 30), values(1, 30, seed=1) ** 2
+    for metric in ("predictive_variance", "total_uncertainty", "total_variance"):
+        assert (score(x, metric, variances=v) == v[0]).all(), metric
+    assert (score(x, "standard_deviation", variances=v) == np.sqrt(v[0])).all()
+    several = values(3, 30)
+    assert (score(several, "variance", variances=several**2) == score(several, "variance")).all()
+    with pytest.raises(PredictionError, match="at least 2 members or passes, or the members' own variances"):
+        score(x, "variance")
+    with pytest.raises(PredictionError, match="at least 2 members or passes; mc_preds"):
+        score(x, "range", variances=v)
+
+
+def test_a_candidate_left_with_one_member_is_not_compared_by_another_measure() -> None:
+    x, v = values(3, 5), np.ones((3, 5))
+    x[:2, 3] = np.nan
+    with pytest.raises(PredictionError, match="candidate 3: 1 of 3 members are not NaN, but 2 are needed"):
+        score(x, "variance", variances=v, nan="omit")
+    assert score(x, "total", variances=v, nan="omit")[3] == 1.0
+
+
+def test_what_is_smallest_depends_on_what_is_given() -> None:
+    assert [get_metric("variance").smallest(given) for given in (False, True)] == [2, 1]
+    assert [get_metric("total").smallest(given) for given in (False, True)] == [2, 1]
+    assert get_metric("total").smallest(False, "classification") == 1
+    assert get_metric("nll").smallest(False, "classification") == 1
+    assert [get_metric("range").smallest(given) for given in (False, True)] == [2, 2]
+    assert get_metric("bald").smallest(True, "classification") == 2
+
+
+def test_members_that_exclude_what_others_think_possible_are_infinitely_far_apart() -> None:
+    p = np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]])
+    assert score(p, "expected_pairwise_kl").tolist() == [np.inf, 0.0]

@@ -61,9 +61,10 @@ def test_a_method_of_the_other_task_says_so() -> None:
         UQScorer("ranking")
 
 
-def test_single_axes_are_squeezed_as_in_rose() -> None:
+def test_last_axes_of_length_1_are_dropped() -> None:
     assert (NUMBERS.predictive_variance(X[..., None]) == NUMBERS.predictive_variance(X)).all()
-    assert (CLASSES.margin(P[:, None]) == CLASSES.margin(P)).all()
+    assert (NUMBERS.predictive_variance(X[..., None, None].tolist()) == NUMBERS.predictive_variance(X)).all()
+    assert (CLASSES.margin(P[..., None]) == CLASSES.margin(P)).all()
     assert (CLASSES.margin(P.tolist()) == CLASSES.margin(P)).all()
     assert (CLASSES.margin(list(P)) == CLASSES.margin(P)).all()
     assert (NUMBERS.predictive_variance([row[:, None] for row in X]) == NUMBERS.predictive_variance(X)).all()
@@ -92,9 +93,7 @@ def test_compute_uncertainty_gives_what_fits() -> None:
     full = CLASSES.compute_uncertainty(P, np.arange(20) % 3)
     assert full.keys() - plain.keys() == {"brier", "negative_log_likelihood"}
     assert all(scores.shape == (20,) for scores in full.values())
-    assert "mutual_information" not in CLASSES.compute_uncertainty(P[:1])
     assert {"predictive_variance", "crps_ensemble"} <= NUMBERS.compute_uncertainty(X, X[0]).keys()
-    assert NUMBERS.compute_uncertainty(X[:1]) == {}
 
 
 def test_selection_follows_the_direction() -> None:
@@ -109,8 +108,8 @@ def test_selection_follows_the_direction() -> None:
 
 
 def test_selection_checks_its_arguments() -> None:
-    with pytest.raises(ConfigurationError, match="k=21 is more than the 20 candidates"):
-        CLASSES.select_top_uncertain(P, k=21)
+    with pytest.raises(ConfigurationError, match=r"k=1\.5 must be an integer"):
+        CLASSES.select_top_uncertain(P, k=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="k=-1 is negative"):
         CLASSES.select_top_uncertain(P, k=-1)
     assert len(CLASSES.select_top_uncertain(P, k=0)[0]) == 0
@@ -118,6 +117,103 @@ def test_selection_checks_its_arguments() -> None:
         CLASSES.select_top_uncertain(P, metric="margn")
     with pytest.raises(ConfigurationError, match="needs y_true"):
         CLASSES.select_top_uncertain(P, metric="nll")
+
+
+@pytest.mark.parametrize(
+    ("scorer", "mc_preds"),
+    [
+        (NUMBERS, np.ones((1, 5, 3))),
+        (NUMBERS, np.ones((5, 1, 3))),
+        (NUMBERS, [np.ones((5, 3))]),
+        (NUMBERS, np.ones((1, 5, 3)).tolist()),
+        (CLASSES, np.ones((1, 4, 20, 3)) / 3),
+        (CLASSES, np.ones((4, 1, 20, 3)) / 3),
+        (CLASSES, [np.ones((1, 20, 3)) / 3] * 4),
+        (CLASSES, np.ones((1, 4, 20, 3)).tolist()),
+    ],
+)
+def test_members_and_candidates_are_never_squeezed_away(scorer: UQScorer, mc_preds: Any) -> None:
+    for call in (scorer.compute_uncertainty, scorer._validate_inputs, scorer.select_top_uncertain):
+        with pytest.raises(PredictionError, match=r"of shape \(|has shape \("):
+            call(mc_preds)
+
+
+def test_more_than_there_are_is_all_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="k=21 is more than the 20 candidates there are") as caught:
+        indices, scores = CLASSES.select_top_uncertain(P, k=21)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert sorted(indices) == list(range(20))
+    assert (scores == score(P, "predictive_entropy")[indices]).all()
+
+
+def test_one_member_disagrees_with_nobody() -> None:
+    with pytest.warns(UserWarning, match=r"predictive_variance: one member \(S = 1\)") as caught:
+        assert NUMBERS.predictive_variance(X[:1]).tolist() == [0.0] * 20
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="mutual_information: one member"):
+        assert UQ_REGISTRY["mutual_information"](CLASSES, P[:1]).tolist() == [0.0] * 20
+    with pytest.warns(UserWarning, match="one member"):
+        indices, scores = NUMBERS.select_top_uncertain(X[:1], k=2)
+    assert (indices.tolist(), scores.tolist()) == ([0, 1], [0.0, 0.0])
+    with pytest.warns(UserWarning, match="mutual_information, variation_ratio, .*: one member") as caught:
+        found = CLASSES.compute_uncertainty(P[:1])
+    assert len(caught) == 1
+    assert (found["mutual_information"] == 0.0).all()
+    assert (found["total_uncertainty"] == score(P[:1], "entropy")).all()
+    with pytest.raises(PredictionError, match="needs at least 2 members"):
+        NUMBERS.negative_log_likelihood(X[:1], X[0])  # a likelihood of no spread is none
+    with pytest.raises(PredictionError, match="needs at least 2 members"):
+        score(X[:1], "variance")
+
+
+def test_inputs_are_validated_into_roses_shapes() -> None:
+    found, none = CLASSES._validate_inputs(P.tolist())
+    assert (found == P).all()
+    assert none is None
+    x, y = NUMBERS._validate_inputs([row[:, None] for row in X.astype(np.float32)], [[1.0]] * 20)
+    assert (x.shape, y.shape) == ((4, 20), (20,))  # type: ignore[union-attr]
+
+
+def test_the_page_of_rose_on_uncertainty(capsys: pytest.CaptureFixture[str]) -> None:
+    from rose.uq import UQ_REGISTRY, UQScorer, register_uq
+
+    @register_uq("custom_uq")
+    def confidence_score(self, mc_preds):  # type: ignore[no-untyped-def]
+        """
+        Custom classification metric: 1 - max predicted probability.
+        Lower max prob = higher uncertainty.
+        """
+        mc_preds, _ = self._validate_inputs(mc_preds)
+        mean_probs = np.mean(mc_preds, axis=0)  # [n_instances, n_classes]
+        max_prob = np.max(mean_probs, axis=1)
+        return 1.0 - max_prob
+
+    scorer = UQScorer(task_type="classification")
+    print("Available metrics:", list(UQ_REGISTRY.keys()))
+    assert "'custom_uq'" in capsys.readouterr().out
+    # As examples/active_learn/uq/check_uq.py does: members' files one after the other, each [1, N, C]
+    all_preds = np.concatenate([row[None] for row in P], axis=0)
+    top_idx_local, uq_metric = scorer.select_top_uncertain(all_preds, k=5, metric="custom_uq")
+    expected = 1.0 - P.mean(axis=0).max(axis=1)
+    assert top_idx_local.tolist() == np.argsort(-expected)[:5].tolist()
+    np.testing.assert_allclose(uq_metric, expected[top_idx_local])
+    np.testing.assert_allclose(scorer.compute_uncertainty(P)["custom_uq"], expected)
+    np.testing.assert_allclose(UQ_REGISTRY["custom_uq"](scorer, P), expected)
+    with pytest.raises(ValueError, match="no metric is called 'costum_uq'; did you mean 'custom_uq'"):
+        scorer.select_top_uncertain(P, metric="costum_uq")
+
+
+def test_an_unknown_metric_is_both_errors_and_travels() -> None:
+    import pickle
+
+    with pytest.raises(UnknownMetricError) as caught:
+        get_metric("nothing of the kind")
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert isinstance(error, KeyError)
+        assert isinstance(error, ValueError)
+        assert str(error).startswith("no metric is called 'nothing of the kind'; ")
 
 
 # --- users' metrics ----------------------------------------------------------------------------------------------
@@ -196,6 +292,8 @@ def test_declarations_are_checked() -> None:
         Metric("m", "any", "up")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"needs=\['luck'\]"):
         Metric("m", "any", "higher", needs=frozenset({"luck"}))
+    with pytest.raises(ConfigurationError, match=r"takes=\['luck'\]"):
+        Metric("m", "any", "higher", takes=frozenset({"luck"}))
     with pytest.raises(ConfigurationError, match="must be a non-empty string"):
         registry.add(Metric("", "any", "higher"))
     with pytest.raises(ConfigurationError, match="task='ranking' is none of"):
@@ -220,6 +318,16 @@ def test_a_blockwise_metric_sees_blocks() -> None:
         return variances.max(axis=0)
 
     assert (score(X, "noise", variances=X**2) == (X**2).max(axis=0)).all()
+
+    @register_metric("perhaps", task="regression", direction="higher", min_samples=2, takes=("variances",))
+    def perhaps(x: Any, variances: Any) -> Any:
+        return x.var(axis=0) if variances is None else variances.max(axis=0)
+
+    assert get_metric("perhaps").smallest(True) == 1
+    assert (score(X[:1], "perhaps", variances=X[:1] ** 2) == X[0] ** 2).all()
+    assert (score(X, "perhaps") == X.var(axis=0)).all()
+    with pytest.raises(PredictionError, match="at least 2 members or passes, or the members' own variances"):
+        score(X[:1], "perhaps")
 
 
 @pytest.mark.parametrize(

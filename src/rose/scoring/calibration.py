@@ -7,6 +7,9 @@ and standard deviations `[n]` and targets `[n]`; ranking takes any errors and an
 >>> round(expected_calibration_error(p, y, bins=2), 6)  # says 75 %, is right in 75 %
 0.0
 
+Arrays may be anything that `rose.arrays` takes. Probabilities may be off by the rounding of what they were computed in;
+those that were rounded by hand (to three decimals, say) are divided by their sums with `normalise=True`.
+
 All raise `PredictionError` for predictions that are none (NaN, no probabilities, negative deviations) and
 `ConfigurationError` for arrays that do not fit each other, or no samples: of nothing, nothing can be said.
 
@@ -21,14 +24,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from rose.arrays import as_numbers, as_vector
 from rose.errors import ConfigurationError, PredictionError
+from rose.scoring.probabilities import mean_probabilities
+from rose.scoring.truth import class_numbers
 
 Floats = NDArray[np.float64]
 Binning = Literal["uniform", "quantile"]
-
-_ALLOWED_SUM = 1e-2  # how far probabilities may be from summing to 1: float16 is welcome
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class RiskCoverageCurve:
 
 
 def reliability_curve(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, binning: Binning = "uniform"
+    probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> ReliabilityCurve:
     """Accuracy against confidence (the largest probability), bin by bin.
 
@@ -83,6 +87,8 @@ def reliability_curve(
         probabilities: mean predictions `[n, C]`.
         labels: the true classes' columns `[n]`.
         bins: how many; "uniform" ones are equally wide on [0, 1], "quantile" ones equally full.
+        binning: which of the two.
+        normalise: divide probabilities by their sums, which must be within 5 % of 1.
 
     Reference: DeGroot & Fienberg 1983; Guo, Pleiss, Sun & Weinberger 2017, On Calibration of Modern Neural Networks.
 
@@ -90,7 +96,7 @@ def reliability_curve(
     >>> curve.confidence.round(2), curve.accuracy.round(2), curve.count
     (array([0.8]), array([0.67]), array([3]))
     """
-    p, y = classified(probabilities, labels)
+    p, y = classified(probabilities, labels, normalise)
     confidence = p.max(axis=1)
     groups = _bins(confidence, bins, binning)
     count, (claimed, correct) = _means(groups, confidence, p.argmax(axis=1) == y)
@@ -98,7 +104,7 @@ def reliability_curve(
 
 
 def expected_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, binning: Binning = "uniform"
+    probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> float:
     """The mean distance between confidence and accuracy: from 0 (calibrated) to 1.
 
@@ -107,12 +113,12 @@ def expected_calibration_error(
 
     Reference: Naeini, Cooper & Hauskrecht 2015; Guo et al. 2017.
     """
-    curve = reliability_curve(probabilities, labels, bins, binning)
+    curve = reliability_curve(probabilities, labels, bins, binning, normalise=normalise)
     return float(np.average(np.abs(curve.accuracy - curve.confidence), weights=curve.count))
 
 
 def brier_decomposition(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15, binning: Binning = "uniform"
+    probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> BrierDecomposition:
     """The Brier score in three parts that mean something, and one that the bins bring in; summed over classes.
 
@@ -122,7 +128,7 @@ def brier_decomposition(
     >>> parts.brier, parts.reliability, parts.resolution, parts.uncertainty
     (0.0, 0.0, 0.5, 0.5)
     """
-    p, y = classified(probabilities, labels)
+    p, y = classified(probabilities, labels, normalise)
     truth = np.eye(p.shape[1])[y]
     reliability = resolution = uncertainty = 0.0
     for column, happened in zip(p.T, truth.T, strict=True):
@@ -137,7 +143,7 @@ def brier_decomposition(
     )
 
 
-def coverage(targets: ArrayLike, mean: ArrayLike, std: ArrayLike, levels: ArrayLike) -> Floats:
+def coverage(targets: object, mean: object, std: object, levels: object) -> Floats:
     """The share of targets within the central Gaussian interval of each level, the shape of `levels`.
 
     Calibrated predictions give back the levels. A standard deviation of 0 covers an exact hit, at any level.
@@ -147,14 +153,14 @@ def coverage(targets: ArrayLike, mean: ArrayLike, std: ArrayLike, levels: ArrayL
     >>> coverage([0.0, 1.0, 3.0], mean=[0, 0, 0], std=[1, 1, 1], levels=[0.5, 0.95])
     array([0.33333333, 0.66666667])
     """
-    at = np.asarray(levels, dtype=np.float64)
+    at = as_numbers(levels, "levels").astype(np.float64)
     if not ((at >= 0) & (at <= 1)).all():
         raise ConfigurationError(f"levels must be from 0 to 1, not {at.min()} to {at.max()}")
     needed = np.sort(_needed_levels(targets, mean, std))
     return np.asarray(np.searchsorted(needed, at, side="right") / len(needed))
 
 
-def miscalibration_area(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> float:
+def miscalibration_area(targets: object, mean: object, std: object) -> float:
     """The area between the curve of `coverage` over the levels and the diagonal: from 0 (calibrated) to 1/2.
 
     Exact for the given samples: the curve is a staircase.
@@ -172,7 +178,7 @@ def miscalibration_area(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> 
     return float((upper * np.abs(upper) - lower * np.abs(lower)).sum() / 2)
 
 
-def sharpness(std: ArrayLike) -> float:
+def sharpness(std: object) -> float:
     """The root mean square of the predicted standard deviations: small is good, in predictions that are calibrated.
 
     Reference: Gneiting, Balabdaoui & Raftery 2007, Probabilistic forecasts, calibration and sharpness.
@@ -183,7 +189,7 @@ def sharpness(std: ArrayLike) -> float:
     return float(np.sqrt(np.mean(_deviations(std) ** 2)))
 
 
-def error_correlation(errors: ArrayLike, uncertainty: ArrayLike) -> float:
+def error_correlation(errors: object, uncertainty: object) -> float:
     """Spearman's rank correlation of errors with uncertainty: 1 if the more uncertain is always the more wrong.
 
     NaN where it is not defined: fewer than two samples, or all errors (or all uncertainties) equal. Ties share a rank.
@@ -201,7 +207,7 @@ def error_correlation(errors: ArrayLike, uncertainty: ArrayLike) -> float:
     return float(np.clip(a @ b / scale, -1.0, 1.0)) if scale > 0 else math.nan
 
 
-def risk_coverage_curve(errors: ArrayLike, uncertainty: ArrayLike) -> RiskCoverageCurve:
+def risk_coverage_curve(errors: object, uncertainty: object) -> RiskCoverageCurve:
     """How wrong one would be, answering only the most certain share of questions.
 
     Equal uncertainties cannot be told apart: each counts with their mean error.
@@ -221,26 +227,19 @@ def risk_coverage_curve(errors: ArrayLike, uncertainty: ArrayLike) -> RiskCovera
     return RiskCoverageCurve(n / len(n), risk, float(risk.mean()), float(best.mean()))
 
 
-def classified(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+def classified(
+    probabilities: object, labels: object, normalise: bool = False
+) -> tuple[Floats, NDArray[np.int64]]:  # fmt: skip
     """Mean probabilities `[n, C]` and labels `[n]`, checked.
 
     Raises:
-        PredictionError: for what are no probabilities, to within 1e-2.
+        PredictionError: for what are no probabilities.
         ConfigurationError: for labels that are no columns of theirs, or no samples.
     """
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    if p.ndim != 2 or not p.shape[1]:
-        raise PredictionError(f"probabilities must be [n, C], not of shape {p.shape}; average over members first")
-    if y.shape != p.shape[:1] or not len(y):
-        raise ConfigurationError(
-            f"{len(p)} predictions with labels of shape {y.shape}; give one label each, at least one"
-        )
-    if y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= p.shape[1]:
-        raise ConfigurationError(f"labels must be the columns of the true classes, 0 to {p.shape[1] - 1}")
-    wrong = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= _ALLOWED_SUM))
-    if wrong.any():
-        raise PredictionError(f"prediction {np.flatnonzero(wrong)[0]}, {p[wrong][0]}, is no set of probabilities")
-    return p, y.astype(np.int64)
+    p = mean_probabilities(probabilities, normalise)
+    if not len(p):
+        raise ConfigurationError("there are no predictions; give at least one")
+    return p, class_numbers(labels, len(p), p.shape[1], "labels").astype(np.int64)
 
 
 def _bins(values: Floats, bins: int, binning: Binning) -> NDArray[np.int64]:
@@ -259,8 +258,8 @@ def _means(groups: NDArray[np.int64], *values: NDArray[np.generic]) -> tuple[NDA
     return count[full], [np.bincount(groups, weights=v)[full] / count[full] for v in values]
 
 
-def _deviations(std: ArrayLike) -> Floats:
-    s = np.asarray(std, dtype=np.float64)
+def _deviations(std: object) -> Floats:
+    s = as_vector(std, "standard deviations", PredictionError).astype(np.float64)
     if s.ndim != 1 or not len(s):
         raise ConfigurationError(f"standard deviations must be [n] with n >= 1, not of shape {s.shape}")
     if not (np.isfinite(s) & (s >= 0)).all():
@@ -268,9 +267,10 @@ def _deviations(std: ArrayLike) -> Floats:
     return s
 
 
-def _needed_levels(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Floats:
+def _needed_levels(targets: object, mean: object, std: object) -> Floats:
     """`[n]` the level at which each target comes to lie within its central interval: erf(|y - mean| / (std sqrt 2))."""
-    y, m, s = np.asarray(targets, dtype=np.float64), np.asarray(mean, dtype=np.float64), _deviations(std)
+    y = as_vector(targets, "targets").astype(np.float64)
+    m, s = as_vector(mean, "means", PredictionError).astype(np.float64), _deviations(std)
     if not y.shape == m.shape == s.shape:
         raise ConfigurationError(f"targets {y.shape}, means {m.shape}, standard deviations {s.shape}: all must be [n]")
     if not np.isfinite(m).all() or np.isnan(y).any():
@@ -281,8 +281,8 @@ def _needed_levels(targets: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Float
     return np.array([math.erf(z / math.sqrt(2.0)) for z in away.tolist()])
 
 
-def _paired(errors: ArrayLike, uncertainty: ArrayLike) -> tuple[Floats, Floats]:
-    e, u = np.asarray(errors, dtype=np.float64), np.asarray(uncertainty, dtype=np.float64)
+def _paired(errors: object, uncertainty: object) -> tuple[Floats, Floats]:
+    e, u = (as_vector(x, name).astype(np.float64) for x, name in ((errors, "errors"), (uncertainty, "uncertainty")))
     if e.ndim != 1 or e.shape != u.shape or not len(e):
         raise ConfigurationError(f"errors {e.shape} and uncertainty {u.shape} must both be [n], n >= 1")
     if np.isnan(e).any() or np.isnan(u).any():

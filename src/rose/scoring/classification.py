@@ -6,7 +6,7 @@ candidate's score does not depend on the block it is scored in. Logarithms are n
 
 Edge cases, for all metrics here: `0 log 0 = 0`, so probabilities of exactly 0 and 1 give an entropy of exactly 0 and
 never less; `N = 0` gives an empty result; `C = 1` is a sure prediction (entropy 0, margin 1); `C = 2` is the ordinary
-case with two columns (a single column P(class 1) is not expanded).
+case with two columns (a single column P(class 1) is not expanded: `rose.arrays.two_columns` does that).
 """
 
 from __future__ import annotations
@@ -252,7 +252,8 @@ def jensen_shannon(s: ClassStatistics) -> Array:
 def expected_pairwise_kl(s: ClassStatistics) -> Array:
     """Mean divergence between all ordered pairs of members; inf if one excludes (p = 0) what another thinks possible.
 
-    Formula: EPKL = (1/S^2) sum_s sum_t KL(p_s || p_t); from 0 to inf
+    Formula: EPKL = (1/S^2) sum_s sum_t KL(p_s || p_t); from 0 to inf, which it is wherever p_t = 0 < p_s for some class
+    (forests give such probabilities)
 
     Reference: Malinin and Gales 2021, ICLR
     """

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rose.scoring.classification import ClassStatistics, xlogx
-from rose.scoring.inputs import SUM_TOLERANCE, Predictions, Rows
+from rose.scoring.inputs import Predictions, Rows
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics, between, quantile_position
 
@@ -59,6 +59,8 @@ def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozense
 
 def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
     """Where each member's row starts, if all can be read where they lie: C-ordered float32 or float64 in memory."""
+    if found.normalise:
+        return None
     for row in found.rows:
         if not isinstance(row, np.ndarray) or row.dtype != found.dtype or row.dtype not in (np.float32, np.float64):
             return None
@@ -72,8 +74,9 @@ def _address(row: Any) -> int:
 
 
 def fill_class_statistics(
-    statistics: ClassStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
-) -> bool:
+    statistics: ClassStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int,
+    tolerance: float,
+) -> bool:  # fmt: skip
     """Put the named statistics into `statistics`; whether any of its predictions may be wrong.
 
     Args:
@@ -81,6 +84,7 @@ def fill_class_statistics(
         names: what to fill in.
         addresses: where the whole rows start, if they can be read in place; otherwise they are copied.
         low: the number of the first candidate.
+        tolerance: how far the sum of probabilities may be from 1.
     """
     kernels = _kernels("kernels_classification")
     assert kernels is not None
@@ -93,7 +97,7 @@ def fill_class_statistics(
     shares = np.arange(statistics.members + 1) / statistics.members
     wrong = kernels.classify(
         addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
-        SUM_TOLERANCE[statistics.rows[0].dtype.itemsize] / statistics.members, where, out.reshape(-1),
+        tolerance / statistics.members, where, out.reshape(-1),
     )  # fmt: skip
     statistics.__dict__.update(zip(sorted(names), out[:, :n], strict=True))
     return bool(wrong)

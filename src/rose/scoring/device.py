@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_array
 from rose.errors import PredictionError
 from rose.scoring.registry import Array
 from rose.scoring.regression import between, quantile_position
@@ -26,14 +27,31 @@ def lives_elsewhere(array: object) -> bool:
     """Whether this is an array on a device whose memory NumPy cannot read."""
     if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
         return False
-    return int(array.__dlpack_device__()[0]) not in _IN_MEMORY
+    try:
+        return int(array.__dlpack_device__()[0]) not in _IN_MEMORY
+    except (TypeError, ValueError, RuntimeError, BufferError):  # spread over several devices, or on none
+        return False
+
+
+def together(arrays: list[Any]) -> bool:
+    """Whether these arrays live on one device, and are of one dtype, so that they can be stacked there."""
+    first = arrays[0]
+    return all(
+        lives_elsewhere(a) and type(a) is type(first) and (str(a.device), a.dtype) == (str(first.device), first.dtype)
+        for a in arrays
+    )
+
+
+def without_gradients(array: Any) -> Any:
+    """The same numbers; torch then keeps no record of what is done with them."""
+    return array.detach() if hasattr(array, "detach") else array
 
 
 class TorchNamespace:
     """The few functions used here under their array-API names and behaviour, for torch, which has none of its own."""
 
     def __init__(self, torch: Any) -> None:
-        self.float64, self.int64 = torch.float64, torch.int64
+        self.float64, self.float32, self.int64 = torch.float64, torch.float32, torch.int64
         for name in ("abs", "isfinite", "isnan", "log", "where", "maximum", "minimum", "zeros_like"):
             setattr(self, name, getattr(torch, name))
         self.sum: Callable[..., Any] = lambda x, axis: torch.sum(x, dim=axis)
@@ -65,35 +83,39 @@ def stacked(rows: list[Any]) -> Any:
     return xp.stack(rows)
 
 
-def to_host(array: Any) -> npt.NDArray[Any]:
-    """The array's numbers in ordinary memory; without a copy, where they are there."""
-    if isinstance(array, np.ndarray):
-        return array
-    if hasattr(array, "detach"):  # torch: no gradients, and bfloat16 becomes what NumPy knows
-        array = array.detach().cpu()
-        return np.asarray(array.float() if "bfloat16" in str(array.dtype) else array)
-    if hasattr(array, "get"):  # CuPy
-        return np.asarray(array.get())
-    return np.asarray(array)
+def _to_host(array: Any) -> Array:
+    return as_array(array, "scores", PredictionError).astype(np.float64)
 
 
 def _wide(xp: Any, x: Any) -> Any:
     try:
         return xp.astype(x, xp.float64)
     except (TypeError, RuntimeError, AttributeError):  # a device without float64
-        return x
+        return xp.astype(x, xp.float32)
 
 
 def class_statistics(
-    block: Any, names: frozenset[str], targets: npt.NDArray[np.intp] | None, tolerance: float
+    block: Any, names: frozenset[str], targets: npt.NDArray[np.intp] | None, tolerance: float, rounded: float
 ) -> tuple[dict[str, Array], bool]:
-    """The named statistics of `classification.ClassStatistics` for `[S, n, C]`, and whether anything looked wrong."""
+    """The named statistics of `classification.ClassStatistics` for `[S, n, C]`, and whether anything looked wrong.
+
+    Args:
+        block: the probabilities.
+        names: of the statistics.
+        targets: class labels `[n]`.
+        tolerance: how far below 0 a probability may be (it counts as 0), and how far its row's sum from 1.
+        rounded: how far sums may be from 1 that the rows are to be divided by; 0: they are taken as they are.
+    """
     xp = namespace(block)
     members, _, classes = block.shape
     p = _wide(xp, block)
+    sums, least = xp.sum(p, axis=-1), xp.min(p, axis=-1)
+    wrong = not bool(xp.all((xp.abs(sums - 1.0) <= max(tolerance, rounded)) & (least >= -tolerance)))
+    if not bool(xp.all(least >= 0.0)):
+        p = xp.where((p < 0.0) & (p >= -tolerance), xp.zeros_like(p), p)
+    if rounded:
+        p = p / xp.sum(p, axis=-1)[..., None]
     mean = xp.sum(p, axis=0) / members
-    sums = xp.sum(p, axis=-1)
-    wrong = not bool(xp.all((xp.abs(sums - 1.0) <= tolerance) & (xp.min(p, axis=-1) >= 0.0)))
     found: dict[str, Any] = {}
     if "entropy" in names:
         found["entropy"] = -xp.sum(_xlogx(xp, mean), axis=-1)
@@ -108,11 +130,11 @@ def class_statistics(
         found["second"] = ranked[:, -2] if classes > 1 else 0.0 * ranked[:, -1]
     if "square_norm" in names:
         found["square_norm"] = xp.sum(mean * mean, axis=-1)
-    host = {name: to_host(value).astype(np.float64) for name, value in found.items()}
+    host = {name: _to_host(value) for name, value in found.items()}
     if names & {"mode_votes", "vote_entropy"}:
         host.update(_votes(xp, p, members, classes))
     if "target_probability" in names and targets is not None:
-        host["target_probability"] = to_host(mean).astype(np.float64)[np.arange(len(targets)), targets]
+        host["target_probability"] = _to_host(mean)[np.arange(len(targets)), targets]
     for name in ("entropy", "expected_entropy"):
         if name in host:
             host[name] = np.maximum(host[name], 0.0) + 0.0
@@ -132,7 +154,7 @@ def _votes(xp: Any, p: Any, members: int, classes: int) -> dict[str, Array]:
     choice = xp.argmax(p, axis=-1)
     mode = entropy = np.zeros(p.shape[1])
     for c in range(classes):
-        count = to_host(xp.sum(xp.astype(choice == c, xp.int64), axis=0)).astype(np.float64)
+        count = _to_host(xp.sum(xp.astype(choice == c, xp.int64), axis=0))
         share = count / members
         mode = np.maximum(mode, count)
         entropy = entropy - share * np.log(np.where(share > 0.0, share, 1.0))
@@ -161,4 +183,4 @@ def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[d
             below, above, weight = quantile_position(quantiles[name], members)
             found[name] = between(ordered[below, :], ordered[above, :], weight)
     wrong = not bool(xp.all(xp.isfinite(x)))
-    return {name: to_host(value).astype(np.float64) for name, value in found.items() if name in names}, wrong
+    return {name: _to_host(value) for name, value in found.items() if name in names}, wrong

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_numbers
 from rose.errors import ConfigurationError, NotANumberError
 
 Indices = npt.NDArray[np.intp]
@@ -34,7 +35,7 @@ def check_k(k: int, n: int) -> int:
     return count
 
 
-def most_uncertain(scores: npt.ArrayLike, k: int, direction: str = "higher") -> Indices:
+def most_uncertain(scores: object, k: int, direction: str = "higher") -> Indices:
     """Indices `[k]` of the most uncertain candidates, most uncertain first; equal scores: lower index first.
 
     `k=0` gives an empty array. Costs O(N + k log k).
@@ -46,7 +47,7 @@ def most_uncertain(scores: npt.ArrayLike, k: int, direction: str = "higher") -> 
     >>> most_uncertain([0.1, 0.9, 0.9, 0.4], 3)
     array([1, 2, 3])
     """
-    values = np.asarray(scores, dtype=np.float64)
+    values = as_numbers(scores, "scores").astype(np.float64)
     if values.ndim != 1:
         raise ConfigurationError(f"scores must be one number per candidate [N], not of shape {values.shape}")
     if direction not in ("higher", "lower"):

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_numbers
 from rose.errors import ConfigurationError, UnknownMetricError, near_miss
 from rose.metrics import GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD
 
@@ -40,10 +41,11 @@ class Metric:
         direction: which end of the scale is more uncertain.
         range: smallest and largest possible score; the unit is nats where logarithms are involved.
         needs: of "probabilities", "values", "variances", "targets", what must be given.
-        min_samples: the smallest S (members x passes) for which the metric means something.
+        min_samples: the smallest S (members x passes) for which the metric means something; `smallest` knows more.
         aliases: other names it is found by.
         summary, formula, reference: read from the docstring of the definition.
         uses: the statistics the formula is made of (see `classification` and `regression`), for compiled kernels.
+        takes: of the same words, what may be given as well: the score is then another one.
         kind: "formula" (over shared statistics), "blockwise" (a user's function of a block of candidates) or
             "whole" (a user's function `(scorer, mc_preds)` of everything at once).
         definition: the function itself.
@@ -60,6 +62,7 @@ class Metric:
     formula: str = ""
     reference: str = ""
     uses: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
     kind: Kind = "formula"
     definition: Callable[..., Any] = field(default=lambda *_: None, repr=False, compare=False)
     built_in: bool = field(default=False, repr=False)
@@ -71,15 +74,18 @@ class Metric:
             raise ConfigurationError(
                 f"direction={self.direction!r} of metric {self.name!r} must be 'higher' or 'lower'"
             )
-        if unknown := self.needs - NEEDS:
-            raise ConfigurationError(f"needs={sorted(unknown)} of metric {self.name!r}: known are {sorted(NEEDS)}")
+        for field_name, words in (("needs", self.needs), ("takes", self.takes)):
+            if unknown := words - NEEDS:
+                raise ConfigurationError(
+                    f"{field_name}={sorted(unknown)} of metric {self.name!r}: known are {sorted(NEEDS)}"
+                )
 
     @property
     def threshold_operator(self) -> str:
         """How a score compares with a threshold when a workflow is sure enough to stop."""
         return LESS_THAN_THRESHOLD if self.direction == "higher" else GREATER_THAN_THRESHOLD
 
-    def order(self, scores: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    def order(self, scores: object) -> npt.NDArray[np.intp]:
         """All indices, most uncertain first; equal scores keep the lower index first.
 
         >>> get_metric("margin").order([0.5, 0.1, 0.1])
@@ -87,7 +93,20 @@ class Metric:
         """
         from rose.scoring.ranking import most_uncertain
 
-        return most_uncertain(scores, np.size(scores), self.direction)
+        values = as_numbers(scores, "scores")
+        return most_uncertain(values, values.size, self.direction)
+
+    def smallest(self, variances: bool, task: str = "regression") -> int:
+        """Return the smallest S for which the metric means something, with or without the members' own variances.
+
+        That is `min_samples`; but a metric that takes variances asks for a spread, not for disagreement, and one member
+        that tells its own spread is enough: by its variance, or by its probabilities (`task` "classification").
+
+        >>> get_metric("predictive_variance").smallest(False), get_metric("predictive_variance").smallest(True)
+        (2, 1)
+        """
+        own = "variances" in self.takes and (variances or task == "classification")
+        return 1 if own else self.min_samples
 
     def serves(self, task: str) -> bool:
         """Whether the metric can score predictions of this task type."""
@@ -202,15 +221,17 @@ def register_metric(
     needs: Iterable[str] = (),
     min_samples: int = 1,
     aliases: Iterable[str] = (),
+    takes: Iterable[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare your own metric: a function of a block of stacked predictions, `[S, n, C]` or `[S, n]` -> `[n]`.
 
     The function sees any number of candidates at a time and must treat each by itself; in return, scoring stays in
     bounded memory. It is handed `y_true` or `variances` as keyword arguments when `needs` names "targets" or
-    "variances". (For a function that must see all candidates at once, use `register_uq`.)
+    "variances"; or when `takes` does, None if they are not given. (For a function that must see all candidates at once,
+    use `register_uq`.)
 
     Raises:
-        ConfigurationError: if the name belongs to a built-in, or task, direction or needs are unknown words.
+        ConfigurationError: if the name belongs to a built-in, or task, direction, needs or takes are unknown words.
 
     >>> @register_metric("min_max_prob", task="classification", direction="lower")
     ... def min_max_prob(p):
@@ -225,7 +246,7 @@ def register_metric(
         add(
             Metric(
                 name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
-                *documented(function), kind="blockwise", definition=function,
+                *documented(function), takes=frozenset(takes), kind="blockwise", definition=function,
             )
         )  # fmt: skip
         return function
@@ -236,6 +257,7 @@ def register_metric(
 def declare(
     name: str, *, task: Task, direction: Direction = "higher", range: tuple[float, float] = (0.0, math.inf),
     needs: Iterable[str], uses: Iterable[str], min_samples: int = 1, aliases: Iterable[str] = (),
+    takes: Iterable[str] = (),
 ) -> Callable[[Callable[[Any], Array]], Metric]:  # fmt: skip
     """Declare a built-in: a formula over the statistics of a block (`s.entropy`, `s.variance`, ...)."""
 
@@ -243,7 +265,7 @@ def declare(
         return add(
             Metric(
                 name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
-                *documented(function), uses=frozenset(uses), definition=function, built_in=True,
+                *documented(function), uses=frozenset(uses), takes=frozenset(takes), definition=function, built_in=True,
             )
         )  # fmt: skip
 
@@ -277,20 +299,28 @@ def table(task: str | None = None) -> Iterator[dict[str, str]]:
             "more uncertain": m.direction,
             "range": f"[{m.range[0]:g}, {m.range[1]:g}]",
             "needs": ", ".join(sorted(m.needs)),
-            "min S": str(m.min_samples),
+            "takes": ", ".join(sorted(m.takes)),
+            "min S": _smallest_in_words(m),
             "summary": m.summary,
             "formula": m.formula,
             "reference": m.reference,
         }
 
 
+def _smallest_in_words(metric: Metric) -> str:
+    if metric.smallest(True) == metric.min_samples:
+        return str(metric.min_samples)
+    values = f"{metric.min_samples}, or {metric.smallest(True)} with variances"
+    return values if metric.task == "regression" else f"{metric.smallest(False, 'classification')}; of values {values}"
+
+
 def describe(task: str | None = None) -> str:
     """The same as Markdown.
 
     >>> print(describe("classification").splitlines()[0])
-    | metric | aliases | task | more uncertain | range | needs | min S | formula | reference |
+    | metric | aliases | task | more uncertain | range | needs | takes | min S | formula | reference |
     """
-    keys = ("name", "aliases", "task", "more uncertain", "range", "needs", "min S", "formula", "reference")
+    keys = ("name", "aliases", "task", "more uncertain", "range", "needs", "takes", "min S", "formula", "reference")
     lines = ["| " + " | ".join("metric" if k == "name" else k for k in keys) + " |", "|" + "---|" * len(keys)]
     lines += ["| " + " | ".join(row[k].replace("|", "\\|") for k in keys) + " |" for row in table(task)]
     return "\n".join(lines)

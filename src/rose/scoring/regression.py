@@ -160,27 +160,27 @@ _VALUES = {"values"}
 
 
 @declare(PREDICTIVE_VARIANCE, task="regression", needs=_VALUES, uses={"variance"}, min_samples=2,
-         aliases=("variance",))  # fmt: skip
+         takes={"variances"}, aliases=("variance",))  # fmt: skip
 def predictive_variance(s: ValueStatistics) -> Array:
-    """Variance of the members' predictions (population: divided by S).
+    """Variance of the members' predictions (population: divided by S); of a single member, its own variance.
 
-    Formula: V = mean_s (x_s - mean_t x_t)^2
+    Formula: V = mean_s (x_s - mean_t x_t)^2; with S = 1 and variances, v_1
 
     Reference: Seung et al. 1992, COLT; Lakshminarayanan et al. 2017, NeurIPS
     """
-    return s.variance
+    return s.total_variance if s.members == 1 else s.variance
 
 
 @declare("standard_deviation", task="regression", needs=_VALUES, uses={"variance"}, min_samples=2,
-         aliases=("std",))  # fmt: skip
+         takes={"variances"}, aliases=("std",))  # fmt: skip
 def standard_deviation(s: ValueStatistics) -> Array:
-    """Standard deviation of the members' predictions, in the units of the target.
+    """Standard deviation of the members' predictions, in the units of the target; of a single member, its own.
 
-    Formula: SD = sqrt(mean_s (x_s - mean_t x_t)^2)
+    Formula: SD = sqrt(mean_s (x_s - mean_t x_t)^2); with S = 1 and variances, sqrt(v_1)
 
     Reference: Lakshminarayanan et al. 2017, NeurIPS
     """
-    return np.sqrt(s.variance)
+    return np.sqrt(s.total_variance if s.members == 1 else s.variance)
 
 
 @declare(PREDICTIVE_INTERVAL_WIDTH, task="regression", needs=_VALUES, uses={"lower", "upper"}, min_samples=2,

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from rose.errors import ConfigurationError, PredictionError
 from rose.scoring.blocks import thread_count
 from rose.scoring.compiled import CLASS_STATISTICS, VALUE_STATISTICS, in_place, wanted
-from rose.scoring.inputs import Predictions, predictions, task_of
+from rose.scoring.inputs import Predictions, normalising, predictions, task_of
 from rose.scoring.registry import Array, Metric, get_metric
+from rose.scoring.truth import class_numbers, true_values
 
 Nan = Literal["raise", "omit"]
 Reduction = Literal["mean", "max", "sum", "norm"]
@@ -38,12 +39,13 @@ _SMALL = 1 << 21  # below this many elements, starting threads costs more than t
 class Options(TypedDict, total=False):
     """The keyword arguments of `score` and `top_k`."""
 
-    y_true: npt.ArrayLike | None
+    y_true: object
     variances: object
     nan: Nan
     level: float
     reduction: Reduction | None
     check: bool
+    normalise: bool
     threads: int | None
     block_size: int | None
 
@@ -81,12 +83,13 @@ def prepare(
     mc_preds: object,
     names: Sequence[str | Metric],
     *,
-    y_true: npt.ArrayLike | None = None,
+    y_true: object = None,
     variances: object = None,
     nan: str = "raise",
     level: float = 0.95,
     reduction: str | None = None,
     check: bool = True,
+    normalise: bool = False,
     threads: int | None = None,
     block_size: int | None = None,
 ) -> Request:
@@ -101,6 +104,7 @@ def prepare(
     if block_size is not None and block_size < 1:
         raise ConfigurationError(f"block_size={block_size} must be 1 or more")
     task = _one_task(found, chosen, reduction)
+    found = normalising(found, normalise, task)
     spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
     compiled = wanted(found, chosen, task)
     addresses = in_place(found) if compiled else None
@@ -167,22 +171,12 @@ def _check_variances(variances: Predictions, found: Predictions) -> Predictions:
     return variances
 
 
-def _check_targets(y_true: npt.ArrayLike | None, found: Predictions, task: str) -> npt.NDArray[Any] | None:
+def _check_targets(y_true: object, found: Predictions, task: str) -> npt.NDArray[Any] | None:
     if y_true is None:
         return None
-    targets = np.asarray(y_true)
-    expected = (found.shape[1],) if task == "classification" else found.shape[1:]
-    if targets.shape != expected:
-        raise ConfigurationError(f"y_true must have shape {expected}, not {targets.shape}")
     if task == "regression":
-        if targets.dtype.kind not in "fiub" or not np.isfinite(targets).all():
-            raise ConfigurationError("y_true must be finite numbers")
-        return targets.astype(np.float64)
-    whole = targets.dtype.kind in "iub" or (targets.dtype.kind == "f" and bool((targets == np.floor(targets)).all()))
-    classes = found.shape[2]
-    if not whole or (targets.size and (targets.min() < 0 or targets.max() >= classes)):
-        raise ConfigurationError(f"y_true must be class numbers from 0 to {classes - 1}")
-    return targets.astype(np.intp)
+        return true_values(y_true, found.shape[1:])
+    return class_numbers(y_true, found.shape[1], found.shape[2])
 
 
 def _check_needs(metric: Metric, request: Request, members: int) -> None:
@@ -190,15 +184,17 @@ def _check_needs(metric: Metric, request: Request, members: int) -> None:
         raise ConfigurationError(f"{metric.name} needs y_true")
     if "variances" in metric.needs and request.variances is None:
         raise ConfigurationError(f"{metric.name} needs variances (of each member, shaped as mc_preds)")
-    if members < smallest_s(metric, request):
+    least = metric.smallest(request.variances is not None, request.task)
+    if members < least:
+        own = "" if metric.smallest(True) == least else ", or the members' own variances"
         raise PredictionError(
-            f"{metric.name} measures disagreement and needs at least {smallest_s(metric, request)} members or passes; "
+            f"{metric.name} measures disagreement and needs at least {least} members or passes{own}; "
             f"mc_preds has S = {members}"
         )
 
 
-def smallest_s(metric: Metric, request: Request) -> int:
-    """`min_samples`; a likelihood under the members' own spread needs two of them, where no variances are given."""
-    if metric.built_in and metric.task == "any" and request.task == "regression" and request.variances is None:
-        return max(metric.min_samples, 2)
-    return metric.min_samples
+def smallest_left(metric: Metric, request: Request) -> int:
+    """Return how many members a candidate must have left where others are NaN: one spread is like the others'."""
+    least = metric.smallest(request.variances is not None, request.task)
+    compares = metric.built_in and metric.task == "regression" and request.found.shape[0] > 1
+    return metric.min_samples if compares else least

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_array
 from rose.errors import ConfigurationError, PredictionError
 from rose.metrics import (
     MARGIN,
@@ -20,8 +23,8 @@ from rose.metrics import (
     VARIATION_RATIO,
 )
 from rose.scoring import registry
-from rose.scoring.inputs import Predictions, predictions
-from rose.scoring.ranking import Indices
+from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
+from rose.scoring.ranking import Indices, check_k, most_uncertain
 from rose.scoring.registry import Array, Direction, Metric, Task, add, documented, get_metric
 from rose.scoring.scores import score, top_k
 
@@ -37,8 +40,9 @@ class UQScorer:
     Raises:
         ConfigurationError: for any other task type.
 
-    Wherever `mc_preds` is taken, extra axes of length 1 are dropped if there are too many dimensions, and lists are
-    accepted. See `rose.scoring.score` for shapes, dtypes and errors.
+    Wherever `mc_preds` is taken, lists are, too; of too many axes, last ones of length 1 are dropped (values
+    `[S, N, 1]` are `[S, N]`), members and candidates never. See `rose.scoring.score` for shapes, dtypes and errors. As
+    in ROSE, a single member (S = 1) gives 0 where disagreement is measured; here with a warning.
 
     >>> import numpy as np
     >>> scorer = UQScorer("regression")
@@ -77,36 +81,37 @@ class UQScorer:
         """Width of the central interval that holds the share `quantile` of the predictions, `[N]`."""
         return self._score(mc_preds, PREDICTIVE_INTERVAL_WIDTH, level=quantile)
 
-    def negative_log_likelihood(self, mc_preds: object, y_true: npt.ArrayLike) -> Array:
+    def negative_log_likelihood(self, mc_preds: object, y_true: object) -> Array:
         """Negative log-likelihood of the truth, `[N]`, in nats."""
         return self._score(mc_preds, NEGATIVE_LOG_LIKELIHOOD, y_true=self._targets(y_true))
 
     # --- all, and the most uncertain -----------------------------------------------------------------------------
 
-    def compute_uncertainty(self, mc_preds: object, y_true: npt.ArrayLike | None = None) -> dict[str, Array]:
+    def compute_uncertainty(self, mc_preds: object, y_true: object = None) -> dict[str, Array]:
         """All registered metrics that fit this task type and what is given, from one read of the predictions.
 
-        Metrics of the other task type, those that need `y_true` or variances that are not given, and those that need
-        more members than there are, are left out.
+        Metrics of the other task type, those that need `y_true` or variances that are not given, and those of more
+        members than there are, are left out; with S = 1, measures of disagreement are 0.
         """
-        found = self._predictions(mc_preds)
-        targets = self._targets(y_true)
+        found, targets = self._predictions(mc_preds), self._targets(y_true)
         given = {"probabilities", "values"} | ({"targets"} if targets is not None else set())
-        names = [
-            m.name
-            for m in registry.metrics(self.task_type)
-            if m.needs <= given and found.shape[0] >= self._smallest_s(m)
-        ]
-        return score(found, names, y_true=targets) if names else {}
+        fitting = [m for m in registry.metrics(self.task_type) if m.needs <= given]
+        names = [m.name for m in fitting if found.shape[0] >= m.smallest(False, self.task_type)]
+        scores = score(found, names, y_true=targets) if names else {}
+        alone = [m.name for m in fitting if self._is_zero(m, found)]
+        if alone:
+            _warn_of_one_member(alone, stacklevel=3)
+        zeros = dict.fromkeys(alone, np.zeros(found.shape[1]))
+        return {m.name: {**scores, **zeros}[m.name].copy() for m in fitting if m.name in {*scores, *zeros}}
 
     def select_top_uncertain(
-        self, mc_preds: object, k: int = 10, metric: str | Metric | None = None, y_true: npt.ArrayLike | None = None
+        self, mc_preds: object, k: int = 10, metric: str | Metric | None = None, y_true: object = None
     ) -> tuple[Indices, Array]:
         """The `k` most uncertain candidates by a metric's declared direction.
 
         Args:
             mc_preds: stacked predictions.
-            k: how many; 0 gives empty arrays.
+            k: how many; 0 gives empty arrays, more than N gives N with a warning.
             metric: by default predictive entropy (classification) or variance (regression).
             y_true: needed by metrics such as negative_log_likelihood only.
 
@@ -114,7 +119,7 @@ class UQScorer:
             indices and scores, both `[k]`, most uncertain first; equal scores: lower index first.
 
         Raises:
-            ConfigurationError: if `k` is negative or larger than N, or the metric is of the other task type.
+            ConfigurationError: if `k` is negative or no integer, or the metric is of the other task type.
             UnknownMetricError: for a name nobody registered.
 
         >>> import numpy as np
@@ -124,13 +129,41 @@ class UQScorer:
         """
         if metric is None:
             metric = PREDICTIVE_ENTROPY if self.task_type == "classification" else PREDICTIVE_VARIANCE
-        chosen = self._metric(metric)
-        return top_k(self._predictions(mc_preds), k, chosen, y_true=self._targets(y_true))
+        chosen, found = self._metric(metric), self._predictions(mc_preds)
+        n = found.shape[1]
+        k = check_k(k, sys.maxsize)
+        if k > n:
+            warnings.warn(f"k={k} is more than the {n} candidates there are: all are given", stacklevel=2)
+            k = n
+        if not self._is_zero(chosen, found):
+            return top_k(found, k, chosen, y_true=self._targets(y_true))
+        scores = self._score(found, chosen)
+        indices = most_uncertain(scores, k, chosen.direction)
+        return indices, scores[indices]
 
     # --- what ROSE accepts ---------------------------------------------------------------------------------------
 
-    def _score(self, mc_preds: object, name: str, **options: Any) -> Array:
-        return score(self._predictions(mc_preds), self._metric(name), **options)
+    def _validate_inputs(
+        self, mc_preds: object, y_true: object = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+        """Return `mc_preds` as one array `[S, N, C]` or `[S, N]`, and `y_true` as one `[N]`: for metrics of one's own.
+
+        Raises:
+            PredictionError: for predictions of another shape, or that are no numbers.
+        """
+        return self._predictions(mc_preds).whole(), self._targets(y_true)
+
+    def _score(self, mc_preds: object, name: str | Metric, **options: Any) -> Array:
+        found, metric = self._predictions(mc_preds), self._metric(name)
+        if self._is_zero(metric, found):
+            _warn_of_one_member([metric.name])
+            return np.zeros(found.shape[1])
+        return score(found, metric, **options)
+
+    def _is_zero(self, metric: Metric, found: Predictions) -> bool:
+        """Whether the metric measures disagreement, of which a single member has none."""
+        compares = metric.built_in and "targets" not in metric.needs and "variances" not in metric.needs
+        return compares and found.shape[0] == 1 < metric.smallest(False, self.task_type)
 
     def _metric(self, name: str | Metric) -> Metric:
         metric = get_metric(name)
@@ -141,40 +174,31 @@ class UQScorer:
             )
         return metric
 
-    def _smallest_s(self, metric: Metric) -> int:
-        likelihood = metric.name == NEGATIVE_LOG_LIKELIHOOD and self.task_type == "regression"
-        return 2 if likelihood else metric.min_samples
-
     def _predictions(self, mc_preds: object) -> Predictions:
-        wanted = 3 if self.task_type == "classification" else 2
-        if not isinstance(mc_preds, (list, tuple, Predictions)):
-            array = np.asarray(mc_preds)
-            mc_preds = array if array.ndim == wanted else np.squeeze(array)
-        elif isinstance(mc_preds, (list, tuple)) and not (mc_preds and isinstance(mc_preds[0], str)):
-            mc_preds = _squeezed_list(mc_preds, wanted)
-        found = predictions(mc_preds)
-        if len(found.shape) != wanted:
-            shape = "[S, N, C]" if wanted == 3 else "[S, N]"
-            raise PredictionError(f"for {self.task_type}, mc_preds must be {shape}, not of shape {found.shape}")
+        axes, shape = (3, "[S, N, C]") if self.task_type == "classification" else (2, "[S, N]")
+        found = predictions(mc_preds, axes=axes)
+        if len(found.shape) != axes:
+            raise PredictionError(
+                f"for {self.task_type}, mc_preds must be {shape}, not of shape {found.shape}"
+                + (BOTH_COLUMNS if len(found.shape) < axes else "")
+            )
         return found
 
-    def _targets(self, y_true: npt.ArrayLike | None) -> npt.NDArray[Any] | None:
+    def _targets(self, y_true: object) -> npt.NDArray[Any] | None:
         if y_true is None:
             return None
-        targets = np.asarray(y_true)
-        return targets if targets.ndim == 1 else np.atleast_1d(np.squeeze(targets))
+        targets = as_array(y_true, "y_true")
+        while targets.ndim > 1 and targets.shape[-1] == 1:
+            targets = targets[..., 0]
+        return targets
 
 
-def _squeezed_list(mc_preds: list[Any] | tuple[Any, ...], wanted: int) -> object:
-    """A list of members as it is, if each has the right number of axes; otherwise stacked and squeezed."""
-    arrays = [m if hasattr(m, "ndim") else None for m in mc_preds]
-    if arrays and all(a is not None and a.ndim == wanted - 1 for a in arrays):
-        return mc_preds
-    try:
-        stacked = np.asarray(mc_preds)
-    except ValueError:
-        return mc_preds  # ragged: `predictions` says which member
-    return stacked if stacked.ndim == wanted or stacked.dtype.kind not in "fiu" else np.squeeze(stacked)
+def _warn_of_one_member(names: list[str], stacklevel: int = 4) -> None:
+    warnings.warn(
+        f"{', '.join(names)}: one member (S = 1) does not disagree with itself, so all scores are 0 and rank nothing; "
+        "give several members or passes",
+        stacklevel=stacklevel,
+    )
 
 
 def register_uq(
@@ -239,7 +263,7 @@ class _Registry(MutableMapping[str, UQFunction]):
 
 
 def _as_function(metric: Metric) -> UQFunction:
-    def function(self: UQScorer, mc_preds: object, y_true: npt.ArrayLike | None = None) -> Array:
+    def function(self: UQScorer, mc_preds: object, y_true: object = None) -> Array:
         return self._score(mc_preds, metric.name, y_true=self._targets(y_true))
 
     function.__name__ = metric.name

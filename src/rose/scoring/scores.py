@@ -8,18 +8,21 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_numbers
 from rose.errors import PredictionError
 from rose.scoring.blocks import each_block
 from rose.scoring.classification import ClassStatistics
 from rose.scoring.compiled import fill_class_statistics, fill_value_statistics
 from rose.scoring.device import class_statistics, value_statistics
-from rose.scoring.inputs import SUM_TOLERANCE, Rows, check_block
+from rose.scoring.inputs import Rows, check_block
+from rose.scoring.probabilities import ROUNDED, below_0, without_signs
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-from rose.scoring.requests import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_s
+from rose.scoring.requests import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
+_COPIED_ELEMENTS = 1 << 17  # of all members, where probabilities must be copied
 
 
 @overload
@@ -34,12 +37,13 @@ def score(
     mc_preds: object,
     metric: str | Metric | Iterable[str | Metric],
     *,
-    y_true: npt.ArrayLike | None = None,
+    y_true: object = None,
     variances: object = None,
     nan: Nan = "raise",
     level: float = 0.95,
     reduction: Reduction | None = None,
     check: bool = True,
+    normalise: bool = False,
     threads: int | None = None,
     block_size: int | None = None,
 ) -> Array | dict[str, Array]:
@@ -49,15 +53,19 @@ def score(
 
     Args:
         mc_preds: `[S, N, C]` probabilities or `[S, N]` values, float16 to float64: one array (also memory-mapped), a
-            list of S arrays `[N, C]` or `[N]`, a list of S .npy paths, or an array of another library.
+            list of S arrays `[N, C]` or `[N]`, a list of S .npy paths, or arrays of another library (pandas, torch,
+            CuPy, JAX, ...). Probabilities may be off by the rounding of what they were computed in (see
+            `check_predictions`); what that leaves below 0 counts as 0.
         metric: a name, an alias or a `Metric`; or several of them.
         y_true: `[N]` class numbers or values, for metrics that need the truth.
-        variances: the members' own variances, in the form and shape of `mc_preds`.
+        variances: the members' own variances, in the form and shape of `mc_preds`; for metrics that need or take them.
         nan: "raise", or "omit" to drop a member that is NaN for a candidate, for that candidate.
         level: nominal coverage of interval metrics, between 0 and 1.
         reduction: how the D outputs of `[S, N, D]` regression become one score: "mean", "max", "sum" or "norm".
         check: whether to check that predictions are finite and probabilities sum to 1 (each candidate's mean, and
             each member's row for some; `check_predictions` looks at every row).
+        normalise: divide probabilities that were rounded (a table of three decimals) by their sum, which must be within
+            5 % of 1.
         threads: how many to use; by default the CPUs of this process, at most NUMBA_NUM_THREADS.
         block_size: candidates per block; changes memory and speed, never the result.
 
@@ -79,7 +87,7 @@ def score(
     names = [metric] if isinstance(metric, (str, Metric)) else list(metric)
     request = prepare(
         mc_preds, names, y_true=y_true, variances=variances, nan=nan, level=level, reduction=reduction, check=check,
-        threads=threads, block_size=block_size,
+        normalise=normalise, threads=threads, block_size=block_size,
     )  # fmt: skip
     results = list(np.empty((len(names), request.n)))  # one piece: memory that is new is dear
 
@@ -137,14 +145,23 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
     targets = None if request.targets is None else request.targets[low:high]
     statistics = _statistics(request, rows, targets, spread)
     if request.compiled:
-        doubtful = _fill(statistics, request, low)  # the kernels looked for wrong numbers as they went
+        doubtful = _fill(statistics, request, low, request.addresses)  # kernels look for wrong numbers as they go
     else:
-        doubtful = request.found.size < _CHECK_ALL or _doubtful(statistics)
+        doubtful = request.found.size < _CHECK_ALL or _doubtful(statistics, request.found.tolerance)
     if request.check:
         if doubtful:
-            check_block(rows, low, request.task, nan=request.nan)
+            check_block(rows, low, request.task, request.found.tolerance, nan=request.nan)
         if spread is not None:
             _check_spread(spread, low, request.nan)
+    if doubtful and request.task == "classification" and below_0(rows):
+        few = max(1, _COPIED_ELEMENTS // (request.found.shape[0] * request.found.shape[2]))
+        if high - low > few:  # copies of so many would take too much memory
+            pieces = [score_block(request, at, min(at + few, high)) for at in range(low, high, few)]
+            return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        rows = [without_signs(row, request.found.tolerance) for row in rows]
+        statistics = _statistics(request, rows, targets, spread)
+        if request.compiled:
+            _fill(statistics, request, low, None)
     results = [_apply(metric, request, statistics, rows, targets, spread) for metric in request.metrics]
     if request.nan == "omit" and (doubtful or spread is not None):
         missing = _missing(rows, spread)
@@ -160,8 +177,8 @@ def _device_block(request: Request, low: int, high: int) -> list[Array] | None:
     if request.task == "classification":
         targets = None if request.targets is None else request.targets[low:high]
         statistics = ClassStatistics([], targets)
-        tolerance = SUM_TOLERANCE[request.found.dtype.itemsize]
-        found, wrong = class_statistics(block, request.on_device, targets, tolerance)
+        rounded = ROUNDED if request.found.normalise else 0.0
+        found, wrong = class_statistics(block, request.on_device, targets, request.found.tolerance, rounded)
     else:
         statistics = ValueStatistics([], None if request.targets is None else request.targets[low:high])
         found, wrong = value_statistics(block, request.on_device, request.level)
@@ -172,13 +189,15 @@ def _device_block(request: Request, low: int, high: int) -> list[Array] | None:
     return [np.asarray(metric.definition(statistics)) for metric in request.metrics]
 
 
-def _fill(statistics: ClassStatistics | ValueStatistics, request: Request, low: int) -> bool:
+def _fill(
+    statistics: ClassStatistics | ValueStatistics, request: Request, low: int, addresses: npt.NDArray[np.uint64] | None
+) -> bool:  # fmt: skip
     if isinstance(statistics, ClassStatistics):
-        return fill_class_statistics(statistics, request.compiled, request.addresses, low)
-    return fill_value_statistics(statistics, request.compiled, request.addresses, low * request.outputs)
+        return fill_class_statistics(statistics, request.compiled, addresses, low, request.found.tolerance)
+    return fill_value_statistics(statistics, request.compiled, addresses, low * request.outputs)
 
 
-def _doubtful(statistics: ClassStatistics | ValueStatistics) -> bool:
+def _doubtful(statistics: ClassStatistics | ValueStatistics, tolerance: float) -> bool:
     """Whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
 
     Of probabilities, every candidate's mean is looked at, and every member's row for the first candidate; members that
@@ -189,7 +208,6 @@ def _doubtful(statistics: ClassStatistics | ValueStatistics) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(statistics, ValueStatistics):
             return not all(np.isfinite(row.sum()) for row in statistics.rows)
-        tolerance = SUM_TOLERANCE[statistics.rows[0].dtype.itemsize]
         if not all(
             row.min() >= 0.0 and abs(row[0].sum(dtype=np.float64) - 1.0) <= tolerance for row in statistics.rows
         ):
@@ -224,7 +242,7 @@ def _score_incomplete(
     spread: Rows | None,
 ) -> None:  # fmt: skip
     """Candidates that miss the same members are scored together, from the members they have."""
-    least = max([1, *(smallest_s(m, request) for m in request.metrics)])
+    least = max([1, *(smallest_left(m, request) for m in request.metrics)])
     incomplete = np.flatnonzero(missing.any(axis=1))
     patterns, which = np.unique(missing[incomplete], axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
@@ -265,10 +283,10 @@ def _apply(metric: Metric, request: Request, statistics: Any, rows: Rows, target
     if metric.kind == "whole":
         return np.zeros(len(rows[0]))
     extra: dict[str, Any] = {}
-    if "targets" in metric.needs:
+    if "targets" in metric.needs | metric.takes:
         extra["y_true"] = targets
-    if "variances" in metric.needs:
-        extra["variances"] = np.stack(spread or [])
+    if "variances" in metric.needs | metric.takes:
+        extra["variances"] = None if spread is None else np.stack(spread)
     return checked_scores(metric, metric.definition(np.stack(rows), **extra), len(rows[0]))
 
 
@@ -279,8 +297,8 @@ def checked_scores(metric: Metric, values: object, n: int) -> Array:
         PredictionError: if it is anything else.
     """
     try:
-        scores = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        scores = as_numbers(values, "what it returned", PredictionError).astype(np.float64)
+    except PredictionError as error:
         raise PredictionError(f"metric {metric.name!r} must return numbers, one per candidate: {error}") from error
     if scores.shape != (n,):
         raise PredictionError(f"metric {metric.name!r} must return shape ({n},), not {scores.shape}")
@@ -295,4 +313,7 @@ def _fill_whole(request: Request, results: list[Array]) -> None:
         if metric.kind == "whole":
             scorer = UQScorer("classification" if request.task == "classification" else "regression")
             extra = [request.targets] if "targets" in metric.needs else []
-            out[:] = checked_scores(metric, metric.definition(scorer, request.found.whole(), *extra), request.n)
+            everything = request.found.whole()
+            if request.task == "classification" and below_0(everything):
+                everything = without_signs(everything, request.found.tolerance)
+            out[:] = checked_scores(metric, metric.definition(scorer, everything, *extra), request.n)

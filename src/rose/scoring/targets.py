@@ -20,8 +20,8 @@ from rose.scoring.regression import ValueStatistics
 SMALLEST_VARIANCE = 1e-8  # ROSE's floor: keeps the likelihood of a unanimous ensemble finite
 
 
-@declare(NEGATIVE_LOG_LIKELIHOOD, task="any", range=(-math.inf, math.inf), needs={"targets"},
-         uses={"target_probability", "mean", "variance"}, aliases=("nll",))  # fmt: skip
+@declare(NEGATIVE_LOG_LIKELIHOOD, task="any", range=(-math.inf, math.inf), needs={"targets"}, takes={"variances"},
+         uses={"target_probability", "mean", "variance"}, min_samples=2, aliases=("nll",))  # fmt: skip
 def negative_log_likelihood(s: ClassStatistics | ValueStatistics) -> Array:
     """Negative log-likelihood of the truth.
 
@@ -52,7 +52,8 @@ def crps_ensemble(s: ValueStatistics) -> Array:
     return np.maximum(s.absolute_error - 0.5 * s.mean_difference, 0.0)
 
 
-@declare("crps_gaussian", task="regression", needs={"values", "targets"}, uses={"mean", "variance"})
+@declare("crps_gaussian", task="regression", needs={"values", "targets"}, uses={"mean", "variance"},
+         takes={"variances"})  # fmt: skip
 def crps_gaussian(s: ValueStatistics) -> Array:
     """Continuous ranked probability score of the Gaussian with the members' mean and total variance; |m - y| if V = 0.
 
