@@ -78,7 +78,11 @@ def _acquisitions(arguments: argparse.Namespace) -> None:
     from rose.acquisition import acquisitions, get_acquisition
 
     for method in map(get_acquisition, acquisitions()):
-        print(", ".join((method.name, *method.aliases)))
+        names = ", ".join((method.name, *method.aliases))
+        few = f"mc_preds ({method.min_samples} or more)" if method.min_samples > 1 else "mc_preds"
+        needs = " and ".join(need.replace("|", " or ") for need in method.needs).replace("mc_preds", few)
+        task = "" if method.task == "any" else f"{method.task}; "
+        print(f"{names}  ({task}needs {needs or 'nothing'})")
         _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from rose.acquisition import joint, kcenter, lcmd
+from rose.acquisition import joint, kcenter, lcmd, tie_keys
+
+
+def drawn(n: int, seed: int = 0) -> list[int]:
+    """The candidates of a pool in the order in which `acquire(seed=seed)` prefers equals."""
+    return [int(i) for i in np.argsort(tie_keys(seed, np.arange(n)))]
 
 
 def use_plain(patch: pytest.MonkeyPatch) -> None:

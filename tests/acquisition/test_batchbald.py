@@ -148,7 +148,7 @@ def test_warns_once_as_members_run_out() -> None:
     ("given", "options", "error", "message"),
     [
         (np.zeros((3, 4)), {}, ConfigurationError, "needs .S, N, C. probabilities; for regression use 'maxdet'"),
-        (np.full((1, 4, 2), 0.5), {}, ConfigurationError, "two members"),
+        (np.full((1, 4, 2), 0.5), {}, ConfigurationError, "needs at least 2, not 1: add members"),
         (np.full((2, 4, 2), 0.6), {}, PredictionError, "member 0 gives candidate 0 .* no probabilities"),
     ],
 )

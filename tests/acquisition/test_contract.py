@@ -15,8 +15,11 @@ BUILT_IN = [
     "badge", "batchbald", "diverse", "facility_location", "kcenter", "lcmd", "maxdet", "power", "random", "softmax",
     "softrank", "top_k",
 ]  # fmt: skip
-# Saturation is the rule with three members, and not what these tests are about
-pytestmark = pytest.mark.filterwarnings("ignore::rose.acquisition.SaturatedBatchWarning")
+# Saturation is the rule with three members, likeness frequent, and neither is what these tests are about
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rose.acquisition.SaturatedBatchWarning"),
+    pytest.mark.filterwarnings("ignore:all members predict alike"),
+]
 RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

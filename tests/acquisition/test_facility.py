@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rose.acquisition import acquire
+from tests.acquisition.conftest import drawn
 
 Points = NDArray[np.float64]
 
@@ -69,7 +70,9 @@ def test_goes_where_nothing_is_labelled_and_to_crowds_before_outliers() -> None:
 
 def test_copies_go_by_score() -> None:
     scores = np.array([0.1, 0.9, 0.5, 0.9])
-    assert acquire(scores, 4, features=np.ones((4, 2)), method="facility_location").tolist() == [1, 3, 2, 0]
+    first, second = (i for i in drawn(4) if i in (1, 3))
+    chosen = acquire(scores, 4, features=np.ones((4, 2)), method="facility_location")
+    assert chosen.tolist() == [first, second, 2, 0]
 
 
 def test_scores_without_any_uncertainty_still_spread() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rose.acquisition import acquire
-from tests.acquisition.conftest import use_plain
+from tests.acquisition.conftest import drawn, use_plain
 
 Points = NDArray[Any]
 
@@ -21,7 +21,7 @@ def kcenter_by_matrix(x: Points, candidates: list[int], centres: list[int], k: i
     chosen: list[int] = []
     for _ in range(k):
         left = [c for c in candidates if c not in chosen]
-        chosen.append(max(left, key=lambda c: (distance[c, centres + chosen].min(), -c)))
+        chosen.append(max(left, key=lambda c: distance[c, centres + chosen].min()))  # the first of equals
     return chosen
 
 
@@ -34,7 +34,7 @@ def lcmd_by_lists(x: Points, candidates: list[int], centres: list[int], k: int) 
                 distances = [float(((x[c] - x[z]) ** 2).sum()) for z in centres]
                 clusters.setdefault(int(np.argmin(distances)), []).append((min(distances), c))
         largest = max(clusters, key=lambda z: (sum(d for d, _ in clusters[z]), -z))
-        chosen.append(max(clusters[largest], key=lambda member: (member[0], -member[1]))[1])
+        chosen.append(max(clusters[largest], key=lambda member: member[0])[1])
         centres.append(chosen[-1])
     return chosen
 
@@ -48,9 +48,10 @@ def test_against_a_straightforward_implementation(arithmetic: str, method: str, 
     # whole numbers: distances are exact, so that ties are ties everywhere
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 6, size=(40, 3)).astype(np.float32)
-    labelled, pending = [2, 5, 11], [0, 30]
-    candidates = [i for i in range(40) if i not in labelled + pending]
-    chosen = acquire(features=x, k=12, method=method, labelled=labelled, pending=pending)
+    order = drawn(40, seed)
+    labelled, pending = [i for i in order if i in (2, 5, 11)], [i for i in order if i in (0, 30)]
+    candidates = [i for i in order if i not in labelled + pending]
+    chosen = acquire(features=x, k=12, method=method, labelled=labelled, pending=pending, seed=seed)
     assert chosen.tolist() == REFERENCES[method](x, candidates, labelled + pending, 12)
 
 
@@ -69,10 +70,14 @@ def test_kernels_choose_as_the_definition(method: str, seed: int, n: int, width:
 
 @pytest.mark.parametrize("method", REFERENCES)
 def test_many_blocks_of_rows(method: str, arithmetic: str) -> None:
-    # The farthest of 40,000 lies in the last block; the others' turn comes by lower index
+    # The farthest of 40,000 lies in the last block; the others' turn comes as the seed draws
     x = np.zeros((40_000, 2), dtype=np.float32)
     x[[39_999, 17, 20_000]] = [[9, 0], [0, 5], [0, 5]]
-    assert acquire(features=x, k=3, method=method, labelled=[0]).tolist() == [39_999, 17, 1]
+    for seed in range(4):
+        order = drawn(40_000, seed)
+        second, third = (next(i for i in order if i in those) for those in ({17, 20_000}, set(range(1, 39_999))))
+        chosen = acquire(features=x, k=3, method=method, labelled=[0], seed=seed)
+        assert chosen.tolist() == [39_999, second, third if third != second else next(i for i in order if i != third)]
 
 
 def test_kcenter_halves_the_radius_as_promised(arithmetic: str) -> None:

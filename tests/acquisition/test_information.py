@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rose.acquisition import acquire
+from rose.acquisition import acquire, tie_keys
 from rose.errors import ConfigurationError
 
 
@@ -61,9 +61,10 @@ def test_badge_by_explicit_embeddings(seed: int) -> None:
     guess = p.mean(axis=0)
     guess[np.arange(40), guess.argmax(axis=1)] -= 1
     gradients = (guess[:, :, None] * x[:, None, :]).reshape(40, -1)
-    candidates = np.arange(2, 40)
-    batch = [int(candidates[np.argmax((gradients[candidates] ** 2).sum(axis=1))])]
     draws = np.random.default_rng(seed)
+    order = np.argsort(tie_keys(draws, np.arange(40)))  # takes one number, as acquire() does
+    candidates = order[order >= 2]
+    batch = [int(candidates[np.argmax((gradients[candidates] ** 2).sum(axis=1))])]
     while len(batch) < 6:
         squared = ((gradients[candidates][:, None] - gradients[batch][None]) ** 2).sum(axis=2).min(axis=1)
         total = np.cumsum(squared)

@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rose.acquisition import (
@@ -31,7 +32,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def last(problem: Problem, *, skip: int = 0) -> Any:
     """The highest indices."""
-    return problem.available[::-1][skip : skip + problem.k]
+    return np.sort(problem.available)[::-1][skip : skip + problem.k]
 
 
 def test_a_method_of_ones_own() -> None:
@@ -122,16 +123,17 @@ def installed(folder: Path, name: str, module: str, entry_points: str) -> None:
 
 
 LAB = """
+import numpy as np
 from rose.acquisition import Acquisition, register_acquisition
 from rose.scoring import register_metric
 
 @register_acquisition("lab_last")
 def lab_last(problem, *, skip=0):
     "The highest indices."
-    return problem.available[::-1][skip : skip + problem.k]
+    return np.sort(problem.available)[::-1][skip : skip + problem.k]
 
 def plain(problem):
-    return problem.available[: problem.k]
+    return np.sort(problem.available)[: problem.k]
 
 declared = Acquisition("whatever", plain, needs=("features",), aliases=("lab_alias",))
 

@@ -23,6 +23,7 @@ from rose.acquisition.parts import draws_by_keys, kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
 from rose.acquisition.registry import Acquisition, acquisitions, get_acquisition, register_acquisition
+from rose.acquisition.ties import tie_keys
 
 __all__ = [
     "Acquisition",
@@ -36,4 +37,5 @@ __all__ = [
     "kept_of_part",
     "keys_of_part",
     "register_acquisition",
+    "tie_keys",
 ]

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from rose.acquisition.geometry import coordinates
+from rose.acquisition.geometry import Walk, coordinates, project
 from rose.acquisition.greedy import Greedy
-from rose.acquisition.maxdet import project
 from rose.acquisition.problem import Floats, Index, Problem
 from rose.acquisition.registry import register_acquisition
-from rose.errors import ConfigurationError
 
 _ROUNDING = 1e-12  # relative: squared distances below it are the rounding errors of equal points
 
@@ -23,6 +21,8 @@ _ROUNDING = 1e-12  # relative: squared distances below it are the rounding error
     needs=("features", "mc_preds"),
     uses=("pending",),
     stochastic=True,
+    task="classification",
+    ranks_only=True,
     reference="Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds",
 )
 def badge(problem: Problem) -> Index:
@@ -32,27 +32,24 @@ def badge(problem: Problem) -> Index:
     one chosen (or pending); with costs, per unit of cost. The embedding, C x F numbers a candidate, is never built: an
     inner product of two outer products is the product of two inner products.
 
-    Raises:
-        ConfigurationError: for regression values; use "maxdet" or "lcmd".
-
     >>> from rose.acquisition import acquire
     >>> p = [[[0.5, 0.5], [1.0, 0.0], [0.4, 0.6]]]
     >>> acquire(p, features=[[1.0], [1.0], [1.0]], k=2, method="badge")
     array([0, 2])
     """
-    if problem.predictions is None or problem.predictions.classes is None:
-        raise ConfigurationError("'badge' needs [S, N, C] probabilities; for regression use 'maxdet' or 'lcmd'")
+    assert problem.predictions is not None  # declared, and checked by acquire()
     points, everyone = coordinates(problem), np.arange(problem.size)
     guess = problem.predictions.mean(everyone)
     guess[everyone, guess.argmax(axis=1)] -= 1.0
     length = np.einsum("nd,nd->n", points, points, dtype=np.float64) * np.einsum("nc,nc->n", guess, guess)
     candidates, greedy = problem.available, Greedy.of(problem)
+    walk = Walk.over(candidates, problem.size)
 
     def squared_to(centre: int) -> Floats:
-        inner = project(points, candidates, points[centre].astype(np.float64)) * (guess[candidates] @ guess[centre])
-        both = length[candidates] + length[centre]
+        inner = project(points, walk.rows, points[centre].astype(np.float64)) * (guess[walk.rows] @ guess[centre])
+        both = length[walk.rows] + length[centre]
         squared = both - 2.0 * inner
-        return np.where(squared > _ROUNDING * both, squared, 0.0)
+        return walk.drawn(np.where(squared > _ROUNDING * both, squared, 0.0))
 
     nearest = np.full(len(candidates), np.inf)
     for centre in problem.pending:

@@ -18,7 +18,6 @@ from rose.acquisition.options import whole
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
-from rose.errors import ConfigurationError
 
 _SATURATED = 0.9  # of log K
 _BLOCK = 1 << 11
@@ -36,6 +35,9 @@ class SaturatedBatchWarning(UserWarning):
     needs=("mc_preds",),
     uses=("pending",),
     stochastic=True,
+    task="classification",
+    min_samples=2,
+    ranks_only=True,
     aliases=("batch_bald",),
     reference="Kirsch et al. 2019, BatchBALD",
 )
@@ -55,7 +57,7 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
         configurations: how many outcomes of the batch are looked at.
 
     Raises:
-        ConfigurationError: for regression values (use "maxdet"), fewer than two members, or no configuration.
+        ConfigurationError: for no configuration.
 
     >>> from rose.acquisition import acquire
     >>> p = [[[1.0, 0.0], [1.0, 0.0], [0.9, 0.1]], [[0.0, 1.0], [0.0, 1.0], [0.6, 0.4]]]
@@ -63,10 +65,8 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
     array([0])
     """
     predictions = problem.predictions
-    if predictions is None or predictions.classes is None:
-        raise ConfigurationError("'batchbald' needs [S, N, C] probabilities; for regression use 'maxdet'")
-    if predictions.members < 2:
-        raise ConfigurationError("'batchbald' needs two members (or stochastic passes): one cannot disagree")
+    assert predictions is not None  # declared, and checked by acquire()
+    assert predictions.classes is not None
     outcomes = whole("configurations", configurations)
     greedy, pool = Greedy.of(problem), _Pool(predictions, problem.available)
     joint = Joint(predictions.members, predictions.classes, outcomes, problem.rng)
@@ -85,8 +85,7 @@ class _Pool:
     """The candidates' probabilities in the order that the sums read them, and what each could tell on its own.
 
     `alone` is the mutual information, `expected` the members' mean entropy, both `[n]`. Rows `[n, C, K]` float32 are
-    kept
-    where they take little room, and gathered again where they do not.
+    kept where they take little room, and gathered again where they do not.
     """
 
     def __init__(self, predictions: Predictions, candidates: Index) -> None:

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rose.acquisition.predictions import Predictions, as_floats
-from rose.acquisition.problem import Direction, Floats, Index
+from rose.acquisition.problem import Direction, Floats
+from rose.arrays import as_array, as_numbers
 from rose.errors import ConfigurationError
+
+Seed = int | np.random.SeedSequence | np.random.Generator
 
 
 def scores_or_predictions(first: Any, mc_preds: Any) -> tuple[Floats | None, Predictions | None]:
@@ -37,21 +40,14 @@ def scores_or_predictions(first: Any, mc_preds: Any) -> tuple[Floats | None, Pre
 
 
 def _reals(name: str, given: ArrayLike) -> Floats:
-    array = np.asarray(given)
-    if array.dtype.kind == "O":  # Decimal, Fraction, or scores of which one is None
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ConfigurationError(f"{name} must be numbers; there are others among them") from None
-    if array.dtype.kind not in "fiub":
-        raise ConfigurationError(f"{name} must be real numbers, not {array.dtype}")
-    return array.astype(np.float64, copy=False)
+    return as_numbers(given, name).astype(np.float64, copy=False)
 
 
 def _axes(first: Any) -> int:
-    if isinstance(first, list | tuple) and first and np.ndim(first[0]) > 0:
-        return 1 + np.ndim(first[0])  # a list of arrays; Predictions compares their shapes
-    return np.ndim(first)
+    if isinstance(first, list | tuple):
+        return 1 + (_axes(first[0]) if first else 0)  # of a list of arrays, Predictions compares the shapes
+    axes = getattr(first, "ndim", None)
+    return axes if isinstance(axes, int) else as_array(first, "the first argument").ndim
 
 
 def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
@@ -62,21 +58,27 @@ def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
     """
     if features is None:
         return None
-    array = np.asarray(features)
-    if array.ndim == 0 or array.dtype.kind not in "fiub":
-        raise ConfigurationError(f"features must be [N, F] numbers, not {array.dtype} of shape {array.shape}")
+    array = as_numbers(features, "features")
+    if array.ndim == 0:
+        raise ConfigurationError(f"features must be [N, F] numbers, not one number, {array}")
     if 0 in array.shape[1:]:
         raise ConfigurationError(f"features of shape {array.shape} have no columns: nothing tells candidates apart")
     array = as_floats(array)
     return array.reshape(len(array), int(np.prod(array.shape[1:])))
 
 
-def pool_size(given: dict[str, int]) -> int:
+def pool_size(**inputs: Any) -> int:
     """N, on which all inputs that have one must agree.
 
     Raises:
         ConfigurationError: if they do not, or nothing was given.
     """
+    given: dict[str, int] = {}
+    for name, value in inputs.items():
+        if isinstance(value, Predictions):
+            given[name] = value.candidates
+        elif value is not None and _axes(value) > 0:
+            given[name] = len(value)
     if not given:
         raise ConfigurationError("nothing says how many candidates there are: give scores, mc_preds, features or cost")
     if len(set(given.values())) > 1:
@@ -85,21 +87,24 @@ def pool_size(given: dict[str, int]) -> int:
     return next(iter(given.values()))
 
 
-def as_index(name: str, given: ArrayLike | None, size: int) -> Index:
-    """Sorted unique indices below `size`, from indices or a boolean mask `[N]`.
+def as_mask(name: str, given: ArrayLike | None, size: int) -> NDArray[np.bool_]:
+    """Which candidates are meant `[size]`, by indices or by a boolean mask `[N]`.
 
     Raises:
         ConfigurationError: if an index is out of range, or the array is no list of integers.
     """
+    mask = np.zeros(size, dtype=bool)
     if given is None:
-        return np.empty(0, dtype=np.int64)
-    array = np.asarray(given)
+        return mask
+    array = as_array(given, name)
+    if array.dtype.kind == "O":  # a column that has room for what is missing
+        array = np.array(array.tolist())
     if array.dtype == bool:
         if array.shape != (size,):
             raise ConfigurationError(f"{name} is a mask of shape {array.shape}; there are {size} candidates")
-        return np.flatnonzero(array).astype(np.int64)
+        return array
     if array.size == 0:
-        return np.empty(0, dtype=np.int64)
+        return mask
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ConfigurationError(
             f"{name} must be a list of indices or a mask [N], not {array.dtype} of shape {array.shape}"
@@ -107,7 +112,8 @@ def as_index(name: str, given: ArrayLike | None, size: int) -> Index:
     outside = array[(array < 0) | (array >= size)]
     if len(outside):
         raise ConfigurationError(f"{name} holds index {outside[0]}; there are {size} candidates (0 to {size - 1})")
-    return np.unique(array).astype(np.int64)
+    mask[array] = True
+    return mask
 
 
 def as_count(k: SupportsIndex | None, available: int) -> int:
@@ -129,33 +135,46 @@ def as_count(k: SupportsIndex | None, available: int) -> int:
     return count
 
 
-def check_scores(scores: Floats | None, available: Index) -> None:
-    """Refuse NaN scores of candidates that could be chosen.
+def check_scores(scores: Floats | None, free: NDArray[np.bool_], span: tuple[float, float] | None) -> None:
+    """Refuse NaN scores of candidates that could be chosen, and a range of one value where theirs differ.
 
     Raises:
-        ConfigurationError: naming the first such candidate.
+        ConfigurationError: naming the first such candidate, or the range.
     """
-    if scores is None:
+    if scores is None or not free.any():
         return
-    nan = np.isnan(scores[available])
+    nan = free & np.isnan(scores)
     if nan.any():
-        raise ConfigurationError(f"the scores of {nan.sum()} candidates are NaN, the first is {available[nan][0]}")
+        raise ConfigurationError(f"the scores of {nan.sum()} candidates are NaN, the first is {np.argmax(nan)}")
+    if span is not None and span[0] == span[1] and scores[free].min() < scores[free].max():
+        raise ConfigurationError(
+            f"range={span!r} must be the lowest and the highest possible score; it is one value, and the scores differ"
+        )
 
 
-def as_cost(cost: ArrayLike | None, budget: float | None, size: int) -> tuple[Floats | None, float | None]:
-    """What each candidate costs (`[N]`, or one number for all) and what may be spent.
+def as_costs(cost: ArrayLike | None) -> Floats | None:
+    """What each candidate costs (`[N]`, or one number for all), if anything.
+
+    Raises:
+        ConfigurationError: if it is no number, and no list of them.
+    """
+    costs = None if cost is None else _reals("cost", cost)
+    if costs is not None and costs.ndim > 1:
+        raise ConfigurationError(f"cost must be one number a candidate, [N], not of shape {costs.shape}")
+    return costs
+
+
+def as_budget(costs: Floats | None, budget: float | None, size: int) -> tuple[Floats | None, float | None]:
+    """What each candidate costs, `[size]`, and what may be spent.
 
     Raises:
         ConfigurationError: if a cost is not positive and finite, or there is a budget but no cost.
     """
-    if cost is None:
+    if costs is None:
         if budget is not None:
             raise ConfigurationError("budget= needs cost=, what each candidate costs")
         return None, None
-    costs = _reals("cost", cost)
-    if costs.ndim > 1:
-        raise ConfigurationError(f"cost must be one number a candidate, [{size}], not of shape {costs.shape}")
-    costs = np.broadcast_to(costs, (size,)) if costs.ndim == 0 else costs
+    costs = np.broadcast_to(costs, (size,))
     wrong = ~(np.isfinite(costs) & (costs > 0))
     if wrong.any():
         at = np.flatnonzero(wrong)[0]
@@ -179,12 +198,12 @@ def as_scale(direction: Direction, span: tuple[float, float] | None) -> tuple[fl
         low, high = (float(end) for end in span)
     except (TypeError, ValueError):
         low = high = np.nan
-    if not low < high:
+    if not (low < high or (low == high and np.isfinite(low))):  # one value: of scores that are all equal
         raise ConfigurationError(f"range={span!r} must be the lowest and the highest possible score")
     return low, high
 
 
-def as_generator(seed: int | np.random.SeedSequence | np.random.Generator) -> np.random.Generator:
+def as_generator(seed: Seed) -> np.random.Generator:
     """What draws, from whatever seeds it.
 
     Raises:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rose.acquisition import check
+from rose.acquisition.check import Seed
+from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Direction, Index, Problem
 from rose.acquisition.registry import Acquisition, get_acquisition
+from rose.acquisition.ties import candidate_keys, drawn_order
+from rose.acquisition.top import top_k
+from rose.arrays import as_array
 from rose.errors import ConfigurationError
 
-Seed = int | np.random.SeedSequence | np.random.Generator
+_log = logging.getLogger("rose.acquisition")
 
 
 def acquire(
@@ -30,11 +38,16 @@ def acquire(
     cost: ArrayLike | None = None,
     budget: float | None = None,
     seed: Seed = 0,
+    ids: ArrayLike | None = None,
     **options: Any,
 ) -> Index:
     """Choose `k` candidates to label, most wanted first.
 
-    Never returns what is labelled or pending, nor anything twice; the same seed and inputs give the same choice.
+    Never returns what is labelled or pending, nor anything twice; the same seed and inputs give the same choice. Among
+    equals the seed draws. Arrays may be of any library: NumPy, lists, pandas, torch, CuPy, JAX (`rose.arrays`).
+
+    Where all members predict exactly alike, methods that look at how predictions differ go by the features, or without
+    any by the score and then by the seed, and a `UserWarning` says so.
 
     Args:
         scores: `[N]` uncertainty scores; or stacked predictions as in `mc_preds`, told apart by the number of axes.
@@ -43,7 +56,8 @@ def acquire(
             list of S arrays.
         method: a name from `acquisitions()`.
         direction: which end of the scores is the more uncertain, "higher" or "lower" (as for the margin).
-        range: the metric's (lowest, highest) possible score, where known; `Problem.utility` says what for.
+        range: the metric's (lowest, highest) possible score, where known; `Problem.utility` says what for. One value
+            twice is no range, unless all scores are equal.
         features: `[N, F]` coordinates of the whole pool in which near candidates are alike (inputs, or better a model's
             last layer). Scale matters.
         labelled: indices (or a mask `[N]`) of candidates that have a label.
@@ -52,6 +66,8 @@ def acquire(
         cost: what labelling each candidate costs, `[N]`. Methods then maximise what they maximise *per unit of cost*.
         budget: the most that the batch may cost. A candidate that no longer fits is passed over.
         seed: an int, `numpy.random.SeedSequence` or `Generator`.
+        ids: `[N]` whole numbers that tell candidates apart (their positions if not given): who of equals goes first is
+            drawn by the seed and the id alone, so that part of a pool, with its ids, settles ties as the whole does.
         **options: the method's own, see `get_acquisition(method).options`.
 
     Returns:
@@ -59,7 +75,8 @@ def acquire(
 
     Raises:
         UnknownAcquisitionError: for a method nobody registered.
-        ConfigurationError: if inputs disagree, are missing, not finite, or `k` is more than there are.
+        ConfigurationError: if inputs disagree, are missing, too few members or of the wrong kind for the method, not
+            finite, or `k` is more than there are.
         PredictionError: for stacked predictions that are no such thing, or not finite.
 
     >>> acquire([0.1, 0.9, 0.5, 0.7], k=2, method="top_k", labelled=[1])
@@ -71,30 +88,24 @@ def acquire(
     chosen.check_options(options)
     span, rng = check.as_scale(direction, range), check.as_generator(seed)
     values, predictions = check.scores_or_predictions(scores, mc_preds)
-    array = check.as_features(features)
-    given = {"scores": values, "mc_preds": predictions, "features": array}
-    _check_needs(chosen, {name for name, value in given.items() if value is not None})
-    sizes = {name: len(value) for name, value in (("scores", values), ("features", array)) if value is not None}
-    if predictions is not None:
-        sizes["mc_preds"] = predictions.candidates
-    if cost is not None and np.ndim(cost) > 0:
-        sizes["cost"] = len(np.asarray(cost))
-    size = check.pool_size(sizes)
-    known, waiting = check.as_index("labelled", labelled, size), check.as_index("pending", pending, size)
-    free = np.ones(size, dtype=bool)
-    free[known] = free[waiting] = False
-    available = np.flatnonzero(free).astype(np.int64)
-    count = check.as_count(k, len(available))
-    check.check_scores(values, available)
-    costs, limit = check.as_cost(cost, budget, size)
+    array, costs = check.as_features(features), check.as_costs(cost)
+    there = _there(scores=values, mc_preds=predictions, features=array)
+    _check_needs(chosen, predictions, there)
+    size = check.pool_size(scores=values, mc_preds=predictions, features=array, cost=costs, ids=ids)
+    keys = candidate_keys(rng, size, ids)
+    known, waiting = check.as_mask("labelled", labelled, size), check.as_mask("pending", pending, size)
+    free = ~(known | waiting)
+    count = check.as_count(k, int(free.sum()))
+    check.check_scores(values, free, span)
+    costs, limit = check.as_budget(costs, budget, size)
     if count == 0:
         return np.empty(0, dtype=np.int64)
     problem = Problem(
         k=count,
         size=size,
-        available=available,
-        labelled=known,
-        pending=waiting,
+        available=drawn_order(keys, free),
+        labelled=drawn_order(keys, known),
+        pending=drawn_order(keys, waiting),
         rng=rng,
         scores=values,
         direction=direction,
@@ -104,19 +115,65 @@ def acquire(
         cost=costs,
         budget=limit,
     )
-    return _checked(chosen.name, np.asarray(chosen.select(problem, **options)), problem, free)
+    return _checked(chosen.name, _select(chosen, problem, there, options), problem, free)
 
 
-def _check_needs(method: Acquisition, given: set[str]) -> None:
-    for need in method.needs:
-        alternatives = need.split("|")
-        if given.isdisjoint(alternatives):
-            hint = "rose.scoring computes them from mc_preds" if need == "scores" else "'top_k' and 'power' do without"
-            raise ConfigurationError(f"{method.name!r} needs {' or '.join(alternatives)} ({hint})")
+def _there(**inputs: object) -> set[str]:
+    return {name for name, value in inputs.items() if value is not None}
 
 
-def _checked(name: str, chosen: Any, problem: Problem, free: Any) -> Index:
+def _check_needs(method: Acquisition, predictions: Predictions | None, there: set[str]) -> None:
+    task = None if predictions is None else "regression" if predictions.classes is None else "classification"
+    objection = method.objection(task, None if predictions is None else predictions.members, there)
+    if objection is not None:
+        raise ConfigurationError(objection)
+
+
+def _select(method: Acquisition, problem: Problem, there: set[str], options: dict[str, Any]) -> Any:
+    """Let the method choose; where it looks at how predictions differ and they do not, by what else there is."""
+    _say_if_equal(method, problem)
+    predictions = problem.predictions
+    if predictions is None or method.min_samples == 1:
+        return method.select(problem, **options)
+    samples = predictions.members
+    alike = method.takes("mc_preds", there, samples) and predictions.alike(problem.available)
+    if alike or samples < method.min_samples:
+        problem = replace(problem, predictions=None)
+    serves = method.objection(None, 1 if alike else samples, there) is None
+    if alike and method.task == "classification":
+        predictions.mean(problem.available)  # raises where they are no probabilities
+    if alike and problem.k < len(problem.available):
+        _say_alike(method, "the features" if serves else "the score" if "scores" in there else "", there)
+    return method.select(problem, **options) if serves else _by_score(problem)
+
+
+def _by_score(problem: Problem) -> Index:
+    return top_k(problem if problem.scores is not None else replace(problem, scores=np.zeros(problem.size)))
+
+
+def _say_alike(method: Acquisition, by: str, there: set[str]) -> None:
+    features = method.wants("features") and "features" not in there
+    warnings.warn(
+        f"all members predict alike: {method.name!r} sees no difference between predictions, and goes by "
+        f"{by + ', then by ' if by else ''}the seed. Give members that differ (other seeds, bootstraps or kinds of "
+        f"model){', or features (the candidates themselves, say)' if features else ''}",
+        UserWarning,
+        stacklevel=4,  # whoever called acquire()
+    )
+
+
+def _say_if_equal(method: Acquisition, problem: Problem) -> None:
+    """Equal scores are no failure, but whoever chooses by nothing else should know."""
+    if method.needs != ("scores",) or method.uses or problem.scores is None or problem.k == len(problem.available):
+        return
+    scores = problem.scores[problem.available]
+    if scores.min() == scores.max():
+        _log.warning("all %d scores are %g: %r goes by the seed", len(scores), scores[0], method.name)
+
+
+def _checked(name: str, answer: Any, problem: Problem, free: Any) -> Index:
     """Hold every method, those of other packages too, to the contract."""
+    chosen = as_array(answer, f"what acquisition {name!r} returned")
     if chosen.size == 0:
         return np.empty(0, dtype=np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len(chosen) > problem.k:

@@ -17,6 +17,7 @@ from rose.acquisition.registry import register_acquisition
     needs=("scores", "features|mc_preds"),
     uses=("pending",),
     stochastic=True,
+    min_samples=2,
     aliases=("kmeans", "cluster"),
     reference="Zhdanov 2019, Diverse mini-batch Active Learning",
 )
@@ -47,11 +48,10 @@ def diverse(problem: Problem, *, beta: float = 10.0, weighted: bool = True, rest
     if count == problem.k:
         return problem.available[problem.within_budget(order)]
     weights = problem.utility[short] if weighted else np.ones(count)
-    if not weights.sum() > 0:
-        weights = np.ones(count)
+    weights = weights / weights.max() if weights.max() > 0 else np.ones(count)
     points = problem.embedding(np.concatenate([problem.available[short], problem.pending]))
     cluster, distance = kmeans(points[:count], problem.k, weights, problem.rng, restarts, fixed=points[count:])
-    # `short` is sorted by preference: the first of equals is the most uncertain, then the lowest index
+    # `short` is sorted by preference: the first of equals is the most uncertain, then the one that the seed prefers
     by_distance = np.argsort(distance, kind="stable")
     found, first = np.unique(cluster[by_distance], return_index=True)
     chosen = np.zeros(count, dtype=bool)

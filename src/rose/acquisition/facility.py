@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.acquisition.geometry import known_centres
-from rose.acquisition.greedy import Greedy
+from rose.acquisition.greedy import Greedy, first_of_largest
 from rose.acquisition.options import at_least, positive
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
@@ -21,13 +21,14 @@ from rose.acquisition.registry import register_acquisition
 _CELLS = 1 << 20  # similarities computed at a time
 _SAMPLE = 512
 _LOOK = 16  # gains brought up to date at a time
-_ROUNDING = 1e-9  # similarities that differ by less are equal
+_ROUNDING = 1e-9  # similarities that differ by less are equal, and gains by this part of them
 
 
 @register_acquisition(
     "facility_location",
     needs=("scores", "features|mc_preds"),
     uses=("labelled", "pending"),
+    min_samples=2,
     aliases=("facility", "coverage"),
     reference="Wei, Iyer & Bilmes 2015, Submodularity in Data Subset Selection and Active Learning",
 )
@@ -39,7 +40,8 @@ def facility_location(problem: Problem, *, beta: float = 20.0, width: float = 0.
     distance d_ij, of median d, on the features (without any, on the centred stacked predictions). With costs: the
     largest gain per unit of cost. What is left when nothing more can be covered goes by its score.
 
-    Unlike "diverse", it knows what is labelled and draws nothing; an outlier, which stands for nobody else, comes late.
+    Unlike "diverse", it knows what is labelled and draws among equals only; an outlier, which stands for nobody else,
+    comes late.
 
     Args:
         problem: the question.
@@ -76,7 +78,8 @@ def _typical_distance(points: Floats) -> float:
 def _weights(problem: Problem, short: Index) -> Floats:
     """What there is to cover: utility, whatever it costs; all the same where there is none."""
     utility = problem.utility if problem.cost is None else problem.utility * problem.cost[problem.available]
-    return utility[short] if utility[short].sum() > 0 else np.ones(len(short))
+    most = utility[short].max()
+    return utility[short] / most if most > 0 else np.ones(len(short))
 
 
 def _greedily(problem: Problem, order: Index, cover: _Cover) -> Index:
@@ -91,7 +94,7 @@ def _greedily(problem: Problem, order: Index, cover: _Cover) -> Index:
             greedy.take(int(rest[np.argmax(greedy.open[rest])]))
             continue
         bound[~open_] = -np.inf
-        while not fresh[best := int(np.argmax(bound))]:  # the first of equals has the higher score
+        while not fresh[best := first_of_largest(bound, _ROUNDING)]:  # the first of equals has the higher score
             look = largest_first(np.where(fresh, -np.inf, bound), min(_LOOK, cover.size))
             bound[look] = np.where(open_[look], cover.gains(look) / cost[look], -np.inf)
             fresh[look] = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,43 @@ from numpy.typing import NDArray
 
 from rose.acquisition.problem import Floats, Index, Problem
 
-_BLOCK = 1 << 13
+_BLOCK = 1 << 13  # rows looked at a time,
+_CELLS = 1 << 20  # fewer where a row is long
 _MODERATE = (1e-9, 1e15)  # largest coordinates whose squares float32 holds to the digits that matter
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The candidates in the order in which they lie in memory: to pass over them in the drawn order takes far longer.
+
+    `rows` are their indices, ascending; `places` says where each stands in the drawn order.
+
+    >>> Walk.over(np.array([4, 1, 3]), 6)
+    Walk(rows=array([1, 3, 4]), places=array([1, 2, 0]))
+    """
+
+    rows: Index
+    places: Index
+
+    @classmethod
+    def over(cls, candidates: Index, size: int) -> Walk:
+        """Order the candidates of a pool of that size."""
+        place = np.full(size, -1)
+        place[candidates] = np.arange(len(candidates))
+        rows = np.flatnonzero(place >= 0)
+        return cls(rows, place[rows])
+
+    def drawn(self, values: Floats) -> Floats:
+        """Put what was computed along the walk into the drawn order."""
+        out = np.empty_like(values)
+        out[self.places] = values
+        return out
+
+
+def blocks(index: Index, width: int) -> Iterator[slice]:
+    """Yield slices of an index, of as many rows of that width as fit a cache."""
+    rows = min(_BLOCK, max(1, _CELLS // max(1, width)))
+    return (slice(low, low + rows) for low in range(0, len(index), rows))
 
 
 def coordinates(problem: Problem) -> NDArray[Any]:
@@ -53,7 +90,15 @@ def squared_distances(points: NDArray[Any], index: Index, centre: NDArray[Any]) 
     By differences, not by inner products: those lose all digits where points lie close together far from the origin.
     """
     out = np.empty(len(index))
-    for low in range(0, len(index), _BLOCK):
-        difference = points[index[low : low + _BLOCK]] - centre
-        out[low : low + _BLOCK] = np.einsum("nd,nd->n", difference, difference)
+    for block in blocks(index, points.shape[1]):
+        difference = points[index[block]] - centre
+        out[block] = np.einsum("nd,nd->n", difference, difference)
+    return out
+
+
+def project(points: NDArray[Any], index: Index, direction: Floats) -> Floats:
+    """`[len(index)]` inner products with one vector, in float64 and without a copy of the points."""
+    out = np.empty(len(index))
+    for block in blocks(index, points.shape[1]):
+        out[block] = points[index[block]].astype(np.float64) @ direction
     return out

@@ -33,13 +33,13 @@ class Greedy:
         """Whether the batch is full, or nobody is left who fits the budget."""
         return len(self.picks) >= self.wanted or not self.open.any()
 
-    def best(self, gain: Floats) -> int:
+    def best(self, gain: Floats, rounding: float = 0.0) -> int:
         """The open position with the largest gain per unit of cost; the lowest of equals."""
-        return self.first(gain if self.cost is None else gain / self.cost)
+        return self.first(gain if self.cost is None else gain / self.cost, rounding)
 
-    def first(self, keys: Floats) -> int:
+    def first(self, keys: Floats, rounding: float = 0.0) -> int:
         """The open position with the largest key, whatever it costs; the lowest of equals."""
-        return int(np.argmax(np.where(self.open, keys, -np.inf)))
+        return first_of_largest(np.where(self.open, keys, -np.inf), rounding)
 
     def take(self, position: int) -> None:
         """Add to the batch; close what no longer fits the budget."""
@@ -52,3 +52,15 @@ class Greedy:
     def result(self, problem: Problem) -> Index:
         """The picks as indices into the pool."""
         return problem.available[np.array(self.picks, dtype=np.int64)]
+
+
+def first_of_largest(keys: Floats, rounding: float = 0.0) -> int:
+    """The position of the largest key; the lowest of those that are less by no more than this part of it.
+
+    >>> first_of_largest(np.array([1.0, 3.0 - 1e-12, 3.0]), 1e-9), first_of_largest(np.array([1.0, 3.0 - 1e-12, 3.0]))
+    (1, 2)
+    """
+    if not rounding:
+        return int(np.argmax(keys))
+    largest = float(keys.max())
+    return int(np.argmax(keys >= largest - rounding * abs(largest)))

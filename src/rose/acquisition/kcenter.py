@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.acquisition.compiled import kernels
-from rose.acquisition.geometry import coordinates, known_centres, longest, most_central, squared_distances
+from rose.acquisition.geometry import (
+    Walk,
+    coordinates,
+    known_centres,
+    longest,
+    most_central,
+    squared_distances,
+)
 from rose.acquisition.greedy import Greedy
 from rose.acquisition.problem import Index, Problem
 from rose.acquisition.registry import register_acquisition
@@ -22,6 +29,8 @@ from rose.acquisition.registry import register_acquisition
     "kcenter",
     needs=("features|mc_preds",),
     uses=("scores", "labelled", "pending"),
+    min_samples=2,
+    ranks_only=True,
     aliases=("k_center", "coreset", "core_set"),
     reference="Sener & Savarese 2018, A Core-Set Approach",
 )
@@ -30,7 +39,7 @@ def kcenter(problem: Problem) -> Index:
 
     Distances are Euclidean, on the features (without any, on the centred stacked predictions). With costs: the largest
     distance per unit of cost. Where nothing is labelled it begins with the most uncertain candidate; without scores,
-    with the most central one.
+    with the most central one. Among equals the seed draws.
 
     >>> from rose.acquisition import acquire
     >>> acquire(features=[[0.0], [1.0], [5.0], [9.0]], k=2, method="kcenter", labelled=[0])
@@ -46,7 +55,7 @@ def kcenter(problem: Problem) -> Index:
     if compiled is None or problem.cost is not None:
         cover(points, problem.available, centres, greedy)
     else:
-        _cover_lazily(compiled, points, problem.available, centres, greedy)
+        _cover_lazily(compiled, points, Walk.over(problem.available, problem.size), centres, greedy)
     return greedy.result(problem)
 
 
@@ -69,17 +78,17 @@ def cover(points: NDArray[Any], candidates: Index, centres: Index, greedy: Greed
         np.minimum(nearest, squared_distances(points, candidates, points[candidates[pick]]), out=nearest)
 
 
-def _cover_lazily(compiled: Any, points: NDArray[Any], candidates: Index, known: Index, greedy: Greedy) -> None:
+def _cover_lazily(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
     """The same picks, with distances computed only where they could matter."""
     count = len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]
-    nearest = np.full(len(candidates), np.inf)
-    nearest[greedy.picks] = -1.0
-    seen = np.zeros(len(candidates), dtype=np.int32)
+    nearest = np.full(len(walk.rows), np.inf)
+    nearest[np.isin(walk.places, greedy.picks)] = -1.0
+    seen = np.zeros(len(walk.rows), dtype=np.int32)
     while not greedy.done:
-        pick = compiled.farthest(points, candidates, centres, count, nearest, seen)
-        greedy.take(pick)
-        nearest[pick] = -1.0
-        centres[count] = points[candidates[pick]]
+        step = compiled.farthest(points, walk.rows, walk.places, centres, count, nearest, seen)
+        greedy.take(int(walk.places[step]))
+        nearest[step] = -1.0
+        centres[count] = points[walk.rows[step]]
         count += 1

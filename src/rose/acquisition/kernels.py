@@ -120,41 +120,46 @@ def conditional_entropies(rows: F32, posterior: F32, mass: F32, low: int, high: 
 
 @_compile
 def farthest(
-    points: NDArray[Any], candidates: Index, centres: NDArray[Any], count: int, nearest: Floats, seen: NDArray[np.int32]
-) -> int:
-    """The position (in `candidates`) of the candidate farthest from its nearest centre; the lower of equals.
+    points: NDArray[Any], candidates: Index, places: Index, centres: NDArray[Any], count: int, nearest: Floats,
+    seen: NDArray[np.int32],
+) -> int:  # fmt: skip
+    """The position (in `candidates`) of the candidate farthest from its nearest centre; of equals, the lowest place.
 
     `nearest[p]` is the squared distance to the nearest of the first `seen[p]` centres: an upper bound, which more
     centres can only lower. A candidate whose bound is below the best so far needs no distances at all, so that
     of `len(candidates) * count` distances only some per cent are ever computed. A taken candidate has `nearest` -1.
     """
-    best = -1.0
+    best = 0.0
     at = -1
+    turn = len(candidates)
     for p in range(len(candidates)):
         bound = nearest[p]
+        if bound < best:
+            continue
         c = seen[p]
-        while c < count and bound > best:
+        while c < count and (bound > best or (bound == best and places[p] < turn)):
             stop = min(c + 4, count)  # fetching the row costs more than a few distances: look at some at a time
             for other in range(c, stop):
                 bound = min(bound, _squared(points, candidates[p], centres, other))
             c = stop
         nearest[p] = bound
         seen[p] = c
-        if bound > best:
+        if bound > best or (bound == best and places[p] < turn):
             best = bound
             at = p
+            turn = places[p]
     return at
 
 
 @_compile
 def join_clusters(
-    points: NDArray[Any], candidates: Index, low: int, high: int, centres: NDArray[Any], first: int, count: int,
-    nearest: Floats, owner: NDArray[np.int32], sizes: Floats, radius: Floats, rim: Index,
+    points: NDArray[Any], candidates: Index, places: Index, low: int, high: int, centres: NDArray[Any], first: int,
+    count: int, nearest: Floats, owner: NDArray[np.int32], sizes: Floats, radius: Floats, rim: Index,
 ) -> None:  # fmt: skip
     """Offer centres `first..count` to candidates `low..high`, then measure the clusters over that block.
 
     Writes `sizes[c]` (sum of squared distances), `radius[c]` (the largest; -1 without members) and `rim[c]` (where;
-    the lower of equals). A taken candidate has `nearest` -1 and belongs to none.
+    of equals, the lowest place). A taken candidate has `nearest` -1 and belongs to none.
     """
     sizes[:] = 0.0
     radius[:] = -1.0
@@ -170,6 +175,6 @@ def join_clusters(
         nearest[p] = bound
         cluster = owner[p]
         sizes[cluster] += bound
-        if bound > radius[cluster]:
+        if bound > radius[cluster] or (bound == radius[cluster] and places[p] < places[rim[cluster]]):
             radius[cluster] = bound
             rim[cluster] = p

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.acquisition.compiled import kernels, workers
-from rose.acquisition.geometry import coordinates, known_centres, longest, squared_distances
+from rose.acquisition.geometry import Walk, coordinates, known_centres, longest, squared_distances
 from rose.acquisition.greedy import Greedy
 from rose.acquisition.problem import Floats, Index, Problem
 from rose.acquisition.registry import register_acquisition
@@ -24,6 +24,8 @@ _ROWS = 1 << 14  # rows a thread takes at a time
     "lcmd",
     needs=("features|mc_preds",),
     uses=("scores", "labelled", "pending"),
+    min_samples=2,
+    ranks_only=True,
     aliases=("largest_cluster_maximum_distance",),
     reference="Holzmueller et al. 2023, Deep Batch Active Learning for Regression",
 )
@@ -34,7 +36,7 @@ def lcmd(problem: Problem) -> Index:
     k-center, which chases outliers, this covers where there is much to cover. Distances are Euclidean, on the features
     (without any, on the centred stacked predictions). With costs: the largest distance per unit of cost within the
     largest cluster; what no longer fits the budget does not count for a cluster's size. Where nothing is labelled it
-    begins with the most uncertain candidate; without scores, with the longest vector.
+    begins with the most uncertain candidate; without scores, with the longest vector. Among equals the seed draws.
 
     >>> from rose.acquisition import acquire
     >>> x = [[0.0], [4.0], [4.1], [4.2], [4.3], [-5.0]]
@@ -51,7 +53,7 @@ def lcmd(problem: Problem) -> Index:
     if compiled is None or problem.cost is not None:
         split(points, problem.available, centres, greedy)
     else:
-        _split_fast(compiled, points, problem.available, centres, greedy)
+        _split_fast(compiled, points, Walk.over(problem.available, problem.size), centres, greedy)
     return greedy.result(problem)
 
 
@@ -83,13 +85,13 @@ def _largest(nearest: Floats, owner: Index, greedy: Greedy, count: int) -> int:
     return int(np.argmax(np.where(members > 0, sizes, -1.0)))
 
 
-def _split_fast(compiled: Any, points: NDArray[Any], candidates: Index, known: Index, greedy: Greedy) -> None:
+def _split_fast(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
     """The same picks: each block of rows meets the new centre and measures its clusters in one pass."""
-    n, count = len(candidates), len(known)
+    n, count = len(walk.rows), len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]
     nearest = np.full(n, np.inf)
-    nearest[greedy.picks] = -1.0
+    nearest[np.isin(walk.places, greedy.picks)] = -1.0
     owner = np.zeros(n, dtype=np.int32)
     shape = (-(-n // _ROWS), len(centres))
     sizes, radius, rim = np.empty(shape), np.empty(shape), np.zeros(shape, dtype=np.int64)
@@ -99,15 +101,16 @@ def _split_fast(compiled: Any, points: NDArray[Any], candidates: Index, known: I
 
             def measure(block: int, low: int, high: int, first: int = first, count: int = count) -> None:
                 compiled.join_clusters(
-                    points, candidates, low, high, centres, first, count, nearest, owner,
+                    points, walk.rows, walk.places, low, high, centres, first, count, nearest, owner,
                     sizes[block], radius[block], rim[block],
                 )  # fmt: skip
 
             run(measure, n, _ROWS)
             farthest = radius.max(axis=0)
             cluster = int(np.argmax(np.where(farthest >= 0, sizes.sum(axis=0), -1.0)))
-            pick = int(rim[np.argmax(radius[:, cluster]), cluster])
-            greedy.take(pick)
-            nearest[pick] = -1.0
-            centres[count] = points[candidates[pick]]
+            equals = rim[radius[:, cluster] == farthest[cluster], cluster]  # one of each block
+            step = equals[np.argmin(walk.places[equals])]
+            greedy.take(int(walk.places[step]))
+            nearest[step] = -1.0
+            centres[count] = points[walk.rows[step]]
             first, count = count, count + 1

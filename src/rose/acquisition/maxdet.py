@@ -7,23 +7,24 @@ Holzmueller et al. 2023 (MaxDet) and Kirsch et al. 2019 (it is BatchBALD for Gau
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from rose.acquisition.gaussian import variances
+from rose.acquisition.geometry import Walk
 from rose.acquisition.greedy import Greedy
 from rose.acquisition.options import positive
-from rose.acquisition.problem import Floats, Index, Problem
+from rose.acquisition.problem import Index, Problem
 from rose.acquisition.registry import register_acquisition
 
-_BLOCK = 1 << 13
+_ROUNDING = 1e-9  # gains that differ by less, relatively, are equal
 
 
 @register_acquisition(
     "maxdet",
     needs=("mc_preds|features",),
     uses=("labelled", "pending"),
+    min_samples=2,
+    ranks_only=True,
     aliases=("max_det", "d_optimal", "determinant"),
     reference="Krause et al. 2008; Holzmueller et al. 2023",
 )
@@ -44,46 +45,20 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     >>> acquire(features=[[3.0, 0.0], [2.9, 0.0], [0.0, 1.0]], k=2, method="maxdet")
     array([0, 2])
     """
-    ensemble = problem.predictions
-    points = problem.embedding() if ensemble is None else ensemble.centred(np.arange(problem.size))
-    candidates = problem.available
-    greedy = Greedy.of(problem)
+    candidates, greedy = problem.available, Greedy.of(problem)
+    walk = Walk.over(candidates, problem.size)
+    if problem.predictions is None:
+        points, rows = problem.embedding(), walk.rows
+        seen = np.concatenate([problem.labelled, problem.pending])
+    else:  # the ensemble has seen what is labelled
+        points = problem.predictions.centred(np.concatenate([walk.rows, problem.pending]))
+        rows, seen = np.arange(len(walk.rows)), np.arange(len(walk.rows), len(points))
     if noise is None:
-        noise = 0.01 * float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[candidates].mean()) or 1.0
+        noise = 0.01 * float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[rows].mean()) or 1.0
     noise = positive("noise", noise)
-    seen = problem.pending if ensemble is not None else np.concatenate([problem.labelled, problem.pending])
-    covariance = posterior(points[seen], noise)
-    variance = _quadratic(points, candidates, covariance)
+    model = variances(points, rows, seen, noise, problem.k)
     while not greedy.done:
-        pick = greedy.best(np.log1p(variance / noise))
+        pick = greedy.best(walk.drawn(np.log1p(model.variance / noise)), _ROUNDING)
         greedy.take(pick)
-        # Sherman-Morrison: what one more noisy label does to the weights' covariance, and with it to all variances
-        direction = covariance @ points[candidates[pick]].astype(np.float64)
-        shrink = 1.0 / (noise + variance[pick])
-        covariance -= shrink * np.outer(direction, direction)
-        variance -= shrink * project(points, candidates, direction) ** 2
-        np.maximum(variance, 0.0, out=variance)
+        model.observe(int(np.searchsorted(walk.rows, candidates[pick])))
     return greedy.result(problem)
-
-
-def posterior(seen: NDArray[Any], noise: float) -> Floats:
-    """`[D, D]` covariance of the weights of a Bayesian linear model (prior: identity) after labels at rows `[m, D]`."""
-    rows = seen.astype(np.float64)
-    precision = np.eye(rows.shape[1]) + rows.T @ rows / noise
-    return np.asarray(np.linalg.inv(precision), dtype=np.float64)
-
-
-def project(points: NDArray[Any], index: Index, direction: Floats) -> Floats:
-    """`[len(index)]` inner products with one vector, in float64 and without a copy of the points."""
-    out = np.empty(len(index))
-    for low in range(0, len(index), _BLOCK):
-        out[low : low + _BLOCK] = points[index[low : low + _BLOCK]].astype(np.float64) @ direction
-    return out
-
-
-def _quadratic(points: NDArray[Any], index: Index, covariance: Floats) -> Floats:
-    out = np.empty(len(index))
-    for low in range(0, len(index), _BLOCK):
-        rows = points[index[low : low + _BLOCK]].astype(np.float64)
-        out[low : low + _BLOCK] = np.einsum("nd,nd->n", rows @ covariance, rows)
-    return out

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rose.arrays import as_array, as_numbers, probability_tolerance
 from rose.errors import PredictionError
 
-_BLOCK = 4096  # rows centred at a time: the float64 temporary stays in the cache
+_BLOCK = 4096  # rows looked at a time: the float64 temporary stays in the cache,
+_CELLS = 1 << 20  # and small where a row is long
 
 
 def as_floats(array: NDArray[Any]) -> NDArray[Any]:
@@ -23,7 +25,7 @@ def as_floats(array: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Predictions:
-    """S predictions of N candidates: member `s` is `[N]` values or `[N, C]` probabilities.
+    """S predictions of N candidates: member `s` is `[N]` values or `[N, C]` probabilities, right to `tolerance`.
 
     >>> p = Predictions.of([[0.0, 1.0, 2.0], [0.0, 3.0, 2.0]])
     >>> p.members, p.candidates, p.classes
@@ -35,16 +37,21 @@ class Predictions:
     arrays: Sequence[NDArray[Any]]
     candidates: int
     classes: int | None
+    tolerance: float = 1e-5
 
     @classmethod
     def of(cls, mc_preds: ArrayLike | Sequence[ArrayLike]) -> Predictions:
-        """Wrap an array or a list of arrays; nothing is copied.
+        """Wrap an array or a list of arrays, of any library (`rose.arrays`); what is in memory is not copied.
 
         Raises:
-            PredictionError: if it is not `[S, N]` or `[S, N, C]` with S >= 1, or the members' shapes differ.
+            PredictionError: if it is not `[S, N]` or `[S, N, C]` with S >= 1, the members' shapes differ, or they are
+                no real numbers.
         """
-        rows: Any = mc_preds if isinstance(mc_preds, np.ndarray | list | tuple) else np.asarray(mc_preds)
-        arrays = [np.asarray(member) for member in rows]
+        members: Any = mc_preds
+        if not isinstance(mc_preds, list | tuple):
+            members = np.asarray(as_array(mc_preds, "mc_preds", PredictionError))
+            members = list(members) if members.ndim else [members]
+        arrays = [np.asarray(as_numbers(a, f"mc_preds[{s}]", PredictionError)) for s, a in enumerate(members)]
         shapes = sorted({a.shape for a in arrays})
         if len(shapes) != 1 or len(shapes[0]) not in (1, 2):
             raise PredictionError(
@@ -52,7 +59,8 @@ class Predictions:
                 f"shape), not {len(arrays)} members of shapes {shapes}"
             )
         shape = shapes[0]
-        return cls(arrays, shape[0], shape[1] if len(shape) == 2 else None)
+        given = [mc_preds, *members, *arrays]
+        return cls(arrays, shape[0], shape[1] if len(shape) == 2 else None, max(map(probability_tolerance, given)))
 
     @property
     def members(self) -> int:
@@ -68,7 +76,7 @@ class Predictions:
         rows = np.stack([as_floats(a[index]) for a in self.arrays])
         finite = np.isfinite(rows)
         if not finite.all():
-            bad = np.argwhere(~finite)[0]
+            bad = min(np.argwhere(~finite).tolist(), key=lambda at: (index[at[1]], at[0]))
             raise PredictionError(
                 f"mc_preds: member {bad[0]} predicts {rows[tuple(bad)]} for candidate {index[bad[1]]}"
             )
@@ -78,24 +86,32 @@ class Predictions:
         """Rows `[S, n, C]` that are distributions.
 
         Raises:
-            PredictionError: if one is negative or does not sum to 1 (within 1e-3, or 1e-2 for float16).
+            PredictionError: if one is below 0 or above 1 or does not sum to 1, by more than the rounding of what they
+                were computed in (`rose.arrays.probability_tolerance`).
         """
-        rows = self.rows(index)
-        slack = 1e-2 if self.arrays[0].dtype == np.float16 else 1e-3
-        off = (np.abs(rows.sum(axis=-1) - 1.0) > slack) | (rows < -slack).any(axis=-1)
+        rows, slack = self.rows(index), self.tolerance
+        off = np.abs(rows.sum(axis=-1, dtype=np.float64) - 1.0) > slack
+        off |= ((rows < -slack) | (rows > 1 + slack)).any(axis=-1)
         if off.any():
-            s, n = np.argwhere(off)[0]
+            s, n = min(np.argwhere(off).tolist(), key=lambda at: (index[at[1]], at[0]))
             raise PredictionError(
                 f"mc_preds: member {s} gives candidate {index[n]} {rows[s, n]}, which are no probabilities"
             )
-        clipped: NDArray[Any] = np.maximum(rows, 0.0)
+        clipped: NDArray[Any] = np.clip(rows, 0.0, 1.0)
         return clipped
+
+    def alike(self, index: NDArray[np.int64]) -> bool:
+        """Whether all members predict exactly the same for these candidates; stops looking at the first who differ."""
+        for block in self._blocks(index):
+            rows = self.rows(index[block])
+            if (rows != rows[:1]).any():
+                return False
+        return True
 
     def mean(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
         """The ensemble's mean probabilities `[n, C]`, in float64."""
         out = np.empty((len(index), self.classes or 1))
-        for start in range(0, len(index), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for block in self._blocks(index):
             out[block] = self.probabilities(index[block]).mean(axis=0, dtype=np.float64)
         return out
 
@@ -107,10 +123,15 @@ class Predictions:
         """
         width = self.members * (self.classes or 1)
         out: NDArray[Any] | None = None
-        for start in range(0, len(index), _BLOCK):
-            rows = self.rows(index[start : start + _BLOCK])
+        for block in self._blocks(index):
+            rows = self.rows(index[block])
             if out is None:
                 out = np.empty((len(index), width), rows.dtype)
-            deviation = (rows - rows.mean(axis=0, dtype=np.float64)) / np.sqrt(self.members)
-            out[start : start + rows.shape[1]] = np.moveaxis(deviation, 0, 1).reshape(rows.shape[1], width)
+            deviation = rows - rows[0].astype(np.float64)  # exactly 0 where members agree, as the mean is not
+            deviation -= deviation.mean(axis=0)
+            out[block] = np.moveaxis(deviation / np.sqrt(self.members), 0, 1).reshape(rows.shape[1], width)
         return np.empty((0, width)) if out is None else out
+
+    def _blocks(self, index: NDArray[np.int64]) -> Iterator[slice]:
+        rows = min(_BLOCK, max(1, _CELLS // (self.members * (self.classes or 1))))
+        return (slice(start, start + rows) for start in range(0, len(index), rows))

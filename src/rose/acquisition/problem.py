@@ -22,7 +22,8 @@ class Problem:
     """Which `k` of the `available` candidates? Built and checked by `acquire`; read by the methods.
 
     Everything of shape `[N]` or `[N, ...]` covers the whole pool, labelled candidates too; `available`, `labelled` and
-    `pending` are sorted indices into it. `k` is never above `len(available)`.
+    `pending` are indices into it, each in an order that the seed has drawn (`ties.tie_keys`): a method that takes the
+    first of equals settles ties fairly, and repeatably. `k` is never above `len(available)`.
     """
 
     k: int
@@ -59,16 +60,21 @@ class Problem:
         score of an available candidate if that is negative; where lower is, the largest.
 
         Raises:
-            ConfigurationError: for infinite scores, or scores outside `range`.
+            ConfigurationError: for infinite scores, scores outside `range`, or so large that differences overflow.
         """
         scores = self._available_scores()
         if not np.isfinite(scores).all():
-            bad = self.available[~np.isfinite(scores)][0]
+            bad = self.available[~np.isfinite(scores)].min()
             raise ConfigurationError(
-                f"the score of candidate {bad} is infinite; only 'top_k' and 'softrank' (without cost) do with ranks"
+                f"the score of candidate {bad} is infinite, and here its size counts, not its rank alone: take a "
+                'finite metric (such as "mutual_information"), or acquisition="top_k" without costs, which only ranks'
             )
-        utility = _above_least_uncertain(scores, self.direction, self.range)
-        return utility if self.cost is None else utility / self.cost[self.available]
+        with np.errstate(over="ignore"):
+            utility = _above_least_uncertain(scores, self.direction, self.range)
+            utility = utility if self.cost is None else utility / self.cost[self.available]
+            if not np.isfinite(utility.sum()):
+                raise ConfigurationError("the scores (per unit of cost) are so large that sums overflow; rescale them")
+        return utility
 
     def embedding(self, index: Index | None = None) -> NDArray[Any]:
         """Coordinates for distances: the features, or without any the centred stacked predictions.
@@ -89,8 +95,8 @@ class Problem:
             finite = np.isfinite(rows).all(axis=1)
             if finite.all():
                 raise ConfigurationError("the features are so large that distances overflow; rescale them")
-            bad = np.flatnonzero(~finite)[0]
-            raise ConfigurationError(f"features of candidate {bad if index is None else index[bad]} are not finite")
+            bad = (np.arange(self.size) if index is None else index)[~finite].min()
+            raise ConfigurationError(f"features of candidate {bad} are not finite")
         return rows
 
     def within_budget(self, order: Index) -> Index:
@@ -115,6 +121,8 @@ class Problem:
 
 def largest_first(keys: Floats, k: int) -> Index:
     """Positions of the `k` largest keys, largest first, ties by the lower position; O(n + k log k).
+
+    Of the keys of `Problem.available`, whose order the seed has drawn, that is a fair draw among equals.
 
     >>> largest_first(np.array([1.0, 3.0, 3.0, 2.0]), 3)
     array([1, 2, 3])

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from numpy.typing import ArrayLike
 
+from rose.acquisition.options import whole
 from rose.acquisition.problem import Floats, Problem
 from rose.errors import ConfigurationError, UnknownAcquisitionError, near_miss
 
@@ -21,6 +22,12 @@ SelectT = TypeVar("SelectT", bound=Select)
 ENTRY_POINTS = "rose.acquisitions"
 REQUIRED = ("scores", "mc_preds", "features")
 INPUTS = (*REQUIRED, "labelled", "pending")
+Task = Literal["any", "classification", "regression"]
+TASKS = get_args(Task)
+_FORMS = {"classification": "[S, N, C] probabilities", "regression": "[S, N] values"}
+_INSTEAD = {"classification": "'badge' or 'batchbald'", "regression": "'maxdet' or 'lcmd'"}
+_HINTS = {"scores": "rose.scoring computes them from mc_preds"}
+_HINT = "'top_k' and 'power' do without"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Acquisition:
         summary: one line for people.
         reference: authors, year and title of what it implements.
         aliases: other names.
+        task: the predictions it serves: "classification", "regression" or "any".
+        min_samples: how many predictions of a candidate (members times stochastic passes) it can work with, at least,
+            where it takes `mc_preds`; above 1 for what looks at how they differ. Fewer are withheld where something
+            else serves.
+        ranks_only: whether nothing but the order of the scores counts (without costs), so that infinite ones do.
     """
 
     name: str
@@ -52,6 +64,9 @@ class Acquisition:
     aliases: tuple[str, ...] = ()
     prefilter: float = 10.0
     keys: Keys | None = field(default=None, repr=False)
+    task: Task = "any"
+    min_samples: int = 1
+    ranks_only: bool = False
 
     def __post_init__(self) -> None:
         for wants, known in ((self.needs, REQUIRED), (self.uses, INPUTS)):
@@ -60,15 +75,55 @@ class Acquisition:
                     raise ConfigurationError(f"acquisition {self.name!r} wants {name!r}; {near_miss(name, known)}")
         if not self.prefilter >= 1:
             raise ConfigurationError(f"prefilter={self.prefilter!r} of {self.name!r} multiplies k: 1 or more")
+        if self.task not in TASKS:
+            raise ConfigurationError(f"task={self.task!r} of acquisition {self.name!r}; {near_miss(self.task, TASKS)}")
+        whole("min_samples", self.min_samples)
 
     def wants(self, name: str) -> bool:
         """Whether the method can make use of an input ("scores", "mc_preds", ...)."""
         return any(name in need.split("|") for need in (*self.needs, *self.uses))
 
-    def takes(self, name: str, there: Collection[str]) -> bool:
-        """Whether the method takes an input where these are there: of two alternatives, the first that is."""
+    def takes(self, name: str, there: Collection[str], samples: int | None = None) -> bool:
+        """Whether the method takes an input where these are there: of two alternatives, the first that is.
+
+        `samples` predictions of a candidate, where known, are not there if it needs more.
+        """
+        there = self._usable(there, samples)
         needs = [next((one for one in need.split("|") if one in there), "") for need in self.needs]
         return name in there and name in (*needs, *self.uses)
+
+    def objection(self, task: str | None, samples: int | None, there: Collection[str]) -> str | None:
+        """Return why the method cannot work with what there is, and what would help; None: it can.
+
+        Args:
+            task: "classification" or "regression"; None where not known.
+            samples: how many predictions there are of a candidate; None where not known.
+            there: which of "scores", "mc_preds" and "features" there are.
+
+        >>> get_acquisition("kcenter").objection(None, 5, {"mc_preds"}) is None
+        True
+        >>> print(get_acquisition("badge").objection("regression", 5, {"mc_preds", "features"}))
+        'badge' is for classification and needs [S, N, C] probabilities; for regression use 'maxdet' or 'lcmd'
+        """
+        if task in _INSTEAD and self.task not in ("any", task):
+            return f"{self.name!r} is for {self.task} and needs {_FORMS[self.task]}; for {task} use {_INSTEAD[task]}"
+        usable = self._usable(there, samples)
+        for need in self.needs:
+            names = need.split("|")
+            if not usable.isdisjoint(names):
+                continue
+            if "mc_preds" in names and "mc_preds" in there:
+                features = ", or give features (the candidates themselves, say)" if "features" in names else ""
+                return (
+                    f"{self.name!r} looks at how predictions of one candidate differ and needs at least "
+                    f"{self.min_samples}, not {samples}: add members or stochastic passes{features}"
+                )
+            return f"{self.name!r} needs {' or '.join(names)} ({_HINTS.get(need, _HINT)})"
+        return None
+
+    def _usable(self, there: Collection[str], samples: int | None) -> set[str]:
+        few = samples is not None and samples < self.min_samples
+        return set(there) - {"mc_preds"} if few else set(there)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -104,15 +159,20 @@ def register_acquisition(
     aliases: tuple[str, ...] = (),
     prefilter: float = 10.0,
     keys: Keys | None = None,
+    task: Task = "any",
+    min_samples: int = 1,
+    ranks_only: bool = False,
     replace: bool = False,
 ) -> Callable[[SelectT], SelectT]:
-    """Declare the decorated function as an acquisition method.
+    """Declare the decorated function as an acquisition method; the arguments are the attributes of `Acquisition`.
+
+    `problem.available` comes in an order drawn by the seed: who takes the first of equals settles ties fairly.
 
     >>> from rose.acquisition import acquire, register_acquisition
     >>> @register_acquisition("every_other", needs=("scores",), replace=True)
     ... def every_other(problem, *, start=0):
     ...     '''Every other candidate, by index.'''
-    ...     return problem.available[start::2][: problem.k]
+    ...     return sorted(problem.available)[start::2][: problem.k]
     >>> acquire([0.1, 0.2, 0.3, 0.4], k=2, method="every_other", start=1)
     array([1, 3])
 
@@ -122,7 +182,11 @@ def register_acquisition(
 
     def declare(select: SelectT) -> SelectT:
         line = summary or (inspect.getdoc(select) or "").partition("\n")[0]
-        _add(Acquisition(name, select, needs, uses, stochastic, line, reference, aliases, prefilter, keys), replace)
+        method = Acquisition(
+            name, select, needs, uses, stochastic, line, reference, aliases, prefilter, keys,
+            task=task, min_samples=min_samples, ranks_only=ranks_only,
+        )  # fmt: skip
+        _add(method, replace)
         return select
 
     return declare

@@ -65,12 +65,14 @@ def softmax(problem: Problem, *, beta: float = 1.0) -> Index:
     return _draw(problem, positive("beta", beta) * problem.utility)
 
 
-@register_acquisition("softrank", needs=("scores",), stochastic=True, aliases=("softrankbald",), reference=_PAPER)
+@register_acquisition(
+    "softrank", needs=("scores",), stochastic=True, aliases=("softrankbald",), reference=_PAPER, ranks_only=True
+)
 def softrank(problem: Problem, *, beta: float = 1.0) -> Index:
     """Draw k candidates in proportion to rank ** -beta, the most uncertain having rank 1.
 
-    Uses nothing but the order, so it suits any score. Ties get consecutive ranks, the lower index first. With costs,
-    the rank is that of the utility per unit of cost.
+    Uses nothing but the order, so it suits any score. Ties get consecutive ranks, in an order that the seed draws. With
+    costs, the rank is that of the utility per unit of cost.
 
     >>> from rose.acquisition import acquire
     >>> acquire([0.1, 0.4, 0.2, 0.3], k=2, method="softrank", beta=50.0)

@@ -7,17 +7,22 @@ from rose.acquisition.registry import register_acquisition
 
 
 @register_acquisition(
-    "top_k", needs=("scores",), aliases=("topk", "top", "greedy"), reference="Lewis & Gale 1994", prefilter=1.0
+    "top_k",
+    needs=("scores",),
+    aliases=("topk", "top", "greedy"),
+    reference="Lewis & Gale 1994",
+    prefilter=1.0,
+    ranks_only=True,
 )
 def top_k(problem: Problem) -> Index:
     """The k most uncertain candidates.
 
-    Ties go to the lower index. The batch may hold k copies of one question: on redundant pools prefer "diverse" or a
+    Among equals the seed draws. The batch may hold k copies of one question: on redundant pools prefer "diverse" or a
     stochastic method. With costs: the largest utility per unit of cost first.
 
     >>> from rose.acquisition import acquire
-    >>> acquire([0.2, 0.9, 0.9], k=2, method="top_k")
-    array([1, 2])
+    >>> acquire([0.2, 0.8, 0.9], k=2, method="top_k")
+    array([2, 1])
     """
     wanted = problem.k if problem.budget is None else len(problem.available)
     return problem.available[problem.within_budget(largest_first(problem.ranking, wanted))]
@@ -27,7 +32,7 @@ def _any(problem: Problem) -> Floats:
     return problem.rng.random(len(problem.available))
 
 
-@register_acquisition("random", needs=(), stochastic=True, aliases=("uniform",), keys=_any)
+@register_acquisition("random", needs=(), stochastic=True, aliases=("uniform",), keys=_any, ranks_only=True)
 def random(problem: Problem) -> Index:
     """Any k candidates, each as likely as the others.
 
