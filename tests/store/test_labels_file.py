@@ -67,3 +67,64 @@ def test_a_table_made_by_hand(tmp_path):
     path.write_text("x_0,y\n1\n")
     with pytest.raises(PoolError, match="cannot be read"):
         read_labels_file(path)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_lists_and_tuples_of_numbers_are_vectors(tmp_path, suffix):
+    path = tmp_path / f"labels.{suffix}"
+    write_labels(LabelTable([[1.0, 2.0], (3.0, 4.5), np.array([5, 6])], np.arange(3)), path)
+    np.testing.assert_array_equal(np.array(read_labels_file(path).labels), [[1, 2], [3, 4.5], [5, 6]])
+
+
+@pytest.mark.parametrize("blank", ["", "  ", '""'])
+def test_a_blank_cell_of_a_csv_is_unlabelled(tmp_path, blank):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"index,y\n0,1\n1,{blank}\n2,3\n")
+    table = read_labels_file(path)
+    assert (list(table.labels), table.candidates.tolist()) == ([1, 3], [0, 2])
+    assert all(isinstance(label, np.integer) for label in table.labels)
+    path.write_text(f"index,y\n0,cat\n1,{blank}\n")
+    assert list(read_labels_file(path).labels) == ["cat"]
+    path.write_text(f"index,y_0,y_1\n0,1,2\n1,{blank},{blank}\n2,3,4\n")
+    assert np.array(read_labels_file(path).labels).tolist() == [[1, 2], [3, 4]]
+    path.write_text(f"index,y_0,y_1\n0,1,2\n\n1,{blank},5\n")
+    with pytest.raises(PoolError, match=r"labels.csv', line 4: some values of its label are blank"):
+        read_labels_file(path)
+    path.write_text(f"x_0,x_1,y\n0.5,{blank},1\n1.5,2,2\n")
+    np.testing.assert_array_equal(read_labels_file(path).X, [[0.5, np.nan], [1.5, 2]])
+
+
+def test_a_null_of_a_parquet_file_is_unlabelled(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "labels.parquet"
+    for values, wanted in (([1, None, 3], [1, 3]), (["a", None, ""], ["a", ""])):
+        parquet.write_table(arrow.table({"index": [0, 1, 2], "y": values}), path)
+        table = read_labels_file(path)
+        assert (list(table.labels), table.candidates.tolist()) == (wanted, [0, 2])
+    parquet.write_table(arrow.table({"index": [0, 1], "y_0": [1.0, None], "y_1": [1.0, 2.0]}), path)
+    with pytest.raises(PoolError, match="row 1: some values of its label are blank"):
+        read_labels_file(path)
+    parquet.write_table(arrow.table({"index": [0, 1], "y": [1.0, float("nan")]}), path)
+    with pytest.raises(PoolError, match="row 1: its label is not finite"):
+        read_labels_file(path)
+
+
+def test_labels_that_are_not_finite_are_named(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("index,y\n0,1\n1,\n2,nan\n")
+    with pytest.raises(PoolError, match=r"line 4: its label is not finite \(nan\); leave it blank"):
+        read_labels_file(path)
+    np.savez(tmp_path / "labels.npz", y=[[1.0, 2.0], [3.0, np.inf]], index=[0, 1])
+    with pytest.raises(PoolError, match=r"row 1: its label is not finite \(inf at \[1\]\); leave such rows out"):
+        read_labels_file(tmp_path / "labels.npz")
+
+
+def test_blank_texts_and_mixed_vectors_are_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"is blank: in a \.csv that is no label"):
+        write_labels(LabelTable(["a", " "], np.arange(2)), tmp_path / "labels.csv")
+    with pytest.raises(ConfigurationError, match="no table can hold them"):
+        write_labels(LabelTable([1, "a"], np.arange(2)), tmp_path / "labels.npz")
+    (tmp_path / "labels.csv").write_text("index,y_0,y_1\n0,1,a\n")
+    with pytest.raises(PoolError, match="some of the columns y_0, y_1 are numbers and some texts"):
+        read_labels_file(tmp_path / "labels.csv")

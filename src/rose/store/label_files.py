@@ -22,7 +22,7 @@ import numpy as np
 
 from rose.errors import ConfigurationError, PoolError, near_miss
 from rose.store.label_table import LabelTable
-from rose.store.label_values import stacked
+from rose.store.label_values import not_finite, stacked
 
 Columns = dict[str, np.ndarray]
 
@@ -90,9 +90,7 @@ def _write_csv(table: LabelTable, labels: np.ndarray, path: Path) -> None:
     columns = {name: column.tolist() for name, column in _flat(table, labels).items()}
     for name, column in columns.items():
         if name.startswith("y") and any(isinstance(cell, str) and not cell.strip() for cell in column):
-            raise ConfigurationError(
-                f"a text in {name} is blank, and a .csv cannot tell that from no label: write a .npz"
-            )
+            raise ConfigurationError(f"a text in {name} is blank: in a .csv that is no label; write a .npz")
         if column and isinstance(column[0], str) and _column(column).dtype.kind != "U":
             raise ConfigurationError(f"the texts in {name} look like numbers, and a .csv cannot tell: write a .npz")
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -109,7 +107,8 @@ def _write_parquet(table: LabelTable, labels: np.ndarray, path: Path) -> None:
 
 def _read_npz(path: Path) -> Columns:
     with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+        columns = dict(file)
+    return _finite(columns, path, [f"row {i}" for i in range(max(map(len, columns.values()), default=0))])
 
 
 def _read_csv(path: Path) -> Columns:
@@ -120,25 +119,43 @@ def _read_csv(path: Path) -> Columns:
     for line, row in rows:
         if len(row) != len(heading):
             raise ValueError(f"line {line} has {len(row)} cells, and the heading {len(heading)}")
-    labels = [place for place, name in enumerate(heading) if _is_label(name)]
-    blank = [[not row[place].strip() for place in labels] for _, row in rows]
-    kept = _labelled(blank, path, [f"line {line}" for line, _ in rows])
-    cells = [rows[place][1] for place in kept]
-    return {name: _column([row[place] for row in cells]) for place, name in enumerate(heading)}
+    places = [heading.index(name) for name in _label_columns(heading)]
+    blank = [[not row[place].strip() for place in places] for _, row in rows]
+    names = [f"line {line}" for line, _ in rows]
+    kept = _labelled(blank, path, names)
+    columns = {name: _column([rows[i][1][place] for i in kept]) for place, name in enumerate(heading)}
+    return _finite(columns, path, [names[i] for i in kept])
 
 
 def _read_parquet(path: Path) -> Columns:
     _, parquet = _arrow()
     table = parquet.read_table(path)
-    nulls = [table.column(name).is_null().to_pylist() for name in table.column_names if _is_label(name)]
+    names = [f"row {i}" for i in range(len(table))]
+    nulls = [table.column(name).is_null().to_pylist() for name in _label_columns(table.column_names)]
     if nulls:
-        table = table.take(_labelled([*zip(*nulls, strict=True)], path, [f"row {i}" for i in range(len(table))]))
+        kept = _labelled([*zip(*nulls, strict=True)], path, names)
+        table, names = table.take(kept), [names[i] for i in kept]
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-    return {name: np.array(c.tolist()) if c.dtype == object else c for name, c in columns.items()}
+    columns = {name: np.array(c.tolist()) if c.dtype == object else c for name, c in columns.items()}
+    return _finite(columns, path, names)
 
 
-def _is_label(name: str) -> bool:
-    return name == "y" or ((match := _NUMBERED.fullmatch(name)) is not None and match[1] == "y")
+def _label_columns(names: Sequence[str]) -> list[str]:
+    """The columns that make the label."""
+    numbered = [name for name in names if (match := _NUMBERED.fullmatch(name)) is not None and match[1] == "y"]
+    return ["y"] if "y" in names else numbered
+
+
+def _finite(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
+    """The columns, if all labels are finite."""
+    for name in _label_columns([*columns]):
+        if not_finite(columns[name]) is not None:
+            row = next(i for i, label in enumerate(columns[name]) if not_finite(label) is not None)
+            raise PoolError(
+                f"labels: {str(path)!r}, {rows[row]}: its label is not finite ({not_finite(columns[name][row])}); "
+                + ("leave such rows out" if path.suffix.lower() == ".npz" else "leave it blank where there is none")
+            )
+    return columns
 
 
 def _labelled(blank: Sequence[Sequence[bool]], path: Path, rows: Sequence[str]) -> list[int]:
@@ -221,4 +238,8 @@ def _joined(columns: Columns, letter: str) -> np.ndarray | None:
         return columns[letter]
     found = [name for name in columns if (match := _NUMBERED.fullmatch(name)) and match[1] == letter]
     ordered = sorted(found, key=lambda name: int(name[2:]))
+    if letter == "y" and len({columns[name].dtype.kind in "US" for name in ordered}) > 1:
+        raise PoolError(
+            f"labels: some of the columns {', '.join(ordered)} are numbers and some texts: no vector is both"
+        )
     return np.stack([columns[name] for name in ordered], axis=1) if ordered else None

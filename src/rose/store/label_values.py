@@ -217,4 +217,4 @@ def _text(place: tuple[int, ...]) -> str:
 
 def _pickled(value: Any) -> bytes:
     """Its content, in the form that it has after it was read: what was shared inside may not be any more."""
-    return pickle.dumps(pickle.loads(cloudpickle.dumps(value, protocol=5)), protocol=5)
+    return bytes(cloudpickle.dumps(pickle.loads(cloudpickle.dumps(value, protocol=5)), protocol=5))

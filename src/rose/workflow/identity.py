@@ -67,7 +67,7 @@ def describe_config(config: LearnerConfig, iteration: int) -> str:
 
 
 def describe_pool(pool: Pool) -> dict[str, str]:
-    """A pool's parts: a digest of its size and up to 1,000 of its candidates, what `initial` says, the seed, and `extra`."""
+    """A pool's parts: a digest of its size and up to 1,000 candidates, `initial` as it is said, the seed, `extra`."""
     sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
     return {
         "pool": _digest(len(pool), pool.digests(sampled)),

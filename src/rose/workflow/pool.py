@@ -12,7 +12,7 @@ import numpy as np
 
 from rose.arrays import as_array, as_numbers
 from rose.errors import PoolError
-from rose.store import not_finite, stacked
+from rose.store import as_label, not_finite, stacked
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.candidates import check_finite, digest_of, open_candidates
 from rose.workflow.extra import Extra, open_extra
@@ -208,6 +208,7 @@ def _as_labels(y_test: Any) -> np.ndarray:
 
 def _of_one_kind(labels: Sequence[Any]) -> np.ndarray:
     """Labels that may be numbers and texts: NumPy would make texts of all."""
+    labels = [as_label(one) for one in labels]
     array = stacked(labels)
     if array is not None:
         return array
