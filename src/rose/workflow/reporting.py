@@ -41,12 +41,11 @@ class Reports(dict[str, Any]):
         """Note a value, and tell of it; what a listener raises is raised."""
         self[key] = value
         self._untold.append((key, value))
-        if self.thread in (None, threading.get_ident()):
-            self.tell()
+        self.tell()
 
     def tell(self) -> None:
-        """Tell of what has not been told yet."""
-        while self._untold:
+        """Tell of what has not been told yet, if this is the thread for it."""
+        while self._untold and self.thread in (None, threading.get_ident()):
             key, value = self._untold.popleft()
             for listener in tuple(self.listeners):
                 try:
