@@ -58,7 +58,7 @@ class Duck:
 class FromDevice:
     """CuPy's two ways to tell what it is."""
 
-    __cuda_array_interface__: dict[str, Any] = {}
+    __cuda_array_interface__ = None
 
     def __init__(self, array: np.ndarray) -> None:
         self._array, self.dtype, self.shape = array, array.dtype, array.shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -13,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from rose import ParallelUQLearner, Pool, StopReason
 from rose.engine import ThreadEngine
 from rose.errors import PoolError, RunFailedError
-from rose.metrics import PREDICTIVE_VARIANCE
+from rose.metrics import MARGIN, PREDICTIVE_VARIANCE
 from rose.store import DROPPED, labels_of_run
 from rose.store.batches import read_tasks
 from rose.store.schema import reading
-from rose.workflow import pool_plan
 
 NAN = float("nan")
 X = np.linspace(-1, 1, 40)[:, None]
@@ -43,33 +42,30 @@ def run(made: Any, rounds: int = 1) -> Any:
     return made.run(["w"], ["a", "b"], max_iter=rounds)["w"]
 
 
-def test_a_check_of_labels_ends_the_workflow_and_keeps_what_is_paid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def check(label: Any, index: int) -> None:
-        if label > 100:
-            raise PoolError(f"the label of candidate {index} does not fit")
-
-    monkeypatch.setattr(pool_plan, "Simulator", functools.partial(pool_plan.Simulator, check=check))
+def test_a_label_that_does_not_fit_ends_the_workflow_and_stays_paid_for(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     def simulate(index: int) -> float:
         with log.open("a") as file:
             file.write(f"{index}\n")
-        return 999.0
+        return 0.5
 
-    options = {"on_failure": "drop", "retries": 3}
-    with pytest.raises(RunFailedError, match=r"the label of candidate \d+ does not fit") as failed:
-        run(learner(Pool(X, initial=1), simulate, tmp_path / "run", **options))
-    assert isinstance(failed.value.errors["w"], PoolError)
-    assert len(log.read_text().split()) == 1
-    assert list(labels_of_run(tmp_path / "run").labels) == [999.0]
-    with pytest.raises(RunFailedError, match="does not fit"):  # what is recorded is looked at too
-        run(learner(Pool(X, initial=1), simulate, tmp_path / "run", **options))
-    assert len(log.read_text().split()) == 1
+    def classify(pool: Pool, run_dir: Path | None = None) -> None:
+        made = learner(pool, simulate, run_dir, on_failure="drop", retries=3)
+        made.models(a=LogisticRegression(), b=LogisticRegression())
+        made.uncertainty_quantification(MARGIN, query_size=3)
+        made.run(["w"], max_iter=1)
+
+    for _ in range(2):  # what is recorded is looked at too
+        with pytest.raises(RunFailedError, match=r"the label of candidate \d+, 0.5, is for regression") as failed:
+            classify(Pool(X, initial=1), tmp_path / "run")
+        assert isinstance(failed.value.errors["w"], PoolError)
+        assert len(log.read_text().split()) == 1
+        assert list(labels_of_run(tmp_path / "run").labels) == [0.5]
     log.unlink()
-    with pytest.raises(PoolError, match="the label of candidate 7 does not fit"):
-        run(learner(Pool(X, initial=[3], labels={7: 101.0}), simulate))
+    for given, what in ({"labels": {7: 0.5}}, "candidate 7"), ({"extra": (X[:1], [0.5])}, "an extra sample"):
+        with pytest.raises(PoolError, match=f"the label of {what}, 0.5, is for regression"):
+            classify(Pool(X, initial=[3], **given))
     assert not log.exists(), "given labels are looked at before anything is simulated"
 
 

@@ -335,6 +335,7 @@ def test_what_one_member_cannot_do_is_said_before_anything_runs(engine):
         words.run(max_iter=2)
     one = line(engine)
     one.models(gp=GaussianProcessRegressor())
+    one.uncertainty_quantification(query_size=2)
     for method, words_of_it in (
         ("maxdet", "add members.*features"),
         ("badge", "for classification"),

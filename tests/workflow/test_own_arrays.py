@@ -25,7 +25,9 @@ def wide(n=120, kind="array"):
 def spoiling(engine, kind="array", block=65536, use=np.asarray):
     """A learner whose tasks note how far what they are given has been changed by others, and change all of it."""
     X, y = wide(kind=kind)
-    learner = SeqUQLearner(engine, pool=Pool(X, initial=20, seed=0, holdout=wide(90, kind), block=block))
+    X_test, y_test = wide(90, kind)
+    pool = Pool(X, initial=20, seed=0, holdout=(X_test, y_test.astype(float)), block=block)
+    learner = SeqUQLearner(engine, pool=pool)
 
     def spoil(samples):
         samples = [samples] if isinstance(samples, np.ndarray) else samples

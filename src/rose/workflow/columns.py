@@ -138,13 +138,8 @@ def _with_both(passes: Mapping[str, Sequence[Passed]], classes: Mapping[str, Cla
     that know one class only."""
     alone = {model for model in passes if (names := classes.get(model)) is not None and len(names) == 1}
     others = [array for model, of_model in passes.items() if model not in alone for array in means(of_model)]
-    if any(array.ndim == 2 and array.shape[1] > 1 for array in others):
-        if any(array.ndim == 1 for array in others):
-            shapes = {model: [list(array.shape) for array in means(of_model)] for model, of_model in passes.items()}
-            raise PredictionError(f"the members' predictions differ in shape: {shapes}; give [n, C] probabilities")
-        both = set()
-    else:
-        both = passes.keys() - alone
+    wide = any(array.ndim == 2 and array.shape[1] > 1 for array in others)
+    both = set() if wide else passes.keys() - alone
     return {model: [mapped(one, _two if model in both else _column) for one in passes[model]] for model in passes}
 
 

@@ -67,6 +67,7 @@ def usable(
         names = None
         formed = {model: [mapped(one, _one_output) for one in of_model] for model, of_model in passes.items()}
     else:
+        _check_axes(every)
         try:
             formed, names = aligned(passes, classes)
         except PredictionError as error:
@@ -114,6 +115,17 @@ def _check_shape(who: str, one: Passed, count: int) -> None:
         raise PredictionError(
             f"{who}: a tuple is (mean, variance), of one shape and with no variance below 0 or NaN; got "
             f"shapes {array.shape} and {spread[0].shape}"
+        )
+
+
+def _check_axes(every: Sequence[tuple[str, Passed]]) -> None:
+    shapes = {who: means([one])[0].shape for who, one in every}
+    columns = next((who for who, shape in shapes.items() if len(shape) == 2 and shape[1] > 1), None)
+    flat = next((who for who, shape in shapes.items() if len(shape) == 1), None)
+    if columns is not None and flat is not None:
+        raise PredictionError(
+            f"{flat}: predicted an array of shape {shapes[flat]}, but {columns} one of shape {shapes[columns]}; give "
+            "[n, C] probabilities"
         )
 
 

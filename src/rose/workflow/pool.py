@@ -60,7 +60,7 @@ class Pool:
         >>> len(pool), len(pool.initial)
         (100, 5)
         >>> Pool(np.arange(10.0), initial=3, labels={7: 0.5, 9: 0.25}).initial
-        array([7, 9, 5])
+        array([7, 9, 6])
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Pool:
         """The candidates that would come first if no labels were given, by `initial` and the seed alone."""
         asked = INITIAL if self.asked is None else self.asked
         if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool):
-            return self._draw(np.arange(len(self.X)), int(min(asked, len(self.X))))
+            return self._draw(len(self.X), int(min(asked, len(self.X))))
         return np.asarray(asked).astype(np.int64)
 
     def _initial(self, initial: int | Sequence[int] | np.ndarray | None) -> np.ndarray:
@@ -136,6 +136,8 @@ class Pool:
         if isinstance(initial, (int, np.integer)) and not isinstance(initial, bool):
             if not 1 <= initial <= n:
                 raise PoolError(f"initial={initial} must be from 1 to the number of candidates, {n}")
+            if not self.known:
+                return self._draw(n, int(initial))
             others = np.delete(np.arange(n), np.array(sorted(self.known), dtype=np.int64))
             lacking = min(max(0, int(initial) - len(given)), len(others))
             return np.concatenate([given, self._draw(others, lacking)]).astype(np.int64)
@@ -147,7 +149,7 @@ class Pool:
         more = self.given.beside(indices.tolist())
         return np.concatenate([indices, np.array(more, dtype=np.int64)]).astype(np.int64)
 
-    def _draw(self, indices: np.ndarray, count: int) -> np.ndarray:
+    def _draw(self, indices: int | np.ndarray, count: int) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).choice(indices, size=count, replace=False))
 
 
