@@ -238,6 +238,23 @@ def test_outside_a_run_callbacks_are_told_at_once():
     assert learner.get_state("a") == 1
 
 
+def test_what_a_utility_task_registers_is_everyones(either_engine, tmp_path):
+    learner, told = dataflow(either_engine, tmp_path / "log", SeqUQLearner), []
+    learner.on_state_update(lambda *what: told.append(what))
+
+    @learner.utility_task(as_executable=False)
+    def prepare():
+        learner.register_state("prepared", 5)
+
+    async def main():
+        await prepare()
+        return [state async for state in learner.start(["a"], max_iter=1)]
+
+    (state,) = asyncio.run(main())
+    assert told[0] == ("prepared", 5)
+    assert state.prepared == 5
+
+
 # --- query sizes, ends and numbers -------------------------------------------------------------------------------
 
 

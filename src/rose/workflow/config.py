@@ -203,7 +203,7 @@ def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfi
 
 
 def _told(error: ValidationError) -> str:
-    """What pydantic found, in a line."""
+    """Say in a line what pydantic found."""
     found = {(e["loc"][0] if e["loc"] else "", e["msg"].removeprefix("Value error, ")): None for e in error.errors()}
     return "; ".join(f"{name}: {message}" if name else message for name, message in found)
 

@@ -64,7 +64,7 @@ class Outcome:
     stop: StopReason | None = None
 
     def state(self) -> dict[str, Any]:
-        """What it adds to the state of its iteration; what tasks call so is theirs, and stays."""
+        """Return what it adds to the state of its iteration; what tasks call so is theirs, and stays."""
         values = None if self.criterion_values is None else list(self.criterion_values.values())
         state = {"uq_value": self.uncertainty, "criterion_values": values, "selection": self.selection}
         if self.labels is not None:  # in ROSE's dataflow they are the user's files

@@ -80,7 +80,7 @@ class Session:
         return self._finish()
 
     def results(self) -> Results:
-        """What all workflows have learned so far."""
+        """Return what all workflows have learned so far."""
         return Results({workflow.name: workflow.result() for workflow in self._workflows})
 
     async def states(self) -> AsyncGenerator[IterationState, None]:
