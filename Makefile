@@ -42,6 +42,7 @@ torture: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md
+	$(BIN)/python -m tests.data.document > docs/data.md
 
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed

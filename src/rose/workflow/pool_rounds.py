@@ -105,7 +105,9 @@ class PoolRounds:
 
     def _scoring(self, config: LearnerConfig, iteration: int) -> Scoring:
         scoring = make_scoring(self.rule, config, self.acquisition, iteration, self.task)
-        return scoring if scoring.task else replace(scoring, task=task_of_labels(self._training_labels()))
+        # Values are learned as values; what texts are (classes, paths of results) only predictions tell.
+        values = scoring.task is None and task_of_labels(self._training_labels()) == "regression"
+        return replace(scoring, task="regression") if values else scoring
 
     async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
         labels = self._training_labels()
