@@ -67,6 +67,67 @@ def test_a_class_that_the_hold_out_lacks() -> None:
     assert sets[known, LABELS[NEW][known]].mean() > 0.88
 
 
+def drawn(n: int, classes: list[int], of: int, seed: int = 0) -> tuple[Any, Any]:
+    """Probabilities of `of` classes, and labels drawn from them, of which only `classes` occur."""
+    rng = np.random.default_rng(seed)
+    p = np.zeros((n, of))
+    p[:, classes] = rng.dirichlet(np.ones(len(classes)), n)
+    labels = (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    p = 0.9 * p + 0.1 / of  # all classes are thought possible
+    return p, labels
+
+
+@pytest.mark.parametrize("method", ["lac", "aps", "raps", "top_k"])
+@pytest.mark.parametrize(("classes", "of"), [([0, 1], 2), ([0, 1], 5), ([1, 3], 4), ([2], 5), ([1], 2), ([0], 1)])
+def test_few_classes_and_classes_that_do_not_occur(method: Any, classes: list[int], of: int) -> None:
+    p, labels = drawn(4000, classes, of)
+    new, truth = drawn(4000, classes, of, seed=1)
+    sets = conformal_sets(p, labels, level=0.9, method=method)(new)
+    assert sets.shape == (4000, of)
+    assert sets[np.arange(4000), truth].mean() > 0.9 - 4 * (0.9 * 0.1 / 4000) ** 0.5 - 4 * (0.09 / 4000) ** 0.5
+    if method == "aps" and of == 2:
+        assert 1.0 < sets.sum(axis=1).mean() < 2.0 or len(classes) == 1  # they say something
+    again = conformal_sets(p, labels, level=0.9, method=method)(new)
+    assert (sets == again).all()
+
+
+def test_raps_says_what_it_needs() -> None:
+    p, labels = drawn(200, [0, 1, 2], 3)
+    with pytest.raises(ConfigurationError, match=r"'raps' sets a fifth .* aside: 16 samples .* at least 20 there"):
+        conformal_sets(p[:80], labels[:80], method="raps")
+    labels[labels == 1] = 0
+    labels[5] = 1
+    with pytest.raises(ConfigurationError, match="at least twice, but there is one of class 1: leave it out"):
+        conformal_sets(p, labels, method="raps")
+    assert conformal_sets(p, labels, method="aps")(p).shape == (200, 3)
+
+
+def test_an_uncertainty_of_0_scales_nothing() -> None:
+    std = STD[HOLD].copy()
+    std[7] = 0.0
+    with pytest.raises(PredictionError, match=r"the uncertainty of sample 7 is 0, .* uncertainty \+ np\.median"):
+        conformal_intervals(Y[HOLD], MEAN[HOLD], std)
+    with pytest.raises(PredictionError, match="the uncertainty of sample 0 is 0"):
+        conformal_intervals(Y[HOLD], MEAN[HOLD], np.zeros(1000))
+    std[7] = 1e-15  # rounding of members that agree
+    with pytest.raises(PredictionError, match="the uncertainty of sample 7 is 1e-15"):
+        conformal_intervals(Y[HOLD], MEAN[HOLD], std)
+    intervals = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD])
+    with pytest.raises(PredictionError, match="the uncertainty of sample 1 is 0"):
+        intervals([0.0, 0.0], [1.0, 0.0])
+    floored = conformal_intervals(Y[HOLD], MEAN[HOLD], std + np.median(std))
+    lower, upper = floored([0.0], [0.0 + np.median(std)])
+    assert 0 < upper[0] - lower[0] < 100
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_intervals_do_not_depend_on_the_unit(unit: float) -> None:
+    lower, upper = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD])(MEAN[NEW], STD[NEW])
+    scaled = conformal_intervals(unit * Y[HOLD], unit * MEAN[HOLD], unit * STD[HOLD])(unit * MEAN[NEW], unit * STD[NEW])
+    np.testing.assert_allclose(scaled[0] / unit, lower, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scaled[1] / unit, upper, rtol=1e-6, atol=1e-6)
+
+
 def test_probabilities_of_a_narrow_type_and_no_samples() -> None:
     sets = conformal_sets(SURE[HOLD].astype(np.float16), LABELS[HOLD], level=0.9)
     assert sets(SURE[NEW][:10].astype(np.float16)).shape == (10, 5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rose.errors import PredictionError
-from rose.scoring import device, inputs, metrics, score, top_k
+from rose.scoring import UQScorer, device, inputs, metrics, score, top_k
 from tests.scoring.conftest import probabilities, values
 
 P, X = probabilities(5, 300, 4), values(6, 300)
@@ -98,3 +98,38 @@ def test_a_library_nobody_knows() -> None:
 
     with pytest.raises(PredictionError, match="cannot compute with a Odd on its device"):
         device.namespace(Odd())
+
+
+def test_integers_there_are_values(far: Any) -> None:
+    whole = np.round(X).astype(np.int64)
+    np.testing.assert_allclose(score(far(whole), "variance"), score(whole, "variance"))
+
+
+def test_total_uncertainty_there(far: Any) -> None:
+    np.testing.assert_allclose(score(far(P), "total"), score(P, "total"), atol=1e-14)
+    np.testing.assert_allclose(score(far(X), "total"), score(X, "total"), atol=1e-14)
+
+
+def test_members_there_that_cannot_be_stacked(far: Any) -> None:
+    mixed = [far(row.astype(np.float32) if i else row) for i, row in enumerate(P)]
+    np.testing.assert_allclose(score(mixed, "bald"), score(P, "bald"), atol=1e-6)
+    with pytest.raises(PredictionError, match=r"member 1 has shape \(299, 4\), but member 0 has \(300, 4\)"):
+        score([far(P[0]), far(P[1, :299])], "bald")
+
+
+def test_last_axes_there(far: Any) -> None:
+    scorer = UQScorer("regression")
+    assert (scorer.predictive_variance(far(X[..., None])) == scorer.predictive_variance(far(X))).all()
+    assert scorer.predictive_variance([far(row[:, None]) for row in X]).shape == (300,)
+    with pytest.raises(PredictionError, match=r"must be \[S, N\], not of shape \(1, 6, 300\)"):
+        scorer.predictive_variance(far(X[None]))
+
+
+def test_narrow_tensors_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = library("torch")
+    monkeypatch.setattr(inputs, "lives_elsewhere", lambda a: isinstance(a, torch.Tensor))
+    soft = torch.softmax(torch.from_numpy(np.log(P + 1e-3)).to(torch.bfloat16), dim=-1).requires_grad_()
+    here = soft.detach().float().numpy()
+    np.testing.assert_allclose(score(soft, "bald"), score(here, "bald", check=False), atol=1e-6)
+    with pytest.raises(PredictionError, match="is a sparse tensor"):
+        score(soft.detach().to_sparse(), "bald")

@@ -68,7 +68,7 @@ def test_scores_that_have_no_rank() -> None:
     with pytest.raises(NotANumberError, match="the score of candidate 1 is NaN"):
         most_uncertain([1.0, np.nan], 1)
     with pytest.raises(ConfigurationError, match="one number per candidate"):
-        most_uncertain([[1.0]], 1)
+        most_uncertain([[1.0, 2.0]], 1)
     with pytest.raises(ConfigurationError, match="direction='up'"):
         most_uncertain([1.0], 1, "up")
 

@@ -68,3 +68,25 @@ def test_an_old_scikit_learn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sklearn.__version__", "1.7.2")
     with pytest.raises(MissingPackageError, match=r"scikit-learn 1\.8 or newer, not 1\.7\.2: pip install"):
         temperature_scaling(SURE[HOLD], LABELS[HOLD])
+
+
+@pytest.mark.parametrize(
+    ("p", "labels", "bound"),
+    [
+        (np.tile([[0.6, 0.4], [0.3, 0.7]], (50, 1)), [0, 1] * 50, "e\\^-10: each label of the hold-out is the most"),
+        (np.tile([[0.6, 0.3, 0.1]], (50, 1)), [0] * 50, "e\\^-10"),
+        (np.tile([[0.9, 0.1]], (100, 1)), [0] * 40 + [1] * 60, "e\\^10: predictions tell no more"),
+    ],
+)
+def test_a_temperature_that_ran_to_its_bound_says_so(p: np.ndarray, labels: list[int], bound: str) -> None:
+    with pytest.warns(UserWarning, match=f"the temperature .* ran to its bound {bound}") as caught:
+        calibrate = temperature_scaling(p, labels)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert calibrate.at_bound
+    assert np.isfinite(calibrate.temperature)
+    assert np.isfinite(calibrate(p)).all()
+
+
+def test_a_temperature_within_its_bounds_says_nothing() -> None:
+    assert not temperature_scaling(SURE[HOLD], LABELS[HOLD]).at_bound

@@ -34,12 +34,8 @@ def lives_elsewhere(array: object) -> bool:
 
 
 def together(arrays: list[Any]) -> bool:
-    """Whether these arrays live on one device, and are of one dtype, so that they can be stacked there."""
-    first = arrays[0]
-    return all(
-        lives_elsewhere(a) and type(a) is type(first) and (str(a.device), a.dtype) == (str(first.device), first.dtype)
-        for a in arrays
-    )
+    """Whether these arrays are of one library, device and dtype, so that they can be stacked there."""
+    return len({(type(a), str(a.device), str(a.dtype)) for a in arrays}) == 1
 
 
 def without_gradients(array: Any) -> Any:

@@ -139,7 +139,7 @@ def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = Non
         return _elsewhere(mc_preds, tuple(getattr(mc_preds, "shape", ())), name, axes, tolerance)
     if not isinstance(mc_preds, (list, tuple)) or not mc_preds:
         return _one_array(_array(mc_preds, name), name, axes, tolerance)
-    if lives_elsewhere(mc_preds[0]) and together(list(mc_preds)):
+    if all(lives_elsewhere(row) for row in mc_preds) and together(list(mc_preds)):
         shapes = [tuple(row.shape) for row in mc_preds]
         _check_alike(shapes, name)
         return _elsewhere(list(mc_preds), (len(shapes), *shapes[0]), name, axes, tolerance)

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from rose.arrays import as_numbers
+from rose.arrays import as_vector
 from rose.errors import ConfigurationError, NotANumberError
 
 Indices = npt.NDArray[np.intp]
@@ -47,7 +47,7 @@ def most_uncertain(scores: object, k: int, direction: str = "higher") -> Indices
     >>> most_uncertain([0.1, 0.9, 0.9, 0.4], 3)
     array([1, 2, 3])
     """
-    values = as_numbers(scores, "scores").astype(np.float64)
+    values = as_vector(scores, "scores").astype(np.float64)
     if values.ndim != 1:
         raise ConfigurationError(f"scores must be one number per candidate [N], not of shape {values.shape}")
     if direction not in ("higher", "lower"):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rose.arrays import as_numbers
+from rose.arrays import as_vector
 from rose.errors import ConfigurationError, UnknownMetricError, near_miss
 from rose.metrics import GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD
 
@@ -93,7 +93,7 @@ class Metric:
         """
         from rose.scoring.ranking import most_uncertain
 
-        values = as_numbers(scores, "scores")
+        values = as_vector(scores, "scores")
         return most_uncertain(values, values.size, self.direction)
 
     def smallest(self, variances: bool, task: str = "regression") -> int:

@@ -8,7 +8,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from rose.arrays import as_numbers
+from rose.arrays import as_vector
 from rose.errors import PredictionError
 from rose.scoring.blocks import each_block
 from rose.scoring.classification import ClassStatistics
@@ -297,7 +297,7 @@ def checked_scores(metric: Metric, values: object, n: int) -> Array:
         PredictionError: if it is anything else.
     """
     try:
-        scores = as_numbers(values, "what it returned", PredictionError).astype(np.float64)
+        scores = as_vector(values, "what it returned", PredictionError).astype(np.float64)
     except PredictionError as error:
         raise PredictionError(f"metric {metric.name!r} must return numbers, one per candidate: {error}") from error
     if scores.shape != (n,):
