@@ -248,12 +248,32 @@ def test_a_label_is_given_of_what_failed(program: Program, tmp_path: Path) -> No
     assert first.iterations[0]["dropped"] == [FAILS]
     second = program(3, **initial, labels={FAILS: 0.5})["w"]
     assert second.iterations[0] == first.iterations[0]
-    assert second.indices.tolist().index(FAILS) == 6
-    assert second.labels[6] == 0.5
+    assert second.indices.tolist().index(FAILS) == 4
+    assert second.labels[4] == 0.5
     assert program.simulated().count(FAILS) == 1
     assert program(3, **initial)["w"] == second
     write_labels(labels_of_run(tmp_path / "run"), tmp_path / "labels.npz")
     assert Pool(X, labels=tmp_path / "labels.npz").known[FAILS] == 0.5
+
+
+def test_what_failed_altogether_goes_on_with_labels_that_are_given(program: Program) -> None:
+    initial = {"initial": [FAILS]}
+    assert program(2, **initial)["w"].stop_reason == StopReason.SIMULATIONS_FAILED
+    result = program(2, **initial, labels={FAILS: 0.5, 3: 0.25})["w"]
+    assert result.indices[:2].tolist() == [FAILS, 3]
+    assert result.stop_reason == StopReason.MAX_ITER
+    assert program.simulated().count(FAILS) == 1
+    assert program(2, **initial)["w"] == result
+
+
+def test_a_label_given_of_what_failed_in_a_round_that_is_played_again(program: Program) -> None:
+    settings = {"initial": [2, 9, FAILS], "acquisition": "diverse"}
+    with pytest.raises((RunFailedError, KeyboardInterrupt)):
+        program(2, **settings, dies="0/b")
+    result = program(2, **settings, labels={FAILS: 0.5})["w"]
+    assert result.indices[:3].tolist() == [2, 9, FAILS]
+    assert "dropped" not in result.iterations[0]
+    assert program(2, **settings)["w"] == result
 
 
 def seen_by(learner: Any, log: Path) -> None:
