@@ -230,30 +230,33 @@ def test_a_recorded_label_that_is_not_finite_is_simulated_again(
             file.write(f"{index}\n")
         return [1.0, NAN if index == 4 and not good.exists() else 2.0]
 
+    def train(X: Any, y: Any, seed: int) -> Any:
+        assert complete or np.isfinite(y).all()
+        return seed % 7, len(y)
+
+    def made() -> Any:
+        one = learner(pool, simulate, tmp_path / "run")
+        one.training_task(**FUNCTION)(train)
+        return one
+
     good = tmp_path / "good"
     with monkeypatch.context() as patch:
         record_as_an_older_version(patch)
-        made = learner(pool, simulate, tmp_path / "run")
-        if not complete:
-
-            @made.training_task(**FUNCTION)
-            def train(X: Any, y: Any) -> Any:
-                assert np.isfinite(y).all()
-
-            with pytest.raises(RunFailedError):
-                run(made)
+        if complete:
+            run(made())
         else:
-            run(made)
+            with pytest.raises(RunFailedError, match="AssertionError"):
+                run(made())
     good.touch()
     assert Counter(log.read_text().split()) == {"3": 1, "4": 1, "5": 1}
     assert len(labels_of_run(tmp_path / "run")) == 2
-    result = run(learner(pool, simulate, tmp_path / "run"), 2)
+    result = run(made(), 2)
     assert "the label of candidate 4, which an older version" in caplog.text
     assert Counter(log.read_text().split())["4"] == 2
     assert np.isfinite(result.labels).all()
     assert len(result.indices) == 6
     caplog.clear()
-    run(learner(pool, simulate, tmp_path / "run"), 3)
+    run(made(), 3)
     assert Counter(log.read_text().split())["4"] == 2
     assert "older version" not in caplog.text
 

@@ -142,7 +142,8 @@ def test_a_run_over_a_table_is_resumed_in_another_order(tmp_path: Path) -> None:
     again = run(moved, 1, labels=tmp_path / "run1", seed=1)
     assert len(log.read_text().split()) == 8
     assert set(moved.index[again.indices]) >= set(frame.index[first.indices])
-    assert labels_of_run(tmp_path / "run1").X[0]["name"] == frame["name"].iloc[first.indices[0]]
+    kept = labels_of_run(tmp_path / "run1")
+    assert [row["name"] for row in kept.X] == frame["name"].iloc[kept.candidates].tolist()
 
 
 def cases() -> list[Any]:
@@ -232,7 +233,8 @@ def test_models_that_can_do_with_nan_get_it() -> None:
 def test_arrays_that_cannot_be_pools(tmp_path: Path) -> None:
     sparse = pytest.importorskip("scipy.sparse")
     masked = np.ma.masked_array([[1.0], [2.0]], [[False], [True]])
-    frame = pytest.importorskip("pandas").DataFrame([[1, 2]], columns=["a", "a"])
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([[1, 2]], columns=["a", "a"])
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     (tmp_path / "bad.npy").write_text("nothing")
     for X, message in (
@@ -244,11 +246,14 @@ def test_arrays_that_cannot_be_pools(tmp_path: Path) -> None:
         ("nowhere.csv", r"pandas.read_csv\('nowhere.csv'\)"),
         ("nowhere.npy", "there is no file"),
         (tmp_path / "bad.npy", "is no .npy file of plain values"),
+        (pandas.Series(["a", None], dtype=object), r"X\[1\] has no value"),
         (3.5, "X must be an array"),
         ({"a": 1}, r"X must be an array \[N, ...\], a DataFrame"),
     ):
         with pytest.raises(PoolError, match=message):
             Pool(X, initial=1)
+    with pytest.raises(PoolError, match="labels: X is a sparse"):
+        Pool(np.eye(2), labels=(sparse.csr_matrix(np.eye(2)), [0, 1]))
     for X in (sparse.csr_matrix(np.eye(2)), masked):
         with pytest.raises(PoolError, match="holdout X_test"):
             Pool(np.eye(2), initial=1, holdout=(X, [0, 1]))

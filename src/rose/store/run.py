@@ -196,7 +196,8 @@ class Run:
     def has_learned(self, workflow: str, iteration: int) -> bool:
         """Whether anything but simulations is recorded of a round that is being played."""
         prefix = round_prefix(workflow, iteration)
-        return any(not key.startswith(prefix + "simulation") for key in self._recorded.get(prefix, ()))
+        others = (prefix + "simulation", round_key(workflow, iteration))
+        return any(not key.startswith(others) for key in self._recorded.get(prefix, ()))
 
     def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
         """Those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""

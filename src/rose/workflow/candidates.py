@@ -44,6 +44,10 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
                 )
         return list(X)
     array = as_array(X, name, PoolError)
+    if hasattr(X, "isna") and not allow_nan and (missing := np.asarray(X.isna(), dtype=bool)).any():
+        raise PoolError(
+            f"{name}[{int(np.argmax(missing))}] has no value (NaN or None); remove or repair such candidates"
+        )
     if array.ndim == 0:
         raise PoolError(f"{name} must be {_MAY_BE}; got {_short(X)}, a {type(X).__name__}")
     check_finite(array, name, allow_nan)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,21 +99,29 @@ def of_types(X: Any, other: Any, name: str) -> Any:
         PoolError: also if it has values that these types cannot hold.
     """
     chosen = with_columns(X, other, name)
+    for column, kind in X.dtypes.items():
+        if hasattr(kind, "categories"):
+            known = set(kind.categories.tolist())
+            _check_held(chosen[column].tolist(), known.__contains__, column, kind, name)
     try:
         cast = chosen.astype(dict(X.dtypes.items()))
     except (TypeError, ValueError) as error:
         raise PoolError(f"{name} has values of other types than the pool's columns: {error}") from error
-    for place, column in enumerate(X.columns):
-        before, now = chosen.iloc[:, place], cast.iloc[:, place]
-        missing = np.asarray(before.isna(), dtype=bool)
-        pairs = zip(before.tolist(), now.tolist(), missing.tolist(), strict=True)
-        row = next((i for i, (one, other, absent) in enumerate(pairs) if not absent and one != other), None)
-        if row is not None:
-            raise PoolError(
-                f"{name}[{row}] has {before.tolist()[row]!r} in column {column!r}, which the type of the pool's "
-                f"column, {X.dtypes.iloc[place]}, cannot hold"
-            )
+    for column, kind in X.dtypes.items():
+        pairs = zip(chosen[column].tolist(), cast[column].tolist(), strict=True)
+        _check_held(pairs, lambda pair: pair[0] == pair[1], column, kind, name)
     return cast
+
+
+def _check_held(values: Iterable[Any], holds: Callable[[Any], bool], column: Any, kind: Any, name: str) -> None:
+    """That the pool's type of a column can hold these values (or pairs of a value and what becomes of it)."""
+    for row, one in enumerate(values):
+        value = one[0] if isinstance(one, tuple) else one
+        if _plain(value) is not None and not holds(one):
+            raise PoolError(
+                f"{name}[{row}] has {value!r} in column {column!r}, which the type of the pool's column, {kind}, "
+                "cannot hold"
+            )
 
 
 def concatenated(frames: Sequence[Any]) -> Any:

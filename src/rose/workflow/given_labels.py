@@ -11,7 +11,7 @@ import numpy as np
 
 from rose.errors import ChangedRunError, PoolError
 from rose.store import DONE, LabelRecord, Run, as_label, decode, not_finite, same_label
-from rose.workflow.identity import AS_BEGUN, describe_initial
+from rose.workflow.identity import AS_BEGUN, describe_initial, describe_pool
 from rose.workflow.pool import Pool
 from rose.workflow.values import plain
 
@@ -93,7 +93,10 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
     found = []
     for record in await run.journal.labels():
         index: int | None = record.candidate if by_index else of_content.get(record.digest)
-        if record.state != DONE or index is None or digests.get(index) != record.digest:
+        if index is None or digests.get(index) != record.digest:
+            continue
+        if record.state != DONE:  # what was dropped has a label now: rounds that are played again learn it
+            run.relearns = True
             continue
         recorded, given = as_label(await run.result(record).get()), pool.known[index]
         if not_finite(recorded) is None and not same_label(recorded, given):
@@ -124,15 +127,15 @@ async def _rounds(run: Run, workflow: str) -> list[Any]:
 async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     """The candidates that come first in every workflow: a resumed run keeps those that it began with, though its pool
     may be given more labels now."""
-    now = describe_initial(pool)
+    now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
     noted = await run.journal.meta("initial")
-    if noted is not None and now in (AS_BEGUN, noted[0]):
-        return np.array(noted[1], dtype=np.int64)
+    if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] == candidates:
+        return np.array(noted[2], dtype=np.int64)
     first = pool.initial
     if noted is None and run.journal.epoch > 1 and await run.journal.labels():  # begun by a version that noted nothing
         begun = await run.journal.meta("identity") or {}
         first = pool.drawn() if begun.get("Pool(initial=)") == describe_initial(pool, drawn=True) else first
-    await run.journal.note("initial", [now, first.tolist()])
+    await run.journal.note("initial", [now, candidates, first.tolist()])
     return first
 
 

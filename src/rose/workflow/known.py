@@ -112,13 +112,22 @@ def _table(labels: Any) -> LabelTable:
         return LabelTable(labels_of(list(labels.values()), "labels"), np.array(list(labels)))
     if isinstance(labels, tuple) and len(labels) == 2:
         X, y = labels
-        if not hasattr(X, "__len__") or not hasattr(y, "__len__") or len(X) != len(y):
+        if _count(X, "X") != _count(y, "y"):
             raise PoolError("labels: X and y of the pair (X, y) must be sequences of one length")
         return LabelTable(labels_of(y, "labels"), X=X)
     raise PoolError(
         "labels must be a pair (X, y), a mapping {index: label}, a file of `rose labels` or a run directory, got "
         f"{type(labels).__name__}"
     )
+
+
+def _count(values: Any, name: str) -> int:
+    if hasattr(values, "nnz"):  # a sparse matrix does not say how long it is
+        as_array(values, f"labels: {name}", PoolError)
+    try:
+        return len(values)
+    except TypeError:
+        raise PoolError(f"labels: {name} of the pair (X, y) must be a sequence, got {type(values).__name__}") from None
 
 
 def _by_index(table: LabelTable, n: int) -> Known:

@@ -20,8 +20,9 @@ from rose.workflow.columns import only_class, task_of_labels
 from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
+from rose.workflow.failure_limit import FailureLimit
 from rose.workflow.given_labels import joined
-from rose.workflow.labelling import FailureLimit, LabelledSet, Labelling, Simulator
+from rose.workflow.labelling import LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
 from rose.workflow.member_checks import usable
 from rose.workflow.overrides import stage_for
