@@ -1,7 +1,7 @@
 """What the whole suite shares: which tests run in one process, how far Hypothesis searches, and engines to try."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import settings  # early: Python 3.11.7 cannot compile it late in a session (gh-106905)
@@ -48,6 +48,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return nodeid if config.getoption("torture", 0) else together(nodeid)
 
     return Together(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything is to be installed, as in CI, a test that is skipped for want of a package has failed."""
+    report = yield
+    if report.skipped and os.environ.get("ROSE_SKIP_NOTHING_MISSING") and "could not import" in str(report.longrepr):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(params=["local", "threads"])
