@@ -100,6 +100,9 @@ def test_raps_says_what_it_needs() -> None:
     with pytest.raises(ConfigurationError, match="at least twice, but there is one of class 1: leave it out"):
         conformal_sets(p, labels, method="raps")
     assert conformal_sets(p, labels, method="aps")(p).shape == (200, 3)
+    many = np.full((100, 50), 0.02)
+    with pytest.raises(ConfigurationError, match="must hold each of the 50 classes: give at least 250 samples"):
+        conformal_sets(many, np.arange(100) % 50, level=0.9, method="raps")
 
 
 def test_an_uncertainty_of_0_scales_nothing() -> None:

@@ -93,3 +93,14 @@ def test_a_workflow_may_have_its_own_metric_beside(engine):
         max_iter=2,
     )
     assert all("holdout" in iteration for result in results.values() for iteration in result.iterations)
+
+
+def test_probabilities_of_a_narrow_type_have_a_quality(engine):
+    made = classifier(engine)
+
+    @made.prediction_task(as_executable=False)
+    def predict(model, X):
+        return model.predict_proba(X).astype(np.float16) * np.float16(0.999)
+
+    quality = made.run(["w"], TWO, max_iter=1)["w"].iterations[0]["holdout"]
+    assert 0 <= quality["brier"] <= 2

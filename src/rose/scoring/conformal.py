@@ -209,6 +209,11 @@ def _check_raps(level: float, y: NDArray[np.int64]) -> None:
             f"method='raps' needs each class that occurs at least twice, but there is one of class "
             f"{classes[counts.argmin()]}: leave it out, or use 'aps'"
         )
+    if len(y) // 5 < len(classes):
+        raise ConfigurationError(
+            f"method='raps' sets a fifth of the hold-out aside, which must hold each of the {len(classes)} classes: "
+            f"give at least {5 * len(classes)} samples, or use 'aps'"
+        )
     _check_level(level, len(y) // 5, "method='raps' sets a fifth of the hold-out aside: ")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -282,45 +282,3 @@ def documented(function: Callable[..., Any]) -> tuple[str, str, str]:
             if paragraph.lower().startswith(key + ":"):
                 found[key] = paragraph[len(key) + 1 :].strip()
     return found["summary"], found["formula"], found["reference"]
-
-
-def table(task: str | None = None) -> Iterator[dict[str, str]]:
-    """One row of text per metric, for `rose metrics` and the documentation.
-
-    >>> next(iter(table("classification")))["name"]
-    'predictive_entropy'
-    """
-    load_entry_points()
-    for m in metrics(task):
-        yield {
-            "name": m.name,
-            "aliases": ", ".join(m.aliases),
-            "task": m.task,
-            "more uncertain": m.direction,
-            "range": f"[{m.range[0]:g}, {m.range[1]:g}]",
-            "needs": ", ".join(sorted(m.needs)),
-            "takes": ", ".join(sorted(m.takes)),
-            "min S": _smallest_in_words(m),
-            "summary": m.summary,
-            "formula": m.formula,
-            "reference": m.reference,
-        }
-
-
-def _smallest_in_words(metric: Metric) -> str:
-    if metric.smallest(True) == metric.min_samples:
-        return str(metric.min_samples)
-    values = f"{metric.min_samples}, or {metric.smallest(True)} with variances"
-    return values if metric.task == "regression" else f"{metric.smallest(False, 'classification')}; of values {values}"
-
-
-def describe(task: str | None = None) -> str:
-    """The same as Markdown.
-
-    >>> print(describe("classification").splitlines()[0])
-    | metric | aliases | task | more uncertain | range | needs | takes | min S | formula | reference |
-    """
-    keys = ("name", "aliases", "task", "more uncertain", "range", "needs", "takes", "min S", "formula", "reference")
-    lines = ["| " + " | ".join("metric" if k == "name" else k for k in keys) + " |", "|" + "---|" * len(keys)]
-    lines += ["| " + " | ".join(row[k].replace("|", "\\|") for k in keys) + " |" for row in table(task)]
-    return "\n".join(lines)
