@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 
 from rose.acquisition import acquire, tie_keys
+from rose.acquisition.gaussian import InColumns, InWeights
 from rose.errors import ConfigurationError
 
 
@@ -83,3 +85,61 @@ def test_badge_stays_away_from_what_is_pending() -> None:
 def test_badge_is_for_classification() -> None:
     with pytest.raises(ConfigurationError, match="for regression use 'maxdet' or 'lcmd'"):
         acquire(np.zeros((2, 3)), 1, method="badge", features=np.zeros((3, 1)))
+
+
+def seen_and_to_come(points: Any, kind: Any) -> list[Any]:
+    model = kind(points, np.arange(4, 30), np.array([0, 1, 2, 3]), 0.2, 5)
+    found = [model.variance.copy()]
+    for position in (3, 9, 9, 25):  # one of them twice
+        model.observe(position)
+        found.append(model.variance.copy())
+    return found
+
+
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_both_ways_to_keep_variances_agree(width: int) -> None:
+    points = np.random.default_rng(width).normal(size=(30, width)).astype(np.float32)
+    points[3] = points[2]  # a copy among what has labels
+    labels, x = [0, 1, 2, 3, 7, 13, 13, 29], points.astype(float)
+    for weights, columns, n in zip(
+        seen_and_to_come(points, InWeights), seen_and_to_come(points, InColumns), range(4, 9), strict=True
+    ):
+        gain = x[4:] @ x[labels[:n]].T
+        within = np.linalg.inv(x[labels[:n]] @ x[labels[:n]].T + 0.2 * np.eye(n))
+        expected = (x[4:] ** 2).sum(axis=1) - np.einsum("ni,ij,nj->n", gain, within, gain)
+        np.testing.assert_allclose(weights, expected, atol=1e-9 * width)
+        np.testing.assert_allclose(columns, expected, atol=1e-9 * width)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_maxdet_of_many_classes_by_explicit_determinants(seed: int) -> None:
+    p = np.random.default_rng(seed).dirichlet(np.ones(30), size=(5, 20))  # 150 columns: more than labels
+    rows = ((p - p.mean(axis=0)) / np.sqrt(5)).transpose(1, 0, 2).reshape(20, -1)
+    batch = [6, 2]
+    for _ in range(6):
+        left = [i for i in range(20) if i not in batch]
+        batch.append(max(left, key=lambda i: log_det(rows[[*batch, i]], 0.01)))
+    assert acquire(p, 6, method="maxdet", noise=0.01, pending=[6, 2]).tolist() == batch[2:]
+
+
+def test_maxdet_of_ten_thousand_classes_needs_no_square_of_them() -> None:
+    p = np.random.default_rng(0).random((4, 30, 10_000), dtype=np.float32)
+    p /= p.sum(axis=2, keepdims=True)
+    tracemalloc.start()
+    try:
+        chosen = acquire(p, 5, method="maxdet", pending=[0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(chosen.tolist()) - {0}) == 5
+    assert peak < 12 * p.nbytes  # 58 MB; [S * C, S * C] numbers would be 12.8 GB
+
+
+@pytest.mark.parametrize("width", [3, 50])
+def test_maxdet_with_hardly_any_noise_and_copies(width: int) -> None:
+    x = np.repeat(np.random.default_rng(0).normal(size=(3, width)), 4, axis=0)
+    for noise in (1e-10, 1e-3):
+        chosen = acquire(features=x, k=3, method="maxdet", labelled=[0, 1], noise=noise)
+        assert set(chosen[:2] // 4) == {1, 2}
+    with pytest.raises(ConfigurationError, match="noise=1e-300 is lost in the rounding of the candidates' variance"):
+        acquire(features=x, k=3, method="maxdet", labelled=[0, 1], noise=1e-300)

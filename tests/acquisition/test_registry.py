@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -21,6 +22,7 @@ from rose.acquisition import (
     register_acquisition,
     registry,
 )
+from rose.cli import main
 from rose.errors import ConfigurationError, UnknownAcquisitionError
 
 
@@ -63,6 +65,57 @@ def test_names_are_taken_once() -> None:
 def test_needs_are_known() -> None:
     with pytest.raises(ConfigurationError, match="wants 'feature'; did you mean 'features'"):
         Acquisition("mine", last, needs=("scores|feature",))
+
+
+def test_what_is_declared_is_checked() -> None:
+    with pytest.raises(ConfigurationError, match="task='regresion' of acquisition 'mine'; did you mean 'regression'"):
+        register_acquisition("mine", task="regresion")(last)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="min_samples=0 must be 1 or more"):
+        register_acquisition("mine", min_samples=0)(last)
+
+
+BOTH = {"scores", "mc_preds"}
+ALL = {*BOTH, "features"}
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "samples", "there", "objection"),
+    [
+        ("badge", "regression", 5, ALL, "is for classification .*; for regression use 'maxdet' or 'lcmd'"),
+        ("batchbald", "regression", 5, BOTH, "is for classification .*; for regression use 'maxdet' or 'lcmd'"),
+        ("batchbald", "classification", 1, BOTH, "needs at least 2, not 1: add members or stochastic passes$"),
+        ("batchbald", None, None, BOTH, None),
+        ("badge", "classification", 1, ALL, None),
+        ("badge", None, 3, BOTH, "needs features"),
+        ("diverse", "regression", 1, BOTH, "at least 2, not 1: .* or give features .the candidates themselves, say.$"),
+        ("diverse", "regression", 1, ALL, None),
+        ("diverse", "regression", 2, BOTH, None),
+        ("diverse", None, None, {"scores"}, "needs features or mc_preds"),
+        ("maxdet", None, 1, {"features", "mc_preds"}, None),
+        ("top_k", "regression", 1, BOTH, None),
+        ("top_k", None, None, {"mc_preds"}, "needs scores .rose.scoring computes them"),
+        ("random", None, None, set(), None),
+        ("mine", "classification", 5, BOTH, "is for regression .*; for classification use 'badge' or 'batchbald'"),
+        ("mine", "regression", 2, BOTH, "at least 3, not 2"),
+    ],
+)
+def test_objections(method: str, task: Any, samples: Any, there: set[str], objection: str | None) -> None:
+    register_acquisition("mine", needs=("mc_preds",), task="regression", min_samples=3)(last)
+    found = get_acquisition(method).objection(task, samples, there)
+    if objection is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert re.search(f"'{method}'.*{objection}", found)
+
+
+def test_the_list_shows_what_is_declared(capsys: pytest.CaptureFixture[str]) -> None:
+    register_acquisition("mine", needs=("mc_preds|features",), task="regression", min_samples=3)(last)
+    assert main(["acquisitions"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "mine  (regression; needs mc_preds (3 or more) or features)" in lines
+    assert "batchbald, batch_bald  (classification; needs mc_preds (2 or more))" in lines
+    assert "random, uniform  (needs nothing)" in lines
 
 
 def test_unknown_options_are_refused_with_near_misses() -> None:

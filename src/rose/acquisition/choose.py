@@ -9,10 +9,11 @@ from dataclasses import replace
 from typing import Any, SupportsIndex
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from rose.acquisition import check
 from rose.acquisition.check import Seed
+from rose.acquisition.geometry import blocks
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Direction, Index, Problem
 from rose.acquisition.registry import Acquisition, get_acquisition
@@ -89,10 +90,11 @@ def acquire(
     span, rng = check.as_scale(direction, range), check.as_generator(seed)
     values, predictions = check.scores_or_predictions(scores, mc_preds)
     array, costs = check.as_features(features), check.as_costs(cost)
+    names = None if ids is None else as_array(ids, "ids")
     there = _there(scores=values, mc_preds=predictions, features=array)
     _check_needs(chosen, predictions, there)
-    size = check.pool_size(scores=values, mc_preds=predictions, features=array, cost=costs, ids=ids)
-    keys = candidate_keys(rng, size, ids)
+    size = check.pool_size(scores=values, mc_preds=predictions, features=array, cost=costs, ids=names)
+    keys = candidate_keys(rng, size, names)
     known, waiting = check.as_mask("labelled", labelled, size), check.as_mask("pending", pending, size)
     free = ~(known | waiting)
     count = check.as_count(k, int(free.sum()))
@@ -131,7 +133,7 @@ def _check_needs(method: Acquisition, predictions: Predictions | None, there: se
 
 def _select(method: Acquisition, problem: Problem, there: set[str], options: dict[str, Any]) -> Any:
     """Let the method choose; where it looks at how predictions differ and they do not, by what else there is."""
-    _say_if_equal(method, problem)
+    _say_if_equal(method, problem, there)
     predictions = problem.predictions
     if predictions is None or method.min_samples == 1:
         return method.select(problem, **options)
@@ -162,13 +164,22 @@ def _say_alike(method: Acquisition, by: str, there: set[str]) -> None:
     )
 
 
-def _say_if_equal(method: Acquisition, problem: Problem) -> None:
-    """Equal scores are no failure, but whoever chooses by nothing else should know."""
-    if method.needs != ("scores",) or method.uses or problem.scores is None or problem.k == len(problem.available):
+def _say_if_equal(method: Acquisition, problem: Problem, there: set[str]) -> None:
+    """Equal scores or features are no failure, but whoever has given them should know."""
+    n = len(problem.available)
+    if problem.k == n:
         return
-    scores = problem.scores[problem.available]
-    if scores.min() == scores.max():
-        _log.warning("all %d scores are %g: %r goes by the seed", len(scores), scores[0], method.name)
+    if method.needs == ("scores",) and not method.uses and _all_equal(problem.scores, problem.available):
+        _log.warning("the scores of all %d candidates are equal: %r goes by the seed", n, method.name)
+    if method.takes("features", there) and _all_equal(problem.features, problem.available):
+        _log.warning("the features of all %d candidates are equal: they tell %r nothing", n, method.name)
+
+
+def _all_equal(values: NDArray[Any] | None, index: Index) -> bool:
+    """Whether these rows are copies of one; where they are not, it hardly takes more than a look."""
+    if values is None:
+        return False
+    return all((values[index[block]] == values[index[0]]).all() for block in blocks(index, values[:1].size))
 
 
 def _checked(name: str, answer: Any, problem: Problem, free: Any) -> Index:

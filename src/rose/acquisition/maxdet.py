@@ -15,7 +15,9 @@ from rose.acquisition.greedy import Greedy
 from rose.acquisition.options import positive
 from rose.acquisition.problem import Index, Problem
 from rose.acquisition.registry import register_acquisition
+from rose.errors import ConfigurationError
 
+_LEAST_NOISE = 1e-12  # of the mean prior variance
 _ROUNDING = 1e-9  # gains that differ by less, relatively, are equal
 
 
@@ -41,6 +43,9 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
         noise: the variance of a label's noise, in the units of a squared feature (or prediction); 1 % of the mean
             candidate's prior variance if not given. Small noise spreads the batch, large noise repeats good questions.
 
+    Raises:
+        ConfigurationError: for noise that is not positive, or less than 1e-12 of that variance.
+
     >>> from rose.acquisition import acquire
     >>> acquire(features=[[3.0, 0.0], [2.9, 0.0], [0.0, 1.0]], k=2, method="maxdet")
     array([0, 2])
@@ -53,9 +58,13 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     else:  # the ensemble has seen what is labelled
         points = problem.predictions.centred(np.concatenate([walk.rows, problem.pending]))
         rows, seen = np.arange(len(walk.rows)), np.arange(len(walk.rows), len(points))
-    if noise is None:
-        noise = 0.01 * float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[rows].mean()) or 1.0
-    noise = positive("noise", noise)
+    prior = float(np.einsum("nd,nd->n", points, points, dtype=np.float64)[rows].mean())
+    noise = 0.01 * prior or 1.0 if noise is None else positive("noise", noise)
+    if noise < _LEAST_NOISE * prior:
+        raise ConfigurationError(
+            f"noise={noise:g} is lost in the rounding of the candidates' variance, {prior:g} in the mean; give at least "
+            f"{_LEAST_NOISE * prior:.1g}"
+        )
     model = variances(points, rows, seen, noise, problem.k)
     while not greedy.done:
         pick = greedy.best(walk.drawn(np.log1p(model.variance / noise)), _ROUNDING)
