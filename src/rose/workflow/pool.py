@@ -60,7 +60,7 @@ class Pool:
         >>> len(pool), len(pool.initial)
         (100, 5)
         >>> Pool(np.arange(10.0), initial=3, labels={7: 0.5, 9: 0.25}).initial
-        array([7, 9, 5])
+        array([7, 9, 6])
     """
 
     def __init__(
