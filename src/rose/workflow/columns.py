@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rose.arrays import two_columns
 from rose.errors import PredictionError
 from rose.workflow.passes import Passed, mapped, means
 
@@ -144,8 +145,7 @@ def _with_both(passes: Mapping[str, Sequence[Passed]], classes: Mapping[str, Cla
 
 
 def _two(array: np.ndarray) -> np.ndarray:
-    second = array.reshape(-1)
-    return np.stack([1.0 - second, second], axis=1)
+    return two_columns(array.reshape(-1), "the prediction")
 
 
 def _column(array: np.ndarray) -> np.ndarray:
