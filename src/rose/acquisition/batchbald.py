@@ -93,8 +93,9 @@ class _Pool:
         n, width = len(candidates), (predictions.classes or 1, predictions.members)
         self._kept = np.empty((n, *width), np.float32) if 4 * n * width[0] * width[1] <= _KEEP else None
         self.alone, self.expected = np.empty(n), np.empty(n)
+        in_memory = np.argsort(candidates)
         for low in range(0, n, _BLOCK):
-            block = slice(low, low + _BLOCK)
+            block = in_memory[low : low + _BLOCK]
             rows = predictions.probabilities(candidates[block])
             self.expected[block] = entropy(rows).mean(axis=0)
             self.alone[block] = np.maximum(entropy(rows.mean(axis=0)) - self.expected[block], 0.0)

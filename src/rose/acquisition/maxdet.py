@@ -62,8 +62,8 @@ def maxdet(problem: Problem, *, noise: float | None = None) -> Index:
     noise = 0.01 * prior or 1.0 if noise is None else positive("noise", noise)
     if noise < _LEAST_NOISE * prior:
         raise ConfigurationError(
-            f"noise={noise:g} is lost in the rounding of the candidates' variance, {prior:g} in the mean; give at least "
-            f"{_LEAST_NOISE * prior:.1g}"
+            f"noise={noise:g} is lost in the rounding of the candidates' variance, {prior:g} in the mean; "
+            f"give at least {_LEAST_NOISE * prior:.1g}"
         )
     model = variances(points, rows, seen, noise, problem.k)
     while not greedy.done:
