@@ -167,7 +167,7 @@ def test_units_change_nothing(method: str, scale: float) -> None:
 
 def test_squares_that_overflow_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="so large that distances overflow; rescale them"):
-        acquire(features=np.full((4, 2), 1e200), k=1, method="kcenter")
+        acquire(features=1e200 * np.arange(8.0).reshape(4, 2), k=1, method="kcenter")
 
 
 def test_scores_outside_their_declared_range() -> None:

@@ -17,6 +17,7 @@ BUILT_IN = [
 ]  # fmt: skip
 # Saturation is the rule with three members, likeness frequent, and neither is what these tests are about
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:the (scores|features) of all"),  # `test_degenerate` is about that
     pytest.mark.filterwarnings("ignore::rose.acquisition.SaturatedBatchWarning"),
     pytest.mark.filterwarnings("ignore:all members predict alike"),
 ]

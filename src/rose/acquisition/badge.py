@@ -34,7 +34,7 @@ def badge(problem: Problem) -> Index:
 
     >>> from rose.acquisition import acquire
     >>> p = [[[0.5, 0.5], [1.0, 0.0], [0.4, 0.6]]]
-    >>> acquire(p, features=[[1.0], [1.0], [1.0]], k=2, method="badge")
+    >>> acquire(p, features=[[1.0], [1.0], [1.1]], k=2, method="badge")
     array([0, 2])
     """
     assert problem.predictions is not None  # declared, and checked by acquire()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,8 +21,6 @@ from rose.acquisition.top import top_k
 from rose.arrays import as_array
 from rose.errors import ConfigurationError
 
-_log = logging.getLogger("rose.acquisition")
-
 
 def acquire(
     scores: ArrayLike | Sequence[ArrayLike] | None = None,
@@ -40,6 +37,7 @@ def acquire(
     budget: float | None = None,
     seed: Seed = 0,
     ids: ArrayLike | None = None,
+    warn: bool = True,
     **options: Any,
 ) -> Index:
     """Choose `k` candidates to label, most wanted first.
@@ -48,7 +46,7 @@ def acquire(
     equals the seed draws. Arrays may be of any library: NumPy, lists, pandas, torch, CuPy, JAX (`rose.arrays`).
 
     Where all members predict exactly alike, methods that look at how predictions differ go by the features, or without
-    any by the score and then by the seed, and a `UserWarning` says so.
+    any by the score and then by the seed, and a `UserWarning` says so; as where all scores or features are equal.
 
     Args:
         scores: `[N]` uncertainty scores; or stacked predictions as in `mc_preds`, told apart by the number of axes.
@@ -69,6 +67,7 @@ def acquire(
         seed: an int, `numpy.random.SeedSequence` or `Generator`.
         ids: `[N]` whole numbers that tell candidates apart (their positions if not given): who of equals goes first is
             drawn by the seed and the id alone, so that part of a pool, with its ids, settles ties as the whole does.
+        warn: whether to warn where members predict alike, or all scores or features are equal.
         **options: the method's own, see `get_acquisition(method).options`.
 
     Returns:
@@ -117,7 +116,7 @@ def acquire(
         cost=costs,
         budget=limit,
     )
-    return _checked(chosen.name, _select(chosen, problem, there, options), problem, free)
+    return _checked(chosen.name, _select(chosen, problem, there, options, warn), problem, free)
 
 
 def _there(**inputs: object) -> set[str]:
@@ -131,9 +130,11 @@ def _check_needs(method: Acquisition, predictions: Predictions | None, there: se
         raise ConfigurationError(objection)
 
 
-def _select(method: Acquisition, problem: Problem, there: set[str], options: dict[str, Any]) -> Any:
+def _select(method: Acquisition, problem: Problem, there: set[str], options: dict[str, Any], warn: bool) -> Any:
     """Let the method choose; where it looks at how predictions differ and they do not, by what else there is."""
-    _say_if_equal(method, problem, there)
+    warn = warn and problem.k < len(problem.available)
+    if warn:
+        _say_if_equal(method, problem, there)
     predictions = problem.predictions
     if predictions is None or method.min_samples == 1:
         return method.select(problem, **options)
@@ -144,7 +145,7 @@ def _select(method: Acquisition, problem: Problem, there: set[str], options: dic
     serves = method.objection(None, 1 if alike else samples, there) is None
     if alike and method.task == "classification":
         predictions.mean(problem.available)  # raises where they are no probabilities
-    if alike and problem.k < len(problem.available):
+    if alike and warn:
         _say_alike(method, "the features" if serves else "the score" if "scores" in there else "", there)
     return method.select(problem, **options) if serves else _by_score(problem)
 
@@ -155,24 +156,24 @@ def _by_score(problem: Problem) -> Index:
 
 def _say_alike(method: Acquisition, by: str, there: set[str]) -> None:
     features = method.wants("features") and "features" not in there
-    warnings.warn(
+    _say(
         f"all members predict alike: {method.name!r} sees no difference between predictions, and goes by "
         f"{by + ', then by ' if by else ''}the seed. Give members that differ (other seeds, bootstraps or kinds of "
-        f"model){', or features (the candidates themselves, say)' if features else ''}",
-        UserWarning,
-        stacklevel=4,  # whoever called acquire()
+        f"model){', or features (the candidates themselves, say)' if features else ''}"
     )
 
 
 def _say_if_equal(method: Acquisition, problem: Problem, there: set[str]) -> None:
     """Equal scores or features are no failure, but whoever has given them should know."""
     n = len(problem.available)
-    if problem.k == n:
-        return
     if method.needs == ("scores",) and not method.uses and _all_equal(problem.scores, problem.available):
-        _log.warning("the scores of all %d candidates are equal: %r goes by the seed", n, method.name)
+        _say(f"the scores of all {n} candidates are equal: {method.name!r} goes by the seed")
     if method.takes("features", there) and _all_equal(problem.features, problem.available):
-        _log.warning("the features of all %d candidates are equal: they tell %r nothing", n, method.name)
+        _say(f"the features of all {n} candidates are equal: they tell {method.name!r} nothing")
+
+
+def _say(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)  # whoever called acquire()
 
 
 def _all_equal(values: NDArray[Any] | None, index: Index) -> bool:

@@ -162,13 +162,10 @@ class Chooser:
         rows: np.ndarray = found.rows.value
         method = get_acquisition(scoring.acquisition)
         features, mc_preds = self._near(method), means(found.passes) or None
-        if mc_preds is not None and alike(found.passes):  # one member, or several that say the same: no distances
-            features = features or (self._own if spreads_by_features(method) else None)
-            there = {"scores"} if features is None else {"scores", "features"}
-            if method.objection(scoring.task, None, there) is None:
-                mc_preds = None
-            elif method.min_samples > 1:
-                method = get_acquisition("top_k")
+        if (
+            features is None and spreads_by_features(method) and found.passes and alike(found.passes)
+        ):  # they tell no distances
+            features = self._own
         return acquire(
             np.concatenate([scores, np.zeros(len(rows) - found.count)]),
             k,
@@ -180,12 +177,13 @@ class Chooser:
             labelled=np.arange(found.count, len(rows)),
             ids=rows,
             seed=tie_seed(round),
+            warn=False,  # who looks at the scores and predictions says it, once for a workflow
         )
 
     def draw(self, round: Round, candidates: np.ndarray, k: int) -> np.ndarray:
         """Any `k` of these candidates, by the seed: where there are no scores to choose by."""
         nothing = np.zeros(len(candidates))
-        return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round))]
+        return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round), warn=False)]
 
     async def _ask(
         self,
