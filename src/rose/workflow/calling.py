@@ -86,11 +86,9 @@ async def _run_command(
         by_value["workdir"] = workdir
 
     async def value_of(text: str) -> Any:
-        value: Any = workdir
         if stage.collect is not None:
-            value = await runner.collect(key, stage, workdir)
-        elif stage.kind != "training":
-            value = printed_value(text, key)
+            return await runner.collect(key, stage, workdir, accept)
+        value = workdir if stage.kind == "training" else printed_value(text, key)
         return value if accept is None else accept(value)
 
     return await runner.command(key, stage, (), by_value, workdir, value_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
+import logging
 import os
 import time
 import traceback
@@ -40,6 +41,7 @@ from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
 from rose.workflow.watched import Watched
 
+_log = logging.getLogger("rose")
 Accept = Callable[[Any], Awaitable[Any]]  # makes a result of what a task gave, or raises a TaskError: it has failed
 
 
@@ -143,14 +145,28 @@ class Runner:
         await self._record(running, stage, output.stdout, Note({}, output.seconds, None, self._relative(workdir)))
         return found[0]
 
-    async def collect(self, key: TaskKey, stage: Stage, workdir: Path) -> Any:
-        """Read what a stage's command left in its working directory, as a task of its own."""
+    async def collect(
+        self, key: TaskKey, stage: Stage, workdir: Path, accept: Callable[[Any], Any] | None = None
+    ) -> Any:
+        """Read what a stage's command left in its working directory, as a task of its own; `accept` makes the result of
+        it, or raises a TaskError: then it has failed."""
         assert stage.collect is not None
-        call = (_collecting(key), None, collect_file, stage.collect, workdir)
-        if stage.kind == "simulation" and self._labels:  # what counts is the label, which is recorded where it is good
-            result, _ = await self._run_function(*call[:3], call[3:], {}, early=False)
-            return await result.get()
-        return await self.function(*call)
+        collecting, make = _collecting(key), accept or _itself
+        record = self._recorded(collecting)
+        if record is not None:
+            assert self.run is not None
+            try:
+                return make(await self.run.result(record).get())
+            except TaskError as error:  # an older version recorded it before it was judged; the command has run again
+                _log.warning("task %s runs again: %s", collecting, error.message)
+
+        async def judged(value: Any) -> Any:
+            make(value)
+            return value
+
+        arguments = (stage.collect, workdir)
+        result, _ = await self._run_function(collecting, None, collect_file, arguments, {}, early=False, accept=judged)
+        return make(await result.get())
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
         """The working directory that a stage's template names, in the run directory (a temporary one: in the driver's);
@@ -389,6 +405,10 @@ class Runner:
                 str(key),
             )
         return line
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _collecting(key: TaskKey) -> TaskKey:
