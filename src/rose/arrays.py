@@ -17,6 +17,7 @@ from rose.errors import ConfigurationError, PredictionError, RoseError
 # How far probabilities may be from [0, 1] and their sum from 1, by the precision that they were computed in: its
 # rounding, over a thousand classes or so.
 _TOLERANCES = {"bfloat16": 3e-2, "float16": 1e-2, "float32": 1e-4, "float64": 1e-5}
+_OF_FLOATS = {2: _TOLERANCES["float16"], 4: _TOLERANCES["float32"], 8: _TOLERANCES["float64"]}  # by bytes
 
 
 def as_array(value: object, name: str, error: type[RoseError] = ConfigurationError) -> NDArray[Any]:
@@ -94,6 +95,8 @@ def probability_tolerance(value: object) -> float:
     >>> probability_tolerance(np.zeros(2, np.float32)), probability_tolerance([0.5, 0.5])
     (0.0001, 1e-05)
     """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return _OF_FLOATS.get(value.dtype.itemsize if value.dtype.kind == "f" else 8, _TOLERANCES["float64"])
     if isinstance(value, (list, tuple)):
         # Numbers of Python's are float64; of lists in lists, as they come from JSON, the first tells enough.
         some = value[:1] if value and isinstance(value[0], (int, float, list, tuple)) else value
@@ -178,7 +181,8 @@ def _known(array: NDArray[Any]) -> NDArray[Any]:
     """bfloat16 of other libraries is no number to NumPy; and a matrix would keep two axes, whatever is taken of it."""
     if isinstance(array, np.matrix):
         array = np.asarray(array)
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    exotic = array.dtype.kind == "V" and array.dtype.name == "bfloat16"  # in this order: a dtype's name is slow to make
+    return array.astype(np.float32) if exotic else array
 
 
 def _without_missing(array: NDArray[Any]) -> NDArray[Any]:

@@ -219,6 +219,9 @@ def test_a_task_that_its_worker_never_had_goes_to_another_one() -> None:
         dask_worker.status = Status.paused
         return os.getpid()
 
+    def knows_of_the_pause(dask_scheduler: Any) -> bool:
+        return all(worker.status == Status.paused for worker in dask_scheduler.workers.values())
+
     def waits_for_its_worker(dask_scheduler: Any) -> bool:
         return bool(dask_scheduler.unrunnable)
 
