@@ -23,6 +23,8 @@ TOGETHER = {
     "tests/acquisition/": "kernels",
     "test_acquisition_that_looks_at_more_than_scores": "kernels",
     "test_surrogate": "kernels",
+    "test_models.py::test_members_that": "kernels",
+    "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
     "tests/engine/test_dask.py": "cluster",
     "tests/engine/test_dask_faults.py": "cut off",

@@ -230,6 +230,8 @@ def test_a_task_that_its_worker_never_had_goes_to_another_one() -> None:
             assert await engine.run(task(tasks.add, 1)) == 1
             async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
                 (worker,) = (await client.run(pause)).values()
+                while not await client.run_on_scheduler(knows_of_the_pause):  # noqa: ASYNC110 (Dask does not tell)
+                    await asyncio.sleep(0.02)
                 run = asyncio.ensure_future(engine.run(task(tasks.add, 2)))
                 while not await client.run_on_scheduler(waits_for_its_worker):  # noqa: ASYNC110 (Dask does not tell)
                     await asyncio.sleep(0.02)

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from rose import ParallelUQLearner, Pool, SeqUQLearner, StopReason, UQLearnerConfig
+from rose import ParallelUQLearner, Pool, SeqUQLearner, StopReason, ThreadEngine, UQLearnerConfig
 from rose.errors import ConfigurationError, PoolError, PredictionError, RunFailedError
 from rose.metrics import MARGIN, MODEL_ACCURACY, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
 
@@ -517,8 +517,8 @@ def test_regressors_with_one_column(engine):
 
 
 @pytest.mark.parametrize("kind", ["gradients", "bfloat16", "float16", "frame", "list"])
-def test_predictions_of_other_libraries(engine, kind):
-    learner = classifier(engine)
+def test_predictions_of_other_libraries(kind):
+    learner = classifier(ThreadEngine(2))  # libraries are imported once
 
     @learner.prediction_task(as_executable=False)
     def predict(model, X):
