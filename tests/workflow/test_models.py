@@ -39,7 +39,7 @@ def digits(engine, count=120, sort=True, names=DIGIT, holdout=True, **pool):
 
 def line(engine, **pool):
     """A function of one number."""
-    X = np.linspace(0, 10, 200)[:, None]
+    X = np.linspace(0, 10, 2000)[:, None]
     learner = SeqUQLearner(engine, pool=Pool(X, **{"initial": 5, "seed": 0, **pool}))
 
     @learner.simulation_task(as_executable=False)

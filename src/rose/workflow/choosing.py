@@ -67,6 +67,11 @@ class Candidates:
         return [first_rows(one, self.count) for one in self.passes]
 
 
+# How many of the most uncertain candidates are looked at, at least, where distances are those of the candidates
+# themselves: on a dense pool, a few of them would all be neighbours of the first.
+WIDE = 5000
+
+
 class Chooser:
     """Scores and chooses for one workflow.
 
@@ -104,6 +109,11 @@ class Chooser:
     def looks_at_labelled(self, scoring: Scoring) -> bool:
         """Whether the choice needs predictions of the labelled candidates too."""
         return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
+
+    def least_seen(self, scoring: Scoring) -> int:
+        """How many of the most uncertain candidates the method has to see, whatever it asks for itself."""
+        method = get_acquisition(scoring.acquisition)
+        return WIDE if self._near(method) is self._own and self._own is not None else 0
 
     def looks_at_predictions(self, scoring: Scoring) -> bool:
         """Whether the acquisition method looks at the predictions themselves."""
@@ -166,6 +176,7 @@ class Chooser:
             features is None and spreads_by_features(method) and found.passes and alike(found.passes)
         ):  # they tell no distances
             features = self._own
+        wide = {} if features is None or features is not self._own else _wide(method, k)
         return acquire(
             np.concatenate([scores, np.zeros(len(rows) - found.count)]),
             k,
@@ -178,6 +189,7 @@ class Chooser:
             ids=rows,
             seed=tie_seed(round),
             warn=False,  # who looks at the scores and predictions says it, once for a workflow
+            **wide,
         )
 
     def draw(self, round: Round, candidates: np.ndarray, k: int) -> np.ndarray:
@@ -238,6 +250,12 @@ class Chooser:
 def spreads_by_features(method: Acquisition) -> bool:
     """Whether a method measures distances in features where there are some, and else in predictions."""
     return "features|mc_preds" in method.needs
+
+
+def _wide(method: Acquisition, k: int) -> dict[str, float]:
+    """The option by which a method looks at `WIDE` candidates, if it has one and looks at fewer."""
+    beta = method.options.get("beta")
+    return {} if beta is None or k == 0 else {"beta": max(beta, WIDE / k)}
 
 
 def tie_seed(round: Round) -> int:

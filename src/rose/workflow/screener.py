@@ -191,6 +191,7 @@ class Screener:
             reduction=scoring.rule.reduction,
             method=method,
             query_size=scoring.rule.query_size,
+            least=self.chooser.least_seen(scoring),
             draws=draws_by_keys(method, metric.direction, metric.range),
             where=round.where,
             seed=round.seed,

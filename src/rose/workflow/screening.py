@@ -38,6 +38,7 @@ class Question:
         metric, reduction: what scores the candidates.
         method: what will choose the batch.
         query_size: how many it will choose.
+        least: how many of the most uncertain it has to see at least.
         draws: whether it draws by keys of the candidates.
         where: the iteration and workflow, for messages.
         seed, name: what the seed of a part is derived from.
@@ -52,6 +53,7 @@ class Question:
     reduction: Reduction | None
     method: Acquisition
     query_size: int
+    least: int
     draws: bool
     where: str
     seed: int
@@ -61,7 +63,9 @@ class Question:
     @property
     def kept(self) -> int:
         """How many of the most uncertain candidates matter; where the method draws, for the uncertainty alone."""
-        return self.query_size if self.draws else max(self.query_size, kept_of_part(self.method, self.query_size))
+        if self.draws:
+            return self.query_size
+        return max(self.query_size, self.least, kept_of_part(self.method, self.query_size))
 
 
 class Bar(NamedTuple):
