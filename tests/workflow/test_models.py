@@ -130,6 +130,10 @@ def test_where_nothing_says_what_columns_mean_and_members_differ_it_is_an_error(
 
     with pytest.raises(RunFailedError, match=r"'a' has \[n, 3\] without names, 'b' has \[n, 2\]"):
         teach(learner, ["w"], TWO, max_iter=2)
+    tested = classifier(engine)
+    tested.prediction_task(as_executable=False, classes=["no", "yes"])(lambda model, X: model.predict_proba(X))
+    with pytest.raises(PoolError, match=r"holdout: its label 0 is none of the declared classes, \('no', 'yes'\)"):
+        tested.run(["w"], TWO, max_iter=1)
     with pytest.raises(ConfigurationError, match=r"classes=.* must be the labels"):
         learner.prediction_task(as_executable=False, classes="ab")(lambda model: 1)
     with pytest.raises(ConfigurationError, match="each once"):

@@ -27,6 +27,7 @@ class Ensembles:
         variances: whether members tell their own variances; None: not known.
         features: whether the pool has features.
         own: whether the candidates themselves are coordinates.
+        classes: the labels of the columns of predictions, where they are declared.
         estimators: whether members are estimators, which learn labels as they are.
     """
 
@@ -36,6 +37,7 @@ class Ensembles:
     variances: bool | None
     features: bool
     own: bool
+    classes: Sequence[Any] | None
     estimators: bool
 
     @property
@@ -104,7 +106,12 @@ class LabelCheck:
         """
         if self._y_test is None:
             return
-        told = task_of_labels(self._y_test)
+        told, classes = task_of_labels(self._y_test), self._known.classes
+        strange = [] if classes is None else [label for label in self._y_test.ravel().tolist() if label not in classes]
+        if strange:
+            raise PoolError(
+                f"holdout: its label {_short(strange[0])} is none of the declared classes, {_short(classes)}"
+            )
         for workflow, scoring in self._scorings.items():
             if None not in (told, scoring.task) and told != scoring.task:
                 raise PoolError(

@@ -152,6 +152,7 @@ class PoolPlan:
             variances=gives_variances(prediction),
             features=self._pool.features is not None,
             own=self._own is not None,
+            classes=prediction.classes,
             estimators=is_of_estimators(prediction),
         )
 

@@ -6,7 +6,6 @@ A workflow that stops chooses nothing: its ensemble has seen every label it hold
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from rose.workflow.given_labels import joined
 from rose.workflow.labelling import LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
 from rose.workflow.member_checks import usable
+from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for
 from rose.workflow.passes import means
 from rose.workflow.pool import Pool, take
@@ -35,8 +35,6 @@ from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
-
-_log = logging.getLogger("rose")
 
 
 class Looked(NamedTuple):
@@ -81,10 +79,10 @@ class PoolRounds:
     _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
     _added: Labelling = field(init=False)
     _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
-    _said: set[str] = field(init=False, default_factory=set)
+    notices: Notices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.labelled = LabelledSet(len(self.pool))
+        self.labelled, self.notices = LabelledSet(len(self.pool)), Notices(self.name)
         payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
         self._chosen = self.first[:payable]
 
@@ -127,7 +125,7 @@ class PoolRounds:
             if learned is None or (learned.shortlist is None and not learned.passes):
                 return outcome
             looked = await self._look(round, scoring, learned, wanted, config)
-            return await self._choose(round, scoring, looked, outcome)
+            return await self._choose(scoring, looked, outcome)
         finally:
             await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
 
@@ -142,22 +140,14 @@ class PoolRounds:
     ) -> Learned | None:
         """What the ensemble learns; None where it cannot, since all labels so far are of the class `alone`."""
         if alone is not None:
-            self._say_once(
-                f"all {len(self.labelled)} labels so far are of one class, {alone!r}: candidates are drawn by the seed "
-                "until there are two (a larger `initial=` would hold more)"
-            )
+            self.notices.one_class(len(self.labelled), alone)
         try:
             return await self.learning.learn(round, data, wanted, scoring, config)
         except TaskError as error:
             if alone is None:
                 raise
-            self._say_once(f"no ensemble could be trained on one class, which is passed over: {error}")
+            self.notices.untrained(error)
             return None
-
-    def _say_once(self, message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            _log.warning("workflow %r: %s", self.name, message)
 
     async def _training_samples(self) -> Any:
         source, indices, extra = self.pool.source, self.labelled.indices, self.pool.extra
@@ -261,19 +251,16 @@ class PoolRounds:
         level = bool(scores.min() == scores.max())
         return Looked(scores, mute, level, lambda k: self.chooser.choose(*chosen, k, config, more))
 
-    async def _choose(self, round: Round, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
+    async def _choose(self, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
         """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch.
 
         A threshold that is met in a round which is the last for another reason is the reason: the workflow is sure.
         """
         uncertainty, stop = self.chooser.uncertainty(scoring, looked.scores), outcome.stop
         if looked.silent:
-            self._say_once(f"all members predict alike: {_UNLIKE}")
+            self.notices.alike()
         elif looked.level and len(looked.scores) > 1:
-            self._say_once(
-                f"all candidates have the same {scoring.rule.metric_name}, {uncertainty:g}: the score says nothing, "
-                "and batches are drawn by the seed; choose another metric, or members that differ"
-            )
+            self.notices.level(scoring.rule.metric_name, uncertainty)
         if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
             stop = StopReason.CERTAIN_ENOUGH
         if stop is None:
@@ -309,10 +296,3 @@ class PoolRounds:
         mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
         scores = score_passes(predicted.ordered, scoring.metric, scoring.rule.reduction)
         return Prediction(mean, scores, predicted.classes)
-
-
-_UNLIKE = (
-    "their disagreement says nothing, and batches are drawn by the seed. Give members that differ: models of other "
-    "kinds or settings; estimators that draw (subsample=, max_features=, BaggingClassifier(...)); or a metric that one "
-    "model can have, such as predictive_entropy or margin"
-)

@@ -1,0 +1,52 @@
+"""What a workflow says once of data that say nothing: it goes on by the seed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from rose.errors import TaskError
+
+_log = logging.getLogger("rose")
+
+
+class Notices:
+    """Logs each kind of notice once for a workflow."""
+
+    def __init__(self, workflow: str) -> None:
+        self._workflow = workflow
+        self._said: set[str] = set()
+
+    def one_class(self, labels: int, only: Any) -> None:
+        """Say that all labels so far are of one class, so that nothing tells candidates apart."""
+        self._say(
+            "one class",
+            f"all {labels} labels so far are of one class, {only!r}: candidates are drawn by the seed until there are "
+            "two (a larger `initial=` would hold more)",
+        )
+
+    def untrained(self, error: TaskError) -> None:
+        """Say that members could not be trained on one class."""
+        self._say("untrained", f"no ensemble could be trained on one class, which is passed over: {error}")
+
+    def alike(self) -> None:
+        """Say that members which all predict the same were asked what they differ in."""
+        self._say(
+            "alike",
+            "all members predict alike: their disagreement says nothing, and batches are drawn by the seed. Give "
+            "members that differ: models of other kinds or settings; estimators that draw (subsample=, max_features=, "
+            "BaggingClassifier(...)); or a metric that one model can have, such as predictive_entropy or margin",
+        )
+
+    def level(self, metric: str, score: float) -> None:
+        """Say that all candidates have the same score."""
+        self._say(
+            "level",
+            f"all candidates have the same {metric}, {score:g}: the score says nothing, and batches are drawn by the "
+            "seed; choose another metric, or members that differ",
+        )
+
+    def _say(self, kind: str, message: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            _log.warning("workflow %r: %s", self._workflow, message)
