@@ -1,13 +1,23 @@
 """What a model may be: estimators of every kind, members that saw other classes, one member, members that are alike."""
 
 import logging
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -567,3 +577,136 @@ def test_a_metric_needs_not_be_named(engine):
     both.models(a=RandomForestClassifier(5), b=LogisticRegression())
     both.uncertainty_quantification(query_size=2)
     assert both.run(["w"], max_iter=2)["w"].iterations[0]["uncertainty"] > 0
+
+
+# --- found by looking for more of each kind --------------------------------------------------------------------------
+
+
+class Silent(ClassifierMixin, BaseEstimator):
+    """A classifier with probabilities that does not say what its columns are."""
+
+    def __init__(self, depth=1):
+        self.depth = depth
+
+    def fit(self, X, y):
+        self.tree = DecisionTreeClassifier(max_depth=self.depth, random_state=0).fit(X, y)
+        return self
+
+    def predict_proba(self, X):
+        return self.tree.predict_proba(X)
+
+
+class Unfaithful(LogisticRegression):
+    """It cannot be cloned, for it does not keep what it is given."""
+
+    def __init__(self, C=1.0):
+        super().__init__(C=float(C) + 1.0)
+
+
+def test_a_named_member_does_not_speak_for_a_nameless_one(engine):
+    learner = digits(engine, sort=False, holdout=False)
+
+    @learner.training_task(as_executable=False)
+    def train(X, y, model_name):
+        model = LogisticRegression(max_iter=50).fit(X[y != 3], y[y != 3])
+        return model if model_name == "named" else {"model": model}
+
+    @learner.prediction_task(as_executable=False)
+    def predict(model, X):
+        return (model["model"] if isinstance(model, dict) else model).predict_proba(X)
+
+    learner.uncertainty_quantification(MARGIN, query_size=5)
+    with pytest.raises(RunFailedError, match=r"'nameless' has \[n, \d+\] without names; say what the columns are"):
+        teach(learner, ["named", "nameless"], max_iter=2)
+    assert learner.prediction_task(as_executable=False, classes=np.arange(3))(predict) is predict
+    with pytest.raises(RunFailedError, match=r"3 columns are declared, classes=\(0, 1, 2\), but \d+ are predicted"):
+        learner.run(["named", "nameless"], max_iter=2)
+
+
+def test_a_classifier_without_classes_gets_those_it_was_fitted_to(engine):
+    learner = digits(engine, sort=False)
+    learner.models(a=Silent(2), b=Silent(4))
+    learner.uncertainty_quantification(MARGIN, query_size=5)
+    result = learner.run(max_iter=2)
+    assert set(result.predict(DIGITS[:5] / 16).classes) <= set(range(10))
+    assert 0.0 <= result.models["b"].score(DIGITS[:50] / 16, DIGIT[:50]) <= 1.0
+    assert result.models["b"].tree.get_depth() == 4
+
+
+def test_xgboost_inside_others_learns_any_labels(engine):
+    xgboost = pytest.importorskip("xgboost")
+    learner = digits(engine, sort=False, names=DIGIT % 3 + 1, initial=30)
+    inner = xgboost.XGBClassifier(n_estimators=2, n_jobs=1)
+    learner.models(a=CalibratedClassifierCV(inner, cv=2), b=GridSearchCV(inner, {"max_depth": [1, 2]}, cv=2))
+    learner.uncertainty_quantification(MARGIN, query_size=5)
+    result = learner.run(max_iter=1)
+    assert result.models["a"].classes_.tolist() == [1, 2, 3]
+
+
+def test_estimators_that_cannot_be_used_are_told_at_once(engine):
+    learner = digits(engine)
+    with pytest.raises(ConfigurationError, match="Unfaithful cannot be cloned"):
+        learner.models(a=Unfaithful())
+    with pytest.raises(ConfigurationError, match=r"model 'a' is a class: give an estimator, LogisticRegression\(\)"):
+        learner.models(a=LogisticRegression)
+    with pytest.raises(ConfigurationError, match="by name"):
+        learner.models([LogisticRegression()])
+    with pytest.raises(ConfigurationError, match="set voting='soft'"):
+        learner.models(a=VotingClassifier([("one", LogisticRegression())]))
+    learner.models(a=StackingClassifier([("one", LogisticRegression())]), b=RandomForestClassifier(3))
+    learner.uncertainty_quantification("epkl", query_size=2)
+    with pytest.raises(ConfigurationError, match=r"epkl is infinite where .*mutual_information"):
+        learner.run(max_iter=1)
+
+
+@pytest.mark.parametrize("label", [{"a": 1}, 1j, [1.0, 2.0], Decimal(1), Fraction(1, 2), "later a text"])
+def test_labels_that_estimators_cannot_learn_are_told_at_the_first(engine, label):
+    learner = digits(engine, sort=False, holdout=False)
+
+    @learner.simulation_task(as_executable=False)
+    def simulate(index):
+        return int(index % 2) if label == "later a text" and index < 60 else label
+
+    learner.models(a=LogisticRegression(), b=RandomForestClassifier(3))
+    learner.uncertainty_quantification(MARGIN, query_size=5)
+    with pytest.raises(RunFailedError, match=r"the label of candidate \d+, .* is (nothing that these|of another kind)"):
+        learner.run(max_iter=1)
+
+
+def test_a_holdout_of_other_classes_is_told_once(engine, caplog):
+    learner = digits(engine, sort=False, names=DIGIT)
+    learner.pool.holdout = (learner.pool.holdout[0], learner.pool.holdout[1] + 20)
+    learner.models(a=LogisticRegression(max_iter=50), b=RandomForestClassifier(3))
+    learner.uncertainty_quantification(MARGIN, query_size=5)
+    learner.run(max_iter=3)
+    assert len([text for text in warned(caplog) if "none of the hold-out's labels" in text]) == 1
+
+
+@pytest.mark.parametrize("block", [65536, 40])
+def test_rounded_probabilities_are_divided_by_their_sums(engine, block):
+    learner = classifier(engine, block=block)
+
+    def rounded(model, X):
+        return model.predict_proba(X).round(3) * 0.999
+
+    learner.prediction_task(as_executable=False)(rounded)
+    with pytest.raises(RunFailedError, match="normalise=True"):
+        teach(learner, ["w"], TWO, max_iter=2)
+    learner.prediction_task(as_executable=False, normalise=True)(rounded)
+    result = teach(learner, ["w"], TWO, max_iter=2)["w"]
+    np.testing.assert_allclose(result.predict(blobs(9)[0]).mean.sum(axis=1), 1.0)
+    with pytest.raises(PoolError, match="X holds no samples"):
+        result.predict(blobs(9)[0][:0])
+    assert result.predict(blobs(9)[0].tolist()).mean.shape == (9, 2)
+    with pytest.raises(ConfigurationError, match="normalise='yes' of prediction_task must be True or False"):
+        learner.prediction_task(as_executable=False, normalise="yes")(rounded)
+
+
+def test_a_criterion_may_ask_for_one_model_and_all(engine):
+    learner = classifier(engine)
+
+    @learner.as_stop_criterion("seen", threshold=0, operator="<", as_executable=False)
+    def seen(model, models, model_name):
+        return float(any(model.centres is not one.centres for one in models) + len(models))
+
+    assert learner.run(["w"], TWO, max_iter=1)["w"].iterations[0]["criterion_values"] == {"a": 3.0, "b": 3.0}

@@ -39,7 +39,7 @@ def screened(preds, metric, method, size, taken, seed=0, most=999):
     question = Question(
         func=lambda model, X: preds[model, X],
         calls={name: [{"model": True, "X": True}] for name in names},
-        classes={}, task=None, metric=metric, reduction=None, method=method, query_size=K, least=0,
+        classes={}, task=None, normalise=False, metric=metric, reduction=None, method=method, query_size=K, least=0,
         draws=draws_by_keys(method, metric.direction, metric.range), where="here", seed=0, name="w", tie_seed=0,
     )  # fmt: skip
     found = Shortlist(K, question.kept, metric.direction, tie_seed=0)

@@ -28,7 +28,7 @@ def aligned(
 
     Args:
         passes: by model, its stochastic passes.
-        classes: by model, the label of each of its columns, where it is known.
+        classes: by model, the label of each of its columns, where it is known; a tuple where it is declared.
 
     Returns:
         the passes by model, each `[n, C]`, and the label of each column; None where nobody says it and all members
@@ -46,9 +46,11 @@ def aligned(
     widths = {model: {array.shape[1] for array in means(of_model)} for model, of_model in whole.items()}
     names = {model: _names(classes.get(model), widths[model]) for model in whole}
     known = [found for found in names.values() if found is not None]
-    if len(set().union(*widths.values())) == 1 and all(found == known[0] for found in known):
-        return whole, known[0] if known else None
     nameless = [model for model, found in names.items() if found is None]
+    if nameless == [*names] and len(set().union(*widths.values())) == 1:
+        return whole, None
+    if not nameless and all(found == known[0] for found in known):
+        return whole, known[0]
     if nameless:
         forms = ", ".join(f"{model!r} has {_columns(widths[model], names[model])}" for model in whole)
         raise PredictionError(f"the members' predictions differ in form: {forms}; {_SAY}")
@@ -84,10 +86,10 @@ def column_of_each(labels: np.ndarray, classes: Classes, count: int, what: str) 
             f"{what} has {unseen[0]!r}, but {count} columns of probabilities whose meaning nothing says stand for the "
             f"labels 0 to {count - 1}; {_SAY}"
         )
-    if unseen and is_text(unseen[0]) != is_text(names[0]):
+    if unseen and kind_of(unseen[0]) != kind_of(names[0]):
         raise PredictionError(
-            f"{what} has {unseen[0]!r}, a {_kind(unseen[0])}, but the models' classes are {_kind(names[0])}s such as "
-            f"{names[0]!r}; label both alike"
+            f"{what} has {unseen[0]!r}, a {kind_of(unseen[0])}, but the models' classes are {kind_of(names[0])}s "
+            f"such as {names[0]!r}; label both alike"
         )
     columns |= {name: count + place for place, name in enumerate(unseen)}
     return np.array([columns[label] for label in labels.tolist()], dtype=np.int64), [*names, *unseen]
@@ -130,8 +132,13 @@ def is_text(label: Any) -> bool:
     return isinstance(label, (str, bytes))
 
 
-def _kind(label: Any) -> str:
-    return "text" if is_text(label) else "number"
+def kind_of(label: Any) -> str:
+    """Return what labels must have in common to be equal: "text", "byte string" or "number".
+
+    >>> kind_of("1"), kind_of(b"1"), kind_of(1.0)
+    ('text', 'byte string', 'number')
+    """
+    return "text" if isinstance(label, str) else "byte string" if isinstance(label, bytes) else "number"
 
 
 def _with_both(passes: Mapping[str, Sequence[Passed]], classes: Mapping[str, Classes]) -> dict[str, list[Passed]]:
@@ -153,8 +160,19 @@ def _column(array: np.ndarray) -> np.ndarray:
 
 
 def _names(classes: Classes, widths: set[int]) -> list[Any] | None:
-    """The labels of a member's columns; None where what it says of its classes is of other columns than it gives."""
-    return list(classes) if classes is not None and widths == {len(classes)} else None
+    """The labels of a member's columns; None where what it says of its classes is of other columns than it gives.
+
+    Raises:
+        PredictionError: if its columns were declared, and are not so many.
+    """
+    if classes is None or widths == {len(classes)}:
+        return None if classes is None else list(classes)
+    if isinstance(classes, tuple):
+        count = " and ".join(map(str, sorted(widths)))
+        raise PredictionError(
+            f"{len(classes)} columns are declared, classes={_short(classes)}, but {count} are predicted"
+        )
+    return None
 
 
 def _columns(widths: set[int], names: list[Any] | None) -> str:

@@ -73,7 +73,10 @@ class Criterion:
         if {"model", "model_name"} & binding.names:
 
             async def one(model: str) -> float:
-                given = {**data, "model": members[model], "model_name": model, **round.given("criterion", model)}
+                given: dict[str, Any] = {**data, "model": members[model], "model_name": model}
+                given |= round.given("criterion", model)
+                if "models" in binding.names:
+                    given["models"] = [await member.get() for member in members.values()]
                 own = round.key("criterion", model)
                 task_stage = stage_for(self.rule.stage or stage, config, round.iteration, model)
                 return number(await run_stage(self.runner, task_stage, own, binding, given), own, names)

@@ -156,7 +156,7 @@ class Ensemble:
         }
         declared = self.prediction.classes
         classes = {name: class_names(model) if declared is None else declared for name, model in models.items()}
-        return usable(predicted, classes, len(X), task, "predict")
+        return usable(predicted, classes, len(X), task, "predict", self.prediction.normalise)
 
     def _given(self, round: Round, stage: str, model: str, index: int) -> dict[str, Any]:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}

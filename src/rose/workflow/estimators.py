@@ -12,6 +12,7 @@ from rose.errors import ConfigurationError
 from rose.workflow.stages import Stage
 
 _SEEDS = ("random_state", "random_seed")  # what estimators call it, in the order in which it is looked for
+_ZEROS = ("sklearn.tree", "sklearn.ensemble._forest", "sklearn.neighbors")
 _CODED = ("xgboost",)  # libraries whose classifiers take the labels 0 to C - 1 only
 
 
@@ -29,37 +30,55 @@ class FitEstimator:
         Raises:
             ConfigurationError: if no estimator has this name.
         """
-        from sklearn.base import clone, is_classifier
-
         if model_name not in self.estimators:
             raise ConfigurationError(f"no estimator is called {model_name!r}; there are: {', '.join(self.estimators)}")
-        estimator = seeded(clone(self.estimators[model_name]), seed)
-        if not is_classifier(estimator) or not isinstance(y, np.ndarray) or y.ndim != 1:
+        estimator = seeded(unfitted(self.estimators[model_name]), seed)
+        if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if not classifies(estimator) or not isinstance(y, np.ndarray) or y.ndim != 1:
             return estimator.fit(X, y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) == 1:
-            from sklearn.dummy import DummyClassifier
-
-            return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), y)
-        if _takes_codes(estimator) and not np.array_equal(classes, np.arange(len(classes))):
-            return CodedClassifier(estimator.fit(X, codes), classes)
-        return estimator.fit(X, y)
+        return _fit_classes(estimator, X, y)
 
 
-class CodedClassifier:
-    """A fitted classifier of the codes 0 to C - 1, which stand for `classes_`."""
+def _fit_classes(estimator: Any, X: Any, y: np.ndarray) -> Any:
+    """Fit a classifier, so that it says what its columns are, to labels `[n]` of any kind."""
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) == 1:
+        from sklearn.dummy import DummyClassifier
 
-    def __init__(self, estimator: Any, classes: np.ndarray) -> None:
-        self.estimator = estimator
-        self.classes_ = classes
+        return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), y)
+    from rose.workflow.coded import CodedClassifier  # scikit-learn is slow to import
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """`[n, C]` probabilities, in the order of `classes_`."""
-        return np.asarray(self.estimator.predict_proba(X))
+    if _takes_codes(estimator) and not np.array_equal(classes, np.arange(len(classes))):
+        return CodedClassifier(estimator.fit(X, codes), classes)
+    fitted = estimator.fit(X, y)
+    return fitted if hasattr(fitted, "classes_") else CodedClassifier(fitted, classes)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """`[n]` labels."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+def unfitted(estimator: Any) -> Any:
+    """Return a fresh copy of an estimator: scikit-learn's clone, or its own copy where that is refused (CatBoost).
+
+    Raises:
+        ConfigurationError: if there is neither.
+    """
+    from sklearn.base import clone
+
+    try:
+        return clone(estimator)
+    except (RuntimeError, TypeError) as error:
+        if hasattr(estimator, "copy"):
+            return estimator.copy()
+        raise ConfigurationError(
+            f"{type(estimator).__name__} cannot be cloned, and each round fits a fresh one: its __init__ must keep its "
+            f"arguments as they are ({error})"
+        ) from error
+
+
+def classifies(estimator: Any) -> bool:
+    """Return whether an estimator is a classifier: it says so, or has probabilities."""
+    from sklearn.base import is_classifier
+
+    return bool(is_classifier(estimator)) or hasattr(estimator, "predict_proba")
 
 
 def seeded(estimator: Any, seed: int) -> Any:
@@ -90,7 +109,7 @@ def _is_estimator(part: Any) -> bool:
 
 def predict_estimator(model: Any, X: Any) -> Any:
     """Return `[n, C]` probabilities of a classifier, in the order of its `classes_`; `[n]` values of a regressor."""
-    return np.asarray(model.predict_proba(X) if hasattr(model, "classes_") else model.predict(X))
+    return np.asarray(model.predict_proba(X) if classifies(model) else model.predict(X))
 
 
 def predict_with_variance(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +138,11 @@ def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
     if not estimators:
         raise ConfigurationError("models() wants estimators by name, as in models(forest=RandomForestClassifier())")
     for name, estimator in estimators.items():
+        if isinstance(estimator, type):
+            raise ConfigurationError(f"model {name!r} is a class: give an estimator, {estimator.__name__}()")
         if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
             raise ConfigurationError(f"model {name!r} is no scikit-learn estimator: {estimator!r}")
+        unfitted(estimator)
     regressors = estimator_task(estimators) == "regression"
     predict = predict_with_variance if regressors and knows_variances(estimators) else predict_estimator
     training = Stage("training", FitEstimator(estimators), as_executable=False)
@@ -143,19 +165,19 @@ def estimator_task(estimators: Mapping[str, Any]) -> str:
     Raises:
         ConfigurationError: if a classifier gives no probabilities, or both kinds are mixed.
     """
-    from sklearn.base import is_classifier
-
-    classifiers = {name for name, estimator in estimators.items() if is_classifier(estimator)}
+    classifiers = {name for name, estimator in estimators.items() if classifies(estimator)}
     if classifiers and classifiers != set(estimators):
         others = ", ".join(sorted(set(estimators) - classifiers))
         raise ConfigurationError(
             f"models: {', '.join(sorted(classifiers))} classify but {others} do not; members must predict alike"
         )
     for name in classifiers:
-        if not hasattr(estimators[name], "predict_proba"):
+        stacks = getattr(estimators[name], "final_estimator", "") is None  # has probabilities when it is fitted
+        if not hasattr(estimators[name], "predict_proba") and not stacks:
+            soft = "voting='soft'" if hasattr(estimators[name], "voting") else "probability=True where it has that"
             raise ConfigurationError(
-                f"model {name!r}: {estimators[name]!r} gives no probabilities (no predict_proba); "
-                "set probability=True where it has that, or wrap it in CalibratedClassifierCV"
+                f"model {name!r}: {estimators[name]!r} gives no probabilities (no predict_proba); set {soft}, or wrap "
+                "it in CalibratedClassifierCV"
             )
     return "classification" if classifiers else "regression"
 
@@ -167,4 +189,13 @@ def _last_step(estimator: Any) -> Any:
 
 
 def _takes_codes(estimator: Any) -> bool:
-    return type(_last_step(estimator)).__module__.partition(".")[0] in _CODED
+    """Whether it, or anything in it, is of a library whose classifiers take codes only."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    kinds = (kind for part in parts if _is_estimator(part) for kind in type(part).__mro__)
+    return any(kind.__module__.partition(".")[0] in _CODED for kind in kinds)
+
+
+def gives_zeros(estimators: Mapping[str, Any]) -> bool:
+    """Return whether one of these is known to give some classes a probability of exactly 0, as trees do."""
+    modules = (type(_last_step(estimator)).__module__ for estimator in estimators.values())
+    return any(module.startswith(_ZEROS) for module in modules)

@@ -50,7 +50,7 @@ def describe_function(func: Any) -> str:
 def describe_stage(stage: Stage) -> str:
     """A digest of what decides a stage's results; how it is run (resources, policies) may change."""
     collect = describe_function(stage.collect) if callable(stage.collect) else stage.collect
-    columns = () if stage.classes is None else (stage.classes,)
+    columns = (stage.classes, stage.normalise) if stage.classes is not None or stage.normalise else ()
     return _digest(describe_function(stage.func), stage.as_executable, stage.batch, collect, *columns)
 
 

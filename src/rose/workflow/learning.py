@@ -123,7 +123,8 @@ class Learning:
         if self.shared.holdout is None:
             return None
         count, where = len(self.shared.holdout.labels), f"{round.where}, hold-out"
-        return await asyncio.to_thread(usable, passes, classes, count, scoring.task, where)
+        check = (passes, classes, count, scoring.task, where, self.ensemble.prediction.normalise)
+        return await asyncio.to_thread(usable, *check)
 
     async def _quality(
         self, round: Round, scoring: Scoring, tested: Predicted | None

@@ -10,6 +10,7 @@ import numpy as np
 from rose.arrays import probability_tolerance
 from rose.errors import PredictionError
 from rose.scoring import check_predictions
+from rose.scoring.probabilities import divided
 from rose.workflow.columns import Classes, aligned
 from rose.workflow.passes import Gaussian, Passed, mapped, means, variances
 
@@ -44,6 +45,7 @@ def usable(
     count: int,
     task: str | None,
     where: str,
+    normalise: bool = False,
 ) -> Predicted:
     """Check every prediction, and bring all to one form.
 
@@ -53,6 +55,7 @@ def usable(
         count: how many samples they were asked for.
         task: "classification" or "regression"; None: what they look like.
         where: what messages add to the model's name.
+        normalise: whether probabilities are rounded, and are divided by their sums.
 
     Raises:
         PredictionError: naming the model, its pass if there are several, and `where`, for a wrong shape, what are no
@@ -62,7 +65,7 @@ def usable(
              for number, one in enumerate(predicted)]  # fmt: skip
     for who, one in every:
         _check_shape(who, one, count)
-    found = task or task_of([one for _, one in every])
+    found = task or ("classification" if normalise else task_of([one for _, one in every]))
     if found == "regression":
         names = None
         formed = {model: [mapped(one, _one_output) for one in of_model] for model, of_model in passes.items()}
@@ -72,6 +75,8 @@ def usable(
             formed, names = aligned(passes, classes)
         except PredictionError as error:
             raise PredictionError(f"{where}: {error}") from None
+        if normalise:
+            formed = {model: [_divided(model, one, where) for one in of_model] for model, of_model in formed.items()}
     predicted = Predicted(formed, found, names)
     for (who, _), one in zip(every, predicted.ordered, strict=True):
         _check_values(who, one, found)
@@ -134,6 +139,17 @@ def _check_values(who: str, one: Passed, task: str) -> None:
         check_predictions(means([one]), task)
     except PredictionError as error:
         raise PredictionError(f"{who}: {str(error).removeprefix('member 0, ')}") from error
+
+
+def _divided(model: str, one: Passed, where: str) -> Passed:
+    array = means([one])[0]
+    tolerance = probability_tolerance(array)
+    return divided(as_floats(array), tolerance, lambda at: f"model {model!r}, {where}: candidate {at}")
+
+
+def as_floats(array: np.ndarray) -> np.ndarray:
+    """Whole numbers as float64; floats as they are."""
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def _one_output(array: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from rose.errors import TaskError
@@ -37,6 +38,18 @@ class Notices:
             "members that differ: models of other kinds or settings; estimators that draw (subsample=, max_features=, "
             "BaggingClassifier(...)); or a metric that one model can have, such as predictive_entropy or margin",
         )
+
+    def strangers(self, label: Any, classes: Sequence[Any]) -> None:
+        """Say that the hold-out has none of the classes that the models know."""
+        self._say(
+            "strangers",
+            f"none of the hold-out's labels, such as {label!r}, is a class that the models know, such as "
+            f"{classes[0]!r}: what is measured there says nothing until they meet",
+        )
+
+    def told(self, message: str) -> None:
+        """Pass on what an acquisition method has to say."""
+        self._say(message[:20], message)
 
     def level(self, metric: str, score: float) -> None:
         """Say that all candidates have the same score."""

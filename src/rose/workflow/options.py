@@ -19,7 +19,8 @@ TASK_OPTIONS = ("cpus", "gpus", "memory", "ranks", "timeout", "retries", "retry_
 QUORUMS = ("min_members", "max_failed_simulations")
 OPTIONS = (
     *TASK_OPTIONS, *QUORUMS,
-    "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "per_model",
+    "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "normalise",
+    "per_model",
 )  # fmt: skip
 
 _KINDS = {  # options that only some stages take
@@ -28,6 +29,7 @@ _KINDS = {  # options that only some stages take
     "min_members": ("training",),
     "per_model": ("training", "prediction"),
     "classes": ("prediction",),
+    "normalise": ("prediction",),
 }
 _COMMANDS = {  # options that only commands take
     "collect": "reads what a command wrote; a function returns its result",
@@ -58,6 +60,8 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
         check_cwd(given["cwd"], kind, where)
     if options.get("classes") is not None:
         given["classes"] = _check_classes(options["classes"], where)
+    if options.get("normalise") is not None:
+        given["normalise"] = _check_truth("normalise", options["normalise"], where)
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **given)
 
@@ -120,7 +124,7 @@ def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
     if batch is not None and (kind != "simulation" or not isinstance(batch, int) or batch < 1):
         raise ConfigurationError(f"batch={batch!r}: only simulation tasks take it, a whole number of 1 or more")
     for name, kinds in _KINDS.items():
-        if given.get(name) and kind not in kinds:
+        if not _is_nothing(given.get(name)) and kind not in kinds:
             raise ConfigurationError(f"{name}= of {where}: only {' and '.join(kinds)} tasks take it")
     for name, why in _COMMANDS.items():
         if name in given and not stage.as_executable:
@@ -132,6 +136,16 @@ def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
     quorum = next((name for name in QUORUMS if name in given), None)
     if quorum is not None and given.get("on_failure") == "raise":
         raise ConfigurationError(f"{quorum}= of {where} says how many may fail, but on_failure='raise' allows none")
+
+
+def _check_truth(name: str, value: Any, where: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ConfigurationError(f"{name}={value!r} of {where} must be True or False")
+    return bool(value)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, Mapping) and not value)
 
 
 def _check_classes(classes: Any, where: str) -> tuple[Any, ...]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rose.acquisition import get_acquisition
+from rose.arrays import as_array
 from rose.errors import ConfigurationError, PoolError
 from rose.workflow.choosing import spreads_by_features
-from rose.workflow.columns import is_text, task_of_labels
+from rose.workflow.columns import kind_of, task_of_labels
 from rose.workflow.scoring_rule import Scoring
 
 _REDUCE = "say how its scores become one: uncertainty_quantification(..., reduction='mean', 'max', 'sum' or 'norm')"
@@ -29,6 +30,7 @@ class Ensembles:
         own: whether the candidates themselves are coordinates.
         classes: the labels of the columns of predictions, where they are declared.
         estimators: whether members are estimators, which learn labels as they are.
+        zeros: whether one of them is known to give classes a probability of exactly 0.
     """
 
     models: int
@@ -39,6 +41,7 @@ class Ensembles:
     own: bool
     classes: Sequence[Any] | None
     estimators: bool
+    zeros: bool
 
     @property
     def samples(self) -> int:
@@ -79,6 +82,13 @@ def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user:
         near = known.features or (known.own and known.samples == 1 and spreads_by_features(method))
         there = {"scores", "mc_preds", "features"} if near else {"scores", "mc_preds"}
         objection = method.objection(scoring.task, known.samples, there)
+        infinite = metric is not None and "cross_entropy" in metric.uses  # of members that exclude each other's classes
+        if infinite and known.zeros and scoring.rule.stage is None and not method.ranks_only:
+            raise ConfigurationError(
+                f"{where}{scoring.rule.metric_name} is infinite where a member gives a class the probability 0, as "
+                f"trees and nearest neighbours do, and {method.name!r} asks how large scores are: use "
+                "mutual_information, or acquisition='top_k'"
+            )
         if objection is not None:
             hint = "; a pool is given features by Pool(X, features=...)" if "features" in objection else ""
             raise ConfigurationError(f"{where}{objection}{hint}")
@@ -97,6 +107,7 @@ class LabelCheck:
         self._scorings = scorings
         self._known = known
         self._y_test = y_test
+        self._first: tuple[str, Any] | None = None  # the first label, in words, and what others have to be
 
     def holdout(self) -> None:
         """Check the labels of the hold-out.
@@ -128,26 +139,46 @@ class LabelCheck:
         """Check one candidate's label, or one that is of no candidate (None).
 
         Raises:
-            PoolError: if the estimators cannot learn it, or it could never equal a label of the hold-out.
+            PoolError: if the estimators cannot learn it beside the others, or it could never equal one of the hold-out.
         """
         if not self._known.estimators:
             return
         of = "an extra sample" if candidate is None else f"candidate {candidate}"
         what = f"the label of {of}, {_short(label)},"
-        task = self._known.task
+        self._check_kind(what, label)
         told = task_of_labels(np.asarray([label]))
-        if told is not None and told != task:
-            raise PoolError(f"{what} is for {told}, but the models do {task}")
-        if task == "classification" and self._y_test is not None and is_text(label) != is_text(self._y_test.flat[0]):
+        if told is not None and told != self._known.task:
+            raise PoolError(f"{what} is for {told}, but the models do {self._known.task}")
+        tested = None if self._y_test is None or self._known.task == "regression" else self._y_test.flat[0]
+        if tested is not None and kind_of(label) != kind_of(tested):
             raise PoolError(
-                f"{what} and those of the hold-out, such as {_short(self._y_test.flat[0])}, are never equal: one is a "
-                "text, the other is not; label both alike"
+                f"{what} and those of the hold-out, such as {_short(tested)}, are never equal: a {kind_of(label)} and "
+                f"a {kind_of(tested)}; label both alike"
             )
         for workflow, scoring in self._scorings.items():
             if self._needs_reduction(scoring) and np.size(label) > 1:
                 raise PoolError(
                     f"{what} is a vector, and workflow {workflow!r} scores by {scoring.rule.metric_name}: {_REDUCE}"
                 )
+
+    def _check_kind(self, what: str, label: Any) -> None:
+        """Check that it is a class or a value, and of the kind and shape of the first label."""
+        try:
+            array = as_array(label, "label")
+            kinds = "fiub" if self._known.task == "regression" else "fiubUS"
+            fits = array.dtype.kind in kinds and (self._known.task == "regression" or array.size == 1)
+        except ConfigurationError:
+            fits = False
+        if not fits:
+            wanted = "numbers" if self._known.task == "regression" else "numbers or texts, one a sample"
+            raise PoolError(f"{what} is nothing that these models learn: {self._known.task} wants {wanted}")
+        kind = array.dtype.kind if array.dtype.kind in "US" else "number", array.shape if array.size > 1 else ()
+        first = self._first = self._first or (what, kind)
+        if kind != first[1]:
+            raise PoolError(
+                f"{what} is of another kind or shape than {first[0].rstrip(',')}: labels are texts, or numbers, or "
+                "arrays of one shape, and never some of each"
+            )
 
     def _needs_reduction(self, scoring: Scoring) -> bool:
         by_metric = scoring.rule.stage is None and scoring.metric is not None and scoring.rule.reduction is None

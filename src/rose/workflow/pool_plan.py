@@ -16,7 +16,7 @@ from rose.workflow.config import LearnerConfig, set_iterations
 from rose.workflow.coordinates import given_coordinates, own_coordinates
 from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
-from rose.workflow.estimators import gives_variances, is_of_estimators
+from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
@@ -154,6 +154,7 @@ class PoolPlan:
             own=self._own is not None,
             classes=prediction.classes,
             estimators=is_of_estimators(prediction),
+            zeros=is_of_estimators(prediction) and gives_zeros(self._registered.estimators),
         )
 
     def _scorings(self, config: LearnerConfig) -> list[Scoring]:

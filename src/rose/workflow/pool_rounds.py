@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rose.errors import PredictionError, TaskError
+from rose.arrays import as_array
+from rose.errors import PoolError, PredictionError, TaskError
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.columns import only_class, task_of_labels
@@ -20,6 +21,7 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.criterion import Criterion
 from rose.workflow.ensemble import Ensemble, Round
 from rose.workflow.failure_limit import FailureLimit
+from rose.workflow.frames import is_frame
 from rose.workflow.given_labels import joined
 from rose.workflow.labelling import LabelledSet, Labelling, Simulator
 from rose.workflow.learning import Learned, Learning, SharedPool, Wanted
@@ -142,12 +144,22 @@ class PoolRounds:
         if alone is not None:
             self.notices.one_class(len(self.labelled), alone)
         try:
-            return await self.learning.learn(round, data, wanted, scoring, config)
+            learned = await self.learning.learn(round, data, wanted, scoring, config)
+            self._meet_holdout(learned)
+            return learned
         except TaskError as error:
             if alone is None:
                 raise
             self.notices.untrained(error)
             return None
+
+    def _meet_holdout(self, learned: Learned) -> None:
+        """Say so if the hold-out has labels that are none of the classes that the ensemble knows."""
+        classes = list(dict.fromkeys(name for names in learned.classes.values() for name in names or ()))
+        if self.pool.holdout is not None and len(classes) > 1 and self.pool.holdout[1].ndim == 1:
+            labels = self.pool.holdout[1].tolist()
+            if not set(classes) & set(labels):
+                self.notices.strangers(labels[0], classes)
 
     async def _training_samples(self) -> Any:
         source, indices, extra = self.pool.source, self.labelled.indices, self.pool.extra
@@ -239,7 +251,7 @@ class PoolRounds:
             return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
         assert isinstance(wanted, Shared)
         check = (learned.passes, learned.classes, len(wanted.value), scoring.task, round.where)
-        predicted = await asyncio.to_thread(usable, *check)
+        predicted = await asyncio.to_thread(usable, *check, self.ensemble.prediction.normalise)
         scoring = replace(scoring, task=predicted.task)
         span = scoring.metric.range if scoring.metric else None
         found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span)
@@ -288,6 +300,10 @@ class PoolRounds:
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
         round = Round(self.name, self._iteration, self.pool.seed)
         scoring = self._scoring(self._config, self._iteration)
+        if isinstance(self.pool.X, np.ndarray) and not is_frame(X):
+            X = as_array(X, "X", PoolError)
+        if not len(X):
+            raise PoolError("predict: X holds no samples")
         predicted = self.ensemble.predict_here(round, models, X, scoring.task, self._config)
         if scoring.metric is None:
             raise PredictionError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, overload
 
+from rose.errors import ConfigurationError
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.workflow.config import AdaptiveSchedule, TaskConfig, iteration_schedule
 from rose.workflow.estimators import estimator_stages, estimator_task, is_of_estimators
@@ -150,7 +151,7 @@ class Registration:
 
         return decorator
 
-    def models(self, **estimators: Any) -> None:
+    def models(self, *unnamed: Any, **estimators: Any) -> None:
         """Register scikit-learn estimators, by model name, instead of training and prediction functions.
 
         Each round fits fresh clones; every seed is derived from the task's. Regressors that all know how sure they are
@@ -160,6 +161,8 @@ class Registration:
         Raises:
             ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
         """
+        if unnamed:
+            raise ConfigurationError("models() wants estimators by name, as in models(forest=RandomForestClassifier())")
         training, prediction = estimator_stages(estimators)
         own = self.stages.get("prediction")
         kept = own is not None and not is_of_estimators(own) and ("training" not in self.stages or self.estimators)

@@ -151,7 +151,7 @@ class Screener:
             predict(round, "shortlist", model, member, self.X, rows, config) for model, member in members.items()
         )
         passes = dict(zip(members, found, strict=True))
-        check = (passes, classes, len(rows.value), scoring.task, round.where)
+        check = (passes, classes, len(rows.value), scoring.task, round.where, self.ensemble.prediction.normalise)
         return (await asyncio.to_thread(usable, *check)).ordered
 
     @property
@@ -187,6 +187,7 @@ class Screener:
             calls=calls,
             classes=classes,
             task=scoring.task,
+            normalise=self.ensemble.prediction.normalise,
             metric=metric,
             reduction=scoring.rule.reduction,
             method=method,

@@ -35,6 +35,7 @@ class Question:
         calls: by model, its arguments in each stochastic pass.
         classes: by model, the label of each column of its probabilities, where it is known.
         task: "classification" or "regression"; None: what the predictions look like.
+        normalise: whether probabilities are divided by their sums.
         metric, reduction: what scores the candidates.
         method: what will choose the batch.
         query_size: how many it will choose.
@@ -49,6 +50,7 @@ class Question:
     calls: Mapping[str, Sequence[Mapping[str, Any]]]
     classes: Mapping[str, Classes]
     task: str | None
+    normalise: bool
     metric: Metric
     reduction: Reduction | None
     method: Acquisition
@@ -136,7 +138,7 @@ def screen(
         name: [_predict(question, name, number, model, samples) for number in range(len(question.calls[name]))]
         for name, model in zip(question.calls, models, strict=True)
     }
-    predicted = usable(passes, question.classes, len(free), question.task, where)
+    predicted = usable(passes, question.classes, len(free), question.task, where, question.normalise)
     scores = score_passes(predicted.ordered, question.metric, question.reduction)
     if np.isnan(scores).any():
         raise NotANumberError(f"{where}: the score of candidate {free[np.argmax(np.isnan(scores))]} is NaN")

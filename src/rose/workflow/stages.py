@@ -31,7 +31,7 @@ class Stage:
     its candidate or member dropped (`on_failure`), as long as `min_members` of a workflow's models have trained and
     no more than `max_failed_simulations` (a count, or a share of those asked for) have failed.
     `per_model` changes options for some of the models. `classes` names the columns of a prediction (None: the models'
-    `classes_` do, where they have them).
+    `classes_` do, where they have them), and `normalise` divides its probabilities by their sums, as rounded ones need.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Stage:
     max_failed_simulations: int | float | None = None
     per_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     classes: tuple[Any, ...] | None = None
+    normalise: bool = False
 
     @property
     def name(self) -> str:
