@@ -5,6 +5,7 @@ import math
 from collections import namedtuple
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,13 @@ NAN, INF = math.nan, math.inf
 class Measured:
     energy: float
     forces: np.ndarray
+
+
+class Slotted:
+    __slots__ = ("__error", "unset", "value")
+
+    def __init__(self, value, error):
+        self.value, self.__error = value, error
 
 
 Pair = namedtuple("Pair", "one other")
@@ -39,6 +47,11 @@ HIDDEN = [
     (Measured(1.0, np.array([0.0, NAN])), "nan at .forces[1]"),
     (Pair(1.0, NAN), "nan at [1]"),
     ([Decimal(1), {"x": np.array([NAN])}], "nan at [1]['x'][0]"),
+    (SimpleNamespace(a=1, b=[INF]), "inf at .b[0]"),
+    (Slotted(1.0, NAN), "nan at ._Slotted__error"),
+    ({(1.0, NAN): 1}, "nan at .keys()[0][1]"),
+    ([1.0, None], "None at [1]"),
+    (((1.0, 2.0), (None, None)), "None at [1][0]"),
 ]  # fmt: skip
 
 
@@ -51,10 +64,35 @@ def test_what_is_finite():
     own = [1.0]
     own.append(own)
     for value in (1, "nan", b"inf", True, None, 10**400, Fraction(1, 3), Decimal("1e999"), [], {}, own, object(),
-                  np.array(["nan"]), np.arange(3), {"a": None}, Measured, np.datetime64("2020-01-01")):  # fmt: skip
+                  np.array(["nan"]), np.arange(3), {"a": None}, Measured, np.datetime64("2020-01-01"), ["a", None],
+                  Pair(1.0, None), SimpleNamespace(a=None), range(10**12), math):  # fmt: skip
         assert not_finite(value) is None
     assert not_finite([NAN, Decimal("NaN"), np.array([NAN])], allow_nan=True) is None
     assert not_finite([NAN, INF], allow_nan=True) == "inf at [1]"
+
+
+def test_objects_that_hold_each_other_and_what_is_no_data():
+    class Model:
+        def __init__(self):
+            self.best = -INF
+
+        def fit(self, X, y):
+            return self
+
+    first = last = SimpleNamespace(model=Model(), kind=Model, do=Model.fit)
+    for _ in range(20_000):
+        last.next = SimpleNamespace(first=first)
+        last = last.next
+    assert not_finite(first) is None
+    last.energy = NAN
+    assert not_finite(first).endswith(".next.energy")
+
+
+def test_models_of_pydantic():
+    pydantic = pytest.importorskip("pydantic")
+    made = pydantic.create_model("Made", energy=(float, 1.0), other=(float | None, None))
+    assert not_finite(made()) is None
+    assert not_finite(made(energy=INF)) == "inf at .energy"
 
 
 def test_arrays_of_other_libraries():

@@ -128,3 +128,41 @@ def test_blank_texts_and_mixed_vectors_are_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("index,y_0,y_1\n0,1,a\n")
     with pytest.raises(PoolError, match="some of the columns y_0, y_1 are numbers and some texts"):
         read_labels_file(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("index,y\n0,1\n\n1,NA\n", r"line 4: its label 'NA' is a text, and that of line 2, '1', a number; leave it"),
+        ("index,y\n0,?\n1,0.5\n", r"line 2: its label '\?' is a text, and that of line 3, '0.5', a number"),
+        ("index,y\n0,cat\n1,nan\n", r"line 2: its label 'cat' is a text, and that of line 3, 'nan', a number"),
+        ("index,y\n0,True\n1,x\n", r"line 3: its label 'x' is a text, and that of line 2, 'True', a truth value"),
+        ("index,y_0,y_1\n0,1,2\n1,3,x\n", r"line 3: its label 'x' is a text"),
+        ("index,y\n0,1\n,2\n", r"line 3: its index is blank"),
+        ("index,y\n0,1\n1.5,2\n", r"line 3: its index is 1.5, no whole number"),
+        ("index,y\n0,1\nb,2\n", r"line 3: its index is 'b', no whole number"),
+        ("index,y,y\n0,1,2\n", "two columns are called 'y'"),
+    ],
+)  # fmt: skip
+def test_cells_of_a_csv_that_cannot_be(tmp_path, text, match):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(PoolError, match=match):
+        read_labels_file(tmp_path / "labels.csv")
+
+
+def test_headings_have_no_spaces(tmp_path):
+    (tmp_path / "labels.csv").write_text("index, y ,task\n0, 1,7\n4.0, 2,8\n")
+    table = read_labels_file(tmp_path / "labels.csv")
+    assert (list(table.labels), table.candidates.tolist(), table.keys) == ([1, 2], [0, 4], ["7", "8"])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_text_like_a_number_is_refused_only_by_a_csv(tmp_path, suffix):
+    path = tmp_path / f"labels.{suffix}"
+    for labels in (["cat", "7"], ["nan", "cat"], ["True", "cat"]):
+        if suffix == "csv":
+            with pytest.raises(ConfigurationError, match=r"texts in y look like numbers or truth values"):
+                write_labels(LabelTable(labels, np.arange(2)), path)
+        else:
+            write_labels(LabelTable(labels, np.arange(2)), path)
+            assert list(read_labels_file(path).labels) == labels

@@ -5,7 +5,8 @@
     index, digest, task                              which candidate, what identifies it in any pool, who simulated it
 
 A file that is made by hand needs `y`, and one of `digest`, the candidates and `index`. A row whose label is blank (in a
-.csv an empty cell, in a .parquet a null) is unlabelled, and is left out.
+.csv an empty cell, in a .parquet a null) is unlabelled, and is left out. The labels of a .csv are all numbers, all
+truth values or all texts: `NA` among numbers is no class.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ Columns = dict[str, np.ndarray]
 
 _NUMBERED = re.compile(r"([xy])_\d+")
 _TABULAR = "biufU"  # kinds of arrays that every table format can hold
+_TEXTS = ("digest", "task")  # columns whose cells are texts, also where they look like numbers
 
 
 def write_labels(table: LabelTable, path: Path) -> None:
@@ -59,7 +61,8 @@ def read_labels_file(path: Path) -> LabelTable:
 
     Raises:
         ConfigurationError: if the format is unknown, or its library is missing.
-        PoolError: if it is no such table, a label is not finite, or some values of one are blank.
+        PoolError: if it is no such table, a label is not finite, some values of one are blank, or an index is no whole
+            number; or if some labels of a .csv are numbers and some texts.
     """
     read = _format(path, {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet})
     try:
@@ -91,8 +94,13 @@ def _write_csv(table: LabelTable, labels: np.ndarray, path: Path) -> None:
     for name, column in columns.items():
         if name.startswith("y") and any(isinstance(cell, str) and not cell.strip() for cell in column):
             raise ConfigurationError(f"a text in {name} is blank: in a .csv that is no label; write a .npz")
-        if column and isinstance(column[0], str) and _column(column).dtype.kind != "U":
-            raise ConfigurationError(f"the texts in {name} look like numbers, and a .csv cannot tell: write a .npz")
+        texts = column if name not in _TEXTS and column and isinstance(column[0], str) else []
+        alike = [cell for cell in texts if _kind(cell) != "text"]
+        if alike and (_is_label(name) or len(alike) == len(texts)):
+            raise ConfigurationError(
+                f"texts in {name} look like numbers or truth values ({alike[0]!r}), and a .csv cannot tell: "
+                "write a .npz"
+            )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -108,7 +116,7 @@ def _write_parquet(table: LabelTable, labels: np.ndarray, path: Path) -> None:
 def _read_npz(path: Path) -> Columns:
     with np.load(path, allow_pickle=False) as file:
         columns = dict(file)
-    return _finite(columns, path, [f"row {i}" for i in range(max(map(len, columns.values()), default=0))])
+    return _checked(columns, path, [f"row {i}" for i in range(max(map(len, columns.values()), default=0))])
 
 
 def _read_csv(path: Path) -> Columns:
@@ -116,6 +124,10 @@ def _read_csv(path: Path) -> Columns:
         reader = csv.reader(file)
         rows = [(reader.line_num, row) for row in reader if row]
     (_, heading), *rows = rows
+    heading = [name.strip() for name in heading]
+    twice = [name for name in heading if name and heading.count(name) > 1]
+    if twice:
+        raise ValueError(f"two columns are called {twice[0]!r}")
     for line, row in rows:
         if len(row) != len(heading):
             raise ValueError(f"line {line} has {len(row)} cells, and the heading {len(heading)}")
@@ -123,8 +135,12 @@ def _read_csv(path: Path) -> Columns:
     blank = [[not row[place].strip() for place in places] for _, row in rows]
     names = [f"line {line}" for line, _ in rows]
     kept = _labelled(blank, path, names)
-    columns = {name: _column([rows[i][1][place] for i in kept]) for place, name in enumerate(heading)}
-    return _finite(columns, path, [names[i] for i in kept])
+    names = [names[i] for i in kept]
+    cells = {name: [rows[i][1][place] for i in kept] for place, name in enumerate(heading)}
+    for name in _label_columns(heading):
+        _check_one_kind(cells[name], path, names)
+    columns = {name: np.array(c, dtype=str) if name in _TEXTS else _column(c) for name, c in cells.items()}
+    return _checked(columns, path, names)
 
 
 def _read_parquet(path: Path) -> Columns:
@@ -137,17 +153,23 @@ def _read_parquet(path: Path) -> Columns:
         table, names = table.take(kept), [names[i] for i in kept]
     columns = {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
     columns = {name: np.array(c.tolist()) if c.dtype == object else c for name, c in columns.items()}
-    return _finite(columns, path, names)
+    return _checked(columns, path, names)
 
 
 def _label_columns(names: Sequence[str]) -> list[str]:
     """The columns that make the label."""
-    numbered = [name for name in names if (match := _NUMBERED.fullmatch(name)) is not None and match[1] == "y"]
-    return ["y"] if "y" in names else numbered
+    return ["y"] if "y" in names else [name for name in names if _is_label(name)]
 
 
-def _finite(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
-    """The columns, if all labels are finite."""
+def _is_label(name: str) -> bool:
+    match = _NUMBERED.fullmatch(name)
+    return name == "y" or (match is not None and match[1] == "y")
+
+
+def _checked(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
+    """The columns, if all labels are finite and all indices whole numbers."""
+    if "index" in columns:
+        columns = {**columns, "index": _whole(columns["index"], path, rows)}
     for name in _label_columns([*columns]):
         if not_finite(columns[name]) is not None:
             row = next(i for i, label in enumerate(columns[name]) if not_finite(label) is not None)
@@ -158,12 +180,56 @@ def _finite(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
     return columns
 
 
+def _whole(index: np.ndarray, path: Path, rows: Sequence[str]) -> np.ndarray:
+    """The indices as integers; other programs write them as floats where some were missing once."""
+    if index.dtype.kind in "iu":
+        return index
+    for row, value in zip(rows, index.tolist(), strict=False):
+        if isinstance(value, float) and value.is_integer():
+            continue
+        if isinstance(value, str) and value.strip().isdecimal():
+            continue
+        said = "blank" if value is None or value != value or not str(value).strip() else f"{value!r}, no whole number"
+        raise PoolError(
+            f"labels: {str(path)!r}, {row}: its index is {said}; an index is a candidate's place in the pool, 0, 1, ... "
+            "(leave out the column where `digest` or the candidates say which they are)"
+        )
+    return index.astype(np.int64)
+
+
 def _labelled(blank: Sequence[Sequence[bool]], path: Path, rows: Sequence[str]) -> list[int]:
     """The places of the rows with a label, given which of their cells are blank, and what messages call them."""
     for row, cells in zip(rows, blank, strict=True):
         if any(cells) and not all(cells):
             raise PoolError(f"labels: {str(path)!r}, {row}: some values of its label are blank; give all, or none")
     return [place for place, cells in enumerate(blank) if not cells or not all(cells)]
+
+
+def _check_one_kind(cells: Sequence[str], path: Path, rows: Sequence[str]) -> None:
+    """That labels are not numbers in some rows and texts, such as `NA`, in others: the numbers would become texts."""
+    first: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        first.setdefault(_kind(cell), place)
+    if len(first) > 1:
+        (one, i), (other, j) = sorted(first.items(), key=lambda item: item[0] == "text")[
+            -2:
+        ]  # a text, if any, is the odd one
+        raise PoolError(
+            f"labels: {str(path)!r}, {rows[j]}: its label {cells[j]!r} is a {other}, and that of {rows[i]}, "
+            f"{cells[i]!r}, a {one}; leave it blank where there is no label (texts that look like numbers belong into "
+            "a .npz)"
+        )
+
+
+def _kind(cell: str) -> str:
+    """What `_column` takes a cell for that is not blank."""
+    if cell.strip() in ("True", "False"):
+        return "truth value"
+    try:
+        float(cell)
+    except ValueError:
+        return "text"
+    return "number"
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -204,8 +270,8 @@ def _column(cells: Sequence[str]) -> np.ndarray:
 
     Among numbers, a blank cell is NaN.
     """
-    if set(cells) <= {"True", "False"}:
-        return np.array([cell == "True" for cell in cells])
+    if {cell.strip() for cell in cells} <= {"True", "False"}:
+        return np.array([cell.strip() == "True" for cell in cells], dtype=bool)
     for kind in (int, float):
         try:
             return np.array([kind(cell) for cell in cells])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
+import logging
 import math
 import numbers
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from decimal import Decimal
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -49,7 +50,9 @@ def as_label(value: Any, name: str = "the label", error: type[RoseError] = Confi
 def not_finite(value: Any, allow_nan: bool = False) -> str | None:
     """Return the first value in a label or candidate that is not finite, and where it is; None if all are.
 
-    It looks into lists, tuples, sets, dicts, dataclasses and arrays, and at numbers of every kind.
+    It looks into lists, tuples, sets, dicts (their keys, too), arrays and the attributes of objects, and at numbers of
+    every kind; not into classes, functions, modules and what can be fitted. A None in a list or tuple that holds
+    numbers is a value that is missing; elsewhere it may be.
 
     Args:
         value: the label or candidate.
@@ -59,11 +62,23 @@ def not_finite(value: Any, allow_nan: bool = False) -> str | None:
     "nan at ['forces'][1]"
     >>> not_finite(Decimal("Infinity"))
     'Infinity'
-    >>> not_finite([1.0, None, "nan"]) is None
+    >>> not_finite([1.0, None, "nan"])
+    'None at [1]'
+    >>> not_finite({"energy": 1.0, "charge": None}) is None
     True
     """
-    for where, found in _not_finite(value, allow_nan, "", set()):
-        return f"{found} at {where}" if where else found
+    seen: dict[tuple[int, bool], Any] = {}  # held, so that no other object gets the number of one that is gone
+    waiting = [_Part(value)]
+    while waiting:  # no recursion: objects may be chained without end, or hold themselves
+        part = waiting.pop()
+        found = _itself(part, allow_nan)
+        if found is not None:
+            where = part.where + found[0]
+            return f"{found[1]} at {where}" if where else found[1]
+        key = (id(part.value), part.among_numbers)
+        if key not in seen and not isinstance(part.value, _ALONE):
+            seen[key] = part.value
+            waiting.extend(reversed([*_parts(part)]))
     return None
 
 
@@ -132,39 +147,102 @@ def _is_array(value: Any) -> bool:
     return torch or hasattr(value, "__cuda_array_interface__") or hasattr(value, "__array__")
 
 
-def _not_finite(value: Any, allow_nan: bool, where: str, inside: set[int]) -> Iterator[tuple[str, str]]:
-    """All that is not finite; `inside` are the containers that this is in, for some hold themselves."""
-    if isinstance(value, (str, bytes, int, type(None))) and not isinstance(value, np.generic):
-        return
+class _Part:
+    """A value somewhere in a label, and where."""
+
+    def __init__(self, value: Any, name: str = "", inside: _Part | None = None, among_numbers: bool = False) -> None:
+        self.value, self.name, self.inside = value, name, inside
+        self.among_numbers = among_numbers  # whether it is in a list with numbers
+
+    @property
+    def where(self) -> str:
+        names, part = [self.name], self.inside
+        while part is not None:
+            names.append(part.name)
+            part = part.inside
+        return "".join(reversed(names))
+
+
+def _itself(part: _Part, allow_nan: bool) -> tuple[str, str] | None:
+    """Where in a number or an array what is not finite is, and what; None for a container, whose parts come next."""
+    value = part.value
+    if value is None:
+        return ("", "None") if part.among_numbers and not allow_nan else None
+    if isinstance(value, (str, bytes, int)) and not isinstance(value, np.generic):
+        return None
     if isinstance(value, (np.ndarray, np.generic)):
-        yield from _in_array(np.asanyarray(value), allow_nan, where, inside)
-    elif isinstance(value, Decimal):
-        if not value.is_finite() and not (allow_nan and value.is_nan()):
-            yield where, str(value)
-    elif isinstance(value, numbers.Number):
-        if not _is_finite(value, allow_nan):
-            yield where, str(value)
-    elif type(value).__name__ in _NO_VALUES:
-        if not allow_nan:
-            yield where, str(value)
-    elif _is_array(value):
-        yield from _in_array(as_array(value, "it"), allow_nan, where, inside)
-    elif hasattr(value, "nnz") and isinstance(getattr(value, "data", None), np.ndarray):  # a sparse matrix
-        yield from _in_array(value.data, allow_nan, f"{where}.data", inside)
-    elif id(value) not in inside:
-        for name, one in _parts(value):
-            yield from _not_finite(one, allow_nan, where + name, inside | {id(value)})
+        return _in_array(np.asanyarray(value), allow_nan)
+    if isinstance(value, Decimal):
+        return None if value.is_finite() or (allow_nan and value.is_nan()) else ("", str(value))
+    if isinstance(value, numbers.Number):
+        return None if _is_finite(value, allow_nan) else ("", str(value))
+    if type(value).__name__ in _NO_VALUES:
+        return None if allow_nan else ("", str(value))
+    if isinstance(value, _CLOSED):
+        return None
+    if _is_array(value):
+        part.value = as_array(value, "it")
+        return _in_array(part.value, allow_nan)
+    if _is_sparse(value):
+        found = _in_array(value.data, allow_nan)
+        return None if found is None else (f".data{found[0]}", found[1])
+    return None
 
 
-def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+def _parts(part: _Part) -> Iterator[_Part]:
+    """What a value holds."""
+    value = part.value
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "O":
+            yield from (_Part(value[place], _text(place), part) for place in np.ndindex(value.shape))
+        return
+    if isinstance(value, _CLOSED) or _is_sparse(value) or callable(getattr(type(value), "fit", None)):
+        return
     if isinstance(value, Mapping):
-        return ((f"[{key!r}]", one) for key, one in value.items())
-    if isinstance(value, (Sequence, Set)):
-        return ((f"[{i}]", one) for i, one in enumerate(value) if not _is_plainly_finite(one))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
-        return ((f".{name}", getattr(value, name)) for name in names)
-    return ()
+        for i, (key, one) in enumerate(value.items()):
+            if not _is_plainly_finite(key):
+                yield _Part(key, f".keys()[{i}]", part)
+            yield _Part(one, f"[{key!r}]", part)
+    elif isinstance(value, (Sequence, Set)):
+        among = isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
+        among = among and (part.among_numbers or _has_number(value))
+        yield from (_Part(one, f"[{i}]", part, among) for i, one in enumerate(value) if not _is_plainly_finite(one))
+    for name, one in _attributes(value):
+        if not _is_plainly_finite(one):
+            yield _Part(one, f".{name}", part)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds in its `__dict__` and `__slots__`; properties are not asked."""
+    yield from getattr(value, "__dict__", {}).items()
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            private = name.startswith("__") and not name.endswith("__")
+            name = f"_{kind.__name__.lstrip('_')}{name}" if private else name
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                yield name, getattr(value, name)
+
+
+def _has_number(value: Any) -> bool:
+    """Whether a list or tuple holds a number, or one in it does."""
+    seen, waiting = set(), [value]
+    while waiting:
+        for one in waiting.pop():
+            if isinstance(one, (numbers.Number, np.number)):
+                return True
+            if isinstance(one, (list, tuple)) and id(one) not in seen:
+                seen.add(id(one))
+                waiting.append(one)
+    return False
+
+
+_ALONE = (str, bytes, int, float, complex, Decimal, type(None), np.generic)  # nothing is in them
+_CLOSED = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, logging.Logger, range)  # no content of data
+
+
+def _is_sparse(value: Any) -> bool:
+    return hasattr(value, "nnz") and isinstance(getattr(value, "data", None), np.ndarray)
 
 
 def _is_plainly_finite(value: Any) -> bool:
@@ -173,18 +251,18 @@ def _is_plainly_finite(value: Any) -> bool:
     return kind is int or kind is str or (kind is float and math.isfinite(value))
 
 
-def _in_array(array: np.ndarray, allow_nan: bool, where: str, inside: set[int]) -> Iterator[tuple[str, str]]:
+def _in_array(array: np.ndarray, allow_nan: bool) -> tuple[str, str] | None:
+    """Where an array of numbers holds what is not finite, and what."""
     if isinstance(array, np.ma.MaskedArray):
-        if np.ma.getmaskarray(array).any():
-            yield where + _place(np.ma.getmaskarray(array)), "a masked entry"
-            return
+        mask = np.ma.getmaskarray(array)
+        if mask.dtype.names is None and mask.any():
+            return _place(mask), "a masked entry"
         array = np.asarray(array.data)
     if array.dtype.names is not None:
         for name in array.dtype.names:
-            yield from _in_array(array[name], allow_nan, f"{where}[{name!r}]", inside)
-    elif array.dtype.kind == "O":
-        for place in np.ndindex(array.shape):
-            yield from _not_finite(array[place], allow_nan, where + _text(place), inside | {id(array)})
+            found = _in_array(array[name], allow_nan)
+            if found is not None:
+                return f"[{name!r}]{found[0]}", found[1]
     elif array.dtype.kind in "fcmM" or array.dtype.name == "bfloat16":
         if array.dtype.kind in "mM":
             bad = np.zeros(array.shape, dtype=bool) if allow_nan else np.isnat(array)
@@ -192,7 +270,8 @@ def _in_array(array: np.ndarray, allow_nan: bool, where: str, inside: set[int]) 
             bad = np.isinf(array) if allow_nan else ~np.isfinite(array)
         if bad.any():
             first = tuple(np.argwhere(bad)[0].tolist())
-            yield where + _text(first), str(array[first])
+            return _text(first), str(array[first])
+    return None
 
 
 def _is_finite(value: Any, allow_nan: bool) -> bool:
