@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.ensemble import (
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     StackingClassifier,
@@ -18,6 +19,7 @@ from sklearn.ensemble import (
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -670,6 +672,22 @@ def test_labels_that_estimators_cannot_learn_are_told_at_the_first(engine, label
     learner.models(a=LogisticRegression(), b=RandomForestClassifier(3))
     learner.uncertainty_quantification(MARGIN, query_size=5)
     with pytest.raises(RunFailedError, match=r"the label of candidate \d+, .* is (nothing that these|of another kind)"):
+        learner.run(max_iter=1)
+
+
+@pytest.mark.parametrize(("wide", "model"), [
+    (True, GradientBoostingRegressor()), (False, MultiOutputRegressor(LinearRegression())),
+])  # fmt: skip
+def test_labels_of_another_width_than_a_model_learns_are_told_at_the_first(engine, wide, model):
+    learner = line(engine)
+
+    @learner.simulation_task(as_executable=False)
+    def simulate(x):
+        return [x[0], 1.0] if wide else float(x[0])
+
+    learner.models(a=LinearRegression(), b=model)
+    learner.uncertainty_quantification(query_size=2, reduction="mean")
+    with pytest.raises(RunFailedError, match="is nothing that these models learn: one of them wants"):
         learner.run(max_iter=1)
 
 

@@ -18,6 +18,7 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.coordinates import Coordinates
 from rose.workflow.ensemble import Round
 from rose.workflow.member_tasks import with_rows
+from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for
 from rose.workflow.passes import Passed, alike, first_rows, means
 from rose.workflow.pool import take
@@ -81,6 +82,7 @@ class Chooser:
         features: in what distances are measured; None: in the ensemble's predictions.
         own: what they are measured in if members say nothing of them; None: the candidates are no numbers.
         single: whether there is one prediction of a candidate, so that it does not.
+        notices: what is told of questions that say nothing.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class Chooser:
         features: Coordinates | None,
         own: Coordinates | None,
         single: bool,
+        notices: Notices,
     ) -> None:
         self._runner = runner
         self._active_learn = active_learn
         self._features = features
         self._own = own
         self._single = single
+        self._notices = notices
 
     def _near(self, method: Acquisition) -> Coordinates | None:
         """In what distances are measured; None: in predictions."""
@@ -188,7 +192,7 @@ class Chooser:
             labelled=np.arange(found.count, len(rows)),
             ids=rows,
             seed=tie_seed(round),
-            warn=False,  # who looks at the scores and predictions says it, once for a workflow
+            warn=self._notices.told,
             **wide,
         )
 

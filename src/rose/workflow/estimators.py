@@ -199,3 +199,20 @@ def gives_zeros(estimators: Mapping[str, Any]) -> bool:
     """Return whether one of these is known to give some classes a probability of exactly 0, as trees do."""
     modules = (type(_last_step(estimator)).__module__ for estimator in estimators.values())
     return any(module.startswith(_ZEROS) for module in modules)
+
+
+def target_widths(estimators: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether all of these learn labels that are numbers, and whether all learn vectors, as scikit-learn's own
+    estimators say it; True of others, and in versions (before 1.6) that do not say it.
+
+    >>> from sklearn.ensemble import GradientBoostingRegressor
+    >>> target_widths({"a": GradientBoostingRegressor()})
+    (True, False)
+    """
+    try:
+        from sklearn.utils import get_tags
+    except ImportError:
+        return True, True
+    last = [_last_step(estimator) for estimator in estimators.values()]
+    tags = [get_tags(one).target_tags for one in last if type(one).__module__.startswith("sklearn.")]
+    return all(tag.single_output for tag in tags), all(tag.multi_output for tag in tags)

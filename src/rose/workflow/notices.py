@@ -48,8 +48,9 @@ class Notices:
         )
 
     def told(self, message: str) -> None:
-        """Pass on what an acquisition method has to say."""
-        self._say(message[:20], message)
+        """Pass on what an acquisition method has to say, unless it is what has been said of the scores already."""
+        if not self._said & {"alike", "level"}:
+            self._say("acquisition", message)
 
     def level(self, metric: str, score: float) -> None:
         """Say that all candidates have the same score."""

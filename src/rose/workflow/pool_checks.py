@@ -31,6 +31,7 @@ class Ensembles:
         classes: the labels of the columns of predictions, where they are declared.
         estimators: whether members are estimators, which learn labels as they are.
         zeros: whether one of them is known to give classes a probability of exactly 0.
+        widths: whether all of them can learn labels that are numbers, and labels that are vectors.
     """
 
     models: int
@@ -42,6 +43,7 @@ class Ensembles:
     classes: Sequence[Any] | None
     estimators: bool
     zeros: bool
+    widths: tuple[bool, bool] = (True, True)
 
     @property
     def samples(self) -> int:
@@ -172,6 +174,10 @@ class LabelCheck:
         if not fits:
             wanted = "numbers" if self._known.task == "regression" else "numbers or texts, one a sample"
             raise PoolError(f"{what} is nothing that these models learn: {self._known.task} wants {wanted}")
+        numbers, vectors = self._known.widths
+        if not (numbers if array.ndim == 0 else vectors or array.size == 1):
+            wanted = "vectors" if array.ndim == 0 else "one number a sample"
+            raise PoolError(f"{what} is nothing that these models learn: one of them wants {wanted}")
         kind = array.dtype.kind if array.dtype.kind in "US" else "number", array.shape if array.size > 1 else ()
         first = self._first = self._first or (what, kind)
         if kind != first[1]:

@@ -16,12 +16,13 @@ from rose.workflow.config import LearnerConfig, set_iterations
 from rose.workflow.coordinates import given_coordinates, own_coordinates
 from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
-from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators
+from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
 from rose.workflow.identity import describe_pool, simulation_identity
 from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
+from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for, together
 from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
 from rose.workflow.pool import Pool
@@ -110,7 +111,8 @@ class PoolPlan:
     ) -> PoolRounds:
         request, criterion = self._request, self._registered.criterion
         near = given_coordinates(self._pool), self._own
-        chooser = Chooser(runner, self._stages.get("active_learn"), *near, single=self._known.samples == 1)
+        notices = Notices(name)
+        chooser = Chooser(runner, self._stages.get("active_learn"), *near, self._known.samples == 1, notices)
         ensemble = Ensemble(
             training=self._stages["training"],
             prediction=self._stages["prediction"],
@@ -136,6 +138,7 @@ class PoolPlan:
             acquisition=self._acquisition,
             criterion=judge,
             budget=request.limits.budget,
+            notices=notices,
             task=self._known.task,
         )
 
@@ -155,6 +158,7 @@ class PoolPlan:
             classes=prediction.classes,
             estimators=is_of_estimators(prediction),
             zeros=is_of_estimators(prediction) and gives_zeros(self._registered.estimators),
+            widths=target_widths(self._registered.estimators),
         )
 
     def _scorings(self, config: LearnerConfig) -> list[Scoring]:

@@ -73,6 +73,7 @@ class PoolRounds:
     acquisition: str
     criterion: Criterion | None
     budget: int | None
+    notices: Notices
     task: str | None = None  # what the models do, where that is known before they have predicted
     labelled: LabelledSet = field(init=False)
     _chosen: np.ndarray = field(init=False)
@@ -81,10 +82,9 @@ class PoolRounds:
     _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
     _added: Labelling = field(init=False)
     _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
-    notices: Notices = field(init=False)
 
     def __post_init__(self) -> None:
-        self.labelled, self.notices = LabelledSet(len(self.pool)), Notices(self.name)
+        self.labelled = LabelledSet(len(self.pool))
         payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
         self._chosen = self.first[:payable]
 
