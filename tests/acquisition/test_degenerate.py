@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rose.acquisition import Acquisition, Predictions, Problem, acquire, get_acquisition
+from rose.acquisition import Acquisition, Predictions, Problem, SaturatedBatchWarning, acquire, get_acquisition
 from rose.errors import ConfigurationError, PredictionError
 from tests.acquisition.conftest import drawn
 from tests.acquisition.test_contract import BUILT_IN
@@ -162,3 +162,16 @@ def test_few_predictions_are_withheld_where_features_serve() -> None:
     assert [problem.predictions is None for problem in seen] == [True, False]
     with pytest.raises(ConfigurationError, match=r"'mine' .* at least 3, not 2"):
         acquire(RNG.random((2, N)), 1, method=method)
+
+
+def test_a_function_is_told_instead_of_a_warning() -> None:
+    told: list[str] = []
+    acquire(np.full(N, 0.3), 2, method="top_k", warn=told.append)
+    acquire(SCORES, 2, mc_preds=ALIKE, method="batchbald", warn=told.append)
+    certain = np.eye(2)[[[0] * N, [1] * N]]  # two members that disagree for certain: one label tells all
+    acquire(mc_preds=certain, k=3, method="batchbald", warn=told.append)
+    assert [text.split(" ")[0] for text in told] == ["the", "all", "after"]
+    acquire(mc_preds=certain, k=3, method="batchbald", warn=False)
+    with pytest.warns(SaturatedBatchWarning, match="after 1 picks") as caught:
+        acquire(mc_preds=certain, k=3, method="batchbald")
+    assert caught[0].filename == __file__

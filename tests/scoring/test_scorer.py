@@ -403,3 +403,10 @@ def test_rose_import_path() -> None:
 
     assert uq_scorer.UQScorer is UQScorer
     assert uq_scorer.UQ_REGISTRY is UQ_REGISTRY
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("quantile", ["a", None, 1.5, float("nan")])
+def test_a_quantile_is_a_share(quantile: Any, members: int) -> None:
+    with pytest.raises(ConfigurationError, match=r"quantile=.* must lie between 0 and 1"):
+        UQScorer("regression").predictive_interval_width(np.ones((members, 4)), quantile=quantile)

@@ -128,7 +128,11 @@ def test_candidates_of_other_kinds():
     [
         ({}, "holds no labels"),
         ({99: 1.0}, "from 0 to 79"),
-        ({"a": 1.0}, "neither index, digest nor X"),
+        ({"0": 1.0}, "keys of a mapping are indices of candidates .whole numbers from 0., got '0', a str"),
+        ({0.0: 1.0}, "whole numbers from 0., got 0.0, a float"),
+        ({True: 1.0}, "got True, a bool"),
+        ({10**30: 1.0}, "from 0 to 79"),
+        ({1: 1.0, 2: [1.0]}, "label 1 is a list, and label 0 a float"),
         ({1: None}, "label 0 is None"),
         ({1: float("nan")}, "label 0 is nan"),
         ((X[:3], [1.0]), "of one length"),

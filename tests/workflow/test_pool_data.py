@@ -304,3 +304,27 @@ def test_labels_of_a_hold_out() -> None:
         Pool(X, initial=1, allow_nan=1)  # type: ignore[arg-type]
     with pytest.raises(PoolError, match="features"):
         Pool(X, initial=1, features=[[0.0], [NAN], [1.0]], allow_nan=True)
+
+
+def test_labels_of_extra_samples_are_of_one_form() -> None:
+    X = np.arange(6.0)[:, None]
+    with pytest.raises(PoolError, match="extra: label 2 is a list, and label 0 a int: give single values"):
+        Pool(X, initial=1, extra=(X[:3], [1, 2, [3]]))
+    with pytest.raises(PoolError, match=r"extra: label 1 has None at \[1\]"):
+        Pool(X, initial=1, extra=(X[:2], [[1.0, 2.0], [1.0, None]]))
+
+
+def test_a_hold_out_table_has_the_types_of_the_pools() -> None:
+    frame, y = table(), [0, 1]
+
+    def tested(**columns: Any) -> Any:
+        holdout = Pool(frame, initial=1, holdout=(table().iloc[:2].assign(**columns), y)).holdout
+        assert holdout is not None
+        return holdout[0]
+
+    assert tested(kind=["a", "c"])["kind"].dtype == frame["kind"].dtype
+    assert tested(count=[0.5, 1.0])["count"].tolist() == [0.5, 1.0]
+    for columns, value in (({"kind": ["a", "z"]}, "'z'"), ({"size": ["a", "b"]}, "'a'"), ({"name": ["n", 7]}, "7"),
+                           ({"count": ["x", "y"]}, "'x'")):  # fmt: skip
+        with pytest.raises(PoolError, match=f"holdout X_test.*{value}"):
+            tested(**columns)

@@ -16,6 +16,7 @@ from rose.errors import BindingError, ConfigurationError, NotANumberError, RunFa
 from rose.learner import TaskConfig
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_ENTROPY
 from rose.uq import UQLearnerConfig
+from rose.workflow.state import IterationState
 
 from .programs import classifier, dataflow, lines, teach
 
@@ -374,3 +375,11 @@ def test_awaited_it_raises_as_teach_does(engine, tmp_path):
 
     with pytest.raises(RunFailedError, match="division by zero"):
         asyncio.run(main())
+
+
+def test_what_tasks_report_hides_no_field_of_a_state():
+    taken = {"iteration": 9, "metric_value": 9.0, "should_stop": True, "learner_id": "x", "metric_history": [9.0]}
+    state = IterationState(iteration=1, metric_value=0.5, state={**taken, "labels": 3})
+    made = state.to_dict()
+    assert made["labels"] == 3
+    assert all(made[key] == getattr(state, key) != other for key, other in taken.items())

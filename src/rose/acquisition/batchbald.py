@@ -7,7 +7,6 @@ Learning".
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 
@@ -72,12 +71,12 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
     joint = Joint(predictions.members, predictions.classes, outcomes, problem.rng)
     for index in problem.pending:
         joint.add(predictions.probabilities(np.array([index]))[:, 0])
-    warned = False
+    said = False
     while not greedy.done:
         pick = greedy.best(pool.alone if joint.empty else _gains(pool, joint, greedy))
         greedy.take(pick)
         joint.add(predictions.probabilities(problem.available[pick : pick + 1])[:, 0])
-        warned = warned or (not greedy.done and _warn_if_saturated(joint, len(greedy.picks), predictions.members))
+        said = said or (not greedy.done and _say_if_saturated(problem, predictions.members, joint, len(greedy.picks)))
     return greedy.result(problem)
 
 
@@ -135,14 +134,13 @@ def _gains(pool: _Pool, joint: Joint, greedy: Greedy) -> Floats:
     return gain
 
 
-def _warn_if_saturated(joint: Joint, picks: int, members: int) -> bool:
+def _say_if_saturated(problem: Problem, members: int, joint: Joint, picks: int) -> bool:
     most = math.log(members)
     if joint.information < _SATURATED * most:
         return False
-    warnings.warn(
+    problem.say(
         f"after {picks} picks the batch tells {joint.information:.2f} of the at most {most:.2f} nats that {members} "
         "members can disagree about; further picks are chosen by noise. Use more members, smaller batches, or 'power'.",
         SaturatedBatchWarning,
-        stacklevel=4,
     )
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, SupportsIndex
 
@@ -37,7 +37,7 @@ def acquire(
     budget: float | None = None,
     seed: Seed = 0,
     ids: ArrayLike | None = None,
-    warn: bool = True,
+    warn: bool | Callable[[str], None] = True,
     **options: Any,
 ) -> Index:
     """Choose `k` candidates to label, most wanted first.
@@ -67,7 +67,8 @@ def acquire(
         seed: an int, `numpy.random.SeedSequence` or `Generator`.
         ids: `[N]` whole numbers that tell candidates apart (their positions if not given): who of equals goes first is
             drawn by the seed and the id alone, so that part of a pool, with its ids, settles ties as the whole does.
-        warn: whether to warn where members predict alike, or all scores or features are equal.
+        warn: whether to warn where members predict alike, all scores or features are equal, or "batchbald" has nothing
+            left to learn; or a function that is told instead, a text each.
         **options: the method's own, see `get_acquisition(method).options`.
 
     Returns:
@@ -101,6 +102,7 @@ def acquire(
     costs, limit = check.as_budget(costs, budget, size)
     if count == 0:
         return np.empty(0, dtype=np.int64)
+    said: list[tuple[str, type[Warning]]] = []
     problem = Problem(
         k=count,
         size=size,
@@ -115,8 +117,15 @@ def acquire(
         features=array,
         cost=costs,
         budget=limit,
+        say=lambda message, category: said.append((message, category)),
     )
-    return _checked(chosen.name, _select(chosen, problem, there, options, warn), problem, free)
+    answer = _select(chosen, problem, there, options, bool(warn))
+    for message, category in said:
+        if callable(warn):
+            warn(message)
+        elif warn:
+            warnings.warn(message, category, stacklevel=2)
+    return _checked(chosen.name, answer, problem, free)
 
 
 def _there(**inputs: object) -> set[str]:
@@ -146,7 +155,7 @@ def _select(method: Acquisition, problem: Problem, there: set[str], options: dic
     if alike and method.task == "classification":
         predictions.mean(problem.available)  # raises where they are no probabilities
     if alike and warn:
-        _say_alike(method, "the features" if serves else "the score" if "scores" in there else "", there)
+        _say_alike(method, problem, "the features" if serves else "the score" if "scores" in there else "", there)
     return method.select(problem, **options) if serves else _by_score(problem)
 
 
@@ -154,12 +163,13 @@ def _by_score(problem: Problem) -> Index:
     return top_k(problem if problem.scores is not None else replace(problem, scores=np.zeros(problem.size)))
 
 
-def _say_alike(method: Acquisition, by: str, there: set[str]) -> None:
+def _say_alike(method: Acquisition, problem: Problem, by: str, there: set[str]) -> None:
     features = method.wants("features") and "features" not in there
-    _say(
+    problem.say(
         f"all members predict alike: {method.name!r} sees no difference between predictions, and goes by "
         f"{by + ', then by ' if by else ''}the seed. Give members that differ (other seeds, bootstraps or kinds of "
-        f"model){', or features (the candidates themselves, say)' if features else ''}"
+        f"model){', or features (the candidates themselves, say)' if features else ''}",
+        UserWarning,
     )
 
 
@@ -167,13 +177,9 @@ def _say_if_equal(method: Acquisition, problem: Problem, there: set[str]) -> Non
     """Equal scores or features are no failure, but whoever has given them should know."""
     n = len(problem.available)
     if method.needs == ("scores",) and not method.uses and _all_equal(problem.scores, problem.available):
-        _say(f"the scores of all {n} candidates are equal: {method.name!r} goes by the seed")
+        problem.say(f"the scores of all {n} candidates are equal: {method.name!r} goes by the seed", UserWarning)
     if method.takes("features", there) and _all_equal(problem.features, problem.available):
-        _say(f"the features of all {n} candidates are equal: they tell {method.name!r} nothing")
-
-
-def _say(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=5)  # whoever called acquire()
+        problem.say(f"the features of all {n} candidates are equal: they tell {method.name!r} nothing", UserWarning)
 
 
 def _all_equal(values: NDArray[Any] | None, index: Index) -> bool:

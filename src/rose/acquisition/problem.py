@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -17,6 +18,10 @@ Index = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+def unsaid(message: str, category: type[Warning]) -> None:
+    """Drop a message."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Which `k` of the `available` candidates? Built and checked by `acquire`; read by the methods.
@@ -24,6 +29,8 @@ class Problem:
     Everything of shape `[N]` or `[N, ...]` covers the whole pool, labelled candidates too; `available`, `labelled` and
     `pending` are indices into it, each in an order that the seed has drawn (`ties.tie_keys`): a method that takes the
     first of equals settles ties fairly, and repeatably. `k` is never above `len(available)`.
+
+    `say` takes what the caller should know, a text and the kind of warning; `acquire` passes it on as it was asked to.
     """
 
     k: int
@@ -39,6 +46,7 @@ class Problem:
     features: NDArray[Any] | None = None
     cost: Floats | None = None
     budget: float | None = None
+    say: Callable[[str, type[Warning]], None] = unsaid
 
     @cached_property
     def ranking(self) -> Floats:

@@ -97,12 +97,11 @@ def prepare(
     found, chosen = predictions(mc_preds), tuple(get_metric(m) for m in names)
     if nan not in ("raise", "omit"):
         raise ConfigurationError(f"nan={nan!r} must be 'raise' or 'omit'")
-    if not 0.0 < level < 1.0:
-        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
-    if reduction is not None and reduction not in REDUCE:
+    level = check_level(level)
+    if reduction is not None and reduction not in tuple(REDUCE):
         raise ConfigurationError(f"reduction={reduction!r} is none of {', '.join(REDUCE)}")
-    if block_size is not None and block_size < 1:
-        raise ConfigurationError(f"block_size={block_size} must be 1 or more")
+    if block_size is not None and (not isinstance(block_size, int | np.integer) or block_size < 1):
+        raise ConfigurationError(f"block_size={block_size!r} must be a whole number of 1 or more")
     task = _one_task(found, chosen, reduction)
     found = normalising(found, normalise, task)
     spread = None if variances is None else _check_variances(predictions(variances, "variances"), found)
@@ -117,6 +116,20 @@ def prepare(
     for metric in chosen:
         _check_needs(metric, request, found.shape[0])
     return request
+
+
+def check_level(level: object, name: str = "level") -> float:
+    """Return the share of predictions that an interval holds, if it is a number between 0 and 1.
+
+    Raises:
+        ConfigurationError: if it is not; `name` is what the message calls it.
+    """
+    try:
+        if not isinstance(level, str | bytes) and 0.0 < float(level) < 1.0:  # type: ignore[arg-type]
+            return float(level)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        pass
+    raise ConfigurationError(f"{name}={level!r} must lie between 0 and 1")
 
 
 def _block_size(found: Predictions, chosen: Sequence[Metric], compiled: bool, in_place: bool, threads: int) -> int:

@@ -26,6 +26,7 @@ from rose.scoring import registry
 from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
 from rose.scoring.ranking import Indices, check_k, most_uncertain
 from rose.scoring.registry import Array, Direction, Metric, Task, add, documented, get_metric
+from rose.scoring.requests import check_level
 from rose.scoring.scores import score, top_k
 
 UQFunction = Callable[..., Any]
@@ -79,7 +80,7 @@ class UQScorer:
 
     def predictive_interval_width(self, mc_preds: object, quantile: float = 0.95) -> Array:
         """Width of the central interval that holds the share `quantile` of the predictions, `[N]`."""
-        return self._score(mc_preds, PREDICTIVE_INTERVAL_WIDTH, level=quantile)
+        return self._score(mc_preds, PREDICTIVE_INTERVAL_WIDTH, level=check_level(quantile, "quantile"))
 
     def negative_log_likelihood(self, mc_preds: object, y_true: object) -> Array:
         """Negative log-likelihood of the truth, `[N]`, in nats."""

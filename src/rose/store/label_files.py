@@ -191,8 +191,8 @@ def _whole(index: np.ndarray, path: Path, rows: Sequence[str]) -> np.ndarray:
             continue
         said = "blank" if value is None or value != value or not str(value).strip() else f"{value!r}, no whole number"
         raise PoolError(
-            f"labels: {str(path)!r}, {row}: its index is {said}; an index is a candidate's place in the pool, 0, 1, ... "
-            "(leave out the column where `digest` or the candidates say which they are)"
+            f"labels: {str(path)!r}, {row}: its index is {said}; an index is a candidate's place in the pool, 0, 1, "
+            "... (leave out the column where `digest` or the candidates say which they are)"
         )
     return index.astype(np.int64)
 

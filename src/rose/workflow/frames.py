@@ -92,22 +92,28 @@ def with_columns(X: Any, other: Any, name: str) -> Any:
         raise PoolError(f"{name} has values of other types than the pool's columns: {error}") from error
 
 
-def of_types(X: Any, other: Any, name: str) -> Any:
+def of_types(X: Any, other: Any, name: str, floats: bool = False) -> Any:
     """As `with_columns`, and all columns are of the types of `X`.
+
+    With `floats`, a column of floats stays one where that of `X` is of whole numbers.
 
     Raises:
         PoolError: also if it has values that these types cannot hold.
     """
     chosen = with_columns(X, other, name)
-    for column, kind in X.dtypes.items():
+    types = dict(X.dtypes.items())
+    if floats:
+        whole = [column for column, kind in types.items() if getattr(kind, "kind", "O") in "iu"]
+        types |= {column: chosen[column].dtype for column in whole if getattr(chosen[column].dtype, "kind", "O") == "f"}
+    for column, kind in types.items():
         if hasattr(kind, "categories"):
             known = set(kind.categories.tolist())
             _check_held(chosen[column].tolist(), known.__contains__, column, kind, name)
     try:
-        cast = chosen.astype(dict(X.dtypes.items()))
+        cast = chosen.astype(types)
     except (TypeError, ValueError) as error:
         raise PoolError(f"{name} has values of other types than the pool's columns: {error}") from error
-    for column, kind in X.dtypes.items():
+    for column, kind in types.items():
         pairs = zip(chosen[column].tolist(), cast[column].tolist(), strict=True)
         _check_held(pairs, lambda pair: pair[0] == pair[1], column, kind, name)
     return cast

@@ -73,11 +73,20 @@ def labels_of(y: Any, name: str) -> list[Any]:
     """The labels in what `rows_of` takes, with the arrays of other libraries as NumPy's.
 
     Raises:
-        PoolError: if it is no such thing, or a label is None, or holds what is not finite.
+        PoolError: if it is no such thing; a label is None, or holds what is not finite; or if some are single values
+            and some sequences.
     """
     made = [as_label(one, f"{name}: label {row}", PoolError) for row, one in enumerate(rows_of(y, f"{name}: y"))]
     for row, label in enumerate(made):
         _check(label, row, name)
+    nested = [isinstance(label, (list, tuple, np.ndarray)) for label in made]
+    if any(nested) and not all(nested):
+        one, many = nested.index(False), nested.index(True)
+        kinds = [type(made[row]).__name__ for row in (many, one)]
+        raise PoolError(
+            f"{name}: label {many} is a {kinds[0]}, and label {one} a {kinds[1]}: give "
+            "single values, or sequences of one length"
+        )
     return made
 
 
@@ -109,6 +118,12 @@ def _table(labels: Any) -> LabelTable:
             raise PoolError(f"labels: there is no file or directory {str(labels)!r}")
         return read_labels_file(path)
     if isinstance(labels, Mapping):
+        for key in labels:
+            if isinstance(key, (bool, np.bool_)) or not isinstance(key, (int, np.integer)):
+                raise PoolError(
+                    "labels: the keys of a mapping are indices of candidates (whole numbers from 0), got "
+                    f"{key!r}, a {type(key).__name__}"
+                )
         return LabelTable(labels_of(list(labels.values()), "labels"), np.array(list(labels)))
     if isinstance(labels, tuple) and len(labels) == 2:
         X, y = labels
@@ -132,7 +147,7 @@ def _count(values: Any, name: str) -> int:
 
 def _by_index(table: LabelTable, n: int) -> Known:
     indices = np.asarray(table.candidates)
-    if table.candidates is None or indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
+    if table.candidates is None or indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iuO"):
         raise PoolError("labels: nothing says which candidates they are of: neither index, digest nor X")
     if indices.min() < 0 or indices.max() >= n:
         raise PoolError(f"labels: the indices must be from 0 to {n - 1}")

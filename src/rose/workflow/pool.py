@@ -16,7 +16,7 @@ from rose.store import as_label, not_finite, stacked
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.candidates import check_finite, digest_of, open_candidates
 from rose.workflow.extra import Extra, open_extra
-from rose.workflow.frames import frame_digests, is_frame, with_columns
+from rose.workflow.frames import frame_digests, is_frame, of_types
 from rose.workflow.known import Known, known_labels
 
 INITIAL = 20  # candidates that are simulated first, where the user does not say
@@ -189,7 +189,7 @@ def _check_holdout(holdout: tuple[Any, Any], X: Any, allow_nan: bool) -> tuple[A
     if len(X_test) != len(y_test) or len(y_test) == 0:
         raise PoolError(f"holdout: X_test and y_test have {len(X_test)} and {len(y_test)} rows")
     if is_frame(X) and is_frame(X_test):
-        X_test = with_columns(X, X_test, "holdout X_test")
+        X_test = of_types(X, X_test, "holdout X_test", floats=True)
     return X_test, y_test
 
 

@@ -74,8 +74,8 @@ class IterationState:
         return self.state.get(key, default)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values, the entries of `state` at the top level."""
-        return {
+        """All of it as plain JSON values, the entries of `state` at the top level; none of them hides a field."""
+        own = {
             "iteration": self.iteration,
             "metric_name": self.metric_name,
             "metric_value": self.metric_value,
@@ -83,8 +83,8 @@ class IterationState:
             "metric_history": list(self.metric_history),
             "should_stop": self.should_stop,
             "learner_id": self.learner_id,
-            **{key: plain(value) for key, value in self.state.items()},
         }
+        return own | {key: plain(value) for key, value in self.state.items() if key not in own}
 
 
 class _MeanAndUncertainty(NamedTuple):
