@@ -202,8 +202,8 @@ def test_members_that_predict_alike_are_named_once_and_never_fail(engine, caplog
     lambda: pytest.importorskip("xgboost").XGBClassifier(n_estimators=3, n_jobs=1),
     lambda: pytest.importorskip("lightgbm").LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1),
 ])  # fmt: skip
-def test_estimators_that_draw_nothing_go_on_by_the_seed(engine, caplog, make):
-    learner = digits(engine, holdout=False)
+def test_estimators_that_draw_nothing_go_on_by_the_seed(caplog, make):
+    learner = digits(ThreadEngine(2), holdout=False)  # libraries are imported once
     learner.models(a=make(), b=make())
     learner.uncertainty_quantification("bald", query_size=4)
     result = learner.run(max_iter=2)
@@ -237,9 +237,9 @@ def test_whole_and_in_parts_settle_ties_alike(engine):
     assert chosen(65536) == chosen(17) == chosen(50)
 
 
-def test_seeds_that_parameters_do_not_show_are_set(engine):
+def test_seeds_that_parameters_do_not_show_are_set():
     catboost = pytest.importorskip("catboost")
-    learner = digits(engine, 60, holdout=False)
+    learner = digits(ThreadEngine(2), 60, holdout=False)
     options = {"iterations": 3, "depth": 2, "verbose": False, "allow_writing_files": False, "thread_count": 1}
     learner.models(
         a=catboost.CatBoostClassifier(**options),
@@ -380,10 +380,10 @@ def test_models_and_a_prediction_task_of_your_own_go_together(engine):
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def test_xgboost_learns_any_labels(engine):
+def test_xgboost_learns_any_labels():
     xgboost = pytest.importorskip("xgboost")
     names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])[DIGIT]
-    learner = digits(engine, sort=False, names=names, initial=12)
+    learner = digits(ThreadEngine(2), sort=False, names=names, initial=12)
     learner.models(
         a=xgboost.XGBClassifier(n_estimators=5, n_jobs=1),
         b=make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=5, n_jobs=1, subsample=0.5)),
@@ -635,9 +635,9 @@ def test_a_classifier_without_classes_gets_those_it_was_fitted_to(engine):
     assert result.models["b"].tree.get_depth() == 4
 
 
-def test_xgboost_inside_others_learns_any_labels(engine):
+def test_xgboost_inside_others_learns_any_labels():
     xgboost = pytest.importorskip("xgboost")
-    learner = digits(engine, sort=False, names=DIGIT % 3 + 1, initial=30)
+    learner = digits(ThreadEngine(2), sort=False, names=DIGIT % 3 + 1, initial=30)
     inner = xgboost.XGBClassifier(n_estimators=2, n_jobs=1)
     learner.models(a=CalibratedClassifierCV(inner, cv=2), b=GridSearchCV(inner, {"max_depth": [1, 2]}, cv=2))
     learner.uncertainty_quantification(MARGIN, query_size=5)
