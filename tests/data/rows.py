@@ -44,7 +44,7 @@ class Section:
     rows: tuple[Row, ...]
 
 
-def learn(label: Any = None, models: Any = None, prediction: Any = None, **pool: Any) -> Any:
+def learn(label: Any = None, models: Any = None, prediction: Any = None, normalise: bool = False, **pool: Any) -> Any:
     """Two rounds over a pool of twelve numbers; `label`, `models`, `prediction` take the places of what is there."""
     X = np.linspace(0.0, 1.0, 12)[:, None]
     learner = SeqUQLearner(ThreadEngine(1), pool=Pool(X, **{"initial": 6, **pool}))
@@ -60,7 +60,7 @@ def learn(label: Any = None, models: Any = None, prediction: Any = None, **pool:
     def train(X: Any, y: Any, seed: int) -> Any:
         return float(seed % 7), y
 
-    @learner.prediction_task(as_executable=False)
+    @learner.prediction_task(as_executable=False, normalise=normalise)
     def predict(model: Any, X: Any) -> Any:
         return finished((prediction or (lambda model, X: X[:, 0] * model[0]))(model, X))
 
@@ -150,6 +150,8 @@ MODELS = Section(
         Row("learn(models={'a': sklearn.linear_model.LogisticRegression()}, initial=[0, 1])",
             "labels of one class so far: candidates are drawn by the seed until there are two",
             "it.iterations[0]['uncertainty'] is None", needs="sklearn"),
+        Row("learn(models={'a': sklearn.linear_model.LogisticRegression()}, labels={0: 7})",
+            "estimators with labels of several kinds", "1 of 1", "RunFailedError", needs="sklearn"),
         Row("learn(models={'a': sklearn.linear_model.Perceptron()})", "a classifier without probabilities",
             "model 'a'", "ConfigurationError", needs="sklearn"),
         Row("learn(models={'a': sklearn.linear_model.Ridge(), 'b': sklearn.linear_model.LogisticRegression()})",
@@ -168,6 +170,8 @@ PREDICTIONS = Section(
     (
         Row("learn(prediction=lambda m, X: np.tile([0.25, 0.75], (len(X), 1)))", "probabilities `[n, C]`",
             "it.predict(np.zeros((3, 1))).mean.shape == (3, 2)"),
+        Row("learn(prediction=lambda m, X: np.tile([0.333, 0.333, 0.333], (len(X), 1)), normalise=True)",
+            "rounded ones, with `prediction_task(normalise=True)`", "it.predict(np.zeros((3, 1))).mean[0].sum() == 1"),
         Row("learn(prediction=lambda m, X: X[:, 0] * m[0])", "values `[n]`",
             "it.predict(np.zeros((3, 1))).mean.shape == (3,)"),
         Row("learn(prediction=lambda m, X: X * m[0])", "values `[n, 1]`: as `[n]`",

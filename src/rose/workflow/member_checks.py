@@ -65,7 +65,7 @@ def usable(
              for number, one in enumerate(predicted)]  # fmt: skip
     for who, one in every:
         _check_shape(who, one, count)
-    found = task or ("classification" if normalise else task_of([one for _, one in every]))
+    found = "classification" if normalise else task or task_of([one for _, one in every])
     if found == "regression":
         names = None
         formed = {model: [mapped(one, _one_output) for one in of_model] for model, of_model in passes.items()}

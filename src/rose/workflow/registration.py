@@ -43,7 +43,9 @@ class Registration:
     {stage} and {index}; under the run's directory) and, for pools, `collect` (what reads their result). Of simulations:
     `batch` (candidates a task) and `max_failed_simulations` (a count, or a share such as 0.1). Of trainings:
     `min_members` (how many models must have trained). Of trainings and predictions: `per_model`, options for some of
-    the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`.
+    the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`. Of predictions: `classes` (the label of each column
+    of the probabilities, where models have no `classes_` that say it) and `normalise` (True: rounded probabilities are
+    divided by their sums).
     """
 
     def __init__(self) -> None:
