@@ -153,7 +153,7 @@ def check_scores(scores: Floats | None, free: NDArray[np.bool_], span: tuple[flo
 
 
 def as_costs(cost: ArrayLike | None) -> Floats | None:
-    """What each candidate costs (`[N]`, or one number for all), if anything.
+    """Return what each candidate costs (`[N]`, or one number for all), if anything.
 
     Raises:
         ConfigurationError: if it is no number, and no list of them.
@@ -165,7 +165,7 @@ def as_costs(cost: ArrayLike | None) -> Floats | None:
 
 
 def as_budget(costs: Floats | None, budget: float | None, size: int) -> tuple[Floats | None, float | None]:
-    """What each candidate costs, `[size]`, and what may be spent.
+    """Return what each candidate costs, `[size]`, and what may be spent.
 
     Raises:
         ConfigurationError: if a cost is not positive and finite, or there is a budget but no cost.

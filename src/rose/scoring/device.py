@@ -39,7 +39,7 @@ def together(arrays: list[Any]) -> bool:
 
 
 def without_gradients(array: Any) -> Any:
-    """The same numbers; torch then keeps no record of what is done with them."""
+    """Return an array's numbers, of which torch keeps no record."""
     return array.detach() if hasattr(array, "detach") else array
 
 

@@ -38,7 +38,7 @@ def _smallest_in_words(metric: Metric) -> str:
 
 
 def describe(task: str | None = None) -> str:
-    """The same as Markdown.
+    """Return the list of metrics as Markdown.
 
     >>> print(describe("classification").splitlines()[0])
     | metric | aliases | task | more uncertain | range | needs | takes | min S | formula | reference |

@@ -39,7 +39,7 @@ def fill_whole(request: Request, results: list[Array]) -> None:
 
 
 def _checked(metric: Metric, values: object, n: int) -> Array:
-    """What a user's metric returned, as float64 `[n]`.
+    """Return what a user's metric gave, as float64 `[n]`.
 
     Raises:
         PredictionError: if it is anything else.

@@ -206,7 +206,7 @@ def _labelled(blank: Sequence[Sequence[bool]], path: Path, rows: Sequence[str]) 
 
 
 def _check_one_kind(cells: Sequence[str], path: Path, rows: Sequence[str]) -> None:
-    """That labels are not numbers in some rows and texts, such as `NA`, in others: the numbers would become texts."""
+    """Check that labels are not numbers in some rows and texts (`NA`) in others: the numbers would become texts."""
     first: dict[str, int] = {}
     for place, cell in enumerate(cells):
         first.setdefault(_kind(cell), place)
@@ -222,7 +222,7 @@ def _check_one_kind(cells: Sequence[str], path: Path, rows: Sequence[str]) -> No
 
 
 def _kind(cell: str) -> str:
-    """What `_column` takes a cell for that is not blank."""
+    """Return what `_column` takes a cell for that is not blank."""
     if cell.strip() in ("True", "False"):
         return "truth value"
     try:

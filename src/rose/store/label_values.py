@@ -190,7 +190,7 @@ def _itself(part: _Part, allow_nan: bool) -> tuple[str, str] | None:
 
 
 def _parts(part: _Part) -> Iterator[_Part]:
-    """What a value holds."""
+    """Return what a value holds."""
     value = part.value
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "O":
@@ -213,7 +213,7 @@ def _parts(part: _Part) -> Iterator[_Part]:
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds in its `__dict__` and `__slots__`; properties are not asked."""
+    """Return what an object holds in its `__dict__` and `__slots__`; properties are not asked."""
     yield from getattr(value, "__dict__", {}).items()
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())

@@ -23,7 +23,7 @@ PROVIDED: dict[str, tuple[str, ...]] = {
 
 
 def criterion_names(holdout: bool) -> tuple[str, ...]:
-    """What a stop criterion may ask for. With a hold-out, `X` and `y` are its samples and labels."""
+    """Return what a stop criterion may ask for. With a hold-out, `X` and `y` are its samples and labels."""
     return (*PROVIDED["criterion"], "X_test", "y_test") if holdout else PROVIDED["criterion"]
 
 

@@ -87,7 +87,7 @@ def _mapped(path: Path, name: str) -> np.ndarray:
 
 
 def check_finite(array: np.ndarray, name: str, allow_nan: bool = False) -> None:
-    """That no row of an array holds NaN (unless that is allowed) or infinite values.
+    """Check that no row of an array holds NaN (unless that is allowed) or infinite values.
 
     Raises:
         PoolError: naming the first that does.
@@ -109,7 +109,7 @@ def check_finite(array: np.ndarray, name: str, allow_nan: bool = False) -> None:
 
 
 def digests(X: Any, name: str = "X") -> Iterator[bytes]:
-    """What identifies each candidate by its content, in order.
+    """Return what identifies each candidate by its content, in order.
 
     Raises:
         PoolError: as `digest_of`.

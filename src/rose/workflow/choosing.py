@@ -263,5 +263,5 @@ def _wide(method: Acquisition, k: int) -> dict[str, float]:
 
 
 def tie_seed(round: Round) -> int:
-    """What a round's acquisition draws by, and by what it puts equal candidates in order."""
+    """Return what a round's acquisition draws by, and puts equal candidates in order by."""
     return derive_seed(round.seed, str(round.key("acquisition")))

@@ -147,7 +147,7 @@ class Ensemble:
     def predict_here(
         self, round: Round, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
     ) -> Predicted:
-        """What all models say of `X`, in this process: for results, when the engine is gone."""
+        """Predict `X` with all models, in this process: for results, when the engine is gone."""
         binding, passes = self.bind_prediction(config, round.iteration), range(self.num_predictions)
         given = {name: [self._given(round, "predict", name, index) for index in passes] for name in models}
         predicted = {

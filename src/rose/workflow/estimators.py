@@ -183,7 +183,7 @@ def estimator_task(estimators: Mapping[str, Any]) -> str:
 
 
 def _last_step(estimator: Any) -> Any:
-    """What predicts: the last step of a pipeline, else the estimator itself."""
+    """Return what predicts: the last step of a pipeline, else the estimator itself."""
     steps = getattr(estimator, "steps", None)
     return _last_step(steps[-1][1]) if steps else estimator
 

@@ -47,7 +47,7 @@ class Extra:
         return [*self.labels, *labels]
 
     def digest(self) -> str:
-        """What identifies these samples and labels by their content."""
+        """Return what identifies these samples and labels by their content."""
         hasher = hashlib.blake2b(digest_size=16)
         for digest, label in zip(digests(self.X, "extra X"), self.labels, strict=True):
             hasher.update(digest + encode(label))

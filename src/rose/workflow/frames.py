@@ -53,7 +53,7 @@ def check_frame(X: Any, name: str, allow_nan: bool) -> None:
 
 
 def frame_digests(X: Any) -> Iterator[bytes]:
-    """What identifies each row by its content: the columns' names and plain values, 16 bytes.
+    """Return what identifies each row by its content: the columns' names and plain values, 16 bytes.
 
     It is the same in every process, for every order of rows and columns, and for whole numbers as integers and floats.
     """
@@ -120,7 +120,7 @@ def of_types(X: Any, other: Any, name: str, floats: bool = False) -> Any:
 
 
 def _check_held(values: Iterable[Any], holds: Callable[[Any], bool], column: Any, kind: Any, name: str) -> None:
-    """That the pool's type of a column can hold these values (or pairs of a value and what becomes of it)."""
+    """Check that the pool's type of a column can hold these values (or pairs of a value and what becomes of it)."""
     for row, one in enumerate(values):
         value = one[0] if isinstance(one, tuple) else one
         if _plain(value) is not None and not holds(one):

@@ -78,7 +78,7 @@ def describe_pool(pool: Pool) -> dict[str, str]:
 
 
 def describe_initial(pool: Pool, drawn: bool = False) -> str:
-    """What a pool's `initial` says, whatever labels are given beside it; without it, they decide (unless `drawn`)."""
+    """Say what a pool's `initial` is, whatever labels are given beside it; without it, they decide (unless `drawn`)."""
     return AS_BEGUN if pool.asked is None and pool.known and not drawn else _digest(pool.drawn().tolist())
 
 

@@ -37,7 +37,7 @@ class Known(NamedTuple):
         return cls({}, np.empty(0, dtype=np.int64), {})
 
     def beside(self, taken: Iterable[int]) -> list[int]:
-        """Those of `distinct` that are not, and equal none, among the `taken`."""
+        """Return those of `distinct` that are not, and equal none, among the `taken`."""
         there = {self.first.get(index) for index in taken} if self.labels else set()
         return [index for index in self.distinct.tolist() if index not in there]
 

@@ -119,7 +119,7 @@ class Learning:
     async def _tested(
         self, round: Round, scoring: Scoring, classes: Mapping[str, Classes], passes: Mapping[str, list[Passed]]
     ) -> Predicted | None:
-        """What the members say of the hold-out, if there is one."""
+        """Return what the members say of the hold-out, if there is one."""
         if self.shared.holdout is None:
             return None
         count, where = len(self.shared.holdout.labels), f"{round.where}, hold-out"

@@ -35,7 +35,7 @@ class Predicted(NamedTuple):
 
     @property
     def form(self) -> str:
-        """What predictions of other samples by the same ensemble must look like, in words."""
+        """Say what predictions of other samples by this ensemble must look like."""
         return form_of(self.ordered[0])
 
 
@@ -99,7 +99,7 @@ def task_of(passes: Sequence[Passed]) -> str:
 
 
 def form_of(one: Passed) -> str:
-    """What the predictions of other samples by the same ensemble must look like, in words."""
+    """Say what predictions of other samples by this ensemble must look like."""
     shape = ", ".join(["n", *map(str, means([one])[0].shape[1:])])
     return f"[{shape}] {'with' if isinstance(one, Gaussian) else 'without'} variances"
 

@@ -107,7 +107,7 @@ class Pool:
         return self.given.labels
 
     def digest(self, index: int, x: Any = None) -> bytes:
-        """What identifies a candidate by its content: equal candidates share one simulation.
+        """Return what identifies a candidate by its content: equal candidates share one simulation.
 
         `x` is the candidate itself, where it is at hand.
         """

@@ -190,7 +190,7 @@ class PoolPlan:
         check_query_sizes(where, sizes, len(self._pool), len(self._pool.initial))
 
     def _provided(self, stage: Stage) -> tuple[str, ...]:
-        """What a stage's function may ask for."""
+        """Return what a stage's function may ask for."""
         if stage.kind == "criterion":
             return criterion_names(self._pool.holdout is not None)
         return PROVIDED["simulation batch" if stage.batch else stage.kind]

@@ -140,7 +140,7 @@ class PoolRounds:
         config: LearnerConfig,
         alone: Any,
     ) -> Learned | None:
-        """What the ensemble learns; None where it cannot, since all labels so far are of the class `alone`."""
+        """Let the ensemble learn; None where it cannot, since all labels so far are of the class `alone`."""
         if alone is not None:
             self.notices.one_class(len(self.labelled), alone)
         try:
@@ -243,7 +243,7 @@ class PoolRounds:
     async def _look(
         self, round: Round, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
     ) -> Looked:
-        """What the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
+        """Return what the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
         labelled, shortlist = self.labelled.indices, learned.shortlist
         if shortlist is not None:
             given = (round, scoring, shortlist, learned.members, learned.classes, labelled)

@@ -91,7 +91,7 @@ def collect_file(collect: Collect, workdir: Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """The same value as JSON can hold it: arrays and scalars of any library, sets and tuples become numbers and lists.
+    """Return a value as JSON can hold it: arrays and scalars of any library, sets and tuples become numbers and lists.
 
     What JSON has no form for (a model, an object, a NaN) becomes its text.
     """
