@@ -182,3 +182,9 @@ def test_an_old_mapie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mapie.regression", types.ModuleType("mapie.regression"))
     with pytest.raises(MissingPackageError, match=r"needs MAPIE 1\.0 or newer"):
         conformal_intervals(Y[:50], MEAN[:50])
+
+
+@pytest.mark.parametrize("level", ["a", None, 0.0, 1.0, float("nan")])
+def test_a_level_that_is_none_is_named(level):
+    with pytest.raises(ConfigurationError, match=r"level=.* must lie between 0 and 1"):
+        conformal_intervals(np.arange(50.0), np.zeros(50), level=level)

@@ -19,6 +19,7 @@ import importlib
 import math
 import warnings
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -231,7 +232,7 @@ def _mapie(module: str) -> Any:
 
 
 def _check_level(level: float, n: int, why: str = "") -> None:
-    if not 0.0 < level < 1.0:
+    if not isinstance(level, Real) or not 0.0 < level < 1.0:
         raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
     least = math.ceil(1.0 / min(level, 1.0 - level) - 1e-9)
     if n < least:
