@@ -12,9 +12,6 @@ import numpy as np
 from rose import Pool, SeqUQLearner, ThreadEngine
 from rose.engine.coroutines import finished
 
-# What the lines may use by name, beside what `needs` of a row imports.
-NAMES = "np, pandas, torch, sklearn, Pool, learn"
-
 
 @dataclass(frozen=True)
 class Row:

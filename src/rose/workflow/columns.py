@@ -104,7 +104,7 @@ def task_of_labels(y: Any) -> str | None:
     """
     array = y if isinstance(y, np.ndarray) else np.array([*y, None], dtype=object)[:-1]
     if array.dtype.kind == "O":
-        return "classification" if any(is_text(label) for label in array.tolist()) else None
+        return "classification" if any(kind_of(label) != "number" for label in array.tolist()) else None
     if array.dtype.kind in "USb":
         return "classification"
     if array.ndim > 1 and array.shape[1:] != (1,):
@@ -124,12 +124,7 @@ def only_class(y: Any, task: str | None) -> Any:
     kinds = (str, bytes, bool) if task is None else (str, bytes, bool, int, float)
     if task == "regression" or not labels or not isinstance(labels[0], kinds):
         return None
-    return labels[0] if all(is_text(label) == is_text(labels[0]) and label == labels[0] for label in labels) else None
-
-
-def is_text(label: Any) -> bool:
-    """Return whether a label is a text: texts and numbers are never equal."""
-    return isinstance(label, (str, bytes))
+    return labels[0] if all(kind_of(label) == kind_of(labels[0]) and label == labels[0] for label in labels) else None
 
 
 def kind_of(label: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from rose.arrays import probability_tolerance
 from rose.errors import PredictionError
 from rose.scoring import check_predictions
+from rose.scoring.inputs import usable as native_floats
 from rose.scoring.probabilities import divided
 from rose.workflow.columns import Classes, aligned
 from rose.workflow.passes import Gaussian, Passed, mapped, means, variances
@@ -144,12 +145,7 @@ def _check_values(who: str, one: Passed, task: str) -> None:
 def _divided(model: str, one: Passed, where: str) -> Passed:
     array = means([one])[0]
     tolerance = probability_tolerance(array)
-    return divided(as_floats(array), tolerance, lambda at: f"model {model!r}, {where}: candidate {at}")
-
-
-def as_floats(array: np.ndarray) -> np.ndarray:
-    """Whole numbers as float64; floats as they are."""
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
+    return divided(native_floats(array), tolerance, lambda at: f"model {model!r}, {where}: candidate {at}")
 
 
 def _one_output(array: np.ndarray) -> np.ndarray:
