@@ -48,7 +48,7 @@ def finished(tmp_path_factory):
 
 
 def start(directory):
-    """A driver in a process of its own, once it trains."""
+    """A driver in a process of its own, once it trains both models."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.watch.driver", directory / "run", directory / "go"],
         cwd=ROOT,
@@ -61,11 +61,12 @@ def start(directory):
             from rose.store.summary import summarize
 
             try:
-                if any("/training/" in task.key for task in summarize(directory / "run").running):
+                if sum("/training/" in task.key for task in summarize(directory / "run").running) == 2:
                     return process
             except OSError:  # it is being made
                 pass
         time.sleep(0.05)
+    end(process, signal.SIGKILL)
     raise AssertionError("it does not train")
 
 
@@ -80,9 +81,23 @@ def end(process, how):
     process.wait(10)
 
 
-def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
+@pytest.fixture
+def driver(tmp_path):
+    """Start drivers; what a failed test leaves of them is killed."""
+    started = []
+
+    def begin():
+        started.append(start(tmp_path))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        end(process, signal.SIGKILL)
+
+
+def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path, driver):
     run = tmp_path / "run"
-    process = start(tmp_path)
+    process = driver()
     code, out, _ = rose("status", run)
     assert code == 0
     assert f"{run}: running for " in out
@@ -108,7 +123,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path):
     assert ": preempted " in out
     state = json.loads(rose("status", run, "--json")[1])
 
-    process = start(tmp_path)
+    process = driver()
     end(process, signal.SIGKILL)
     code, out, _ = rose("status", run)
     assert code == 3
