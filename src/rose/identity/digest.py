@@ -61,7 +61,7 @@ def reference(value: Any, name: str = "") -> bytes:
     (True, False)
     """
     module = str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
-    name = name or getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    name = name or str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
     package = module.lstrip("_") if module != "builtins" and _is_installed(module) else ""
     return node("reference", f"{package}:{name}".encode())
 
