@@ -118,6 +118,9 @@ def test_what_nothing_identifies_is_refused_before_the_first_simulation(caplog: 
     for X in ([1.0, {"a": [threading.Lock()]}], np.array([1, threading.Lock(), 2], dtype=object)):
         with pytest.raises(NoIdentityError, match=r"X\[1\].*, a lock, has no value"):
             Pool(X, initial=1)
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(NoIdentityError, match=r"X\[1\]\['cell'\]\.handle, a lock"):
+        Pool(pandas.DataFrame({"cell": [1, lock]}), initial=1)
     made.run(["w"], ["a", "b"], max_iter=1, learner_configs=configured(training={"note": lock}))
     assert "changes of this will not be noticed: workflow 'w': training: kwargs['note'].handle, a lock" in caplog.text
 
