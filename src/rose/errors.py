@@ -61,6 +61,10 @@ class PoolError(ConfigurationError):
     """The pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
 
 
+class NoIdentityError(ConfigurationError, TypeError):
+    """A value decides results, and has no canonical form by which they could be found again (an open file, a lock)."""
+
+
 # --- wrong numbers -----------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from rose.errors import ConfigurationError, EngineClosedError
 from rose.store import EventLog, Run, check_run_dir
 from rose.workflow import checks
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.former_runs import take_over
 from rose.workflow.identity import check_identity
 from rose.workflow.options import make_stage
 from rose.workflow.plan import DataflowPlan, Request, check_limits
@@ -198,6 +199,7 @@ class UQLearner(Registration):
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
             run = await Run.open(self._directory(), self._keep_models)
             stack.push_async_callback(run.close)
+            await take_over(run, plan.identity, plan.former_identity)
             await check_identity(run, plan.identity, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())

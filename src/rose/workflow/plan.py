@@ -15,7 +15,8 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.dataflow_calls import check_calls, tell_of_the_untold
 from rose.workflow.estimators import is_of_estimators
-from rose.workflow.identity import describe_estimator, describe_stage
+from rose.workflow.former import former_estimator
+from rose.workflow.identity import check_configured, describe_estimator, describe_stage
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
 from rose.workflow.runner import Runner
@@ -75,6 +76,11 @@ def identity_of(registered: Registration, request: Request, stages: Mapping[str,
     return named
 
 
+def former_models(registered: Registration) -> dict[str, str]:
+    """What the models of a run were called that the first version of ROSE has begun."""
+    return {f"model {name!r}": former_estimator(estimator) for name, estimator in registered.estimators.items()}
+
+
 def make_workflow(request: Request, name: str, rounds: Rounds, criterion: StopCriterion | None) -> Workflow:
     """One workflow of a request."""
     learner_id = name if request.learner_ids else None
@@ -123,6 +129,7 @@ class DataflowPlan:
             _log.warning("query_size=0 means nothing: without a pool, your own functions choose, and how many")
         tell_of_the_untold(self._stages, len(request.model_names), request.num_predictions)
         for name, config in request.configs.items():
+            check_configured(config, f"workflow {name!r}: ", strict=False)
             check_calls(self._stages, config, limits.max_iter, request.skip_pre_loop)
             for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
                 if getattr(config, field, None) is not None:
@@ -142,6 +149,10 @@ class DataflowPlan:
         """What a resumed run must have been begun with, by name."""
         named = identity_of(self._registered, self._request, self._stages)
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
+
+    def former_identity(self) -> Mapping[str, str | None]:
+        """What of it is called otherwise by a run that the first version of ROSE has begun."""
+        return former_models(self._registered)
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
