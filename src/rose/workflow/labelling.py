@@ -169,7 +169,7 @@ class Simulator:
         async def simulate(positions: Sequence[int]) -> Sequence[Any]:
             chunk = indices[list(positions)]
             key = TaskKey(workflow, iteration, "simulation", index=int(chunk[0]))
-            seed = derive_seed(self._pool.seed, keys[positions[0]].hex())
+            seed = self._seed(samples[positions[0]], binding, context)
             asked = [samples[position] for position in positions]
             try:
                 labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
@@ -281,6 +281,12 @@ class Simulator:
                 raise PoolError(f"the simulation's configuration cannot be pickled: {error}") from error
         kept = plain_row(self._pool.X, index) if is_frame(self._pool.X) else x
         return Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
+
+    def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
+        """The seed of a sample's simulation: its own, whatever the simulation's code is."""
+        wanted = {"index": sample.candidate, **context}
+        asked = [str(wanted[name]) for name in _CONTEXT if name in binding.names]
+        return derive_seed(self._pool.seed, "/".join([sample.digest.hex(), *asked]))
 
     async def _simulate(
         self, key: TaskKey, stage: Stage, asked: Sequence[Sample], binding: Binding, context: Mapping[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from rose.store import LabelStore
 from rose.workflow import checks
 from rose.workflow.binding import PROVIDED, criterion_names
 from rose.workflow.calling import bind_stage
+from rose.workflow.changes import Code, simulation_identity
 from rose.workflow.choosing import Chooser
 from rose.workflow.config import LearnerConfig, set_iterations
 from rose.workflow.coordinates import given_coordinates, own_coordinates
@@ -19,12 +21,12 @@ from rose.workflow.ensemble import Ensemble
 from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
-from rose.workflow.identity import describe_pool, simulation_identity
+from rose.workflow.identity import describe_pool
 from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for, together
-from rose.workflow.plan import DataflowPlan, Request, all_stages, identity_of, make_workflow
+from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, identity_of, make_workflow
 from rose.workflow.pool import Pool
 from rose.workflow.pool_checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.workflow.pool_rounds import PoolRounds
@@ -73,10 +75,15 @@ class PoolPlan:
                 what = f"workflow {name!r}, all models' predictions of a part of the pool, which one task makes,"
                 self.variants[what] = together(members)
 
+    @cached_property
+    def code(self) -> Code:
+        """What the user's functions are."""
+        return code_of(self._registered, self._stages)
+
     @property
     def identity(self) -> dict[str, str]:
         """What a resumed run must have been begun with, by name."""
-        named = identity_of(self._registered, self._request, self._stages)
+        named = identity_of(self._registered, self._request, self.code)
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
@@ -89,7 +96,7 @@ class PoolPlan:
         await correct(runner.run, self._pool, asks_index, self._request.names)
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
-        identity = await simulation_identity(runner.run, self._stages["simulation"])
+        identity = await simulation_identity(runner.run, self.code)
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels)
         holdout = None
         if self._pool.holdout is not None:
