@@ -59,11 +59,19 @@ def assignments(scope: ast.AST) -> Iterator[tuple[Path, ast.expr]]:
         else:
             continue
         for target in targets:
-            for one in ast.walk(target):
-                if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
-                    yield (one.id,), value
-                elif isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
-                    yield (one.value.id, (".", one.attr)), value
+            yield from _assigned(target, value)
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[Path, ast.expr]]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        for one, its in zip(target.elts, value.elts, strict=True):
+            yield from _assigned(one, its)
+        return
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield (node.id,), value
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield (node.value.id, (".", node.attr)), value
 
 
 def _here(scope: ast.AST) -> Iterator[ast.AST]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import enum
 import functools
 import importlib.machinery
 import importlib.util
@@ -248,8 +249,10 @@ class _Walk:
                 self._in_closure(label, value)
         elif isinstance(value, MethodType):
             self._bound(label, value, where, home)
+        elif isinstance(value, type) and not is_own_class(value):
+            self._package(label, value)
         elif isinstance(value, type):
-            self._class(value, label)
+            self._class(value)
         elif isinstance(value, (BuiltinFunctionType, type(len), type(str.join))):
             owner = getattr(value, "__self__", None)
             if owner is None or isinstance(owner, (ModuleType, type)):
@@ -268,7 +271,7 @@ class _Walk:
         self._values.append(_Value(label, value, where, owner, path, home))
         for one in _code_inside(value):
             if isinstance(one, type):
-                self._class(one, one.__qualname__)
+                self._class(one)
             elif isinstance(one, FunctionType):
                 self._function(one, self._named("function", one), None)
 
@@ -281,7 +284,7 @@ class _Walk:
         else:
             self._package(label, func)
         if isinstance(receiver, type):
-            self._class(receiver, receiver.__qualname__)
+            self._class(receiver)
         elif label == _ROOT:
             self._object(f"{type(receiver).__name__} object", receiver, where, None, home)
         else:
@@ -307,13 +310,11 @@ class _Walk:
         if isinstance(inner, FunctionType) and is_own_function(inner):
             self._function(inner, self._named("function", inner), None, decorated=True)
 
-    def _class(self, cls: type, label: str) -> None:
+    def _class(self, cls: type) -> None:
         if id(cls) in self._seen:
             return
         self._seen[id(cls)] = cls
         if not is_own_class(cls):
-            if package_of(cls) not in ("rose", "builtins"):
-                self._package(label, cls)
             return
         module = sys.modules.get(cls.__module__)
         file = getattr(module, "__file__", None) or next(
@@ -334,9 +335,9 @@ class _Walk:
                 place = (id(cls), ((".", member_name),))
                 self._object(f"{cls.__qualname__}.{member_name}", member, "", place)
         for base in cls.__mro__[1:]:
-            self._class(base, base.__qualname__)
+            self._class(base)
         if type(cls) is not type:
-            self._class(type(cls), type(cls).__qualname__)
+            self._class(type(cls))
 
     def _class_body(self, cls: type, name: str, node: ast.ClassDef, names: dict[str, Any], where: str) -> None:
         """The statements of a class other than its methods, and what they name."""
@@ -510,7 +511,7 @@ def _is_attribute(cls: type, name: str, member: Any) -> bool:
     """Whether something that a class holds is a value that its author gave it."""
     if name.startswith(("_abc_", "__")) or name in ("model_config", "model_fields", "model_computed_fields"):
         return False
-    if isinstance(member, cls):  # a member of an Enum: it is in the body
+    if issubclass(cls, enum.Enum):  # its members are in its body
         return False
     return not hasattr(type(member), "__get__") or isinstance(member, (functools.partial, type))
 
