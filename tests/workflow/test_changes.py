@@ -71,8 +71,8 @@ def test_a_change_is_refused_and_named_before_anything_runs(tmp_path: Path) -> N
 
 
 def test_labels_anew_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each simulation's labels stay; what it has labelled is not simulated again, and the loop is as it would have been."""
-    first, before = run(tmp_path)
+    """Each simulation's labels stay, and are found again; the loop is as it would have been."""
+    first, _ = run(tmp_path)
     changed, simulated = run(tmp_path, 350, accept_changes="resimulate")
     (tmp_path / "whole").mkdir()
     whole, all_of_it = run(tmp_path / "whole", 350)
@@ -102,7 +102,7 @@ def test_labels_anew_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_labelling_anew_goes_on_after_an_end_in_the_middle(tmp_path: Path) -> None:
     """The change is one transaction: before it the run is as it was, and after it plain resuming goes on."""
-    _, before = run(tmp_path)
+    run(tmp_path)
 
     async def stop() -> None:
         made, _ = learner(tmp_path, 350, accept_changes="resimulate")
@@ -140,7 +140,7 @@ def test_given_labels_are_compared_with_those_of_the_simulation_as_it_is(tmp_pat
     given = {one: 1 - label}
     with pytest.raises(ChangedRunError, match=r"Pool\(initial=\)|says otherwise"):
         run(tmp_path, labels=given)
-    changed, simulated = run(tmp_path, 350, accept_changes="resimulate", labels=given)
+    _, simulated = run(tmp_path, 350, accept_changes="resimulate", labels=given)
     assert one not in simulated
     assert labels_of_run(tmp_path / "run").labels[0] == 1 - label
     back, simulated = run(tmp_path, 300, accept_changes="resimulate")
@@ -148,7 +148,7 @@ def test_given_labels_are_compared_with_those_of_the_simulation_as_it_is(tmp_pat
 
 
 def test_files_that_are_declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By content, directories by their files, programs on PATH; one that is missing is an error before anything runs."""
+    """By content, directories by their files, programs on PATH; what is missing is an error before anything runs."""
     (tmp_path / "bin").mkdir()
     solver, mesh, inside = tmp_path / "bin" / "solver", tmp_path / "mesh.inp", tmp_path / "data" / "deep" / "a.txt"
     inside.parent.mkdir(parents=True)
@@ -216,6 +216,6 @@ def test_a_run_of_an_older_version_is_taken_as_it_is(tmp_path: Path, caplog: pyt
         assert caplog.text.count("was begun by an older version of ROSE") == 1
     with pytest.raises(ChangedRunError, match="T was 300, and is 350"):
         run(tmp_path, 350)
-    changed, simulated = run(tmp_path, 350, accept_changes="resimulate")
+    _, simulated = run(tmp_path, 350, accept_changes="resimulate")
     assert len(simulated) == 10
     assert run(tmp_path, 300, accept_changes="resimulate") == (first, [])

@@ -59,6 +59,15 @@ def reach(func: Any, shell: bool = False) -> dict[str, Part]:
     return walk.parts
 
 
+def code_of_values(values: Iterable[Any]) -> dict[str, Part]:
+    """Return the user's own code in values: the functions among them, and the classes that objects are of."""
+    walk = _Walk()
+    for value in values:
+        walk.follow_inside(value)
+    walk.finish()
+    return walk.parts
+
+
 def code_digest(thing: Any) -> bytes | None:
     """Return what identifies a function or class of the user's by its code, for `value_digest`; None of others."""
     own = is_own_class(thing) if isinstance(thing, type) else isinstance(thing, FunctionType) and is_own_function(thing)
@@ -269,6 +278,10 @@ class _Walk:
     def _value(self, label: str, value: Any, where: str, place: tuple[int, Steps] | None, home: str | None) -> None:
         owner, path = place or (0, ())
         self._values.append(_Value(label, value, where, owner, path, home))
+        self.follow_inside(value)
+
+    def follow_inside(self, value: Any) -> None:
+        """Follow the user's own code in a value."""
         for one in _code_inside(value):
             if isinstance(one, type):
                 self._class(one)

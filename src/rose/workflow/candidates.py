@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from rose.arrays import as_array
 from rose.errors import PoolError
+from rose.identity import value_digest
 from rose.store import not_finite
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.frames import check_frame, frame_digests, is_frame
@@ -29,6 +28,7 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
 
     Raises:
         PoolError: if it is none of them, or holds NaN or infinite values.
+        NoIdentityError: if one of a list holds what has no canonical form.
     """
     if isinstance(X, (str, Path)):
         X = _mapped(Path(X), name)
@@ -42,6 +42,8 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
                 raise PoolError(
                     f"{name}[{i}] is not finite ({found}): {_short(candidate)}; remove or repair it before the run"
                 )
+            if not isinstance(candidate, _SCALARS):
+                digest_of(candidate, f"{name}[{i}]")  # which tells of one that has no identity
         return list(X)
     array = as_array(X, name, PoolError)
     if hasattr(X, "isna") and not allow_nan and (missing := np.asarray(X.isna(), dtype=bool)).any():
@@ -54,7 +56,7 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
     return array
 
 
-_TENSORS = ("torch", "jax", "jaxlib", "cupy")
+_SCALARS = (str, bytes, int, float, complex)  # which have an identity
 _MAY_BE = "an array [N, ...], a DataFrame, the path of a .npy file, or a sequence of candidates"
 _READERS = {
     ".csv": "pandas.read_csv({0!r})",
@@ -112,35 +114,21 @@ def digests(X: Any, name: str = "X") -> Iterator[bytes]:
     """Return what identifies each candidate by its content, in order.
 
     Raises:
-        PoolError: as `digest_of`.
+        NoIdentityError: as `digest_of`.
     """
     return frame_digests(X) if is_frame(X) else (digest_of(X[i], f"{name}[{i}]") for i in range(len(X)))
 
 
 def digest_of(candidate: Any, name: str) -> bytes:
-    """What identifies a candidate by its content, in any pool of the same kind: 16 bytes.
+    """What identifies a candidate by its content, in any pool of the same kind: 16 bytes, see `rose.identity`.
 
     Raises:
-        PoolError: if it is an object that cannot be pickled; `name` is what the message calls it.
+        NoIdentityError: if it holds what has no canonical form; `name` is what the message calls it.
     """
-    hasher = hashlib.blake2b(digest_size=16)
-    if type(candidate).__module__.partition(".")[0] in _TENSORS:
-        candidate = as_array(candidate, name, PoolError)  # a tensor's pickle holds all that it is a part of
-    if isinstance(candidate, (np.ndarray, np.generic)) and not candidate.dtype.hasobject:
-        hasher.update(f"{candidate.dtype.str}{candidate.shape}".encode())
-        hasher.update(np.ascontiguousarray(candidate).tobytes())
-    else:
-        hasher.update(_pickled(candidate, name))
-    return hasher.digest()
+    # A scalar that is taken out of an array has its type, as the rows of one have.
+    return value_digest(np.asarray(candidate) if isinstance(candidate, np.generic) else candidate, name)
 
 
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _pickled(candidate: Any, name: str) -> bytes:
-    try:
-        return pickle.dumps(candidate, protocol=5)
-    except Exception as error:
-        raise PoolError(f"{name} of type {type(candidate).__name__} cannot be pickled: {error}") from error

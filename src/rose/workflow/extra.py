@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rose.errors import PoolError
-from rose.store import encode, stacked
+from rose.identity import value_digest
+from rose.store import stacked
 from rose.workflow.candidates import digests, open_candidates
 from rose.workflow.frames import concatenated, is_frame, of_types
 from rose.workflow.known import labels_of
@@ -49,8 +50,8 @@ class Extra:
     def digest(self) -> str:
         """Return what identifies these samples and labels by their content."""
         hasher = hashlib.blake2b(digest_size=16)
-        for digest, label in zip(digests(self.X, "extra X"), self.labels, strict=True):
-            hasher.update(digest + encode(label))
+        for place, (digest, label) in enumerate(zip(digests(self.X, "extra X"), self.labels, strict=True)):
+            hasher.update(digest + value_digest(label, f"extra y[{place}]"))
         return hasher.hexdigest()
 
 

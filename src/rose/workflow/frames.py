@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rose.errors import PoolError
+from rose.identity import value_digest
 from rose.store import not_finite
 
 _ROWS = 4096  # that are looked at together
@@ -52,16 +53,38 @@ def check_frame(X: Any, name: str, allow_nan: bool) -> None:
             raise PoolError(f"{name} has {found} in column {column!r}; remove or repair such rows before the run")
 
 
-def frame_digests(X: Any) -> Iterator[bytes]:
+def _of_object(value: Any) -> bytes:
+    return value_digest(value, "a value of the pool's table")
+
+
+def pickled_cell(value: Any) -> bytes:
+    """Return a cell that is an object in a plain form, as a run directory keeps it.
+
+    Raises:
+        PoolError: if it cannot be pickled.
+    """
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception as error:
+        raise PoolError(
+            f"a value of type {type(value).__name__} in the pool's table cannot be pickled: {error}"
+        ) from error
+
+
+def frame_digests(X: Any, of_object: Callable[[Any], Any] = _of_object) -> Iterator[bytes]:
     """Return what identifies each row by its content: the columns' names and plain values, 16 bytes.
 
     It is the same in every process, for every order of rows and columns, and for whole numbers as integers and floats.
+    `of_object` makes something plain of a cell that is an object.
+
+    Raises:
+        NoIdentityError: if a cell holds what has no canonical form.
     """
     order = sorted(range(len(X.columns)), key=lambda place: str(X.columns[place]))
     head = hashlib.blake2b(repr([str(X.columns[place]) for place in order]).encode(), digest_size=16)
     for start in range(0, len(X), _ROWS):
         block = X.iloc[start : start + _ROWS]
-        columns = [[_plain(value) for value in block.iloc[:, place].tolist()] for place in order]
+        columns = [[_plain(value, of_object) for value in block.iloc[:, place].tolist()] for place in order]
         for row in zip(*columns, strict=True):
             hasher = head.copy()
             hasher.update(repr(row).encode(errors="surrogatepass"))
@@ -70,7 +93,10 @@ def frame_digests(X: Any) -> Iterator[bytes]:
 
 def plain_row(X: Any, index: int) -> dict[str, Any]:
     """One row in plain values by column name, as a run directory keeps it."""
-    return {str(name): _plain(X.iloc[index : index + 1, place].tolist()[0]) for place, name in enumerate(X.columns)}
+    return {
+        str(name): _plain(X.iloc[index : index + 1, place].tolist()[0], pickled_cell)
+        for place, name in enumerate(X.columns)
+    }
 
 
 def with_columns(X: Any, other: Any, name: str) -> Any:
@@ -123,7 +149,7 @@ def _check_held(values: Iterable[Any], holds: Callable[[Any], bool], column: Any
     """Check that the pool's type of a column can hold these values (or pairs of a value and what becomes of it)."""
     for row, one in enumerate(values):
         value = one[0] if isinstance(one, tuple) else one
-        if _plain(value) is not None and not holds(one):
+        if _plain(value, lambda other: other) is not None and not holds(one):
             raise PoolError(
                 f"{name}[{row}] has {value!r} in column {column!r}, which the type of the pool's column, {kind}, "
                 "cannot hold"
@@ -135,7 +161,7 @@ def concatenated(frames: Sequence[Any]) -> Any:
     return sys.modules[type(frames[0]).__module__.partition(".")[0]].concat(list(frames), ignore_index=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, of_object: Callable[[Any], Any]) -> Any:
     """A value in a form whose text is the same wherever it comes from."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -151,8 +177,5 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if kind in (list, tuple):
-        return [_plain(one) for one in value]
-    try:
-        return pickle.dumps(value, protocol=5)
-    except Exception as error:
-        raise PoolError(f"a value of type {kind.__name__} in the pool's table cannot be pickled: {error}") from error
+        return [_plain(one, of_object) for one in value]
+    return of_object(value)

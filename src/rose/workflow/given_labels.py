@@ -11,7 +11,9 @@ import numpy as np
 
 from rose.errors import ChangedRunError, PoolError
 from rose.store import DONE, LabelRecord, Run, as_label, decode, not_finite, same_label
-from rose.workflow.identity import AS_BEGUN, describe_initial, describe_pool
+from rose.workflow.former import former_digests, is_same
+from rose.workflow.former_runs import former_pool
+from rose.workflow.identity import AS_BEGUN, describe_initial, describe_pool, sampled
 from rose.workflow.pool import Pool
 from rose.workflow.values import plain
 
@@ -83,6 +85,10 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
     indices = sorted(pool.known)
     of_content: dict[bytes, int] = {}
     digests = dict(zip(indices, pool.digests(indices), strict=True))
+    known = {one: {digest} for one, digest in digests.items()}  # all that a record may know it by
+    if not is_same(pool.X):
+        for one, former in zip(indices, former_digests(pool.X, indices), strict=True):
+            known[one] |= {former} if former else set()
     for one, digest in digests.items():
         other = of_content.setdefault(digest, one)
         if not by_index and not same_label(pool.known[other], pool.known[one]):
@@ -90,10 +96,13 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
                 f"labels: candidates {other} and {one} are equal, but are given different labels, "
                 f"{_short(pool.known[other])} and {_short(pool.known[one])}"
             )
+    for one, several in known.items():
+        for digest in several:
+            of_content.setdefault(digest, one)
     found = []
     for record in await run.journal.current_labels():
         index: int | None = record.candidate if by_index else of_content.get(record.digest)
-        if index is None or digests.get(index) != record.digest:
+        if index is None or record.digest not in known.get(index, ()):
             continue
         if record.state != DONE:  # what was dropped has a label now: rounds that are played again learn it
             run.relearns = True
@@ -129,7 +138,8 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     may be given more labels now."""
     now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
     noted = await run.journal.meta("initial")
-    if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] == candidates:
+    same = noted is not None and (noted[1] == candidates or noted[1] == former_pool(pool, sampled(pool)).get("pool"))
+    if same and now in (AS_BEGUN, noted[0]):
         return np.array(noted[2], dtype=np.int64)
     first = pool.initial
     if (

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
-from types import FunctionType
+import logging
 from typing import Any
 
 import numpy as np
 
+from rose.errors import NoIdentityError
+from rose.identity import value_digest
+from rose.identity.digest import class_name
 from rose.identity.reach import code_digest
 from rose.workflow.config import LearnerConfig, setting, stage_fields
+from rose.workflow.former_text import plain_text
 from rose.workflow.pool import Pool
+
+_log = logging.getLogger("rose")
 
 AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not name: it keeps what it was begun with
 _SAMPLED = 1000  # candidates that are looked at to recognise a pool
@@ -25,20 +29,62 @@ def describe_config(config: LearnerConfig, iteration: int) -> str:
     for name in names:
         found = config.get_task_config(name, iteration)
         if found is not None and (found.args or found.kwargs):
-            stages[name] = (_plain(found.args), _plain(found.kwargs))
+            stages[name] = [_lenient(found.args, f"{name}: args"), _lenient(found.kwargs, f"{name}: kwargs")]
     others = {name: setting(config, name, iteration) for name in type(config).model_fields if name not in names}
-    return _digest(stages, {name: value for name, value in others.items() if value is not None})
+    settings = {name: _lenient(value, name) for name, value in others.items() if value is not None}
+    return value_digest([stages, settings], "configuration").hex()
+
+
+def configured_digest(value: Any, where: str) -> bytes:
+    """Return what identifies a configured value by its content; functions in it are known by what they do.
+
+    Raises:
+        NoIdentityError: if it holds what has no canonical form; `where` is what the message calls it.
+    """
+    return value_digest(value, where, code_digest)
+
+
+def check_configured(config: LearnerConfig, where: str, strict: bool) -> None:
+    """Look for configured values that nothing identifies, in the iterations that are named and the first.
+
+    Args:
+        config: a workflow's configuration.
+        where: what messages call the workflow.
+        strict: whether labels are found by what the simulation is configured with.
+
+    Raises:
+        NoIdentityError: if the simulation has one, where `strict`. Of others it is said in the log.
+    """
+    for name in stage_fields(type(config)):
+        given = getattr(config, name)
+        for iteration in sorted({0, *given} if isinstance(given, dict) else {0}):
+            found = config.get_task_config(name, iteration)
+            if found is None:
+                continue
+            said = {f"kwargs[{key!r}]": value for key, value in found.kwargs.items()} | {"args": found.args}
+            for argument, value in said.items():
+                try:
+                    configured_digest(value, f"{where}{name}: {argument}")
+                except NoIdentityError as error:
+                    if strict and name == "simulation":
+                        raise
+                    _log.warning("changes of this will not be noticed: %s", error)
 
 
 def describe_pool(pool: Pool) -> dict[str, str]:
     """A pool's parts: a digest of its size and up to 1,000 candidates, `initial` as it is said, the seed, `extra`."""
-    sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
     return {
-        "pool": _digest(len(pool), pool.digests(sampled)),
+        "pool": _digest(len(pool), pool.digests(sampled(pool))),
         "Pool(seed=)": str(pool.seed),
         "Pool(initial=)": describe_initial(pool),
         "Pool(extra=)": "none" if pool.extra is None else pool.extra.digest(),
     }
+
+
+def sampled(pool: Pool) -> list[int]:
+    """Return the candidates that are looked at to recognise a pool."""
+    indices: list[int] = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(int)).tolist()
+    return indices
 
 
 def describe_initial(pool: Pool, drawn: bool = False) -> str:
@@ -47,8 +93,36 @@ def describe_initial(pool: Pool, drawn: bool = False) -> str:
 
 
 def describe_estimator(estimator: Any) -> str:
-    """An estimator with its parameters, as far as their texts are the same in every process."""
-    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
+    """An estimator with its parameters, also those of estimators in it: numbers and texts, of others their digests.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> describe_estimator(Ridge(alpha=2.0, copy_X=True)).startswith("Ridge(alpha=2.0, copy_X=True, fit_intercept=")
+    True
+    """
+    try:
+        parameters = sorted(estimator.get_params(deep=True).items())
+    except Exception:  # it tells of none
+        return f"{class_name(type(estimator))} {_lenient(estimator, 'models()').hex()}"
+    shown = [f"{name}={_parameter(value, name)}" for name, value in parameters]
+    return f"{class_name(type(estimator))}({', '.join(shown)})"
+
+
+def _parameter(value: Any, name: str) -> str:
+    if value is None or type(value) in (bool, str):
+        return repr(value) if len(repr(value)) <= 100 else _lenient(value, name).hex()
+    if isinstance(value, (int, float)):
+        return repr(float(value)) if abs(value) < 2**53 or value != value else str(value)
+    if hasattr(value, "get_params"):  # its parameters are listed, too
+        return class_name(type(value))
+    return _lenient(value, name).hex()
+
+
+def _lenient(value: Any, where: str) -> bytes:
+    """As `configured_digest`; what has no identity is known by its class."""
+    try:
+        return configured_digest(value, where)
+    except NoIdentityError:
+        return configured_digest(plain_text(value), where)
 
 
 _DIGEST_LETTERS = 32
@@ -56,22 +130,3 @@ _DIGEST_LETTERS = 32
 
 def _digest(*parts: Any) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=_DIGEST_LETTERS // 2).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """A value as far as its text is the same in every process: of other objects, their types."""
-    if value is None or isinstance(value, (bool, int, float, str, bytes)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        return value.shape, str(value.dtype), hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
-    if isinstance(value, Mapping):
-        return sorted((str(key), repr(_plain(entry))) for key, entry in value.items())
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(repr(_plain(entry)) for entry in value)
-    if isinstance(value, FunctionType):
-        return code_digest(value) or f"{value.__module__}.{value.__qualname__}"
-    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,15 @@ import numpy as np
 
 from rose.engine import TaskKey
 from rose.errors import PoolError, TaskError
+from rose.identity import value_digest
 from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.config import LearnerConfig
+from rose.workflow.former_runs import FormerLabels
 from rose.workflow.frames import is_frame, plain_row
+from rose.workflow.identity import configured_digest
 from rose.workflow.overrides import stage_for
 from rose.workflow.pool import Pool, take
 from rose.workflow.runner import Runner
@@ -132,6 +134,7 @@ class Simulator:
         check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
             may raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. A label may be
             looked at several times.
+        former: labels that are recorded as an older version of ROSE knew them.
     """
 
     def __init__(
@@ -142,8 +145,10 @@ class Simulator:
         store: LabelStore,
         identity: str,
         check: Callable[[Any, int], None] | None = None,
+        former: FormerLabels | None = None,
     ) -> None:
         self._pool = pool
+        self._former = former
         self._identity = identity.encode()
         self.stage = stage
         self._runner = runner
@@ -272,15 +277,16 @@ class Simulator:
     def _sample(self, index: int, x: Any, digest: bytes, binding: Binding, context: Mapping[str, Any]) -> Sample:
         """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
-        extra = [(name, wanted[name]) for name in _CONTEXT if name in binding.names]
+        extra = {name: wanted[name] for name in _CONTEXT if name in binding.names}
         hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
         if extra or binding.configured:
-            try:
-                hasher.update(pickle.dumps((extra, sorted(binding.configured.items())), protocol=5))
-            except Exception as error:
-                raise PoolError(f"the simulation's configuration cannot be pickled: {error}") from error
+            said = {name: configured_digest(one, f"kwargs[{name!r}]") for name, one in binding.configured.items()}
+            hasher.update(value_digest([extra, said], "the simulation's arguments"))
         kept = plain_row(self._pool.X, index) if is_frame(self._pool.X) else x
-        return Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
+        sample = Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
+        if self._former is None:
+            return sample
+        return self._former.as_recorded(sample, x, self._identity[:64], extra, binding.configured, context, self._store)
 
     def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
         """The seed of a sample's simulation: its own, whatever the simulation's code is."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rose.errors import ConfigurationError, UnknownMetricError
-from rose.identity.parts import parts_digest
+from rose.identity.parts import Parts, parts_digest
+from rose.identity.reach import code_of_values
 from rose.scoring import get_metric
 from rose.workflow import checks
 from rose.workflow.changes import Code, describe_stage
@@ -18,7 +19,8 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.dataflow_calls import check_calls, tell_of_the_untold
 from rose.workflow.estimators import is_of_estimators
-from rose.workflow.identity import describe_estimator
+from rose.workflow.former import former_estimator
+from rose.workflow.identity import check_configured, describe_estimator
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
 from rose.workflow.runner import Runner
@@ -61,7 +63,11 @@ def code_of(registered: Registration, stages: Mapping[str, Stage]) -> Code:
         for kind, stage in stages.items()
         if not ((kind == "training" and registered.estimators) or is_of_estimators(stage))
     }
-    return {f"{kind} task": describe_stage(stage) for kind, stage in own.items()}
+    code: dict[str, Parts] = {f"{kind} task": describe_stage(stage) for kind, stage in own.items()}
+    for name, estimator in registered.estimators.items():
+        classes = code_of_values([estimator, *getattr(estimator, "get_params", dict)().values()])
+        code |= {f"code of model {name!r}": classes} if classes else {}
+    return code
 
 
 def identity_of(registered: Registration, request: Request, code: Code) -> dict[str, str]:
@@ -83,6 +89,11 @@ def identity_of(registered: Registration, request: Request, code: Code) -> dict[
     named["model_names"] = ", ".join(request.model_names)
     named["num_predictions"] = str(request.num_predictions)
     return named
+
+
+def former_models(registered: Registration) -> dict[str, str]:
+    """What the models of a run were called that the first version of ROSE has begun."""
+    return {f"model {name!r}": former_estimator(estimator) for name, estimator in registered.estimators.items()}
 
 
 def make_workflow(request: Request, name: str, rounds: Rounds, criterion: StopCriterion | None) -> Workflow:
@@ -133,6 +144,7 @@ class DataflowPlan:
             _log.warning("query_size=0 means nothing: without a pool, your own functions choose, and how many")
         tell_of_the_untold(self._stages, len(request.model_names), request.num_predictions)
         for name, config in request.configs.items():
+            check_configured(config, f"workflow {name!r}: ", strict=False)
             check_calls(self._stages, config, limits.max_iter, request.skip_pre_loop)
             for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
                 if getattr(config, field, None) is not None:
@@ -157,6 +169,10 @@ class DataflowPlan:
         """What a resumed run must have been begun with, by name."""
         named = identity_of(self._registered, self._request, self.code)
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
+
+    def former_identity(self) -> dict[str, str]:
+        """What of it is called otherwise by a run that the first version of ROSE has begun."""
+        return former_models(self._registered)
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""

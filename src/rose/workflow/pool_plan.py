@@ -19,14 +19,15 @@ from rose.workflow.coordinates import given_coordinates, own_coordinates
 from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
+from rose.workflow.former_runs import FormerLabels, former_pool
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
-from rose.workflow.identity import describe_pool
+from rose.workflow.identity import check_configured, describe_pool, sampled
 from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for, together
-from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, identity_of, make_workflow
+from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, former_models, identity_of, make_workflow
 from rose.workflow.pool import Pool
 from rose.workflow.pool_checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.workflow.pool_rounds import PoolRounds
@@ -86,6 +87,10 @@ class PoolPlan:
         named = identity_of(self._registered, self._request, self.code)
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
+    def former_identity(self) -> dict[str, str]:
+        """What of it is called otherwise by a run that the first version of ROSE has begun."""
+        return former_models(self._registered) | former_pool(self._pool, sampled(self._pool))
+
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
         assert runner.run is not None
@@ -97,7 +102,8 @@ class PoolPlan:
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self.code)
-        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels)
+        former = await FormerLabels.of(runner.run)
+        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels, former)
         holdout = None
         if self._pool.holdout is not None:
             X_test, y_test = self._pool.holdout
@@ -187,6 +193,7 @@ class PoolPlan:
     def _check_workflow(self, name: str, config: LearnerConfig) -> None:
         """One workflow's configuration: its bindings in the first iteration, its metric, its batch."""
         where = f"workflow {name!r}: "
+        check_configured(config, where, strict=True)
         for stage in self._stages.values():
             bind_stage(stage, self._provided(stage), config, 0)
         every = self._scorings(config)
