@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,9 +22,10 @@ Load = Any
 
 
 @pytest.fixture
-def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     """Runs a program's text, as a file, as a start of the program does; gives its `simulate`."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    opened: list[Any] = []
 
     def start(text: str, name: str = "program") -> Any:
         file = tmp_path / f"{name}.py"
@@ -32,9 +34,14 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         module.__file__ = str(file)
         monkeypatch.setitem(sys.modules, name, module)
         exec(compile(file.read_text(), str(file), "exec"), vars(module))
+        opened.append(module)
         return getattr(module, "simulate", None)
 
-    return start
+    yield start
+    for module in opened:
+        for name, end in (("out", "close"), ("executor", "shutdown")):
+            if hasattr(module, name):
+                getattr(getattr(module, name), end)()
 
 
 CHANGES = {
@@ -168,6 +175,80 @@ CHANGES = {
     "a constant in a command's function": (
         "def simulate(x): return f'./solve --T 300 {x}'", "300", "350", "its function (program.py:1) has changed",
     ),
+    "a function of a table of functions": (
+        "def a(x): return x\ndef b(x): return x + 1\nTABLE = {'a': a, 'b': [b]}\ndef simulate(x): return TABLE[x](x)",
+        "+ 1", "+ 2", "function b (program.py:2) has changed",
+    ),
+    "what an object of a package holds": (
+        "import numpy as np\ndef g(x): return x + 1\ndef f(x): return g(x)\nv = np.vectorize(f)\n"
+        "def simulate(x): return v(x)", "+ 1", "+ 2", "function g (program.py:2) has changed",
+    ),
+    "what a generic function dispatches to": (
+        """
+        from functools import singledispatch
+        @singledispatch
+        def f(x): return x
+        @f.register
+        def _(x: int): return x + 1
+        def simulate(x): return f(x)
+        """, "+ 1", "+ 2", "function _ (program.py:5) has changed",
+    ),
+    "what a context manager does": (
+        """
+        from contextlib import contextmanager
+        @contextmanager
+        def place(x): yield x + 1
+        def simulate(x):
+            with place(x) as y: return y
+        """, "+ 1", "+ 2", "function place (program.py:3) has changed",
+    ),
+    "slots": (
+        """
+        class S:
+            __slots__ = ("T", "calls")
+            def __init__(self): self.T, self.calls = 300, 0
+            def run(self, x): self.calls += 1; return self.T * x
+        simulate = S().run
+        """, "300", "350", "S object.T was 300, and is 350",
+    ),
+    "a property": (
+        """
+        class S:
+            @property
+            def T(self): return 300
+        s = S()
+        def simulate(x): return s.T * x
+        """, "300", "350", "function S.T (program.py:3) has changed",
+    ),
+    "a static method and a class's": (
+        """
+        class S:
+            T = 300
+            @classmethod
+            def run(cls, x): return cls.T * x
+            @staticmethod
+            def other(x): return x
+        simulate = S.run
+        """, "300", "350", "S.T was 300, and is 350",
+    ),
+    "a model of pydantic": (
+        "from pydantic import BaseModel\nclass P(BaseModel):\n    T: float = 300\n    s: str = 'a'\np = P()\n"
+        "def simulate(x): return p.T * x + p.s", "300", "350", "p.T (program.py:5) was 300",
+    ),
+    "one of two lambdas": ("f, simulate = lambda x: x, lambda x: x + 1", "+ 1", "+ 2", "its function (program.py:1)"),
+    "an attribute of a function": (
+        "def simulate(x): return simulate.T * x\nsimulate.T = 300", "300", "350", "simulate.T was 300, and is 350",
+    ),
+    "an estimator with a long array": (
+        """
+        import numpy as np
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        alpha = np.full(5000, 0.1)
+        alpha[2500] = 0.2
+        model = GaussianProcessRegressor(alpha=alpha)
+        def simulate(x): return model.predict(x)
+        """, "= 0.2", "= 0.3", "model (program.py:6) has changed",
+    ),
     "a match": (
         "A = 1\ndef simulate(x):\n    match x:\n        case [y, *z] if y > A: return z\n    return A", "= 1", "= 2",
         "A (program.py:1) was 1, and is 2",
@@ -212,9 +293,11 @@ def test_environment_variables_that_are_named(load: Load, monkeypatch: pytest.Mo
         from os import environ, getenv
         def simulate(x):
             return os.environ["A1"], os.environ.get("A2", 0), os.getenv("A3"), environ["A4"], getenv("A5"), \\
-                getenv("API_KEY"), getenv("SLURM_JOB_ID"), os.path.join("$A6", x)
+                getenv("API_KEY"), getenv("SLURM_JOB_ID"), os.path.join("$A6", x), \\
+                os.environ[NAME], os.getenv(NAMES["b"]), {**os.environ}
+        NAME, NAMES = "A7", {"b": "A8"}
     """
-    for name in ("A1", "A2", "A3", "A4", "A5"):
+    for name in ("A1", "A2", "A3", "A4", "A5", "A7", "A8"):
         monkeypatch.setenv(name, "a")
         before = reach(load(text))
         monkeypatch.setenv(name, "b")
@@ -270,6 +353,7 @@ STATE = """
     log = logging.getLogger(__name__)
     lock = threading.Lock()
     cache, calls, results, count, model = {}, Counter(), [], 0, None
+    from dataclasses import dataclass, field
     started, stamp, run_id = time.time(), datetime.now(), uuid.uuid4()
     label = f"run-{run_id}"
     scratch = tempfile.mkdtemp()
@@ -292,6 +376,15 @@ STATE = """
             self.calls += 1
             return x * self.T + self.table[0]
 
+    @dataclass
+    class Noted:
+        created = datetime.now()
+        k: int = 1
+        at: float = field(default_factory=time.time)
+        parts: list = field(default_factory=list)
+
+    noted = Noted()
+    other = Noted(at=time.time())
     solver = Solver(300)
     def load():
         global model
@@ -301,7 +394,7 @@ STATE = """
 
     def make():
         seen, begun = [], time.time()
-        def simulate(x, memo={}):
+        def simulate(x, memo={}, at=time.time(), *, pid=os.getpid()):
             global count
             count += 1
             seen.append(x); calls[x] += 1; calls.update([x]); results.append(x)
@@ -309,7 +402,7 @@ STATE = """
             log.info("%s %s %s %s", started, stamp, label, begun)
             print(scratch, python, executor, HERE / "mesh.inp", pool, learner, file=out)
             with lock:
-                return solver.run(x) * settings["T"] + len(settings) * load()[0]
+                return solver.run(x) * settings["T"] + len(settings) * load()[0] * noted.k * len(str(other))
         return simulate
     simulate = make()
 """

@@ -106,14 +106,29 @@ def _named_entries(value: Any) -> dict[Step, Any] | None:
         return None
     plain = isinstance(value, SimpleNamespace) or cls.__module__ == "argparse"
     plain = plain or (is_own_class(cls) and _keeps_nothing_else(cls))
-    if not plain or not hasattr(value, "__dict__"):
+    if not plain:
         return None
-    return {(".", key): one for key, one in vars(value).items() if not _is_cached(cls, key)}
+    held = {**getattr(value, "__dict__", {}), **{one: getattr(value, one) for one in slots(cls) if hasattr(value, one)}}
+    return {(".", key): one for key, one in held.items() if not _is_cached(cls, key)}
+
+
+def slots(cls: type) -> Iterator[str]:
+    """Yield the attributes that a class keeps in slots.
+
+    >>> class Point:
+    ...     __slots__ = ("x", "y")
+    >>> list(slots(Point))
+    ['x', 'y']
+    """
+    for base in cls.__mro__:
+        given = vars(base).get("__slots__", ())
+        names = [given] if isinstance(given, str) else given
+        yield from (one for one in names if one not in ("__dict__", "__weakref__"))
 
 
 def _keeps_nothing_else(cls: type) -> bool:
     """Whether the objects of a class are their attributes alone."""
-    said = ("__slots__", "__getstate__", "__reduce__", "__reduce_ex__")
+    said = ("__getstate__", "__reduce__", "__reduce_ex__")
     return not any(vars(base).get(name) for base in cls.__mro__ if base is not object for name in said)
 
 

@@ -53,7 +53,8 @@ def package_of(thing: Any) -> str:
     >>> package_of(numpy.linalg.solve)
     'numpy'
     """
-    return str(getattr(thing, "__module__", None) or "").partition(".")[0]
+    top = str(getattr(thing, "__module__", None) or "").partition(".")[0].lstrip("_")
+    return "os" if top in ("posixpath", "ntpath", "posix", "nt") else top  # which of them, the platform decides
 
 
 @functools.lru_cache(maxsize=4096)

@@ -41,6 +41,18 @@ def momentary(scope: ast.AST, tree: ast.Module) -> frozenset[Path]:
     return frozenset(found)
 
 
+def momentary_arguments(node: ast.AST, tree: ast.Module) -> set[str]:
+    """Return the arguments of a function whose defaults differ from start to start."""
+    if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return set()
+    given, aliases = node.args, _aliases(tree)
+    positional = [*given.posonlyargs, *given.args]
+    pairs = [*zip(positional[len(positional) - len(given.defaults) :], given.defaults, strict=True)]
+    pairs += [(one, its) for one, its in zip(given.kwonlyargs, given.kw_defaults, strict=True) if its is not None]
+    known = set(momentary(tree, tree))
+    return {one.arg for one, its in pairs if any(_is_moment(inner, aliases, known) for inner in ast.walk(its))}
+
+
 def assignments(scope: ast.AST) -> Iterator[tuple[Path, ast.expr]]:
     """Yield what a scope assigns, without the functions and classes inside it: names (and `self.x`) with their values.
 
@@ -95,7 +107,9 @@ def _moments(value: ast.expr, aliases: dict[str, str], known: set[Path]) -> Iter
         of_dict = isinstance(value.func, ast.Name) and value.func.id == "dict"
         kind = "[" if of_dict else "."
         entries = [((kind, one.arg), one.value) for one in value.keywords if one.arg is not None]
-        if any(True for one in value.args for _ in _moments(one, aliases, known)):
+        if any(_is_moment(inner, aliases, known) for one in value.args for inner in ast.walk(one)):
+            yield ()
+        if any(_is_moment(one, aliases, known) for one in value.keywords):
             yield ()
     if entries:
         for step, one in entries:
@@ -110,6 +124,8 @@ def _is_moment(node: ast.AST, aliases: dict[str, str], known: set[Path]) -> bool
     of_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     if of_name and (node.value.id, (".", node.attr)) in known:  # type: ignore[attr-defined]
         return True
+    if isinstance(node, ast.keyword) and node.arg in ("default_factory", "factory"):  # a dataclass calls it
+        return _named(node.value, aliases).startswith(_MOMENTS)
     if isinstance(node, ast.Call):
         return _named(node.func, aliases).startswith(_MOMENTS)
     return isinstance(node, ast.Attribute) and _named(node, aliases).startswith(("sys.executable", "sys.prefix"))

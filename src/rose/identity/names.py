@@ -36,6 +36,7 @@ class References:
         attributes: the names of all attributes that it uses.
         arguments: of a function: those of its arguments that it changes.
         texts: all constant texts in it.
+        keys: names that it looks up in what a path leads to: `environ[KEY]` is `("environ",), ("KEY",)`.
     """
 
     paths: set[Path] = field(default_factory=set)
@@ -43,6 +44,7 @@ class References:
     attributes: set[str] = field(default_factory=set)
     arguments: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
+    keys: set[tuple[Path, Path]] = field(default_factory=set)
 
 
 def references(node: ast.AST, method: bool = False) -> References:
@@ -174,13 +176,22 @@ class _Reader(ast.NodeVisitor):
             if isinstance(root, ast.Name):
                 self.all_of([*node.args, *(one.value for one in node.keywords)])
                 return
+        elif last in _KEYED and first is not None:
+            self._look_up(node.func, first)
         self.generic_visit(node)
+
+    def _look_up(self, node: ast.AST, key: ast.AST) -> None:
+        (steps, root), (key_steps, key_root) = self._steps(node), self._steps(key)
+        where, named = self._path(root, steps), self._path(key_root, key_steps)
+        if where is not None and named is not None and None not in (*steps, *key_steps):
+            self._found.keys.add((where, named))
 
     def _chain(self, node: ast.Name | ast.Attribute | ast.Subscript) -> None:
         steps, root = self._steps(node)
         inner: ast.AST = node
         while isinstance(inner, (ast.Attribute, ast.Subscript)):
             if isinstance(inner, ast.Subscript):
+                self._look_up(inner.value, inner.slice)
                 self.visit(inner.slice)
             inner = inner.value
         self._found.attributes |= {value for kind, value in filter(None, steps) if kind == "."}

@@ -93,6 +93,13 @@ def file_tree(file: str, namespace: Mapping[str, Any] | None = None) -> ast.Modu
     return _parsed("".join(lines)) if lines else None
 
 
+@functools.lru_cache(maxsize=16)
+def text_tree(texts: tuple[str, ...]) -> ast.Module:
+    """Return the syntax tree of several texts, one after the other, without those that are none (`%magic`)."""
+    trees = [tree for tree in map(_parsed, texts) if tree is not None]
+    return ast.Module([statement for tree in trees for statement in tree.body], [])
+
+
 @functools.lru_cache(maxsize=64)
 def _parsed(text: str) -> ast.Module | None:
     try:
