@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,22 @@ def class_name(cls: type) -> str:
     return cls.__qualname__.rpartition("<locals>.")[2]
 
 
-def reference(value: Any) -> bytes:
-    """Return the digest of what is known by its name: a function or a class, with the package that it is from."""
-    module = getattr(value, "__module__", None) or type(value).__module__
-    package = str(module).partition(".")[0]
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
-    package = "" if package in ("__main__", "__mp_main__", "builtins") else package.lstrip("_")
+def reference(value: Any, name: str = "") -> bytes:
+    """Return the digest of what is known by its name: a function or a class, with the installed package it is from.
+
+    One's own modules do not count: a class is the same in a script and when that script is imported.
+
+    >>> reference(dict) == reference(dict, "dict"), reference(np.sin) == reference(np.cos)
+    (True, False)
+    """
+    module = str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
+    name = name or getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    package = module.lstrip("_") if module != "builtins" and _is_installed(module) else ""
     return node("reference", f"{package}:{name}".encode())
+
+
+def _is_installed(package: str) -> bool:
+    if package in ("__main__", "__mp_main__"):
+        return False
+    file = getattr(sys.modules.get(package), "__file__", None)
+    return package in sys.stdlib_module_names or file is None or "-packages" in file

@@ -191,9 +191,7 @@ def _pickled(walk: Walk, value: Any) -> bytes:
         raise NoValue(f"{type(error).__name__}: {error}") from error
     if isinstance(reduced, str):
         return (
-            _function(walk, value)
-            if callable(value) and hasattr(value, "__wrapped__")
-            else reference_of(value, reduced)
+            _function(walk, value) if callable(value) and hasattr(value, "__wrapped__") else reference(value, reduced)
         )
     function, args, state, items, pairs = (*reduced, None, None, None)[:5]
     if function in (copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor):  # type: ignore[attr-defined]
@@ -221,12 +219,6 @@ def _state(walk: Walk, cls: type, state: Any) -> bytes:
         return walk.child(state, " (its state)")
     held = (whole or {}).items()
     return walk.mapping([(n, v) for n, v in held if not (isinstance(n, str) and _is_cached(cls, n))], attributes=True)
-
-
-def reference_of(value: Any, name: str) -> bytes:
-    """Return the digest of what is known by its name, where only that name is told."""
-    package = str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
-    return node("reference", f"{'' if package in ('__main__', 'builtins') else package.lstrip('_')}:{name}".encode())
 
 
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Walk, Any], bytes]], ...] = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,3 +72,27 @@ def former_config(config: LearnerConfig, iteration: int) -> str:
 def former_estimator(estimator: Any) -> str:
     """What an estimator was known by: its text, in which long parameters are cut short."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
+
+
+def former_content(digest: bytes, key: bytes, context: Mapping[str, Any], configured: Mapping[str, Any]) -> bytes:
+    """Return what a sample was known by; nothing if it could not be."""
+    hasher = hashlib.blake2b(digest, digest_size=16, key=key)
+    if context or configured:
+        try:
+            hasher.update(pickle.dumps((list(context.items()), sorted(configured.items())), protocol=5))
+        except Exception:  # the former version refused it, and has recorded nothing with it
+            return b""
+    return hasher.digest()
+
+
+def is_plain(value: Any) -> bool:
+    """Whether its pickle is the same in every process."""
+    if hasattr(value, "iloc"):  # a row of a table
+        return is_plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    if isinstance(value, dict):
+        return all(is_plain(one) for pair in value.items() for one in pair)
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject
+    return value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rose.store import LabelRecord, LabelStore, Run, Sample, encode
-from rose.workflow.former import former_digest, former_digests, is_same
+from rose.workflow.former import former_content, former_digests, is_plain, is_same
 from rose.workflow.former_text import digest_of_text
-from rose.workflow.frames import is_frame
 from rose.workflow.pool import Pool
 
 _log = logging.getLogger("rose")
 _RULE, _NOW = "identity rule", 2  # noted when a run is begun; one where nothing is noted has the former rule
+_TAKEN = "identity taken over"  # the names of what such a run was begun with, and is called otherwise now
 
 
 async def has_former_rule(run: Run) -> bool:
     """Whether a run was begun with the former rule; one that is new is noted to be of today's."""
-    if run.journal.epoch == 1:
-        await run.journal.note(_RULE, _NOW)
+    if run.temporary:
         return False
-    return await run.journal.meta(_RULE) is None
+    noted = await run.journal.meta(_RULE)
+    if noted is None and run.journal.epoch == 1:
+        await run.journal.note(_RULE, noted := _NOW)
+    return noted is None
 
 
-def former_pool(pool: Pool, sampled: Sequence[int]) -> dict[str, str]:
-    """What a pool's candidates and extra samples were known by; nothing of those that are known as they were."""
-    found = {}
-    if not is_same(pool.X):
+def former_pool(pool: Pool, sampled: Sequence[int]) -> dict[str, str | None]:
+    """What a pool's candidates and extra samples were known by; nothing of those that are known as they were.
+
+    None: by what differs from process to process, so that no one can tell.
+    """
+    found: dict[str, str | None] = {}
+    if isinstance(pool.X, list) and not all(is_plain(pool.X[index]) for index in sampled):
+        found["pool"] = None
+    elif not is_same(pool.X):
         found["pool"] = digest_of_text(len(pool), list(former_digests(pool.X, sampled)))
     if pool.extra is not None:
         hasher = hashlib.blake2b(digest_size=16)
@@ -42,14 +46,25 @@ def former_pool(pool: Pool, sampled: Sequence[int]) -> dict[str, str]:
     return found
 
 
-async def take_over(run: Run, now: Mapping[str, str], former: Callable[[], Mapping[str, str]]) -> None:
+async def take_over(run: Run, now: Mapping[str, str], former: Callable[[], Mapping[str, str | None]]) -> None:
     """Where a run was begun with what `former` says, note what the same is called `now`."""
     begun = await run.journal.meta("identity") or {}
-    if all(begun.get(name, one) == one for name, one in now.items()):
+    if not await has_former_rule(run) or all(begun.get(name, one) == one for name, one in now.items()):
         return
-    same = {name: now[name] for name, was in former().items() if name in now and begun.get(name) == was != now[name]}
+    before: list[str] = await run.journal.meta(_TAKEN) or []
+    could_be = {name: was for name, was in former().items() if name in begun and name in now and name not in before}
+    same = [name for name, was in could_be.items() if begun[name] != now[name] and was in (None, begun[name])]
+    for name in same:
+        if could_be[name] is None:
+            _log.warning(
+                "the run in %s was begun with a version of ROSE that did not see the values of objects: that its %s is "
+                "what it is now is taken as given",
+                run.path,
+                name,
+            )
     if same:
-        await run.journal.note("identity", {**begun, **same})
+        await run.journal.note(_TAKEN, [*before, *same])
+        await run.journal.note("identity", {**begun, **{name: now[name] for name in same}})
 
 
 class FormerLabels:
@@ -59,23 +74,26 @@ class FormerLabels:
     the task that tells: the workflow and iteration that now ask for a candidate had its label.
     """
 
-    def __init__(self, records: Sequence[LabelRecord]) -> None:
+    def __init__(self, records: Sequence[LabelRecord], simulation: str) -> None:
+        self._key = simulation.encode()[:64]
         self._contents = {record.content for record in records}
         self._of_task = {(*_who(record.key), record.candidate): record for record in records}
         self._found: dict[bytes, bytes] = {}  # what a sample is known by in this run, by what it would be known by now
 
     @classmethod
-    async def of(cls, run: Run) -> FormerLabels | None:
-        """Return those of a run; None: all that it has is known as it is today."""
+    async def of(cls, run: Run, simulation: str) -> FormerLabels | None:
+        """Return those of a run, of that `simulation`; None: all that it has is known as it is today."""
         return (
-            cls(list(await run.journal.current_labels())) if not run.temporary and await has_former_rule(run) else None
+            cls(list(await run.journal.current_labels()), simulation)
+            if not run.temporary and await has_former_rule(run)
+            else None
         )
 
     def as_recorded(
         self,
         sample: Sample,
         candidate: Any,
-        key: bytes,
+        pool: Pool,
         extra: Mapping[str, Any],
         configured: Mapping[str, Any],
         context: Mapping[str, Any],
@@ -86,7 +104,7 @@ class FormerLabels:
         Args:
             sample: as it is known now.
             candidate: the candidate itself.
-            key: the simulation's identity.
+            pool: its pool.
             extra: what else the simulation asks for.
             configured: its keyword arguments.
             context: the workflow and iteration that ask.
@@ -95,9 +113,9 @@ class FormerLabels:
         if sample.content in store:
             return sample
         if sample.content not in self._found:
-            digest = None if is_frame(candidate) else former_digest(candidate)
+            digest = None if is_same(pool.X) else next(former_digests(pool.X, [sample.candidate]))
             digests = {sample.digest, *([] if digest is None else [digest])}
-            contents = [_former_content(one, key, extra, configured) for one in digests]
+            contents = [former_content(one, self._key, extra, configured) for one in digests]
             found = next((one for one in contents if one in self._contents), None)
             task = context["workflow"], context["iteration"], sample.candidate
             self._found[sample.content] = found or self._by_task(task, digests, candidate, configured) or sample.content
@@ -107,7 +125,7 @@ class FormerLabels:
         self, task: tuple[str, int, int], digests: set[bytes], candidate: Any, configured: Mapping[str, Any]
     ) -> bytes | None:
         record = self._of_task.get(task)
-        if record is None or (_is_plain(candidate) and (record.digest not in digests or _is_plain(dict(configured)))):
+        if record is None or (is_plain(candidate) and (record.digest not in digests or is_plain(dict(configured)))):
             return None
         _log.warning(
             "candidate %d has the label that task %s recorded, with a version of ROSE that did not see the values of "
@@ -118,29 +136,8 @@ class FormerLabels:
         return record.content
 
 
-def _former_content(digest: bytes, key: bytes, context: Mapping[str, Any], configured: Mapping[str, Any]) -> bytes:
-    hasher = hashlib.blake2b(digest, digest_size=16, key=key)
-    if context or configured:
-        try:
-            hasher.update(pickle.dumps((list(context.items()), sorted(configured.items())), protocol=5))
-        except Exception:  # the former version refused it, and has recorded nothing with it
-            return b""
-    return hasher.digest()
-
-
 def _who(key: str) -> tuple[str, int]:
     """The workflow and iteration that a simulation's key begins with."""
     before, found, _ = key.rpartition("/simulation/")
     workflow, _, iteration = before.rpartition("/")
     return (workflow, int(iteration)) if found and iteration.isdecimal() else (key, -1)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether its pickle is the same in every process."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(_is_plain(one) for pair in value.items() for one in pair)
-    if isinstance(value, np.ndarray):
-        return not value.dtype.hasobject
-    return value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))

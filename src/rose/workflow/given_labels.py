@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +138,7 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     may be given more labels now."""
     now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
     noted = await run.journal.meta("initial")
-    same = noted is not None and (noted[1] == candidates or noted[1] == former_pool(pool, sampled(pool)).get("pool"))
-    if same and now in (AS_BEGUN, noted[0]):
+    if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] in _names_of(pool, candidates):
         return np.array(noted[2], dtype=np.int64)
     first = pool.initial
     if (
@@ -149,6 +148,12 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
         first = pool.drawn() if begun.get("Pool(initial=)") == describe_initial(pool, drawn=True) else first
     await run.journal.note("initial", [now, candidates, first.tolist()])
     return first
+
+
+def _names_of(pool: Pool, candidates: str) -> Iterator[str | None]:
+    """What candidates are called, and what they were before."""
+    yield candidates
+    yield former_pool(pool, sampled(pool)).get("pool")
 
 
 async def joined(run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool) -> Any:

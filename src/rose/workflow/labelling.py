@@ -148,12 +148,12 @@ class Simulator:
         former: FormerLabels | None = None,
     ) -> None:
         self._pool = pool
-        self._former = former
         self._identity = identity.encode()
         self.stage = stage
         self._runner = runner
         self._store = store
         self._check = check
+        self._former = former
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
         """How the simulation is called under this configuration.
@@ -286,7 +286,7 @@ class Simulator:
         sample = Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
         if self._former is None:
             return sample
-        return self._former.as_recorded(sample, x, self._identity[:64], extra, binding.configured, context, self._store)
+        return self._former.as_recorded(sample, x, self._pool, extra, binding.configured, context, self._store)
 
     def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
         """The seed of a sample's simulation: its own, whatever the simulation's code is."""

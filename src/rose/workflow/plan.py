@@ -170,7 +170,7 @@ class DataflowPlan:
         named = identity_of(self._registered, self._request, self.code)
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
 
-    def former_identity(self) -> dict[str, str]:
+    def former_identity(self) -> Mapping[str, str | None]:
         """What of it is called otherwise by a run that the first version of ROSE has begun."""
         return former_models(self._registered)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import cached_property
 
@@ -87,7 +88,7 @@ class PoolPlan:
         named = identity_of(self._registered, self._request, self.code)
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
-    def former_identity(self) -> dict[str, str]:
+    def former_identity(self) -> Mapping[str, str | None]:
         """What of it is called otherwise by a run that the first version of ROSE has begun."""
         return former_models(self._registered) | former_pool(self._pool, sampled(self._pool))
 
@@ -102,7 +103,7 @@ class PoolPlan:
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self.code)
-        former = await FormerLabels.of(runner.run)
+        former = await FormerLabels.of(runner.run, identity)
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels, former)
         holdout = None
         if self._pool.holdout is not None:
