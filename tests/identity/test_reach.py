@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import rose.identity
 from rose.identity.parts import differences, parts_digest
 from rose.identity.reach import reach
 
@@ -471,3 +475,8 @@ def test_the_same_on_every_python(version: str) -> None:
                 return
             assert "ModuleNotFoundError" in done.stderr, done.stderr
     pytest.skip(f"no Python {version} with NumPy, scikit-learn and pytest is on this machine")
+
+
+def test_examples() -> None:
+    for module in pkgutil.iter_modules(rose.identity.__path__):
+        assert doctest.testmod(importlib.import_module(f"rose.identity.{module.name}")).failed == 0, module.name

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from rose.identity.parts import Part, shown
 from rose.identity.syntax import digest_of
@@ -35,6 +36,18 @@ def variable(name: str) -> Part | None:
     return Part(
         digest_of("unset" if value is None else "set", value or ""), "not set" if value is None else shown(value)
     )
+
+
+def asked(value: Any, steps: Sequence[tuple[str, Any]]) -> str | None:
+    """Return the variable that is looked up where steps follow an object; "": an unknown one, None: it is none.
+
+    >>> asked(os, [(".", "environ"), (".", "get"), ("[", "SOLVER")])
+    'SOLVER'
+    """
+    within_os = value is os and bool(steps) and steps[0][1] in ("environ", "getenv")
+    if not within_os and not any(value is one for one in (os.environ, os.getenv)):
+        return None
+    return next((key for kind, key in steps if kind == "[" and isinstance(key, str)), "")
 
 
 def named_in(texts: Iterable[str]) -> Iterator[str]:

@@ -68,6 +68,11 @@ class Findings:
             known = self.parts.get(f"{name} ({number})")
         self.parts[name if number == 1 else f"{name} ({number})"] = part
 
+    def add_all(self, parts: Iterable[tuple[str, Part]]) -> None:
+        """Add parts with their names."""
+        for name, part in parts:
+            self.add(name, part)
+
     def package(self, label: str, thing: Any) -> None:
         """Add something of an installed package, by its name; where in it that is may change with its version."""
         name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", type(thing).__qualname__)

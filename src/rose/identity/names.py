@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
+from rose.identity.scopes import argument_names, bound_by, bound_in
 from rose.identity.syntax import Function
 
 Step = tuple[str, Any]  # (".", attribute) or ("[", constant key)
@@ -56,9 +57,9 @@ def references(node: ast.AST, method: bool = False) -> References:
     """
     found = References()
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-        arguments = _argument_names(node)
+        arguments = argument_names(node)
         receiver = arguments[0] if method and arguments else None
-        reader = _Reader(found, _bound(node), receiver, set(arguments) - {receiver})
+        reader = _Reader(found, bound_in(node), receiver, set(arguments) - {receiver})
         reader.all_of(node.body if isinstance(node.body, list) else [node.body])
     else:
         body = node.body if isinstance(node, ast.ClassDef) else [node]
@@ -129,19 +130,19 @@ class _Reader(ast.NodeVisitor):
     def _function(self, node: Function) -> None:
         defaults = [one for one in (*node.args.defaults, *node.args.kw_defaults) if one is not None]
         self.all_of([*defaults, *getattr(node, "decorator_list", [])])
-        self._inside(_bound(node)).all_of(node.body if isinstance(node.body, list) else [node.body])
+        self._inside(bound_in(node)).all_of(node.body if isinstance(node.body, list) else [node.body])
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.all_of([*node.bases, *(one.value for one in node.keywords), *node.decorator_list])
-        own = _Scope.names(node.body)
+        own = bound_by(node.body)
         for statement in node.body:
             method = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
             (self if method else self._inside(own)).visit(statement)
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
-        own = {name for one in node.generators for name in _Scope.names([one.target])}
+        own = {name for one in node.generators for name in bound_by([one.target])}
         self.visit(node.generators[0].iter)
         inner = self._inside(own)
         for place, one in enumerate(node.generators):
@@ -248,69 +249,3 @@ class _Reader(ast.NodeVisitor):
             self._found.changed.add((path, how))
         elif isinstance(root, ast.Name) and root.id in self._arguments:
             self._found.arguments.add(root.id)
-
-
-class _Scope(ast.NodeVisitor):
-    """Collects the names that a scope binds, without those of scopes inside it."""
-
-    def __init__(self) -> None:
-        self.bound: set[str] = set()
-        self.outer: set[str] = set()  # declared global or nonlocal
-
-    @classmethod
-    def names(cls, nodes: Iterable[ast.AST]) -> set[str]:
-        scope = cls()
-        for node in nodes:
-            scope.visit(node)
-        return scope.bound - scope.outer
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self.bound.add(node.id)
-
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self.bound.add(node.name)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        """A scope of its own."""
-
-    def _comprehension(self, node: ast.AST) -> None:
-        self.bound |= {one.target.id for one in ast.walk(node) if isinstance(one, ast.NamedExpr)}
-
-    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension
-
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
-        self.bound |= {(one.asname or one.name).partition(".")[0] for one in node.names}
-
-    visit_Import = visit_ImportFrom = _import
-
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        self.bound |= {node.name} if node.name else set()
-        self.generic_visit(node)
-
-    def _pattern(self, node: ast.MatchAs | ast.MatchStar) -> None:
-        self.bound |= {node.name} if node.name else set()
-        self.generic_visit(node)
-
-    visit_MatchAs = visit_MatchStar = _pattern
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
-        self.bound |= {node.rest} if node.rest else set()
-        self.generic_visit(node)
-
-    def _outer(self, node: ast.Global | ast.Nonlocal) -> None:
-        self.outer |= set(node.names)
-
-    visit_Global = visit_Nonlocal = _outer
-
-
-def _bound(node: Function) -> set[str]:
-    return {*_argument_names(node), *_Scope.names(node.body if isinstance(node.body, list) else [node.body])}
-
-
-def _argument_names(node: Function) -> list[str]:
-    given = node.args
-    every = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-    return [one.arg for one in every if one is not None]

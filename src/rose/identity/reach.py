@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -52,9 +51,7 @@ def reach(func: Any, shell: bool = False) -> dict[str, Part]:
         func: a function, method, partial, class, or an object with `__call__`.
         shell: whether it returns a command line: variables that this names are a part, too.
 
-    >>> def simulate(x, T=300):
-    ...     return x * T
-    >>> reach(simulate)["its argument (T=)"].text
+    >>> reach(functools.partial(max, default=300))["its function(default=)"].text
     '300'
     """
     walk = _Walk()
@@ -145,7 +142,7 @@ class _Walk(Findings):
             decorators = "" if not decorated else ", ".join(map(canonical, decorators_of(node)))
             self.add(name, Part(digest_of(canonical(node, whole=False), decorators), "", where))
             scopes = [*enclosing(node, tree)]
-            self._take(imported_modules(node, names.get("__package__") or "", self._modules))
+            self.add_all(imported_modules(node, names.get("__package__") or "", self._modules))
         self.texts |= refers.texts
         self._attributes |= refers.attributes
         called = func.__name__
@@ -183,18 +180,16 @@ class _Walk(Findings):
 
     def _asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
         """Whether it is the environment; what is asked by a constant becomes a part."""
-        asked = [key for _, key in steps]
-        ends = value is os.environ or value is os.getenv or (value is os and asked[:1] in (["environ"], ["getenv"]))
-        keys = [key for kind, key in steps if kind == "[" and isinstance(key, str)]
-        if ends and keys:
-            self.variable(keys[0])
-        return ends
+        asked = environment.asked(value, list(steps))
+        if asked:
+            self.variable(asked)
+        return asked is not None
 
     def _object(self, label: str, value: Any, where: str, place: Place | None, home: str | None = None) -> None:
         """Follow what a name stands for."""
         if isinstance(value, ModuleType):
             if is_own_module(value):
-                self._take(whole_module(value.__name__, value.__file__ or "", self._modules))
+                self.add_all(whole_module(value.__name__, value.__file__ or "", self._modules))
             else:
                 self.add(f"{label}", Part(digest_of("module", value.__name__)))
         elif isinstance(value, functools.partial):
@@ -307,9 +302,5 @@ class _Walk(Findings):
         module = sys.modules.get(getattr(thing, "__module__", None) or "")
         file = getattr(module, "__file__", None)
         if module is not None and file and is_own_module(module):
-            self._take(whole_module(module.__name__, file, self._modules))
+            self.add_all(whole_module(module.__name__, file, self._modules))
         self.package(label, thing)
-
-    def _take(self, parts: Iterable[tuple[str, Part]]) -> None:
-        for name, part in parts:
-            self.add(name, part)
