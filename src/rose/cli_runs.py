@@ -127,12 +127,13 @@ def _labels(arguments: argparse.Namespace) -> int:
     from rose.store import labels_of_run, write_labels
     from rose.watch.terminal import clean
 
-    table = labels_of_run(arguments.directory)
+    table = labels_of_run(arguments.directory, every=True)
     if not len(table):
         raise ConfigurationError(f"the run in {str(arguments.directory)!r} has labelled nothing (yet)")
     write_labels(table, arguments.to)
     candidates = "" if table.X is not None else ", without the candidates, which are too large to be in the run"
-    print(clean(f"{len(table)} labels written to {arguments.to}{candidates}"))
+    earlier = "" if table.simulations is None else "; those of earlier simulations have a lower number in `simulation`"
+    print(clean(f"{len(table)} labels written to {arguments.to}{candidates}{earlier}"))
     return 0
 
 

@@ -14,10 +14,10 @@ import pytest
 from rose import LearnerConfig, ParallelUQLearner, Pool, StopReason, TaskConfig, UQLearnerConfig
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, RunDirectoryError
+from rose.identity.reach import reach
 from rose.metrics import MARGIN, MODEL_ACCURACY, PREDICTIVE_ENTROPY
 from rose.store.rows import read_events, read_labels
 from rose.store.schema import reading
-from rose.workflow.identity import describe_function
 
 from .programs import Centroids, blobs, lines
 from .programs import dataflow as small_dataflow
@@ -214,7 +214,7 @@ def test_the_order_of_sets_in_code_is_no_change() -> None:
     constants = [frozenset([8, 0]) if isinstance(const, frozenset) else const for const in one.__code__.co_consts]
     other = FunctionType(one.__code__.replace(co_consts=tuple(constants)), {})
     assert repr(one.__code__.co_consts) != repr(other.__code__.co_consts)
-    assert describe_function(one) == describe_function(other)
+    assert reach(one) == reach(other)
 
 
 def test_resources_and_policies_may_change(tmp_path: Path) -> None:

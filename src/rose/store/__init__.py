@@ -30,6 +30,7 @@ from rose.store.records import (
 )
 from rose.store.results import Result, given
 from rose.store.run import Run, check_run_dir
+from rose.store.versions import Simulations
 
 __all__ = [
     "CANCELLED",
@@ -47,6 +48,7 @@ __all__ = [
     "Result",
     "Run",
     "Sample",
+    "Simulations",
     "TaskCancelled",
     "TaskDone",
     "TaskDropped",

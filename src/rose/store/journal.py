@@ -26,6 +26,14 @@ from rose.store.places import DATABASE
 from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
 from rose.store.rows import Insertion, Record, insertions, is_used, read_labels
 from rose.store.schema import open_for_writing, read_meta, write_meta
+from rose.store.versions import (
+    Simulations,
+    current_labels,
+    forget_rounds,
+    last_label,
+    read_simulations,
+    write_simulations,
+)
 
 T = TypeVar("T")
 
@@ -258,6 +266,43 @@ class Journal:
             CorruptRunError: if one is damaged.
         """
         return await self.run(lambda: list(read_labels(self._connection)))
+
+    async def current_labels(self) -> list[LabelRecord]:
+        """The labels of the run's simulation as it is now, without those of earlier ones (`versions`).
+
+        Raises:
+            CorruptRunError: if one is damaged.
+        """
+        return await self.run(lambda: current_labels(self._connection))
+
+    async def simulations(self) -> Simulations | None:
+        """The simulations that the run has labelled with; None where there is no other than `meta("simulation")`."""
+        return await self.run(lambda: read_simulations(self._connection))
+
+    async def start_over(self, simulations: Simulations, code: str, identity: str, notes: Mapping[str, Any]) -> str:
+        """Go on with another simulation, and with no round played, in one transaction.
+
+        Args:
+            simulations: those so far.
+            code: the digest of what the simulation is now; one that it was before is found again, with its labels.
+            identity: what the labels of a new one are to be known by.
+            notes: what else is noted with it, by name.
+
+        Returns:
+            What the labels of the simulation are known by.
+        """
+
+        def write() -> str:
+            with self._transaction():
+                now = simulations.changed(code, identity, last_label(self._connection))
+                forget_rounds(self._connection)
+                write_simulations(self._connection, now)
+                own = now.known[now.current][0]
+                for name, value in {**notes, "simulation": own}.items():
+                    write_meta(self._connection, name, value)
+            return own
+
+        return await self.run(write)
 
     async def meta(self, name: str) -> Any:
         """What was noted under that name, or None."""

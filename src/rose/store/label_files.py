@@ -3,6 +3,7 @@
     y (or y_0, y_1, ... where a label is an array)   the labels
     x_0, x_1, ... (.npz: X `[L, ...]`)               the candidates, where the run holds them
     index, digest, task                              which candidate, what identifies it in any pool, who simulated it
+    simulation                                       which of the simulations that a run has had; the highest is read
 
 A file that is made by hand needs `y`, and one of `digest`, the candidates and `index`. A row whose label is blank (in a
 .csv an empty cell, in a .parquet a null) is unlabelled, and is left out. The labels of a .csv are all numbers, all
@@ -250,6 +251,8 @@ def _names(table: LabelTable) -> Columns:
         columns["digest"] = np.array([digest.hex() for digest in table.digests], dtype=str)
     if table.keys is not None:
         columns["task"] = np.array(table.keys, dtype=str)
+    if table.simulations is not None:
+        columns["simulation"] = table.simulations
     return columns
 
 
@@ -286,6 +289,9 @@ def _column(cells: Sequence[str]) -> np.ndarray:
 
 
 def _table(columns: Columns, path: Path) -> LabelTable:
+    if "simulation" in columns and len(columns["simulation"]):  # labels of the earlier ones contradict the last one's
+        last = columns["simulation"] == columns["simulation"].max()
+        columns = {name: column[last] for name, column in columns.items()}
     labels, X = _joined(columns, "y"), columns.get("X", _joined(columns, "x"))
     if labels is None:
         raise PoolError(f"labels: {str(path)!r} has no column 'y'; it has {', '.join(map(str, columns)) or 'none'}")

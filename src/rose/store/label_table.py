@@ -18,8 +18,8 @@ from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS
 from rose.store.plain import load_plainly
 from rose.store.records import DONE, LabelRecord
-from rose.store.rows import read_labels
 from rose.store.schema import reading
+from rose.store.versions import labels_by_simulation
 
 _log = logging.getLogger("rose")
 
@@ -34,6 +34,8 @@ class LabelTable:
         digests: what identifies each candidate in any pool, 16 bytes each; None: not known.
         X: the candidates themselves, an array `[L, ...]` or a list; None: not known.
         keys: the task that simulated each, or "imported"; None: not known.
+        simulations: int64 `[L]`, which of the simulations that a run has had labelled each, 1, 2, ... in the order in
+            which they were the run's last; None: there is one.
     """
 
     labels: Sequence[Any]
@@ -41,12 +43,13 @@ class LabelTable:
     digests: Sequence[bytes] | None = None
     X: Any = None
     keys: Sequence[str] | None = None
+    simulations: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
+def labels_of_run(directory: Path, trusted: bool = False, every: bool = False) -> LabelTable:
     """Return all labels that a run has recorded, also while it goes on; `X` is None where a candidate is not there.
 
     A label that is not finite, which an older version took, is left out, with a warning.
@@ -54,6 +57,7 @@ def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
     Args:
         directory: the run directory.
         trusted: whether the code of the classes of its labels may run, as it does when the run itself is resumed.
+        every: whether labels of what the simulation was earlier (`accept_changes="resimulate"`) are among them.
 
     Raises:
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
@@ -62,18 +66,22 @@ def labels_of_run(directory: Path, trusted: bool = False) -> LabelTable:
     """
     objects, load = ObjectStore(directory / OBJECTS), pickle.load if trusted else load_plainly
     with reading(directory) as connection:
-        records = [record for record in read_labels(connection) if record.state == DONE]
+        every_label, own = labels_by_simulation(connection)
+    kept = [(number, record) for number, record in every_label if record.state == DONE and (every or number == own)]
+    numbers, records = [number for number, _ in kept], [record for _, record in kept]
     labels = [_label(objects, record, load) for record in records]
     bad = {i: found for i, label in enumerate(labels) if (found := not_finite(label)) is not None}
     for i, found in bad.items():
         _log.warning("%s: the label of candidate %d is left out: it holds %s", directory, records[i].candidate, found)
     records = [record for i, record in enumerate(records) if i not in bad]
+    numbers = [number for i, number in enumerate(numbers) if i not in bad]
     return LabelTable(
         labels=[label for i, label in enumerate(labels) if i not in bad],
         candidates=np.array([record.candidate for record in records], dtype=np.int64),
         digests=[record.digest for record in records],
         X=_candidates(records),
         keys=[record.key for record in records],
+        simulations=np.array(numbers, dtype=np.int64) if len({*numbers}) > 1 else None,
     )
 
 

@@ -67,8 +67,15 @@ def _sql(table: str, columns: tuple[str, ...], size: int, fenced: bool = False) 
 
 def read_labels(connection: sqlite3.Connection) -> Iterator[LabelRecord]:
     """All labels, in the order in which they came."""
-    for row in connection.execute(f"SELECT {','.join(LabelRecord._fields)}, crc FROM labels ORDER BY seq"):
-        yield LabelRecord(*_sound(row, "label of candidate", row[1]))
+    return (record for _, record in numbered_labels(connection))
+
+
+def numbered_labels(connection: sqlite3.Connection) -> Iterator[tuple[int, LabelRecord]]:
+    """All labels, in the order in which they came, with numbers that only grow."""
+    for number, *row in connection.execute(
+        f"SELECT seq, {','.join(LabelRecord._fields)}, crc FROM labels ORDER BY seq"
+    ):
+        yield number, LabelRecord(*_sound(row, "label of candidate", row[1]))
 
 
 def read_events(connection: sqlite3.Connection, after: int = 0) -> Iterator[tuple[int, EventRecord]]:

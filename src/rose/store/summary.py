@@ -13,9 +13,10 @@ from typing import Any, Literal
 from rose.errors import RunDirectoryError
 from rose.store.batches import read_tasks
 from rose.store.lease import Driver, read_drivers
-from rose.store.records import DONE, DROPPED, FAILED, RUNNING, EventRecord
+from rose.store.records import DROPPED, FAILED, RUNNING, EventRecord
 from rose.store.rows import read_events
 from rose.store.schema import reading
+from rose.store.versions import count_labels
 
 # running: its driver lives. finished, failed (a workflow did), stopped (by the user), preempted (SIGTERM) and
 # interrupted (Ctrl-C, `break`, an error outside its workflows): its driver has said so. crashed: its driver is gone
@@ -108,7 +109,7 @@ def summarize(directory: Path) -> RunSummary:
         workflows = _workflows(events)
         last = _last(drivers, events, directory)
         unfinished = _count_tasks(connection, workflows, last.since)
-        labels = connection.execute("SELECT COUNT(*) FROM labels WHERE state = ?", (DONE,)).fetchone()[0]
+        labels = count_labels(connection)
     return RunSummary(
         path=directory,
         state=_state(last),

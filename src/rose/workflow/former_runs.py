@@ -84,7 +84,7 @@ class FormerLabels:
     async def of(cls, run: Run, simulation: str) -> FormerLabels | None:
         """Return those of a run, of that `simulation`; None: all that it has is known as it is today."""
         return (
-            cls(list(await run.journal.labels()), simulation)
+            cls(list(await run.journal.current_labels()), simulation)
             if not run.temporary and await has_former_rule(run)
             else None
         )

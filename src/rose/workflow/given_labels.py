@@ -100,7 +100,7 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
         for digest in several:
             of_content.setdefault(digest, one)
     found = []
-    for record in await run.journal.labels():
+    for record in await run.journal.current_labels():
         index: int | None = record.candidate if by_index else of_content.get(record.digest)
         if index is None or record.digest not in known.get(index, ()):
             continue
@@ -141,7 +141,9 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] in _names_of(pool, candidates):
         return np.array(noted[2], dtype=np.int64)
     first = pool.initial
-    if noted is None and run.journal.epoch > 1 and await run.journal.labels():  # begun by a version that noted nothing
+    if (
+        noted is None and run.journal.epoch > 1 and await run.journal.current_labels()
+    ):  # begun by a version that noted nothing
         begun = await run.journal.meta("identity") or {}
         first = pool.drawn() if begun.get("Pool(initial=)") == describe_initial(pool, drawn=True) else first
     await run.journal.note("initial", [now, candidates, first.tolist()])

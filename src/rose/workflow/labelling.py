@@ -174,7 +174,7 @@ class Simulator:
         async def simulate(positions: Sequence[int]) -> Sequence[Any]:
             chunk = indices[list(positions)]
             key = TaskKey(workflow, iteration, "simulation", index=int(chunk[0]))
-            seed = derive_seed(self._pool.seed, keys[positions[0]].hex())
+            seed = self._seed(samples[positions[0]], binding, context)
             asked = [samples[position] for position in positions]
             try:
                 labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
@@ -287,6 +287,12 @@ class Simulator:
         if self._former is None:
             return sample
         return self._former.as_recorded(sample, x, self._pool, extra, binding.configured, context, self._store)
+
+    def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
+        """The seed of a sample's simulation: its own, whatever the simulation's code is."""
+        wanted = {"index": sample.candidate, **context}
+        asked = [str(wanted[name]) for name in _CONTEXT if name in binding.names]
+        return derive_seed(self._pool.seed, "/".join([sample.digest.hex(), *asked]))
 
     async def _simulate(
         self, key: TaskKey, stage: Stage, asked: Sequence[Sample], binding: Binding, context: Mapping[str, Any]

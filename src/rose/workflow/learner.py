@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
 import logging
@@ -15,9 +16,9 @@ from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
 from rose.store import EventLog, Run, check_run_dir
 from rose.workflow import checks
+from rose.workflow.changes import AcceptChanges, check_accept, check_identity
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
 from rose.workflow.former_runs import take_over
-from rose.workflow.identity import check_identity
 from rose.workflow.options import make_stage
 from rose.workflow.plan import DataflowPlan, Request, check_limits
 from rose.workflow.pool import Pool
@@ -48,7 +49,8 @@ class UQLearner(Registration):
         run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
             it, running is resuming: what is recorded as done is not run again.
         resume: False refuses a directory with a run in it; "new" starts another run beside it (`runs/digits-2`).
-        accept_changes: whether to resume with other functions or settings than the run was begun with.
+        accept_changes: whether to resume with other functions or settings than the run was begun with, and keep all
+            labels; "resimulate" starts over where the simulation has changed, and keeps its earlier labels aside.
         keep_models: of how many rounds the models stay in `run_dir`, the last ones of each workflow; all labels do.
         acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
 
@@ -64,7 +66,7 @@ class UQLearner(Registration):
         run_dir: str | Path | None = None,
         acquisition: str = "diverse",
         resume: bool | Literal["new"] = True,
-        accept_changes: bool = False,
+        accept_changes: AcceptChanges = False,
         keep_models: int = 1,
     ) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class UQLearner(Registration):
         self.run_dir: Path | None = None  # of the last run, once it has begun; None for a temporary one
         self._run_dir = run_dir
         self._resume: bool | Literal["new"] = resume
-        self._accept_changes = accept_changes
+        self._accept_changes: AcceptChanges = check_accept(accept_changes)
         self._keep_models = checks.check_count(keep_models, "keep_models", 1)
         check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
@@ -199,8 +201,9 @@ class UQLearner(Registration):
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
             run = await Run.open(self._directory(), self._keep_models)
             stack.push_async_callback(run.close)
-            await take_over(run, plan.identity, plan.former_identity)
-            await check_identity(run, plan.identity, self._accept_changes)
+            identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
+            await take_over(run, identity, plan.former_identity)
+            await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())
             runner = Runner(engine, self.events, run, self, labels=self.pool is not None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ QUORUMS = ("min_members", "max_failed_simulations")
 OPTIONS = (
     *TASK_OPTIONS, *QUORUMS,
     "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "normalise",
-    "per_model",
+    "per_model", "depends_on",
 )  # fmt: skip
 
 _KINDS = {  # options that only some stages take
@@ -62,6 +63,8 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
         given["classes"] = _check_classes(options["classes"], where)
     if options.get("normalise") is not None:
         given["normalise"] = _check_truth("normalise", options["normalise"], where)
+    if options.get("depends_on") is not None:
+        given["depends_on"] = _check_depends_on(options["depends_on"], where)
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **given)
 
@@ -142,6 +145,24 @@ def _check_truth(name: str, value: Any, where: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ConfigurationError(f"{name}={value!r} of {where} must be True or False")
     return bool(value)
+
+
+def _check_depends_on(names: Any, where: str) -> tuple[str, ...]:
+    """The names of files, directories and programs; whether they are there is looked at when the run begins."""
+    given = [names] if isinstance(names, (str, os.PathLike)) else names
+    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f'depends_on={names!r} of {where} must be a list of names of files, such as ["mesh.inp"]'
+        )
+    found = []
+    for name in given:
+        path = os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
+        if not isinstance(path, str) or not path.strip():
+            raise ConfigurationError(
+                f"depends_on={names!r} of {where} holds {name!r}, which is no name of a file, directory or program"
+            )
+        found.append(path)
+    return tuple(found)
 
 
 def _is_nothing(value: Any) -> bool:

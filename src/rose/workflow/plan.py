@@ -7,16 +7,20 @@ import math
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cached_property
 
 from rose.errors import ConfigurationError, UnknownMetricError
+from rose.identity.parts import Parts, parts_digest
+from rose.identity.reach import code_of_values
 from rose.scoring import get_metric
 from rose.workflow import checks
+from rose.workflow.changes import Code, describe_stage
 from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.dataflow_calls import check_calls, tell_of_the_untold
 from rose.workflow.estimators import is_of_estimators
 from rose.workflow.former import former_estimator
-from rose.workflow.identity import check_configured, describe_estimator, describe_stage
+from rose.workflow.identity import check_configured, describe_estimator
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
 from rose.workflow.runner import Runner
@@ -52,14 +56,25 @@ def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> L
     return Limits(max_iter, budget, max_time)
 
 
-def identity_of(registered: Registration, request: Request, stages: Mapping[str, Stage]) -> dict[str, str]:
+def code_of(registered: Registration, stages: Mapping[str, Stage]) -> Code:
+    """What the user's functions were that a recorded run was begun with, by stage."""
+    own = {
+        kind: stage
+        for kind, stage in stages.items()
+        if not ((kind == "training" and registered.estimators) or is_of_estimators(stage))
+    }
+    code: dict[str, Parts] = {f"{kind} task": describe_stage(stage) for kind, stage in own.items()}
+    for name, estimator in registered.estimators.items():
+        classes = code_of_values([estimator, *getattr(estimator, "get_params", dict)().values()])
+        code |= {f"code of model {name!r}": classes} if classes else {}
+    return code
+
+
+def identity_of(registered: Registration, request: Request, code: Code) -> dict[str, str]:
     """What a recorded run was begun with: on resume, what is named here has to be the same."""
     named = {"uncertainty_quantification": "none", "stop criterion": "none"}
     named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
-    for kind, stage in stages.items():
-        of_estimators = (kind == "training" and registered.estimators) or is_of_estimators(stage)
-        if not of_estimators:
-            named[f"{kind} task"] = describe_stage(stage)
+    named |= {name: parts_digest(parts) for name, parts in code.items()}
     for name, estimator in registered.estimators.items():
         named[f"model {name!r}"] = describe_estimator(estimator)
     if registered.rule is not None:
@@ -144,10 +159,15 @@ class DataflowPlan:
                     "simulation; use retries=, or give the learner a pool"
                 )
 
+    @cached_property
+    def code(self) -> Code:
+        """What the user's functions are."""
+        return code_of(self._registered, self._stages)
+
     @property
     def identity(self) -> dict[str, str]:
         """What a resumed run must have been begun with, by name."""
-        named = identity_of(self._registered, self._request, self._stages)
+        named = identity_of(self._registered, self._request, self.code)
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
 
     def former_identity(self) -> Mapping[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from rose.store import LabelStore
 from rose.workflow import checks
 from rose.workflow.binding import PROVIDED, criterion_names
 from rose.workflow.calling import bind_stage
+from rose.workflow.changes import Code, simulation_identity
 from rose.workflow.choosing import Chooser
 from rose.workflow.config import LearnerConfig, set_iterations
 from rose.workflow.coordinates import given_coordinates, own_coordinates
@@ -21,12 +23,12 @@ from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimat
 from rose.workflow.former_runs import FormerLabels, former_pool
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
-from rose.workflow.identity import check_configured, describe_pool, sampled, simulation_identity
+from rose.workflow.identity import check_configured, describe_pool, sampled
 from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for, together
-from rose.workflow.plan import DataflowPlan, Request, all_stages, former_models, identity_of, make_workflow
+from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, former_models, identity_of, make_workflow
 from rose.workflow.pool import Pool
 from rose.workflow.pool_checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.workflow.pool_rounds import PoolRounds
@@ -75,10 +77,15 @@ class PoolPlan:
                 what = f"workflow {name!r}, all models' predictions of a part of the pool, which one task makes,"
                 self.variants[what] = together(members)
 
+    @cached_property
+    def code(self) -> Code:
+        """What the user's functions are."""
+        return code_of(self._registered, self._stages)
+
     @property
     def identity(self) -> dict[str, str]:
         """What a resumed run must have been begun with, by name."""
-        named = identity_of(self._registered, self._request, self._stages)
+        named = identity_of(self._registered, self._request, self.code)
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     def former_identity(self) -> Mapping[str, str | None]:
@@ -95,7 +102,7 @@ class PoolPlan:
         await correct(runner.run, self._pool, asks_index, self._request.names)
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
-        identity = await simulation_identity(runner.run, self._stages["simulation"])
+        identity = await simulation_identity(runner.run, self.code)
         former = await FormerLabels.of(runner.run, identity)
         simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels, former)
         holdout = None

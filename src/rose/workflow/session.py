@@ -146,7 +146,8 @@ class Session:
             self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
             await asyncio.wait(self._work)
         for work in done:
-            work.result()
+            if not (self.stopped and work.cancelled()):  # stopped before it has begun
+                work.result()
 
     def _cancel_work(self) -> None:
         for task in self._work:

@@ -32,6 +32,7 @@ class Stage:
     no more than `max_failed_simulations` (a count, or a share of those asked for) have failed.
     `per_model` changes options for some of the models. `classes` names the columns of a prediction (None: the models'
     `classes_` do, where they have them), and `normalise` divides its probabilities by their sums, as rounded ones need.
+    `depends_on` names files, directories and programs whose contents decide its results.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Stage:
     per_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     classes: tuple[Any, ...] | None = None
     normalise: bool = False
+    depends_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

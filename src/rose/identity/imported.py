@@ -1,0 +1,73 @@
+"""The user's own modules as a whole, where it is not known what of them is used: by their source, which is not run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rose.identity.files import file_digest
+from rose.identity.modules import is_own
+from rose.identity.parts import Part
+from rose.identity.syntax import canonical, digest_of, file_tree
+
+
+def imported_modules(node: ast.AST, package: str, seen: set[str]) -> Iterator[tuple[str, Part]]:
+    """Yield the user's own modules that some code imports, with those that they import in turn.
+
+    Args:
+        node: the code.
+        package: the package that it is in, "" for none.
+        seen: the modules that have been given; those that are given now are added.
+    """
+    for name in _imported(node, package):
+        file = _file_of(name)
+        if file is not None:
+            yield from whole_module(name, file, seen)
+
+
+def whole_module(name: str, file: str, seen: set[str]) -> Iterator[tuple[str, Part]]:
+    """Yield a module of the user's, and those that it imports; arguments as `imported_modules`."""
+    if name in seen:
+        return
+    seen.add(name)
+    where = os.path.basename(file)
+    if not file.endswith(".py"):  # compiled
+        yield f"module {name}", Part(file_digest(Path(file)), "", where)
+        return
+    tree = file_tree(file)
+    if tree is not None:
+        yield f"module {name}", Part(digest_of(canonical(tree)), "", where)
+        yield from imported_modules(tree, name if where == "__init__.py" else name.rpartition(".")[0], seen)
+
+
+def _file_of(name: str) -> str | None:
+    """The file of a module, if it is the user's own; the packages around it are imported to find it."""
+    if name.partition(".")[0] in sys.stdlib_module_names or name == "__main__":
+        return None
+    try:
+        finder = importlib.util if "." in name else importlib.machinery.PathFinder
+        spec = finder.find_spec(name)
+    except (ImportError, ValueError, AttributeError):  # there is none: the code may not get there
+        return None
+    origin = None if spec is None else spec.origin
+    return origin if origin is not None and is_own(name, origin) else None
+
+
+def _imported(node: ast.AST, package: str) -> list[str]:
+    """The modules that code imports."""
+    found: set[str] = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Import):
+            found |= {alias.name for alias in one.names}
+        elif isinstance(one, ast.ImportFrom):
+            base = one.module or ""
+            if one.level:
+                above = package.split(".")[: len(package.split(".")) - one.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in one.names)} if base else set()
+    return sorted(found - {""})
