@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -103,6 +104,8 @@ class Run:
             RunDirectoryError, CorruptRunError, OSError: if it cannot be used.
         """
 
+        given_up = threading.Event()
+
         def open_journal() -> tuple[Path, Journal]:
             if path is None:
                 directory = Path(tempfile.mkdtemp(prefix="rose-run-"))
@@ -110,7 +113,7 @@ class Run:
                 directory = path
                 make_directory(directory)
             try:
-                return directory, Journal.open(directory, durable=path is not None)
+                return directory, Journal.open(directory, path is not None, given_up)
             except BaseException:
                 if path is None:
                     shutil.rmtree(directory, ignore_errors=True)
@@ -120,8 +123,11 @@ class Run:
         try:
             directory, journal = await asyncio.shield(opening)
         except asyncio.CancelledError:  # the thread goes on: what it opens has to be closed
-            directory, journal = await opening
-            await cls(directory, journal, temporary=path is None).close()
+            given_up.set()
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                directory, journal = opening.result()
+                await cls(directory, journal, temporary=path is None).close()
             raise
         return cls(directory, journal, temporary=path is None, keep_models=keep_models)
 
