@@ -56,7 +56,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 def mount_of(directory: Path) -> tuple[str, str]:
     """Return the type of the file system that a directory is on, and where that is mounted; empty: it is not known."""
     try:
-        mounts = Path("/proc/mounts").read_text(errors="surrogateescape").splitlines()
+        mounts = os.fsdecode(Path("/proc/mounts").read_bytes()).split("\n")[:-1]
     except OSError:
         return "", ""
     best, kind = "", ""

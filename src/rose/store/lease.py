@@ -121,8 +121,8 @@ def take(connection: sqlite3.Connection, where: Path, given_up: threading.Event 
             return found
         if found is not watch:
             _log.warning(
-                "%s: the last sign of life of %s may be old, or its clock wrong; it is replaced if it gives none for "
-                "%g s",
+                "%s was left by %s, which may be alive (on another machine, or stopped): it is replaced if it gives no "
+                "sign of life for %g s",
                 where,
                 found.driver,
                 SILENCE,

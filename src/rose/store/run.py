@@ -19,7 +19,7 @@ from rose.store.durable import make_directory, sync_tree
 from rose.store.journal import Journal
 from rose.store.labels import Dropped
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, WORK, place_of
+from rose.store.places import OBJECTS, OUTPUT, WORK, folds, place_of
 from rose.store.records import (
     CANCELLED,
     DONE,
@@ -90,6 +90,7 @@ class Run:
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
         self._keep_models = keep_models
+        self._folds = folds(path)
         self._recorded: dict[str, dict[str, TaskRecord]] = {}  # what is left to replay of each workflow's round
         self._past_end: set[str] = set()  # workflows that have reached what was not recorded
         self._has_files = journal.epoch > 1  # whether any result may be a file
@@ -143,7 +144,7 @@ class Run:
 
     def workdir(self, key: str) -> Path:
         """A working directory for the task with this key; names are made safe for the file system."""
-        directory = self.path / WORK / place_of(key)
+        directory = self.path / WORK / place_of(key, self._folds)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
@@ -155,7 +156,7 @@ class Run:
 
     def output(self, key: str) -> str:
         """Where a command's stdout and stderr go, relative to the run directory."""
-        return str(OUTPUT / place_of(key))
+        return str(OUTPUT / place_of(key, self._folds))
 
     # --- replay --------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import string
 from collections.abc import Iterable
 
 from rose.errors import ConfigurationError, near_miss
+from rose.paths import expanded
 
 DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
 _LAUNCHER = ("ranks", "cpus", "gpus", "command")
@@ -39,6 +40,18 @@ def check_cwd(template: object, kind: str, where: str) -> None:
             raise ConfigurationError(f"cwd={template!r} of {where}: {kind} tasks have no {name}")
     if not str(template).strip():
         raise ConfigurationError(f"cwd={template!r} of {where} is empty")
+    expanded(split_cwd(str(template))[0], f"cwd of {where}")  # a variable that is missing is an error now
+
+
+def split_cwd(template: str) -> tuple[str, str]:
+    """Return a working directory's part in which `~` and `$NAME` are replaced, and the rest, with all placeholders.
+
+    >>> split_cwd("$SCRATCH/work/{workflow}/x")
+    ('$SCRATCH/work/', '{workflow}/x')
+    """
+    head = template.partition("{")[0]
+    cut = len(template) if head == template else head.rfind("/") + 1
+    return template[:cut], template[cut:]
 
 
 def _placeholders(template: object, option: str, known: Iterable[str], where: str) -> set[str]:
