@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from rose.errors import CorruptRunError, RunDirectoryError
+from rose.errors import CorruptRunError, RunDirectoryError, remedy
 from rose.store.filesystem import check_locks
 from rose.store.transaction import is_busy
 
@@ -58,6 +59,8 @@ def explain(error: BaseException, database: Path) -> BaseException:
     locking = _locking(error, database)
     if locking is not None:
         meaning = locking
+    elif code == sqlite3.SQLITE_CANTOPEN and (lack := _out_of_files()) is not None:
+        meaning = OSError(errno.EMFILE, f"{database} cannot be opened: {lack.strerror} ({remedy(lack)})")
     elif code in _REFUSED:
         name = getattr(error, "sqlite_errorname", "")
         meaning = OSError(_REFUSED[code], f"the disk refused to serve {database}: {error} ({name}); what it held stays")
@@ -79,6 +82,15 @@ def _locking(error: BaseException, database: Path) -> RunDirectoryError | None:
         return found
     except OSError:  # no file can be made there: it is not known
         return None
+    return None
+
+
+def _out_of_files() -> OSError | None:
+    """The error for a process that may open no more files, if that is so: SQLite does not tell why it cannot open."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if error.errno == errno.EMFILE else None
     return None
 
 
