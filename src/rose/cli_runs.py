@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def add_run_commands(commands: Commands) -> None:
         "Show one task; without KEY, list those that failed.",
     )
     task.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
-    task.add_argument("key", metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
+    task.add_argument("key", type=_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
     task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
     _json(task)
     labels = _command(
@@ -75,6 +76,11 @@ def _command(commands: Commands, name: str, run: Any, help: str, description: st
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _text(text: str) -> str:
+    """What was typed; a locale without its letters has given bytes of it."""
+    return os.fsencode(text).decode(errors="surrogateescape")
 
 
 def _path(text: str) -> Path:

@@ -120,7 +120,7 @@ def test_clocks_of_two_machines_are_not_compared(
     living = threading.Thread(target=live)
     living.start()
     try:
-        with pytest.raises(RunLockedError, match="is being written by process .* on elsewhere"):
+        with pytest.raises(RunLockedError, match=r"is being written by process .* on elsewhere"):
             taken(tmp_path)
     finally:
         dead.set()
@@ -128,14 +128,15 @@ def test_clocks_of_two_machines_are_not_compared(
     assert "it is replaced if it gives no sign of life for 30 s" in caplog.text
 
 
-def test_waiting_for_a_sign_of_life_can_be_cancelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_for_a_sign_of_life_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken(tmp_path)
     alter(tmp_path, **ELSEWHERE)
 
     async def main() -> None:
+        waits, loop = asyncio.Event(), asyncio.get_running_loop()
+        monkeypatch.setattr(lease._log, "warning", lambda *_: loop.call_soon_threadsafe(waits.set))
         opening = asyncio.create_task(Run.open(tmp_path))
-        while not caplog.messages:  # until it waits
-            await asyncio.sleep(0.001)
+        await waits.wait()
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
