@@ -74,6 +74,7 @@ def test_what_file_systems_lack_is_said(tmp_path: Path) -> None:
         assert text.startswith("complete")
         assert text.count("cannot be synced") == 1
     assert said[f"DIRSYNC-{errno.EIO}-lacking"].startswith("OSError [Errno 5] Input/output error"), "a broken disk"
+    assert not list(tmp_path.glob("LOCK-*/*lock*"))
     assert all(text.startswith("complete") for case, text in said.items() if case.endswith("mended"))
 
 

@@ -64,9 +64,15 @@ def open_for_writing(
         CorruptRunError: if the database is damaged, or its log is missing.
     """
     path = directory / DATABASE
+    begun = path.exists()
     with contextlib.suppress(FileExistsError):
         os.close(create_file(path))  # by the umask; SQLite gives its other files the same rights
-    check_locks(directory)
+    try:
+        check_locks(directory)
+    except BaseException:
+        if not begun:  # and cannot be
+            path.unlink(missing_ok=True)
+        raise
     alone = not has_log(path)
     with explained(path):
         connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
