@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rose.errors import ConfigurationError
+from rose.paths import expanded
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -24,11 +26,11 @@ def add_run_commands(commands: Commands) -> None:
         "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise, or a workflow "
         "of it could not go on; 1: there is no run, or it is damaged.",
     )
-    status.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    status.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
     _json(status)
     runs = _command(commands, "runs", _runs, "list the runs below a directory", "List runs, the latest first.")
     runs.add_argument(
-        "directory", type=Path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
+        "directory", type=_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
     )
     _json(runs)
     task = _command(
@@ -38,8 +40,8 @@ def add_run_commands(commands: Commands) -> None:
         "show a task: its times, traceback, stdout and stderr",
         "Show one task; without KEY, list those that failed.",
     )
-    task.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
-    task.add_argument("key", metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
+    task.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
+    task.add_argument("key", type=_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
     task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
     _json(task)
     labels = _command(
@@ -49,8 +51,8 @@ def add_run_commands(commands: Commands) -> None:
         "write a run's labels to a file",
         "Write all labels of a run to a file, which Pool(X, labels=FILE) takes.",
     )
-    labels.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
-    labels.add_argument("--to", type=Path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
+    labels.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
+    labels.add_argument("--to", type=_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
     gc = _command(
         commands,
         "gc",
@@ -58,7 +60,7 @@ def add_run_commands(commands: Commands) -> None:
         "remove what a run does not need any more",
         "Remove what crashes left, and the models of earlier rounds. All labels stay, and what resuming needs.",
     )
-    gc.add_argument("directory", type=Path, metavar="RUN", help="a run directory that no driver writes")
+    gc.add_argument("directory", type=_path, metavar="RUN", help="a run directory that no driver writes")
     gc.add_argument(
         "--models", type=_positive, metavar="N", default=1, help="keep the models of the last N rounds (default: 1)"
     )
@@ -74,6 +76,18 @@ def _command(commands: Commands, name: str, run: Any, help: str, description: st
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _text(text: str) -> str:
+    """What was typed; a locale without its letters has given bytes of it."""
+    return os.fsencode(text).decode(errors="surrogateescape")
+
+
+def _path(text: str) -> Path:
+    try:
+        return expanded(text, "path")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> int:

@@ -8,6 +8,8 @@ argument's name) and what to do about it. Errors cross process borders: each mus
 from __future__ import annotations
 
 import difflib
+import errno
+import resource
 from collections.abc import Iterable
 
 
@@ -189,6 +191,30 @@ class RunFailedError(RoseError, RuntimeError):
 
     def __str__(self) -> str:
         return self.message
+
+
+def remedy(error: BaseException) -> str:
+    """Tell what to do about a limit of this process that an error, or what it came from, is about; empty: none is.
+
+    >>> import errno
+    >>> remedy(OSError(errno.ENOENT, "No such file"))
+    ''
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, OSError) and one.errno == errno.EMFILE:
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            return (
+                f"this process may have {limit} files open, and a worker or a command takes up to 4: raise that with "
+                "`ulimit -n 4096` before Python starts, or give the engine fewer workers"
+            )
+        waiting += [one.__cause__, one.__context__]
+    return ""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from rose.errors import RunDirectoryError
-from rose.store import Dropped, Run
+from rose.store import Dropped, Run, lease
 from rose.store.batches import read_tasks
 from rose.store.lease import last_driver
+from rose.store.meta import write_meta
 from rose.store.rows import read_events, read_labels
-from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading, write_meta
+from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading
 from rose.store.summary import summarize
 
 SAMPLES = Path(__file__).parent / "formats"
@@ -56,7 +57,10 @@ def test_an_old_run_is_looked_at(sample: Path) -> None:
     assert (workflow.name, workflow.iteration, workflow.tasks["dropped"]) == ("w", 0, 1)
 
 
-def test_an_old_run_is_resumed(sample: Path) -> None:
+def test_an_old_run_is_resumed(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    monkeypatch.setattr(lease, "SILENCE", 0.1)  # of the driver that was killed, on another machine
+
     async def main() -> None:
         run = await Run.open(sample)
         labels = list((await run.labels()).values())

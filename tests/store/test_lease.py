@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from rose.errors import CorruptRunError, RunLockedError, RunLostError
-from rose.store import lease, schema
+from rose.store import Run, lease, schema
 from rose.store.journal import Journal
 from rose.store.lease import Driver, last_driver
 from rose.store.places import DATABASE
@@ -61,28 +62,87 @@ def test_a_living_driver_is_named(journal: Journal, tmp_path: Path) -> None:
         taken(tmp_path)
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One need not wait long for a sign of life."""
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    monkeypatch.setattr(lease, "SILENCE", 0.1)
+
+
+ELSEWHERE = {"boot": "another machine", "host": "elsewhere"}  # simulated: what its driver would have recorded
+DAY = 86400.0
+
+
 @pytest.mark.parametrize(
-    ("columns", "dead"),
+    "columns",
     [
-        ({"ended": time.time()}, True),
-        ({"seen": time.time() - 2 * lease.SILENCE}, True),
-        ({"pid": 2**22 + 1}, True),  # there is no such process
-        ({"born": "1"}, True),  # another process has its number now
-        ({"boot": "another start of this machine"}, False),  # its process cannot be looked for here
-        ({"boot": "another", "seen": time.time() - 2 * lease.SILENCE}, True),
+        {"ended": time.time()},
+        {"seen": time.time() - 2 * lease.SILENCE},  # stopped
+        {"seen": time.time() + DAY},  # ... when the clock was wrong
+        {"pid": 2**22 + 1},  # there is no such process
+        {"born": "1"},  # another process has its number now
+        ELSEWHERE,
+        {**ELSEWHERE, "seen": time.time() - DAY},
+        {**ELSEWHERE, "seen": time.time() + DAY},
     ],
 )
-def test_the_dead_are_replaced(columns: dict[str, Any], dead: bool, tmp_path: Path) -> None:
+def test_the_dead_are_replaced(columns: dict[str, Any], short: None, tmp_path: Path) -> None:
     taken(tmp_path)
     alter(tmp_path, pid=os.getpid(), born=lease._born(os.getpid()))
     lease._held.add(lease._lease_of(tmp_path, 1))
     alter(tmp_path, **columns)
-    if dead:
-        assert taken(tmp_path) == 2
-    else:
-        with pytest.raises(RunLockedError):
-            taken(tmp_path)
+    assert taken(tmp_path) == 2
     lease.let_go(tmp_path, 1)
+
+
+def test_the_dead_of_this_machine_are_replaced_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    taken(tmp_path)
+    alter(tmp_path, pid=2**22 + 1, seen=time.time() + DAY)
+    assert taken(tmp_path) == 2
+    assert not caplog.messages, "nobody was waited for"
+
+
+@pytest.mark.parametrize("skew", [-DAY, -60.0, 0.0, 60.0, DAY])
+def test_clocks_of_two_machines_are_not_compared(
+    skew: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other machine is simulated: a thread that gives signs of life by a clock that is wrong."""
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    taken(tmp_path)
+    alter(tmp_path, **ELSEWHERE)
+    dead = threading.Event()
+
+    def live() -> None:
+        while not dead.is_set():
+            alter(tmp_path, seen=time.time() + skew)
+            dead.wait(lease.BEAT)
+
+    living = threading.Thread(target=live)
+    living.start()
+    try:
+        with pytest.raises(RunLockedError, match=r"is being written by process .* on elsewhere"):
+            taken(tmp_path)
+    finally:
+        dead.set()
+        living.join()
+    assert "it is replaced if it gives no sign of life for 30 s" in caplog.text
+
+
+def test_waiting_for_a_sign_of_life_can_be_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken(tmp_path)
+    alter(tmp_path, **ELSEWHERE)
+
+    async def main() -> None:
+        waits, loop = asyncio.Event(), asyncio.get_running_loop()
+        monkeypatch.setattr(lease._log, "warning", lambda *_: loop.call_soon_threadsafe(waits.set))
+        opening = asyncio.create_task(Run.open(tmp_path))
+        await waits.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(main())
+    assert driver_of(tmp_path).epoch == 1
 
 
 def test_a_zombie_is_dead(tmp_path: Path) -> None:
@@ -99,7 +159,7 @@ def test_a_zombie_is_dead(tmp_path: Path) -> None:
 
 
 def test_a_replaced_driver_writes_nothing_more(journal: Journal, tmp_path: Path) -> None:
-    alter(tmp_path, seen=0.0)
+    alter(tmp_path, pid=2**22 + 1)  # as if it were dead
     assert taken(tmp_path) == 2
 
     async def write() -> None:
@@ -129,13 +189,8 @@ def test_a_driver_that_does_nothing_notices_that_it_was_replaced(
         journal = await asyncio.to_thread(Journal.open, tmp_path)
         told = asyncio.Event()
         journal.on_failure(told.set)
-        await asyncio.to_thread(alter, tmp_path, seen=0.0)
-        while not journal.failure:  # a beat may come in between, and make it young again
-            await asyncio.to_thread(alter, tmp_path, seen=0.0)
-            try:
-                await asyncio.to_thread(taken, tmp_path)
-            except RunLockedError:
-                continue
+        await asyncio.to_thread(alter, tmp_path, pid=2**22 + 1)  # as if it were dead
+        await asyncio.to_thread(taken, tmp_path)
         await told.wait()
         await journal.close("finished")
 

@@ -28,10 +28,11 @@ from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, Result, Run, S
 from rose.store.batches import read_tasks
 from rose.store.garbage import collect_garbage
 from rose.store.journal import Journal
+from rose.store.meta import read_meta
 from rose.store.objects import ObjectStore
 from rose.store.places import DATABASE, OBJECTS
 from rose.store.rows import read_events, read_labels
-from rose.store.schema import read_meta, reading
+from rose.store.schema import reading
 
 from .history import same
 
@@ -271,14 +272,14 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.run is not None)
     @rule()
     def taken_over(self) -> None:
-        """The driver was silent for long, and another takes its place: it writes nothing more."""
+        """The driver was taken for dead, and another takes its place: it writes nothing more."""
         self.settle()
         old = self.driver
 
-        def silent() -> None:
-            old.journal._connection.execute("UPDATE driver SET seen = 0")
+        def dead() -> None:
+            old.journal._connection.execute("UPDATE driver SET pid = 4194305")  # there is no such process
 
-        self.wait(old.journal.run(silent))
+        self.wait(old.journal.run(dead))
         self.run = self.wait(Run.open(self.path))
 
         async def late() -> None:

@@ -17,6 +17,7 @@ from rose.engine.custody import Custody
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError
+from rose.paths import expanded
 
 
 class BaseEngine(ABC):
@@ -36,7 +37,8 @@ class BaseEngine(ABC):
                 raise ConfigurationError(f"workers must be a whole number from 1 on, or None, got {workers!r}")
             cpus = workers
         names = _gpu_names(gpus)
-        if temp_dir is not None and not Path(temp_dir).is_dir():
+        temp_dir = None if temp_dir is None else expanded(temp_dir, "temp_dir")
+        if temp_dir is not None and not temp_dir.is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         self._slots = Slots(Capacity(cpus, len(names), memory))
         self._gpu_names = names

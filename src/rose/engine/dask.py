@@ -20,6 +20,7 @@ from rose.engine.loops import LoopThread, across
 from rose.engine.protocol import Capacity, Ref, Task
 from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
+from rose.paths import expanded
 
 
 class DaskEngine:
@@ -69,7 +70,8 @@ class DaskEngine:
         patience: float = 30.0,
         temp_dir: str | Path | None = None,
     ) -> None:
-        if temp_dir is not None and Path(temp_dir).exists() and not Path(temp_dir).is_dir():
+        temp_dir = None if temp_dir is None else expanded(temp_dir, "temp_dir")
+        if temp_dir is not None and temp_dir.exists() and not temp_dir.is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         if isinstance(workers, str):
             raise ConfigurationError(f"workers must be a list of the names of Dask workers, got {workers!r}")

@@ -88,6 +88,8 @@ class Pool:
         """End all jobs with EngineClosedError, and all workers."""
         for job in list(self._jobs):
             job.fail(EngineClosedError(f"task {job.task.key}: the engine was closed before it ended"))
+            if not job.future.cancelled():
+                job.future.exception()  # its caller may have gone with another error
             if job.worker is None and job.written is None:
                 self._slots.withdraw(job)
                 self._end(job)
@@ -114,7 +116,14 @@ class Pool:
             self._slots.release(job)
             return
         gpus = ",".join(self._gpu_names[number] for number in job.gpu_ids) if self._gpu_names else None
-        self._give(job, self._free_worker(gpus) or self._hire(gpus))
+        try:
+            worker = self._free_worker(gpus) or self._hire(gpus)
+        except OSError as error:  # no directory, no more open files
+            lost = WorkerLostError(f"no worker process could be made for it: {error}", str(job.task.key))
+            lost.__cause__ = error
+            self._finish(job, lost)
+            return
+        self._give(job, worker)
 
     def _free_worker(self, gpus: str | None) -> Worker | None:
         found: Worker | None = None

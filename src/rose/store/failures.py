@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from rose.errors import CorruptRunError, RunDirectoryError
+from rose.errors import CorruptRunError, RunDirectoryError, remedy
+from rose.store.filesystem import check_locks
+from rose.store.transaction import is_busy
 
 _REFUSED = {  # SQLite's primary result codes, and what the operating system would have said
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -18,7 +21,13 @@ _REFUSED = {  # SQLite's primary result codes, and what the operating system wou
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
 }
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_LOCKING = (
+    sqlite3.SQLITE_IOERR_LOCK,
+    sqlite3.SQLITE_IOERR_UNLOCK,
+    sqlite3.SQLITE_IOERR_RDLOCK,
+    sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
+)
 
 
 @contextlib.contextmanager
@@ -27,7 +36,7 @@ def explained(database: Path) -> Iterator[None]:
 
     Raises:
         OSError: if the disk refused (full, broken, read-only), with its errno.
-        RunDirectoryError: if another process holds it.
+        RunDirectoryError: if another process holds it, or its file system cannot lock files.
         CorruptRunError: if it is damaged.
     """
     try:
@@ -47,15 +56,42 @@ def explain(error: BaseException, database: Path) -> BaseException:
         return error
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF  # its primary code
     meaning: BaseException
-    if code in _REFUSED:
+    locking = _locking(error, database)
+    if locking is not None:
+        meaning = locking
+    elif code == sqlite3.SQLITE_CANTOPEN and (lack := _out_of_files()) is not None:
+        meaning = OSError(errno.EMFILE, f"{database} cannot be opened: {lack.strerror} ({remedy(lack)})")
+    elif code in _REFUSED:
         name = getattr(error, "sqlite_errorname", "")
         meaning = OSError(_REFUSED[code], f"the disk refused to serve {database}: {error} ({name}); what it held stays")
-    elif code in _BUSY:
+    elif is_busy(error):
         meaning = RunDirectoryError(f"{database} is locked by another process: {error}")
     else:
         meaning = damaged(database, str(error))
     meaning.__cause__ = error
     return meaning
+
+
+def _locking(error: BaseException, database: Path) -> RunDirectoryError | None:
+    """The error for a file system without locks, if that is what SQLite means: it calls some of their errors busy."""
+    if not is_busy(error) and getattr(error, "sqlite_errorcode", 0) not in _LOCKING:
+        return None
+    try:
+        check_locks(database.parent)
+    except RunDirectoryError as found:
+        return found
+    except OSError:  # no file can be made there: it is not known
+        return None
+    return None
+
+
+def _out_of_files() -> OSError | None:
+    """The error for a process that may open no more files, if that is so: SQLite does not tell why it cannot open."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if error.errno == errno.EMFILE else None
+    return None
 
 
 def damaged(database: Path, what: str) -> CorruptRunError:

@@ -16,7 +16,7 @@ from rose.store import lease
 from rose.store.batches import forget_files, read_tasks
 from rose.store.failures import explained
 from rose.store.objects import ObjectStore
-from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, place_of
+from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
 from rose.store.records import DONE
 from rose.store.schema import holds_run, open_for_writing, reading
 from rose.store.summary import TIDYING, is_round
@@ -125,7 +125,8 @@ def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path,
     plan.models &= there
     plan.asides = list(objects.leftovers())
     if outputs:
-        paths = (directory / OUTPUT / place_of(key) / stream for key in done for stream in STREAMS)
+        fold = folds(directory)
+        paths = (directory / OUTPUT / place_of(key, fold) / stream for key in done for stream in STREAMS)
         plan.printed = [path for path in paths if path.is_file()]
     return plan
 

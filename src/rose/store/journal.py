@@ -22,10 +22,12 @@ from typing import Any, TypeVar
 from rose.store import lease
 from rose.store.batches import forget_files, read_tasks
 from rose.store.failures import explain, explained
+from rose.store.meta import read_meta, write_meta
 from rose.store.places import DATABASE
 from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
 from rose.store.rows import Insertion, Record, insertions, is_used, read_labels
-from rose.store.schema import open_for_writing, read_meta, write_meta
+from rose.store.schema import open_for_writing
+from rose.store.transaction import patiently
 from rose.store.versions import (
     Simulations,
     current_labels,
@@ -34,10 +36,14 @@ from rose.store.versions import (
     read_simulations,
     write_simulations,
 )
+from rose.store.whole import checkpoint
 
 T = TypeVar("T")
 
 _UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
+_LOGGED = 4000  # pages in the log, about, after which they are brought into the database: 16 MB
+_PAGE = 4096  # bytes
+_BROKEN_OFF = ("interrupted", "preempted")  # outcomes of runs that have to end soon
 _GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
 
 
@@ -72,6 +78,8 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._last = -1.0  # when the last commit ended, by the loop's clock
+        self._logged = 0  # pages in the log, about
+        self._has_to_end = threading.Event()  # whether commits do not wait any more for who has locked the database
         self._renewed = -lease.BEAT  # when the last sign of life was given, or found fresh
         self._failure: BaseException | None = None
         self._tell: Callable[[], object] | None = None
@@ -80,17 +88,26 @@ class Journal:
         self._thread.start()
 
     @classmethod
-    def open(cls, directory: Path, durable: bool = True) -> Journal:
-        """Become the driver of the run in `directory`; a new one is begun where there is none. Blocks.
+    def open(cls, directory: Path, durable: bool = True, given_up: threading.Event | None = None) -> Journal:
+        """Become the driver of the run in `directory`; a new one is begun where there is none.
+
+        Blocks: as long as it takes to see that a driver on another machine is dead, or another process holds the
+        database, but no longer than until it is `given_up`.
 
         Raises:
             RunLockedError: if another driver writes it.
             RunDirectoryError, CorruptRunError: if it cannot be used.
         """
-        connection = open_for_writing(directory, durable)
+        given_up = given_up or threading.Event()
+        connection = open_for_writing(directory, durable, given_up.is_set)
         try:
             with explained(directory / DATABASE):
-                epoch = lease.take(connection, directory)
+                epoch = lease.take(connection, directory, given_up)
+                try:
+                    checkpoint(connection, lambda: lease.driving(connection, epoch, directory))
+                except BaseException:
+                    lease.let_go(directory, epoch)
+                    raise
             return cls(directory, connection, epoch)
         except BaseException:
             connection.close()
@@ -217,7 +234,7 @@ class Journal:
 
         def write() -> None:
             try:
-                self._write(rows)
+                self._patiently(lambda: self._write(rows))
             except BaseException as error:
                 group.error = self._fail(error)
             loop.call_soon_threadsafe(self._wrote, group)
@@ -240,10 +257,22 @@ class Journal:
         """One transaction, in the journal's thread."""
         fresh = time.monotonic() - self._renewed < lease.BEAT / 2
         if len(rows) == 1 and fresh and rows[0].write_alone(self._connection, self.epoch):
+            self._count(rows)
             return
         with self._transaction():  # if another driver has taken over, it says so
             for some in rows:
                 some.write(self._connection)
+        self._count(rows)
+
+    def _count(self, rows: Sequence[Insertion]) -> None:
+        """Keep the log short; counted roughly, for a file of fixed length does not say."""
+        self._logged += 4 + sum(some.bytes for some in rows) // _PAGE
+        if self._logged > _LOGGED:
+            self._logged = 0
+            checkpoint(self._connection, self._transaction)
+
+    def _patiently(self, job: Callable[[], T]) -> T:
+        return patiently(job, self.directory / DATABASE, self._has_to_end.is_set)
 
     def _transaction(self) -> AbstractContextManager[None]:
         self._renewed = time.monotonic()
@@ -344,7 +373,7 @@ class Journal:
 
         def call() -> None:
             try:
-                future.set_result(job())
+                future.set_result(self._patiently(job))
             except BaseException as error:
                 future.set_exception(explain(error, self.directory / DATABASE))
 
@@ -354,9 +383,14 @@ class Journal:
     # --- the end -------------------------------------------------------------------------------------------------
 
     async def close(self, outcome: str) -> None:
-        """Commit what is left, say how the run ended, and close. A journal that failed is closed as it is."""
+        """Commit what is left, say how the run ended, and close. A journal that failed is closed as it is.
+
+        Who has locked the database is waited for, except by a run that is broken off: its time may be short.
+        """
         if self._timer is not None:
             self._timer.cancel()
+        if outcome in _BROKEN_OFF:
+            self._has_to_end.set()
         try:
             if self._failure is None:
                 await self.committed()
@@ -367,6 +401,7 @@ class Journal:
 
                 await self.run(end)
         finally:
+            self._has_to_end.set()
             self._jobs.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
@@ -384,9 +419,12 @@ class Journal:
         lease.let_go(self.directory, self.epoch)
 
     def _beat(self) -> None:
-        try:
+        def beat() -> None:
             with self._transaction():
                 pass
+
+        try:
+            self._patiently(beat)
         except BaseException as error:
             self._fail(error)
 

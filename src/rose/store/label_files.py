@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from rose.errors import ConfigurationError, PoolError, near_miss
+from rose.store.durable import create_aside
 from rose.store.label_table import LabelTable
 from rose.store.label_values import not_finite, stacked
 
@@ -47,13 +47,13 @@ def write_labels(table: LabelTable, path: Path) -> None:
     labels = stacked(table.labels)
     if labels is None:
         raise ConfigurationError("the labels are no numbers, texts or arrays of one shape: no table can hold them")
-    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    descriptor, aside = create_aside(path.parent, ".labels-")  # not after the file, whose name may be of full length
     os.close(descriptor)
     try:
-        write(table, labels, Path(aside))
+        write(table, labels, aside)
         os.replace(aside, path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 

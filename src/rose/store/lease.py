@@ -7,17 +7,23 @@ the last, in the same transaction: one that was paused and replaced can no longe
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rose.errors import CorruptRunError, RunLockedError, RunLostError
-from rose.store.transaction import exclusive
+from rose.store.places import DATABASE
+from rose.store.transaction import exclusive, is_busy, patiently
+
+_log = logging.getLogger("rose")
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 30.0  # seconds without one after which a driver is taken for dead
@@ -39,11 +45,14 @@ class Driver:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as far as can be told: on this machine its process is looked for, elsewhere its signs of
-        life must be younger than `SILENCE` (by this machine's clock)."""
-        if self.ended is not None or time.time() - self.seen > SILENCE:
-            return False
-        return self.is_elsewhere or self.exists
+        """Whether it runs, as it seems at once: on this machine its process is looked for, and its last sign of life
+        must be no older than `SILENCE`; of another machine that is a guess, for its clock may be wrong."""
+        return self.ended is None and self.is_fresh and (self.is_elsewhere or self.exists)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its last sign of life came just now, if its clock is this machine's."""
+        return abs(time.time() - self.seen) <= SILENCE
 
     @property
     def is_elsewhere(self) -> bool:
@@ -86,41 +95,95 @@ def _driver(row: tuple[Any, ...]) -> Driver:
 _held: set[tuple[str, int]] = set()
 
 
-def take(connection: sqlite3.Connection, where: Path) -> int:
-    """Become the driver; returns the epoch.
+def take(connection: sqlite3.Connection, where: Path, given_up: threading.Event | None = None) -> int:
+    """Become the driver; returns the epoch. Blocks, until it is `given_up`.
+
+    A driver that has ended, or whose process is not there any more, is replaced at once. One that cannot be looked for,
+    or that is there but silent (stopped, or the clock was set), is watched: it is replaced if it gives no sign of life
+    for `SILENCE` by the clock of the one that watches. What the clocks of two machines say is never compared.
 
     Raises:
-        RunLockedError: if another driver lives, or was stopped in the middle of a commit.
+        RunLockedError: if another driver lives, or was stopped in the middle of a commit; or if it is given up.
+        sqlite3.OperationalError: if it is given up while another process than the driver holds the database.
     """
-    try:
-        epoch = _take(connection, where)
-    except sqlite3.OperationalError as error:
-        last = last_driver(connection) if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY else None
-        if last is None:
-            raise
-        raise RunLockedError(
-            f"{str(where)!r} is locked by a commit of {last} that does not end: is that process stopped, or its disk?"
-        ) from error
-    _held.add(_lease_of(where, epoch))
-    return epoch
+    given_up = given_up or threading.Event()
+
+    def ask(watch: _Watch | None) -> int | _Watch:
+        with exclusive(connection):
+            return _ask(connection, where, watch)
+
+    watch: _Watch | None = None
+    while True:
+        before = time.monotonic()
+        found = _unblocked(connection, where, partial(ask, watch), given_up)
+        if isinstance(found, int):
+            _held.add(_lease_of(where, found))
+            return found
+        if found is not watch:
+            _log.warning(
+                "%s was left by %s, which may be alive (on another machine, or stopped): it is replaced if it gives no "
+                "sign of life for %g s",
+                where,
+                found.driver,
+                SILENCE,
+            )
+        watch = found
+        if time.monotonic() - before > BEAT:  # the database was locked: the driver could give no sign of life
+            watch.since = time.monotonic()
+        if given_up.wait(BEAT / 5):
+            raise RunLockedError(f"{str(where)!r} may still be written by {watch.driver}: given up waiting for a sign")
 
 
-def _take(connection: sqlite3.Connection, where: Path) -> int:
-    with exclusive(connection):
-        last = last_driver(connection)
-        if last is not None and last.alive and not _is_own_past(last, where):
-            seen = describe_seconds(time.time() - last.seen)
+@dataclass
+class _Watch:
+    """A driver of which it is not known whether it lives, and since when it has given no sign (monotonic seconds)."""
+
+    driver: Driver
+    since: float
+
+
+def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> int | _Watch:
+    """The epoch under which this process is the driver now; or the one that has to be watched first."""
+    last = last_driver(connection)
+    if last is not None and last.ended is None and (last.is_elsewhere or last.exists) and not _is_own_past(last, where):
+        known = watch is not None and watch.driver.epoch == last.epoch
+        if (known and watch is not None and watch.driver.seen != last.seen) or (last.exists and last.is_fresh):
+            seen = f" (last seen {describe_seconds(time.time() - last.seen)} ago)" if last.exists else ""
             raise RunLockedError(
-                f"{str(where)!r} is being written by {last} (last seen {seen} ago): wait for its end, stop it, or "
+                f"{str(where)!r} is being written by {last}{seen}: wait for its end, stop it, or "
                 f"choose another run_dir; one that has died is replaced by itself, at the latest {SILENCE:g} s "
                 "after its last sign of life"
             )
-        epoch, pid, now = (last.epoch if last else 0) + 1, os.getpid(), time.time()
-        connection.execute(
-            "INSERT INTO driver VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-            (epoch, socket.gethostname(), _boot(), pid, _born(pid) or "", now, now),
-        )
-        return epoch
+        if watch is None or not known:
+            return _Watch(last, time.monotonic())
+        if time.monotonic() - watch.since < SILENCE:
+            return watch
+    epoch, pid, now = (last.epoch if last else 0) + 1, os.getpid(), time.time()
+    connection.execute(
+        "INSERT INTO driver VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        (epoch, socket.gethostname(), _boot(), pid, _born(pid) or "", now, now),
+    )
+    return epoch
+
+
+def _unblocked(
+    connection: sqlite3.Connection, where: Path, ask: Callable[[], int | _Watch], given_up: threading.Event
+) -> int | _Watch:
+    """The answer, when no other process holds the database any more; if that is a driver, it is an error."""
+
+    def once() -> int | _Watch:
+        try:
+            return ask()
+        except sqlite3.OperationalError as error:
+            last = last_driver(connection) if is_busy(error) else None
+            if last is None or last.ended is not None or not (last.exists or last.is_elsewhere):
+                raise
+            raise RunLockedError(
+                f"{str(where)!r} is locked by a commit of {last} that does not end: is that process stopped, or its "
+                "disk?"
+            ) from error
+
+    return patiently(once, where / DATABASE, given_up.is_set)
 
 
 def let_go(where: Path, epoch: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError
-from rose.store.durable import make_directory, sync_directory
+from rose.store.durable import create_aside, make_directory, sync_directory
 
 _CHUNK = 1 << 20  # bytes
 
@@ -45,7 +44,7 @@ class ObjectStore:
         """
         with self._lock:  # another thread must not find a directory before it is synced
             make_directory(self.root, self._durable)
-        descriptor, aside = tempfile.mkstemp(prefix="aside-", dir=self.root)
+        descriptor, aside = create_aside(self.root, "aside-")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 writer = _Hashing(file)
@@ -64,8 +63,8 @@ class ObjectStore:
                 self._pinned[name] += 1
         except BaseException as error:
             if isinstance(error, OSError) and error.filename is None:
-                error.filename = aside  # a failed write or sync does not say of what
-            Path(aside).unlink(missing_ok=True)
+                error.filename = str(aside)  # a failed write or sync does not say of what
+            aside.unlink(missing_ok=True)
             raise
         if self._durable:
             sync_directory(path.parent)

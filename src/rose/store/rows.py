@@ -28,6 +28,11 @@ class Insertion(NamedTuple):
     size: int  # with rows of nothing, which are not written
     values: list[Any]
 
+    @property
+    def bytes(self) -> int:
+        """How many there are in it, about."""
+        return 8 * len(self.values) + sum(len(value) for value in self.values if isinstance(value, (str, bytes)))
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Write the rows, inside a transaction."""
         connection.execute(_sql(self.table, self.columns, self.size), self.values)

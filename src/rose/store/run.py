@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from rose.store.durable import make_directory, sync_tree
 from rose.store.journal import Journal
 from rose.store.labels import Dropped
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, WORK, place_of
+from rose.store.places import OBJECTS, OUTPUT, WORK, folds, place_of
 from rose.store.records import (
     CANCELLED,
     DONE,
@@ -89,6 +90,7 @@ class Run:
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
         self._keep_models = keep_models
+        self._folds = folds(path)
         self._recorded: dict[str, dict[str, TaskRecord]] = {}  # what is left to replay of each workflow's round
         self._past_end: set[str] = set()  # workflows that have reached what was not recorded
         self._has_files = journal.epoch > 1  # whether any result may be a file
@@ -103,6 +105,8 @@ class Run:
             RunDirectoryError, CorruptRunError, OSError: if it cannot be used.
         """
 
+        given_up = threading.Event()
+
         def open_journal() -> tuple[Path, Journal]:
             if path is None:
                 directory = Path(tempfile.mkdtemp(prefix="rose-run-"))
@@ -110,7 +114,7 @@ class Run:
                 directory = path
                 make_directory(directory)
             try:
-                return directory, Journal.open(directory, durable=path is not None)
+                return directory, Journal.open(directory, path is not None, given_up)
             except BaseException:
                 if path is None:
                     shutil.rmtree(directory, ignore_errors=True)
@@ -120,8 +124,11 @@ class Run:
         try:
             directory, journal = await asyncio.shield(opening)
         except asyncio.CancelledError:  # the thread goes on: what it opens has to be closed
-            directory, journal = await opening
-            await cls(directory, journal, temporary=path is None).close()
+            given_up.set()
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                directory, journal = opening.result()
+                await cls(directory, journal, temporary=path is None).close()
             raise
         return cls(directory, journal, temporary=path is None, keep_models=keep_models)
 
@@ -137,7 +144,7 @@ class Run:
 
     def workdir(self, key: str) -> Path:
         """A working directory for the task with this key; names are made safe for the file system."""
-        directory = self.path / WORK / place_of(key)
+        directory = self.path / WORK / place_of(key, self._folds)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
@@ -149,7 +156,7 @@ class Run:
 
     def output(self, key: str) -> str:
         """Where a command's stdout and stderr go, relative to the run directory."""
-        return str(OUTPUT / place_of(key))
+        return str(OUTPUT / place_of(key, self._folds))
 
     # --- replay --------------------------------------------------------------------------------------------------
 

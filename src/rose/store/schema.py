@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import shutil
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from rose.errors import CorruptRunError, RunDirectoryError
+from rose.store.durable import create_file
 from rose.store.failures import damaged, explained
+from rose.store.filesystem import check_locks, is_network
+from rose.store.meta import write_meta
 from rose.store.places import DATABASE
-from rose.store.records import checksum
-from rose.store.transaction import exclusive
+from rose.store.transaction import exclusive, patiently
+from rose.store.whole import beside, check_whole, has_log, uses_log
 
 FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
 
@@ -42,56 +45,61 @@ CREATE TABLE events (
 );
 """
 
-_BUSY = 10.0  # seconds that a write waits for another process's
-# A write-ahead log needs memory that all processes share, which network file systems do not give.
-_NETWORK = (
-    "nfs",
-    "cifs",
-    "smb",
-    "lustre",
-    "gpfs",
-    "beegfs",
-    "ceph",
-    "afs",
-    "fuse.",
-    "9p",
-    "glusterfs",
-    "pvfs",
-    "orangefs",
-)
+_BUSY = 10.0  # seconds that a read or a write waits for another process's, at a time
+_LOG_PAGES = 16_000  # pages of a log that SQLite itself writes back, where `checkpoint` did not do it before
 
 
-def open_for_writing(directory: Path, durable: bool) -> sqlite3.Connection:
+def open_for_writing(
+    directory: Path, durable: bool, has_to_end: Callable[[], bool] = lambda: True
+) -> sqlite3.Connection:
     """The connection of a driver; the tables are made where there are none.
 
     Args:
         directory: the run directory; it exists.
         durable: whether a commit must survive a power loss.
+        has_to_end: whether one does not wait any more for another process that has locked the database.
 
     Raises:
-        RunDirectoryError: if it is of a format that this version cannot write.
-        CorruptRunError: if the database is damaged.
+        RunDirectoryError: if it is of a format that this version cannot write, or files cannot be locked there.
+        CorruptRunError: if the database is damaged, or its log is missing.
     """
     path = directory / DATABASE
+    begun = path.exists()
+    with contextlib.suppress(FileExistsError):
+        os.close(create_file(path))  # by the umask; SQLite gives its other files the same rights
+    try:
+        check_locks(directory)
+    except BaseException:
+        if not begun:  # and cannot be
+            path.unlink(missing_ok=True)
+        raise
+    alone = not has_log(path)
     with explained(path):
         connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         with explained(path):
-            mode = "DELETE" if is_network(directory) else "WAL"
-            connection.execute(f"PRAGMA journal_mode={mode}")
-            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")  # pages: at most 16 MB of log
-            if not _has_tables(connection):
-                with exclusive(connection):
-                    if not _has_tables(connection):  # still
-                        for statement in filter(str.strip, _TABLES.split(";\n")):
-                            connection.execute(statement)
-                        write_meta(connection, "format", FORMAT)
-            _check(connection, path)
+            patiently(lambda: _prepare(connection, directory, durable, alone), path, has_to_end)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alone: bool) -> None:
+    connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+    if not _has_tables(connection):  # made without a log, so that a database without them has lost its log
+        if alone:
+            check_whole(connection, directory / DATABASE)
+        with exclusive(connection):
+            if not _has_tables(connection):  # still
+                for statement in filter(str.strip, _TABLES.split(";\n")):
+                    connection.execute(statement)
+                write_meta(connection, "format", FORMAT)
+    _check(connection, directory / DATABASE)
+    if alone:
+        check_whole(connection, directory / DATABASE)
+    connection.execute(f"PRAGMA journal_mode={'DELETE' if is_network(directory) else 'WAL'}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
 def open_for_reading(directory: Path) -> sqlite3.Connection:
@@ -99,7 +107,7 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
 
     Raises:
         RunDirectoryError: if there is no run, or of a format that this version cannot read.
-        CorruptRunError: if the database is damaged.
+        CorruptRunError: if the database is damaged, or its log is missing.
     """
     path = directory / DATABASE
     if not path.exists():
@@ -113,22 +121,53 @@ def open_for_reading(directory: Path) -> sqlite3.Connection:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
         # A crash cut a commit short, on a network file system or at the very start: it has to be rolled back first.
+        if not _may_write(path):
+            return _open_copy(path)
         with contextlib.closing(sqlite3.connect(path, timeout=_BUSY)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         return _open_read_only(path)
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
-    log = path.with_name(path.name + "-wal")
-    immutable = not os.access(path.parent, os.W_OK) and not log.exists()
+    alone = not has_log(path)
+    immutable = False
+    if not _may_write(path) and not beside(path, "-shm").exists() and uses_log(path):
+        # The memory that a log needs cannot be made here; but no driver can be alive, for it would be there.
+        if not alone:
+            return _open_copy(path)
+        immutable = True
     options = "mode=ro" + ("&immutable=1" if immutable else "")
     connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=_BUSY, isolation_level=None)
     try:
+        if alone:
+            check_whole(connection, path)
         _check(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _open_copy(path: Path) -> sqlite3.Connection:
+    """What a dead run has recorded, in memory: what its driver left undone is done in a copy of its files."""
+    with tempfile.TemporaryDirectory(prefix="rose-read-") as folder:
+        for suffix in ("", "-wal", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(beside(path, suffix), Path(folder, DATABASE + suffix))
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            with contextlib.closing(sqlite3.connect(Path(folder, DATABASE))) as copy:
+                copy.backup(memory)
+            _check(memory, path)
+        except BaseException:
+            memory.close()
+            raise
+        return memory
+
+
+def _may_write(path: Path) -> bool:
+    """Whether one can make files beside the database as its owner would, and would not lock the owner out by them."""
+    return os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
 
 
 @contextlib.contextmanager
@@ -146,43 +185,6 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
 def holds_run(directory: Path) -> bool:
     """Whether there is a run in this directory."""
     return (directory / DATABASE).exists()
-
-
-def is_network(directory: Path) -> bool:
-    """Whether a directory is on a network file system, as far as /proc/mounts tells."""
-    try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return False
-    best, kind = "", ""
-    path = str(directory.resolve())
-    for line in mounts:
-        fields = line.split()
-        point = fields[1].replace("\\040", " ")
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, fields[2]
-    return kind.startswith(_NETWORK) and kind != "fuse.overlayfs"
-
-
-def read_meta(connection: sqlite3.Connection, name: str) -> Any:
-    """What was noted under that name, or None.
-
-    Raises:
-        CorruptRunError: if it is damaged.
-    """
-    row = connection.execute("SELECT value, crc FROM meta WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        return None
-    if checksum((name, row[0])) != row[1]:
-        raise CorruptRunError(f"the journal's note {name!r} is damaged: its checksum does not match")
-    return json.loads(row[0])
-
-
-def write_meta(connection: sqlite3.Connection, name: str, value: Any) -> None:
-    """Note something, in plain JSON, under a name; inside a transaction."""
-    text = json.dumps(value)
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (name, text, checksum((name, text))))
 
 
 def _has_tables(connection: sqlite3.Connection) -> bool:

@@ -24,7 +24,7 @@ from rose.store import (
     TaskQueued,
     WorkflowStopped,
 )
-from rose.watch.terminal import clean, one_line
+from rose.watch.terminal import clean, encodable, one_line
 
 
 class Watched(Protocol):
@@ -52,6 +52,7 @@ class _Line:
 class _Board:
     """All workflows, kept up to date by events; read by the drawing thread."""
 
+    encoding: str = "utf-8"
     lines: dict[str, _Line] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     start: float = field(default_factory=time.monotonic)
@@ -81,10 +82,11 @@ class _Board:
     def __rich__(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for title in ("workflow", "iteration", "labels", "metric", "uncertainty", "tasks open / done / failed", ""):
-            table.add_column(title)
+            table.add_column(title, overflow="ellipsis" if self.encoding.startswith("utf") else "crop")
         with self.lock:
             for name, line in self.lines.items():
-                table.add_row(*(Text(one_line(cell, 400)) for cell in (name, *_cells(line))))
+                cells = (one_line(cell, 400) for cell in (name, *_cells(line)))
+                table.add_row(*(Text(encodable(cell, self.encoding)) for cell in cells))
         table.caption = f"{time.monotonic() - self.start:.0f} s"
         table.caption_justify = "left"
         return table
@@ -119,7 +121,7 @@ def progress(learner: Watched, console: Console | None = None) -> Iterator[None]
             results = learner.run(workflows={"entropy": PREDICTIVE_ENTROPY}, max_iter=20)
     """
     console = console or Console(stderr=True)
-    board = _Board()
+    board = _Board(console.encoding)
     drawing: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     reader: Callable[[Event], None] = board.read
     if console.is_terminal:
@@ -148,6 +150,7 @@ def _printing(console: Console) -> Callable[[Event], None]:
             parts += [metric] if metric else []
             parts += [f"uncertainty {uncertainty}"] if uncertainty else []
             text = f"stopped: {end}" if isinstance(event, WorkflowStopped) else ", ".join(parts)
-            console.print(clean(f"{event.workflow}: {text}"), markup=False, highlight=False, soft_wrap=True)
+            shown = encodable(clean(f"{event.workflow}: {text}"), console.encoding)
+            console.print(shown, markup=False, highlight=False, soft_wrap=True)
 
     return read

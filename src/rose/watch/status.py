@@ -49,7 +49,8 @@ def _state(summary: RunSummary, now: float) -> str:
     if summary.state == "crashed":
         return f"crashed: {process} is gone, last seen {seen} ago{resumed}; the same command goes on with it"
     if summary.state == "silent":
-        return f"silent: {process} gave no sign of life for {seen} (stopped? dead? cut off?){resumed}"
+        clocks = "; or the clocks of its machine and this one differ" if driver.is_elsewhere else ""
+        return f"silent: {process} gave no sign of life for {seen} (stopped? dead? cut off?{clocks}){resumed}"
     again = "" if summary.state == "finished" else "; the same command goes on with it"
     return f"{summary.state} {seen} ago after {took}, {process}{resumed}{again}"
 

@@ -17,7 +17,7 @@ from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_yo
 from rose.store.batches import read_task, read_tasks
 from rose.store.lease import describe_seconds
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_of
+from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_in
 from rose.store.plain import read_plainly
 from rose.store.records import DROPPED, FAILED, RUNNING, TaskRecord
 from rose.store.rows import read_labels
@@ -136,7 +136,7 @@ def gist(error: str | None, key: str) -> str:
 
 
 def _printed(directory: Path, key: str) -> dict[str, tuple[str, Path]]:
-    folder = directory / OUTPUT / place_of(key)
+    folder = directory / OUTPUT / place_in(directory, key)
     found = {}
     for stream in STREAMS:
         path = folder / stream

@@ -33,6 +33,15 @@ def clean(text: str) -> str:
     return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], "\n".join(lines))
 
 
+def encodable(text: str, encoding: str) -> str:
+    r"""Text that can be written in an encoding: what it has no letters for is written out.
+
+    >>> print(encodable("größer", "ascii"))
+    gr\xf6\xdfer
+    """
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def one_line(text: str, width: int = 100) -> str:
     """The same in one line of at most that many characters.
 

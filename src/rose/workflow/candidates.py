@@ -11,6 +11,7 @@ import numpy as np
 from rose.arrays import as_array
 from rose.errors import PoolError
 from rose.identity import value_digest
+from rose.paths import expanded
 from rose.store import not_finite
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.frames import check_frame, frame_digests, is_frame
@@ -31,7 +32,7 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
         NoIdentityError: if one holds what has no canonical form.
     """
     if isinstance(X, (str, Path)):
-        X = _mapped(Path(X), name)
+        X = _mapped(expanded(X, name), name)
     if is_frame(X):
         check_frame(X, name, allow_nan)
         return X

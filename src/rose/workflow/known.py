@@ -11,6 +11,7 @@ import numpy as np
 
 from rose.arrays import as_array
 from rose.errors import PoolError
+from rose.paths import expanded
 from rose.store import LabelTable, as_label, labels_of_run, not_finite, read_labels_file, same_label
 from rose.workflow.candidates import digest_of, digests
 from rose.workflow.former import former_digests, is_same
@@ -112,7 +113,7 @@ def rows_of(y: Any, name: str) -> list[Any]:
 
 def _table(labels: Any) -> LabelTable:
     if isinstance(labels, (str, Path)):
-        path = Path(labels)
+        path = expanded(labels, "labels")
         if path.is_dir():
             return labels_of_run(path, trusted=True)
         if not path.exists():

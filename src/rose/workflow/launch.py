@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from rose.engine import Command, TaskKey
 from rose.engine.threadlimits import environment
 from rose.errors import ConfigurationError
+from rose.paths import expanded
+from rose.store.places import fitting
 from rose.workflow.stages import Stage
-from rose.workflow.templates import DEFAULT_LAUNCHER
+from rose.workflow.templates import DEFAULT_LAUNCHER, split_cwd
 
 _QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _BETWEEN = re.compile(r";|\n|\|\||&&|(?<![<>|])&(?!>)")  # not the & of >&, <&, &> and |&
@@ -56,13 +58,17 @@ def working_directory(stage: Stage, key: TaskKey, base: Path) -> Path | None:
     """
     if stage.cwd is None:
         return None
-    return base / stage.cwd.format(
-        workflow=_safe(key.workflow),
-        iteration=key.iteration,
-        stage=_safe(key.stage),
-        model=_safe(key.model or ""),
-        index="" if key.index is None else key.index,
-    )
+    head, tail = split_cwd(stage.cwd)
+    parts = PurePath(
+        tail.format(
+            workflow=_safe(key.workflow),
+            iteration=key.iteration,
+            stage=_safe(key.stage),
+            model=_safe(key.model or ""),
+            index="" if key.index is None else key.index,
+        )
+    ).parts
+    return base / expanded(head, f"cwd of {stage.name}") / Path(*map(fitting, parts))
 
 
 def _safe(name: str) -> str:

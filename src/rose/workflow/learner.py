@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
+from rose.paths import expanded
 from rose.store import EventLog, Run, check_run_dir
 from rose.workflow import checks
 from rose.workflow.changes import AcceptChanges, check_accept, check_identity
@@ -74,6 +75,8 @@ class UQLearner(Registration):
             raise ConfigurationError(
                 f"pool must be a rose.Pool, got {type(pool).__name__}; wrap it: Pool(X, initial=20)"
             )
+        if run_dir is not None:
+            run_dir = expanded(run_dir, "run_dir")
         self.learner_name = "UQLearner"
         self.pool = pool
         self.acquisition = acquisition

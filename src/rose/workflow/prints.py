@@ -119,12 +119,12 @@ class _Prints:
                 os.close(file)
 
     def _open(self, name: str) -> int:
-        from rose.store.places import DATABASE, OUTPUT, place_of  # here: most tasks print nothing
+        from rose.store.places import DATABASE, OUTPUT, place_in  # here: most tasks print nothing
 
         run = Path(self._run)
         if not (run / DATABASE).exists():
             raise _ElsewhereError
-        folder = run / OUTPUT / place_of(self._key)
+        folder = run / OUTPUT / place_in(run, self._key)
         folder.mkdir(parents=True, exist_ok=True)
         return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 

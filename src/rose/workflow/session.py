@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from rose.errors import NotANumberError, RunFailedError
+from rose.errors import NotANumberError, RunFailedError, remedy
 from rose.store import EventLog, Run, WorkflowStopped
 from rose.workflow.reporting import Reports
 from rose.workflow.rounds import Workflow
@@ -179,6 +179,7 @@ class Session:
         if errors:
             first = next(iter(errors.values()))
             what = "".join(f"\n{name}: {textwrap.indent(str(error), '  ').lstrip()}" for name, error in errors.items())
+            what += "".join("\n" + text for text in dict.fromkeys(filter(None, map(remedy, errors.values()))))
             raise RunFailedError(
                 f"{len(errors)} of {len(self._workflows)} workflows failed; what all of them learned is in this "
                 f"error's `results`{what}",

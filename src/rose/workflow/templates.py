@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable
 
 from rose.errors import ConfigurationError, near_miss
+from rose.paths import expanded
 
 DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
 _LAUNCHER = ("ranks", "cpus", "gpus", "command")
 _CWD = ("workflow", "iteration", "stage", "model", "index")
+_HEAD = re.compile(r"(?:\$\{\w+\}|[^{])*")  # up to the first placeholder
 _WITH_MODEL = ("training", "prediction", "criterion")
 _WITH_INDEX = ("simulation", "prediction")
 
@@ -33,12 +36,26 @@ def check_cwd(template: object, kind: str, where: str) -> None:
     Raises:
         ConfigurationError: if it has an unknown placeholder, or one that these tasks have no value for.
     """
-    names = _placeholders(template, "cwd", _CWD, where)
+    head, tail = split_cwd(template) if isinstance(template, str) else ("", template)
+    names = _placeholders(tail, "cwd", _CWD, where)
     for name, kinds in (("model", _WITH_MODEL), ("index", _WITH_INDEX)):
         if name in names and kind not in kinds:
             raise ConfigurationError(f"cwd={template!r} of {where}: {kind} tasks have no {name}")
     if not str(template).strip():
         raise ConfigurationError(f"cwd={template!r} of {where} is empty")
+    expanded(head, f"cwd of {where}")  # a variable that is missing is an error now
+
+
+def split_cwd(template: str) -> tuple[str, str]:
+    """Return a working directory's part in which `~` and `$NAME` are replaced, and the rest, with all placeholders.
+
+    >>> split_cwd("${SCRATCH}/work/{workflow}/x")
+    ('${SCRATCH}/work/', '{workflow}/x')
+    """
+    found = _HEAD.match(template)
+    head = found[0] if found else ""
+    cut = len(template) if head == template else head.rfind("/") + 1
+    return template[:cut], template[cut:]
 
 
 def _placeholders(template: object, option: str, known: Iterable[str], where: str) -> set[str]:
