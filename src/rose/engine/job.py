@@ -10,6 +10,7 @@ from typing import Any
 
 from rose.engine.coroutines import finished
 from rose.engine.protocol import Task
+from rose.engine.shown import showing
 from rose.engine.slots import Request
 from rose.engine.transfer import Packed
 
@@ -58,7 +59,8 @@ def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) 
     """Run a function in this thread."""
     function, args, kwargs = call
     try:
-        return Outcome(finished(function(*args, **kwargs)))
+        with showing():
+            return Outcome(finished(function(*args, **kwargs)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
         return Outcome(error=error)
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
+from rose.engine.failures import describe, of_place
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
 from rose.engine.protocol import Task
@@ -20,9 +21,8 @@ from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
     EngineClosedError,
     RoseError,
-    TaskFailedError,
     TaskTimeoutError,
-    WorkerLostError,
+    WorkerTakenError,
 )
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,12 @@ class Pool:
             self._slots.release(job)
             return
         gpus = ",".join(self._gpu_names[number] for number in job.gpu_ids) if self._gpu_names else None
-        self._give(job, self._free_worker(gpus) or self._hire(gpus))
+        try:
+            worker = self._free_worker(gpus) or self._hire(gpus)
+        except OSError as error:  # no directory, no more open files
+            self._finish(job, of_place("no worker process could be made for it", error, str(job.task.key)))
+            return
+        self._give(job, worker)
 
     def _free_worker(self, gpus: str | None) -> Worker | None:
         found: Worker | None = None
@@ -147,7 +152,8 @@ class Pool:
         worker.killed = True
         self._forget(worker)
         for job in worker.take_back():
-            lost = WorkerLostError("no worker process could be started for it", str(job.task.key))
+            text = f"no worker process could be started for it: {describe(error)}"
+            lost = WorkerTakenError(text, str(job.task.key))
             lost.__cause__ = error
             self._finish(job, lost)
         worker.close_sockets()
@@ -170,8 +176,11 @@ class Pool:
             return True
         try:
             packed = pack_task(job.task, os.path.join(self._custody.folder, f"task-{job.number}-"), self._refs)
-        except (RoseError, OSError) as error:
+        except RoseError as error:
             self._finish(job, error)
+            return False
+        except OSError as error:
+            self._finish(job, of_place("it could not be packed", error, str(job.task.key)))
             return False
         job.packed = packed if packed.files else None
         wanted = job.task.resources
@@ -183,9 +192,8 @@ class Pool:
         assert job.written is not None
         job.written.set_result(None)
         if error is not None:
-            failed = TaskFailedError("its arguments could not be written to the temporary directory", str(job.task.key))
-            failed.__cause__ = error
-            job.fail(failed)
+            text = "its arguments could not be written to the temporary directory"
+            job.fail(of_place(text, error, str(job.task.key)))
         if job.future.done():
             self._set_free(worker)
             self._finish(job, None)
@@ -382,9 +390,8 @@ class Pool:
         if not worker.ready and not was_killed:  # it could not start, and the next one would not either
             lost, waiting = lost + waiting, []
         self._requeue(waiting)
-        when = "while it ran" if worker.ready else "before it could begin"
         for job in lost:
-            error = job.error or worker_lost(job.task, when, exit_code, self._custody.killer, job.kills)
+            error = job.error or worker_lost(job.task, worker.ready, exit_code, self._custody.killer, job.kills)
             self._finish(job, error)
         self._slots.fill()
         worker.tell_ended()

@@ -14,9 +14,10 @@ from typing import Any
 
 from rose.engine.base import BaseEngine
 from rose.engine.coroutines import finished
-from rose.engine.failures import describe
+from rose.engine.failures import failed
 from rose.engine.protocol import Capabilities, Command, Ref, Task
-from rose.errors import ConfigurationError, EngineClosedError, TaskFailedError, TaskTimeoutError
+from rose.engine.shown import showing
+from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 _log = logging.getLogger("rose")
 
@@ -153,7 +154,8 @@ class ThreadEngine(BaseEngine):
 
 
 def _call(call: Callable[[], Any]) -> Any:
-    return finished(call())
+    with showing():
+        return finished(call())
 
 
 def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:
@@ -161,9 +163,7 @@ def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:
     if cause is None:
         result.set_result(work.result())
         return
-    error = TaskFailedError(describe(cause), key)
-    error.__cause__ = cause
-    result.set_exception(error)
+    result.set_exception(failed(cause, key))
 
 
 def _fail(result: asyncio.Future[Any], error: Exception) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PoolError, TaskError
+from rose.errors import PlaceError, PoolError, TaskError
 from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
 from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
@@ -174,7 +174,7 @@ class Simulator:
             try:
                 labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
             except TaskError as error:
-                if stage.on_failure != "drop":
+                if stage.on_failure != "drop" or isinstance(error, PlaceError):
                     self._runner.failed(key, error)
                     raise
                 await self._store.record(asked[0].content, self._runner.dropped(key, error, asked))

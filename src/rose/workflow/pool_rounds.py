@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rose.arrays import as_array
-from rose.errors import PoolError, PredictionError, TaskError
+from rose.errors import PlaceError, PoolError, PredictionError, TaskError
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.columns import only_class, task_of_labels
@@ -148,7 +148,7 @@ class PoolRounds:
             self._meet_holdout(learned)
             return learned
         except TaskError as error:
-            if alone is None:
+            if alone is None or isinstance(error, PlaceError):
                 raise
             self.notices.untrained(error)
             return None
