@@ -6,11 +6,13 @@ import asyncio
 import errno
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from rose.engine.blame import command_met_place, is_asked_to_end
 from rose.engine.custody import Custody
+from rose.engine.deadline import Deadline
 from rose.engine.memlimit import ENFORCED, limited
 from rose.engine.outofmemory import command_refused
 from rose.engine.process import Child, describe_exit
@@ -94,7 +96,7 @@ class _Run:
         self._loop = loop
         self._exit: asyncio.Future[int] = loop.create_future()
         self._child: Child | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle | Deadline] = []
         self._stopping = False
         self._error: Exception | None = None  # why it is being stopped
         self._began = self._seconds = 0.0
@@ -201,7 +203,7 @@ class _Run:
                 self._terminate()
             elif self._timeout is not None:
                 text = f"ran longer than its timeout of {self._timeout:g} s and was stopped: {self._command.line}"
-                self._timers.append(self._loop.call_later(self._timeout, self.stop, TaskTimeoutError(text)))
+                self._timers.append(Deadline(self._loop, self._timeout, partial(self.stop, TaskTimeoutError(text))))
 
     def _terminate(self) -> None:
         assert self._child is not None

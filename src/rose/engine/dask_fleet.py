@@ -20,6 +20,7 @@ from rose.engine.dask_roster import Roster, total
 from rose.engine.dask_run import Run
 from rose.engine.dask_shared import SharedValues
 from rose.engine.dask_site import Site
+from rose.engine.deadline import within
 from rose.engine.failures import describe
 from rose.engine.protocol import Capacity, Task
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
@@ -209,7 +210,7 @@ class Fleet:
         while True:
             await asyncio.sleep(self._patience / 3)
             try:
-                async with asyncio.timeout(self._patience):
+                async with within(self._patience):
                     await self.client.scheduler.who_has(keys=[""])
             except (OSError, TimeoutError) as error:
                 self._lose(error)

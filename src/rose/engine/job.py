@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rose.engine.coroutines import finished
+from rose.engine.deadline import Deadline
 from rose.engine.protocol import Task
 from rose.engine.shown import showing
 from rose.engine.slots import Request
@@ -27,7 +28,7 @@ class Job:
     prefix: str | None = None
     future: Future[Any] | None = None
     work: asyncio.Task[None] | None = None  # from its submission to its end in the pool
-    deadline: asyncio.TimerHandle | None = None
+    deadline: Deadline | None = None
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
+from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, of_place
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
@@ -214,7 +215,7 @@ class Pool:
         worker.since = self._loop.time()
         job.kills = self._custody.killer.kills()
         if job.task.timeout is not None:
-            job.deadline = self._loop.call_later(job.task.timeout, self._overrun, job)
+            job.deadline = Deadline(self._loop, job.task.timeout, partial(self._overrun, job))
 
     # --- sending short jobs ahead --------------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
+from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, failed
 from rose.engine.hosts import FAREWELL
 from rose.engine.job import Job, Outcome, in_thread
@@ -90,7 +92,7 @@ class PooledEngine(BaseEngine):
         timeout = job.task.timeout
         if timeout is not None and not self.capabilities.enforces_timeout and not isinstance(job.task.call, Command):
             text = f"ran longer than its timeout of {timeout:g} s (in {self._what} nothing can stop it: it goes on)"
-            job.deadline = loop.call_later(timeout, job.fail, TaskTimeoutError(text, job.key))
+            job.deadline = Deadline(loop, timeout, partial(job.fail, TaskTimeoutError(text, job.key)))
         try:
             return await job.result
         except asyncio.CancelledError:

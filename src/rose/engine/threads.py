@@ -14,6 +14,7 @@ from typing import Any
 
 from rose.engine.base import BaseEngine
 from rose.engine.coroutines import finished
+from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
 from rose.engine.protocol import Capabilities, Command, Ref, Task
 from rose.engine.shown import showing
@@ -123,7 +124,7 @@ class ThreadEngine(BaseEngine):
         deadline = None
         if task.timeout is not None:
             text = f"ran longer than its timeout of {task.timeout:g} s (a thread cannot be stopped: it goes on)"
-            deadline = loop.call_later(task.timeout, _fail, result, TaskTimeoutError(text, str(task.key)))
+            deadline = Deadline(loop, task.timeout, partial(_fail, result, TaskTimeoutError(text, str(task.key))))
         try:
             return await result
         finally:
