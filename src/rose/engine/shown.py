@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import select
+import stat
 import sys
 import threading
 from collections.abc import Iterable
@@ -111,12 +112,16 @@ def show_all() -> None:
 
 
 def let_go_of_broken() -> None:
-    """In a worker process: have what goes nowhere any more go to /dev/null, for the programs that tasks start."""
+    """In a worker process: have what goes nowhere, or to a full disk, go to /dev/null: programs that tasks start may fail
+    for it."""
     poll = select.poll()
     for descriptor in (1, 2):
         poll.register(descriptor, 0)
     for descriptor, event in poll.poll(0):
         if event & _BROKEN:
+            _let_go(descriptor)
+    for descriptor in (1, 2):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and not os.fstatvfs(descriptor).f_bavail:
             _let_go(descriptor)
 
 
@@ -155,7 +160,7 @@ class _Descriptor(io.RawIOBase):
                 with contextlib.suppress(OSError):
                     return os.write(self._descriptor, data)
         except OSError:
-            let_go_of_broken()
+            _let_go(self._descriptor)
         return len(data)
 
 
