@@ -112,8 +112,8 @@ def show_all() -> None:
 
 
 def let_go_of_broken() -> None:
-    """In a worker process: have what goes nowhere, or to a full disk, go to /dev/null: programs that tasks start may fail
-    for it."""
+    """In a worker process: have what goes nowhere, or to a full disk, go to /dev/null; programs that tasks start would
+    fail for it."""
     poll = select.poll()
     for descriptor in (1, 2):
         poll.register(descriptor, 0)
