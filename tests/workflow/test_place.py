@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from rose import SeqUQLearner, StopReason
-from rose.engine import Engine, ThreadEngine
+from rose import Pool, SeqUQLearner, StopReason
+from rose.engine import Engine, LocalEngine, ThreadEngine
 from rose.errors import (
     CommandPlaceError,
     PlaceError,
@@ -305,3 +306,32 @@ def test_what_ends_with_its_driver_is_preempted(what: str, tmp_path: Path) -> No
     (tmp_path / "again").touch()
     again = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert again.stdout == "max_iter_reached 4\n", again.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a tmpfs, which root may, on Linux")
+def test_a_full_temporary_directory_is_repaired(tmp_path: Path) -> None:
+    """Results of 400 kB on a file system of 300 kB; then there is room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]).returncode:
+        pytest.skip("this container may not mount")
+    try:
+        X = np.linspace(-1, 1, 40)[:, None]
+
+        def run() -> Any:
+            learner = SeqUQLearner(LocalEngine(1, temp_dir=disk), pool=Pool(X, initial=3), run_dir=tmp_path / "run")
+            learner.simulation_task(as_executable=False, on_failure="drop")(lambda x: np.full(50_000, x[0]))
+            learner.training_task(as_executable=False)(lambda X, y, seed: seed % 1000)
+            learner.prediction_task(as_executable=False)(lambda model, X: model * X[:, 0])
+            learner.uncertainty_quantification("predictive_variance", query_size=2)
+            return learner.run(TWO, max_iter=1)
+
+        with pytest.raises(
+            RunFailedError, match="50000 requested and .* written\n.*while its result was written"
+        ) as full:
+            run()
+        assert type(full.value.errors["UQLearner"]) is PlaceError
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        assert len(run().indices) == 3
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -88,6 +88,9 @@ def reply(result: Any, prefix: str | None) -> tuple[int, bytes]:
         packed.write()
     except OSError as error:
         packed.discard()
+        if prefix is not None:
+            place = os.path.dirname(prefix)
+            error.add_note(f"while its result was written to {place} (see TMPDIR, or the engine's temp_dir)")
         return FAILED, pack_failure(error, of_place=True)
     return RESULT, packed.body
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +59,10 @@ def retry(
         driver = lease.last_driver(connection)
         if driver is not None and driver.alive:
             raise RunLockedError(f"{str(directory)!r} is being written by {driver}: wait for its end, or stop it")
-        labels = _chosen(connection, directory, candidates)
-        told = [_told(connection, label) for label in labels]
+        dropped = [(label, _told(connection, label)) for label in read_labels(connection) if label.state == DROPPED]
+    chosen = _chosen([label.candidate for label, _ in dropped], directory, candidates)
+    labels = [label for label, _ in dropped if label.candidate in chosen]
+    told = [one for _, one in dropped if one.candidate in chosen]
     if dry_run or not labels:
         return told
     with closing(open_for_writing(directory, durable=True)) as connection:
@@ -76,20 +78,18 @@ def retry(
     return told
 
 
-def _chosen(connection: sqlite3.Connection, directory: Path, candidates: Iterable[int] | None) -> list[LabelRecord]:
-    dropped = [label for label in read_labels(connection) if label.state == DROPPED]
+def _chosen(dropped: Sequence[int], directory: Path, candidates: Iterable[int] | None) -> set[int]:
     if candidates is None:
-        return dropped
+        return set(dropped)
     wanted = set(candidates)
-    strangers = sorted(wanted - {label.candidate for label in dropped})
-    if strangers:
-        some = sorted({label.candidate for label in dropped})
+    if strangers := sorted(wanted.difference(dropped)):
+        some = sorted(set(dropped))
         listed = ", ".join(map(str, some[:20])) + (", ..." if len(some) > 20 else "")
         raise ConfigurationError(
-            f"of the candidates to be tried again, {', '.join(map(str, strangers))} was not dropped in the run in "
-            f"{str(directory)!r}; dropped: {listed or 'none'}"
+            f"nothing to try again: the run in {str(directory)!r} has not dropped {', '.join(map(str, strangers))}; "
+            f"dropped: {listed or 'none'}"
         )
-    return [label for label in dropped if label.candidate in wanted]
+    return wanted
 
 
 def _told(connection: sqlite3.Connection, label: LabelRecord) -> DroppedCandidate:
