@@ -327,7 +327,7 @@ def test_a_full_temporary_directory_is_repaired(tmp_path: Path) -> None:
             return learner.run(TWO, max_iter=1)
 
         with pytest.raises(
-            RunFailedError, match="50000 requested and .* written\n.*while its result was written"
+            RunFailedError, match=r"50000 requested and .* written\n.*while its result was written"
         ) as full:
             run()
         assert type(full.value.errors["UQLearner"]) is PlaceError
