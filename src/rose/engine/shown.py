@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 _log = logging.getLogger("rose")
-_BROKEN = getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLNVAL", 0)
+_BROKEN = getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
 _PATIENCE = 1000  # milliseconds for which a reader that is slow, of a pipe that does not block, is waited for
 
 _lock = threading.Lock()
@@ -100,6 +100,7 @@ def _say(error: OSError) -> None:
 
 
 _said = False
+_descriptors: list[int] = []  # of a worker process's streams
 
 
 # --- in a process that is ours ------------------------------------------------------------------------------------
@@ -115,14 +116,18 @@ def let_go_of_broken() -> None:
     """In a worker process: have what goes nowhere, or to a full disk, go to /dev/null; programs that tasks start would
     fail for it."""
     poll = select.poll()
-    for descriptor in (1, 2):
+    for descriptor in _descriptors:
         poll.register(descriptor, 0)
-    for descriptor, event in poll.poll(0):
-        if event & _BROKEN:
-            _let_go(descriptor)
-    for descriptor in (1, 2):
-        if stat.S_ISREG(os.fstat(descriptor).st_mode) and not os.fstatvfs(descriptor).f_bavail:
-            _let_go(descriptor)
+    broken = [descriptor for descriptor, event in poll.poll(0) if event & _BROKEN]
+    for descriptor in {*broken, *filter(_is_on_full_disk, _descriptors)}:
+        _let_go(descriptor)
+
+
+def _is_on_full_disk(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and not os.fstatvfs(descriptor).f_bavail
+    except OSError:  # a task has closed it, or its file system is gone
+        return False
 
 
 def _let_go(descriptor: int) -> None:
@@ -167,6 +172,7 @@ class _Descriptor(io.RawIOBase):
 def _forgiving(stream: Any) -> Any:
     if not isinstance(stream, io.TextIOWrapper):  # None: there is nowhere to print to
         return stream
+    _descriptors.append(stream.fileno())
     errors = "backslashreplace" if stream.errors == "strict" else stream.errors
     return io.TextIOWrapper(
         io.BufferedWriter(_Descriptor(stream.fileno(), stream)),
