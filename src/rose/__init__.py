@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
+    from rose.store import retry
     from rose.workflow.config import LearnerConfig, TaskConfig, UQLearnerConfig
     from rose.workflow.learner import ParallelUQLearner, SeqUQLearner
     from rose.workflow.pool import Pool
@@ -29,6 +30,7 @@ _PLACES = {
     "ThreadEngine": "rose.engine",
     "UQLearnerConfig": "rose.workflow.config",
     "WorkflowResult": "rose.workflow.state",
+    "retry": "rose.store",
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ThreadEngine",
     "UQLearnerConfig",
     "WorkflowResult",
+    "retry",
 ]
 
 

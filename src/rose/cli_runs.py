@@ -1,4 +1,4 @@
-"""The `rose` commands that look at runs and tidy them: status, runs, task, labels, gc."""
+"""The `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
 
 from __future__ import annotations
 
@@ -53,6 +53,23 @@ def add_run_commands(commands: Commands) -> None:
     )
     labels.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
     labels.add_argument("--to", type=_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
+    retry = _command(
+        commands,
+        "retry",
+        _retry,
+        "try dropped candidates again",
+        "Have candidates whose simulations failed, and were dropped, tried again when the run is resumed: in the next "
+        "round of each workflow that asked for them. What was decided without them stays.",
+    )
+    retry.add_argument("directory", type=_path, metavar="RUN", help="a run directory that no driver writes")
+    retry.add_argument(
+        "candidates",
+        type=_index,
+        metavar="INDEX",
+        nargs="*",
+        help="indices in the pool (default: all dropped ones)",
+    )
+    retry.add_argument("--dry-run", action="store_true", help="only say which")
     gc = _command(
         commands,
         "gc",
@@ -88,6 +105,12 @@ def _path(text: str) -> Path:
         return expanded(text, "path")
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _index(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} must be the index of a candidate: 0, 1, 2, ...")
+    return int(text)
 
 
 def _positive(text: str) -> int:
@@ -148,6 +171,19 @@ def _labels(arguments: argparse.Namespace) -> int:
     candidates = "" if table.X is not None else ", without the candidates, which are too large to be in the run"
     earlier = "" if table.simulations is None else "; those of earlier simulations have a lower number in `simulation`"
     print(clean(f"{len(table)} labels written to {arguments.to}{candidates}{earlier}"))
+    return 0
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from rose.store import retry
+    from rose.watch.terminal import clean
+
+    found = retry(arguments.directory, arguments.candidates or None, dry_run=arguments.dry_run)
+    for one in found:
+        print(clean(f"candidate {one.candidate}  {one.task}: {one.error}"))
+    verb = "would be" if arguments.dry_run else "will be"
+    when = " when the run is resumed" if found else ""
+    print(f"{len(found)} dropped candidates {verb} tried again{when}")
     return 0
 
 

@@ -93,6 +93,17 @@ class TaskError(RoseError, RuntimeError):
         return f"task {self.key}: {self.message}" if self.key else self.message
 
 
+class PlaceError(TaskError):
+    """The place where a task was to run failed it, not the task: a disk, a missing program, a lost worker, an engine.
+
+    No policy for failing tasks applies to it: nothing is dropped. The task runs again `place_retries` times, or the run
+    ends with it; resumed, it runs the task again. `by_signal` says that what ran it was ended by a signal that a batch
+    system may have sent to this process as well.
+    """
+
+    by_signal = False
+
+
 class TaskFailedError(TaskError):
     """The task's function raised; the original exception is the `__cause__`."""
 
@@ -108,6 +119,10 @@ class CommandFailedError(TaskError):
         self.stderr = stderr
 
 
+class CommandPlaceError(PlaceError, CommandFailedError):
+    """A command could not be started, was ended from outside, or met a place that failed (a full disk, ...)."""
+
+
 class CommandOutputError(TaskError, ValueError):
     """A command that ended well but printed no value where one is needed."""
 
@@ -120,14 +135,25 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 
 class WorkerLostError(TaskError):
-    """The process that ran the task died (killed, segmentation fault), or the machine that it was on."""
+    """The process that ran the task died by the task's own doing: a segmentation fault, an exit."""
+
+
+class WorkerTakenError(PlaceError, WorkerLostError):
+    """The process that ran the task was ended from outside (killed, terminated), could not be had, or its machine or
+    pool was lost."""
+
+    by_signal = True  # unless it is known to be otherwise
 
 
 class OutOfMemoryError(WorkerLostError, MemoryError):
-    """A task was stopped because it took more memory than it asked for, or than there was."""
+    """A task was stopped because it took more memory than it asked for."""
 
 
-class UnpicklableError(TaskError, TypeError):
+class MemoryExhaustedError(PlaceError, OutOfMemoryError):
+    """A task was killed by the kernel because there was no more memory, whoever took it."""
+
+
+class UnpicklableError(PlaceError, TypeError):
     """A task, or what it returned, cannot be sent between processes."""
 
 

@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 
 from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, ThreadEngine, oomkiller
-from rose.errors import CommandFailedError, OutOfMemoryError, TaskError, TaskFailedError, WorkerLostError
+from rose.errors import (
+    CommandPlaceError,
+    MemoryExhaustedError,
+    OutOfMemoryError,
+    TaskError,
+    TaskFailedError,
+    WorkerTakenError,
+)
 from rose.testing import tasks
 
 LITTLE = Resources(memory=200_000_000)
@@ -137,16 +144,16 @@ def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_worker_that_the_kernel_killed_is_told_from_others(counts: Path) -> None:
     before, kernels, after = ends(task(tasks.die), task(killed_by_the_kernel, counts), task(tasks.die))
-    assert type(before) is type(after) is WorkerLostError
-    assert type(kernels) is OutOfMemoryError
+    assert type(before) is type(after) is WorkerTakenError
+    assert type(kernels) is MemoryExhaustedError
     assert "out-of-memory killer" in str(kernels)
 
 
 @pytest.mark.parametrize("line", ["kill -9 $$", "sh -c 'kill -9 $$'; exit $?"], ids=["itself", "a-child"])
 def test_a_command_that_the_kernel_killed_is_told_from_others(counts: Path, line: str) -> None:
     mine, kernels = ends(task(Command(line)), task(Command(f"echo oom_kill 1 > {counts}; {line}")))
-    assert type(mine) is CommandFailedError
-    assert type(kernels) is OutOfMemoryError
+    assert type(mine) is CommandPlaceError
+    assert type(kernels) is MemoryExhaustedError
     assert "out-of-memory killer" in str(kernels)
 
 

@@ -19,6 +19,7 @@ from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, crew, tr
 from rose.errors import (
     ConfigurationError,
     OutOfMemoryError,
+    PlaceError,
     RoseError,
     TaskFailedError,
     TaskTimeoutError,
@@ -141,7 +142,7 @@ def test_a_full_disk_is_an_error_with_the_tasks_key(monkeypatch: pytest.MonkeyPa
         async with LocalEngine(1) as engine:
             with monkeypatch.context() as patch:
                 patch.setattr(transfer.Packed, "write", write)
-                with pytest.raises(TaskFailedError, match=r"w/0/s: .*temporary directory") as caught:
+                with pytest.raises(PlaceError, match=r"w/0/s: .*temporary directory") as caught:
                     await engine.run(task(np.sum, np.ones(300_000)))
             assert isinstance(caught.value.__cause__, OSError)
             assert await engine.run(task(np.sum, np.ones(300_000))) == 300_000

@@ -165,13 +165,13 @@ def leave_child() -> int:
 ENDS: dict[str, tuple[Callable[[], Any], type[Exception]]] = {
     "raises": (lambda: 1 / 0, TaskFailedError),
     "hangs": (lambda: time.sleep(1000), TaskTimeoutError),
-    "dies": (lambda: os.kill(os.getpid(), signal.SIGKILL), WorkerLostError),
+    "dies": (lambda: os.kill(os.getpid(), signal.SIGSEGV), WorkerLostError),
     "eats": (lambda: take_memory(600_000_000), OutOfMemoryError),
 }
 COMMANDS: dict[str, tuple[str, type[Exception]]] = {
     "fails": ("sh -c 'echo no licence >&2; exit 3'", CommandFailedError),
     "hangs": ("sleep 1000", TaskTimeoutError),
-    "dies": ("sh -c 'kill -9 $$'", CommandFailedError),
+    "dies": ("sh -c 'kill -SEGV $$'", CommandFailedError),
 }
 
 

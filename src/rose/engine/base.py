@@ -14,9 +14,10 @@ from typing import Any, Self
 from rose.engine.command import CommandRunner
 from rose.engine.cpus import usable_cpus
 from rose.engine.custody import Custody
+from rose.engine.failures import of_place
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
 from rose.engine.slots import Request, Slots
-from rose.errors import ConfigurationError, EngineClosedError
+from rose.errors import ConfigurationError, EngineClosedError, RoseError
 from rose.paths import expanded
 
 
@@ -69,9 +70,14 @@ class BaseEngine(ABC):
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
-        if isinstance(task.call, Command):
-            return await self._run_command(task)
-        return await self._run_function(task)
+        try:
+            if isinstance(task.call, Command):
+                return await self._run_command(task)
+            return await self._run_function(task)
+        except OSError as error:
+            if isinstance(error, RoseError):
+                raise
+            raise of_place("the engine could not run it", error, str(task.key)) from error
 
     async def share(self, value: Any) -> Ref:
         """Store a value once, for many tasks; they get it read-only and must not change it."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from rose.engine.blame import command_met_place, is_asked_to_end
 from rose.engine.custody import Custody
+from rose.engine.deadline import Deadline
 from rose.engine.memlimit import ENFORCED, limited
 from rose.engine.outofmemory import command_refused
 from rose.engine.process import Child, describe_exit
 from rose.engine.protocol import Command, CommandOutput, Task
 from rose.engine.shell import split
 from rose.engine.threadlimits import environment
-from rose.errors import CommandFailedError, EngineClosedError, OutOfMemoryError, TaskError, TaskTimeoutError
+from rose.errors import CommandFailedError, CommandPlaceError, EngineClosedError, TaskError, TaskTimeoutError
 
 OUTPUT_MAX = 8 * 1024 * 1024  # bytes of stdout that are read back: the last ones
 ERRORS_MAX = 64 * 1024  # bytes of stderr
 SHOWN_LINES = 20  # of stderr, in an error
+_LEFT = 16 * 1024  # bytes of a disk with which it counts as full
 GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 
 
@@ -40,8 +45,9 @@ class CommandRunner:
         """Run one command; cancelling the caller ends it, and all that it started.
 
         Raises:
-            CommandFailedError: it could not be started (exit code 126 or 127), or ended with a non-zero exit code.
-            OutOfMemoryError: ... because it, or a process that it started, was refused or killed for its memory.
+            CommandFailedError: it ended with a non-zero exit code.
+            CommandPlaceError: it could not be started (exit code 126 or 127), or was ended from outside.
+            OutOfMemoryError: it, or a process that it started, was refused or killed for its memory.
             TaskTimeoutError: it ran longer than the task's timeout.
             ConfigurationError: its line cannot be split.
         """
@@ -90,7 +96,7 @@ class _Run:
         self._loop = loop
         self._exit: asyncio.Future[int] = loop.create_future()
         self._child: Child | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle | Deadline] = []
         self._stopping = False
         self._error: Exception | None = None  # why it is being stopped
         self._began = self._seconds = 0.0
@@ -129,15 +135,22 @@ class _Run:
             raise TaskTimeoutError(str(self._error) + _shown(stderr), self.key)
         if code != 0:
             raise self._failed(code, stderr)
+        if _is_full(self._stdout.parent):
+            text = f"the disk of {self._stdout} is full, so that its output may be cut: {self._command.line}"
+            raise CommandPlaceError(text, self.key, code, self._command.line, stderr)
         return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
 
     def _failed(self, code: int, stderr: str) -> TaskError:
         line, custody = self._command.line, self._custody
         error = command_refused(self._task, code, _end(stderr), custody.killer, self._kills)
         if error is not None:
-            return OutOfMemoryError(f"{error.message}: {line}{_shown(stderr)}", self.key)
+            return type(error)(f"{error.message}: {line}{_shown(stderr)}", self.key)
         text = f"command ended with {describe_exit(code)}: {line}{_shown(stderr)}"
-        return CommandFailedError(text, self.key, code, line, stderr)
+        if not command_met_place(code, _end(stderr)) and not _is_full(self._stdout.parent):  # then it could not say it
+            return CommandFailedError(text, self.key, code, line, stderr)
+        taken = CommandPlaceError(text, self.key, code, line, stderr)
+        taken.by_signal = is_asked_to_end(code)
+        return taken
 
     def remove_files(self) -> None:
         """Its output has been read, or is not wanted. Blocks."""
@@ -178,7 +191,8 @@ class _Run:
             reason = f"program {program!r} is not executable (chmod +x?)"
         else:
             reason = str(error) if isinstance(error, OSError) else f"its line, cwd or env cannot be used ({error})"
-        return CommandFailedError(f"{reason}: {line}", self.key, code, line)
+        kind = CommandPlaceError if isinstance(error, OSError) and error.errno != errno.E2BIG else CommandFailedError
+        return kind(f"{reason}: {line}", self.key, code, line)
 
     def _watch(self) -> None:
         """It has been started: be told of its end."""
@@ -189,7 +203,7 @@ class _Run:
                 self._terminate()
             elif self._timeout is not None:
                 text = f"ran longer than its timeout of {self._timeout:g} s and was stopped: {self._command.line}"
-                self._timers.append(self._loop.call_later(self._timeout, self.stop, TaskTimeoutError(text)))
+                self._timers.append(Deadline(self._loop, self._timeout, partial(self.stop, TaskTimeoutError(text))))
 
     def _terminate(self) -> None:
         assert self._child is not None
@@ -209,6 +223,13 @@ class _Run:
         if self._stopping:
             self._custody.kill_marked(self._marker)
         self._exit.set_result(code)
+
+
+def _is_full(directory: Path) -> bool:
+    if not directory.exists():  # the command itself has removed it
+        return False
+    disk = os.statvfs(directory)
+    return disk.f_blocks > 0 and disk.f_bavail * disk.f_frsize < _LEFT
 
 
 def _tail(path: Path, limit: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from rose.engine.custody import Custody
+from rose.engine.deadline import Deadline
 from rose.engine.process import Child
 from rose.engine.protocol import Task
 from rose.engine.slots import Request
@@ -41,7 +42,7 @@ class Job(Request):
         self.message = b""  # what a worker is sent; kept, since it may have to be sent to another one
         self.written: asyncio.Future[None] | None = None  # its files are being written
         self.worker: Worker | None = None  # where it was sent
-        self.deadline: asyncio.TimerHandle | None = None
+        self.deadline: Deadline | None = None
         self.error: Exception | None = None  # why its worker is being killed
         self.kills = 0  # of the out-of-memory killer, before it began
 

@@ -19,7 +19,7 @@ from rose.engine.local import LocalEngine
 from rose.engine.loops import LoopThread, across
 from rose.engine.protocol import Capacity, Ref, Task
 from rose.engine.shelf import Shelf
-from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
+from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
 from rose.paths import expanded
 
 
@@ -33,7 +33,7 @@ class DaskEngine:
     Each task runs in a child process of a Dask worker: cancelling it, its timeout or its crash ends that process, not
     the worker. A worker is given no more than it has: its threads count as cpus, `--resources GPU=n` as gpus, its
     memory limit as memory. Nothing is ever run a second time unasked: what a worker was running when it died, or left,
-    fails with WorkerLostError; what it had not got yet goes to another one. ROSE must be installed where the scheduler
+    fails with WorkerTakenError; what it had not got yet goes to another one. ROSE must be installed where the scheduler
     and the workers run, with the same Python.
 
     Without workers (a job is still queued, an adaptive cluster is at rest) tasks wait for the first to join. An
@@ -47,7 +47,7 @@ class DaskEngine:
             (LocalCluster, dask-jobqueue's, dask-kubernetes', ...).
         workers: the names or addresses of the workers that may be used; None: all, also those that join later.
         patience: for how many seconds the scheduler may not answer before the connection counts as lost. What ran is
-            then stopped and has failed (WorkerLostError), and the next task connects anew.
+            then stopped and has failed (WorkerTakenError), and the next task connects anew.
         temp_dir: where to keep large values, best in a file system that the workers see too; made when it is needed.
             None: the system's directory for temporary files, see TMPDIR.
 
@@ -106,7 +106,7 @@ class DaskEngine:
 
         Raises:
             CapacityError: at once, if no worker has what it asks for.
-            WorkerLostError: its worker died or left, or the connection to the scheduler was lost.
+            WorkerTakenError: its worker died or left, or the connection to the scheduler was lost.
         """
         fleet = await self._fleet(task)
         return await across(fleet.loop, lambda: fleet.run(task))
@@ -166,7 +166,7 @@ class DaskEngine:
             try:
                 fleet = await _result(connecting)
             except ConfigurationError as error:
-                raise WorkerLostError(str(error), str(task.key)) from error
+                raise WorkerTakenError(str(error), str(task.key)) from error
             self._check_open(f"task {task.key}: ")
         return fleet
 

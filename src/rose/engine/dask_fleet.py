@@ -20,9 +20,10 @@ from rose.engine.dask_roster import Roster, total
 from rose.engine.dask_run import Run
 from rose.engine.dask_shared import SharedValues
 from rose.engine.dask_site import Site
+from rose.engine.deadline import within
 from rose.engine.failures import describe
 from rose.engine.protocol import Capacity, Task
-from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
+from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class Fleet:
         while True:
             await asyncio.sleep(self._patience / 3)
             try:
-                async with asyncio.timeout(self._patience):
+                async with within(self._patience):
                     await self.client.scheduler.who_has(keys=[""])
             except (OSError, TimeoutError) as error:
                 self._lose(error)
@@ -232,9 +233,9 @@ class Fleet:
         for site in self._roster.sites.values():
             site.give_up()
 
-    def _lost_error(self, key: str) -> WorkerLostError:
+    def _lost_error(self, key: str) -> WorkerTakenError:
         text = f"the connection to the Dask scheduler was lost ({self.lost}); the workers stop what they ran for it"
-        error = WorkerLostError(text, key)
+        error = WorkerTakenError(text, key)
         error.__cause__ = self.lost
         return error
 

@@ -35,7 +35,7 @@ from rose.engine.errand import Errand, Surroundings, as_task, pack_error
 from rose.engine.failures import describe
 from rose.engine.local import LocalEngine
 from rose.engine.wire import RESULT
-from rose.errors import RoseError, WorkerLostError
+from rose.errors import RoseError, WorkerTakenError
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def _outcome(errand: Errand, work: asyncio.Task[Any]) -> tuple[int, bytes]:
     if isinstance(error, RoseError):
         return ENGINE_ERROR, pack_error(error)
     if error is not None:
-        failed = WorkerLostError(f"its Dask worker cannot run it: {describe(error)}", str(errand.key))
+        failed = WorkerTakenError(f"its Dask worker cannot run it: {describe(error)}", str(errand.key))
         return ENGINE_ERROR, pack_error(failed)
     result = work.result()
     return result if isinstance(errand.call, bytes) else (RESULT, pickle.dumps(result))

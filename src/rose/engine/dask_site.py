@@ -14,10 +14,10 @@ from rose.engine.dask_message import ENGINE_ERROR, REFUSED, STOPPED, Facts, Mess
 from rose.engine.dask_places import Place
 from rose.engine.dask_run import Run, is_long, pack
 from rose.engine.errand import unpack_error
-from rose.engine.failures import describe
+from rose.engine.failures import describe, of_place
 from rose.engine.parcel import unpack_reply
 from rose.engine.protocol import Capacity
-from rose.errors import EngineClosedError, RoseError, WorkerLostError
+from rose.errors import EngineClosedError, RoseError, WorkerTakenError
 
 if TYPE_CHECKING:
     from rose.engine.dask_fleet import Fleet
@@ -61,7 +61,7 @@ class Site(Place):
             try:
                 message, refs = pack(run, self.facts, fleet.driver, fleet.settled, fleet.stored, fleet.custody.folder)
             except (RoseError, OSError) as error:
-                run.fail(error)
+                run.fail(error if isinstance(error, RoseError) else of_place("it could not be sent", error, run.key))
                 self._fleet.end(run)
                 continue
             if refs or run.packed.files or is_long(message.errand):
@@ -182,14 +182,14 @@ class Site(Place):
             run.fail(self._closed(run))
         elif status == REFUSED:
             text = f"its Dask worker {self.address} began anew, or lost the result; it is not run a second time unasked"
-            run.fail(WorkerLostError(text, run.key))
+            run.fail(WorkerTakenError(text, run.key))
         else:
             self._fleet.places.lasted(run.task, seconds)
             unpack_reply(run.task, status, memoryview(body), run.future)
         self._fleet.end(run)
 
-    def _closed(self, run: Run) -> WorkerLostError:
-        return WorkerLostError(f"its Dask worker {self.address} closed while it ran", run.key)
+    def _closed(self, run: Run) -> WorkerTakenError:
+        return WorkerTakenError(f"its Dask worker {self.address} closed while it ran", run.key)
 
     def _fail(self, run: Run, what: str, cause: Exception) -> None:
         """A run cannot be sent, or its reply not be had; nothing happens if it has ended."""
@@ -197,7 +197,7 @@ class Site(Place):
         error = cause
         if not isinstance(cause, RoseError):
             text = f"it could not {what} on the Dask worker {self.address}: {describe(cause)}"
-            error = WorkerLostError(text, run.key)
+            error = WorkerTakenError(text, run.key)
             error.__cause__ = cause
         run.fail(error)
         self._fleet.end(run)
@@ -240,7 +240,7 @@ class Site(Place):
             work.cancel()
         for run in sorted(self.runs, key=lambda run: run.number, reverse=True):  # each becomes the first that waits
             if run.sent_as in begun or run.future.done():
-                run.fail(WorkerLostError(why, run.key))
+                run.fail(WorkerTakenError(why, run.key))
                 self._fleet.end(run)
             else:
                 self.runs.discard(run)

@@ -11,6 +11,7 @@ from pathlib import Path
 from rose.engine.failures import pack_failure, unpack_failure
 from rose.engine.memlimit import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
+from rose.engine.shown import showing
 from rose.engine.transfer import relocate
 from rose.engine.wire import RESULT
 from rose.engine.worker import compute, reply
@@ -59,7 +60,8 @@ def run_here(body: bytes, prefix: str | None, limited: bool, surroundings: Surro
     for folder, here in surroundings.places.items():
         relocate(folder, here)
     sys.path.extend(entry for entry in surroundings.path if entry not in sys.path)
-    status, result = compute(memoryview(body))
+    with showing():
+        status, result = compute(memoryview(body))
     if status == RESULT:
         return reply(result, prefix)
     if limited and was_refused(result):

@@ -10,7 +10,8 @@ from typing import Any
 
 import cloudpickle
 
-from rose.errors import TaskFailedError, UnpicklableError
+from rose.engine.blame import is_of_place
+from rose.errors import PlaceError, TaskError, TaskFailedError, UnpicklableError
 
 
 class RemoteError(Exception):
@@ -26,8 +27,9 @@ def describe(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
 
 
-def pack_failure(error: BaseException) -> bytes:
-    """Pickle an exception with its traceback; one that does not pickle is described."""
+def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
+    """Pickle an exception with its traceback; one that does not pickle is described. `of_place`: it is not the task's,
+    whatever it is."""
     # The first frame is the engine's own.
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
@@ -38,12 +40,26 @@ def pack_failure(error: BaseException) -> bytes:
     # All of it must fit into one message (wire.py): four bytes a character at worst.
     if len(original) > 40_000:
         original = b""
-    return pickle.dumps((describe(error)[:2_000], text[-12_000:], original))
+    return pickle.dumps((describe(error)[:2_000], text[-12_000:], original, of_place or is_of_place(error)))
 
 
-def unpack_failure(body: Any, key: str) -> TaskFailedError:
+def failed(error: BaseException, key: str) -> TaskError:
+    """The error of a task whose function raised one in this process, as its cause."""
+    made: TaskError = (PlaceError if is_of_place(error) else TaskFailedError)(describe(error), key)
+    made.__cause__ = error
+    return made
+
+
+def of_place(text: str, error: BaseException, key: str) -> PlaceError:
+    """The error of a task for which something else failed than itself."""
+    made = PlaceError(f"{text}: {describe(error)}", key)
+    made.__cause__ = error
+    return made
+
+
+def unpack_failure(body: Any, key: str) -> TaskError:
     """The error that the driver raises, with the original as its cause and the remote traceback as the cause's note."""
-    description, text, original = pickle.loads(body)
+    description, text, original, by_place = pickle.loads(body)
     cause: BaseException = RemoteError(description)
     if original:
         try:
@@ -53,7 +69,7 @@ def unpack_failure(body: Any, key: str) -> TaskFailedError:
         if isinstance(loaded, BaseException):
             cause = loaded
     cause.add_note(f"In the worker process:\n{text}")
-    error = TaskFailedError(description, key)
+    error: TaskError = (PlaceError if by_place else TaskFailedError)(description, key)
     error.__cause__ = cause
     return error
 

@@ -26,7 +26,7 @@ from rose.engine.shelf import Shelf
 from rose.engine.threads import MemoryRef
 from rose.engine.transfer import Packed
 from rose.engine.wire import RESULT
-from rose.errors import CapacityError, WorkerLostError
+from rose.errors import CapacityError, WorkerTakenError
 
 
 class HostedEngine(PooledEngine):
@@ -106,7 +106,7 @@ class HostedEngine(PooledEngine):
             self._end(job)
             self._sweep(job)
             raise
-        self._hosts.expect(job.number, lambda: job.fail(WorkerLostError("the worker that ran it died", job.key)))
+        self._hosts.expect(job.number, lambda: job.fail(WorkerTakenError("the worker that ran it died", job.key)))
         return await self._follow(job, host, message)
 
     async def _pack(self, job: Job) -> bytes:
@@ -160,10 +160,10 @@ class HostedEngine(PooledEngine):
             if outcome.status == RAISED:
                 job.fail(unpack_error(outcome.body))
             elif outcome.status == UNREACHABLE:
-                job.fail(WorkerLostError(f"{outcome.body.decode()} (say address=)", job.key))
+                job.fail(WorkerTakenError(f"{outcome.body.decode()} (say address=)", job.key))
             elif outcome.status == REFUSED:
                 text = f"{self._what} lost it, and wanted to run it again; it is not run a second time unasked"
-                job.fail(WorkerLostError(text, job.key))
+                job.fail(WorkerTakenError(text, job.key))
             else:
                 unpack_reply(job.task, outcome.status, memoryview(outcome.body), job.result)
         if not isinstance(outcome, Reply) or outcome.status != RESULT:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rose.engine.coroutines import finished
+from rose.engine.deadline import Deadline
 from rose.engine.protocol import Task
+from rose.engine.shown import showing
 from rose.engine.slots import Request
 from rose.engine.transfer import Packed
 
@@ -26,7 +28,7 @@ class Job:
     prefix: str | None = None
     future: Future[Any] | None = None
     work: asyncio.Task[None] | None = None  # from its submission to its end in the pool
-    deadline: asyncio.TimerHandle | None = None
+    deadline: Deadline | None = None
 
     @property
     def key(self) -> str:
@@ -58,7 +60,8 @@ def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) 
     """Run a function in this thread."""
     function, args, kwargs = call
     try:
-        return Outcome(finished(function(*args, **kwargs)))
+        with showing():
+            return Outcome(finished(function(*args, **kwargs)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
         return Outcome(error=error)
 

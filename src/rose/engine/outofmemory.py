@@ -1,20 +1,21 @@
-"""The errors of tasks that ended for want of memory, told apart from other ends."""
+"""The errors of tasks whose processes died, those that ended for want of memory told apart."""
 
 from __future__ import annotations
 
 import signal
 
+from rose.engine.blame import command_met_place, ended_from_outside, is_asked_to_end
 from rose.engine.failures import unpack_failure
 from rose.engine.memlimit import ENFORCED, says_refused, size
 from rose.engine.oomkiller import KILLED, OutOfMemoryKiller
 from rose.engine.process import describe_exit
 from rose.engine.protocol import Task
-from rose.errors import OutOfMemoryError, WorkerLostError
+from rose.errors import MemoryExhaustedError, OutOfMemoryError, WorkerLostError, WorkerTakenError
 
 _ADVICE = "ask for more (memory=), or make it need less"
 _KILLED = (
-    "the kernel's out-of-memory killer ended it: there was no more memory. Run fewer tasks at a time (memory= says "
-    "what each takes), or make it need less"
+    "the kernel's out-of-memory killer ended it: there was no more memory, whoever took it. Run fewer tasks at a time; "
+    "memory= says what each takes, and one that takes more fails by itself"
 )
 
 
@@ -31,11 +32,16 @@ def refused(task: Task, peak: int | None, failure: bytes) -> OutOfMemoryError:
     return error
 
 
-def worker_lost(task: Task, when: str, exit_code: int, killer: OutOfMemoryKiller, kills: int) -> WorkerLostError:
-    """A function whose worker died by itself; `kills` is what the killer had counted when the task began."""
+def worker_lost(task: Task, begun: bool, exit_code: int, killer: OutOfMemoryKiller, kills: int) -> WorkerLostError:
+    """A function whose worker died unasked; `kills` is what the killer had counted when the task began."""
+    when = "while it ran" if begun else "before it could begin"
     text = f"its worker process died {when} ({describe_exit(exit_code)})"
     if exit_code == -signal.SIGKILL and killer.killed(kills):
-        return OutOfMemoryError(f"{text}: {_KILLED}", str(task.key))
+        return MemoryExhaustedError(f"{text}: {_KILLED}", str(task.key))
+    if not begun or ended_from_outside(exit_code):
+        taken = WorkerTakenError(text, str(task.key))
+        taken.by_signal = is_asked_to_end(exit_code)
+        return taken
     if task.resources.memory and ENFORCED and exit_code == -signal.SIGABRT:
         why = "under its memory limit: libraries in C and C++ abort when they are refused memory"
         return OutOfMemoryError(f"{text} {why}. It asked for {_asked(task)}; {_ADVICE}", str(task.key))
@@ -48,7 +54,9 @@ def command_refused(
     """Whether it was for want of memory that a command ended with this exit code; `last_words` is what it said."""
     text = f"command ended with {describe_exit(exit_code)}"
     if exit_code in KILLED and killer.killed(kills):
-        return OutOfMemoryError(f"{text}: {_KILLED}", str(task.key))
+        return MemoryExhaustedError(f"{text}: {_KILLED}", str(task.key))
+    if command_met_place(exit_code, last_words):
+        return None
     if task.resources.memory and ENFORCED and says_refused(last_words):
         why = f"when it, or what it started, wanted more than the {_asked(task)} of memory it asked for"
         return OutOfMemoryError(f"{text} {why}: {_ADVICE}", str(task.key))

@@ -11,7 +11,7 @@ from rose.engine.failures import describe, unpack_failure, unpicklable
 from rose.engine.protocol import Task
 from rose.engine.transfer import Packed, load, pack_arguments
 from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
-from rose.errors import RoseError, TaskFailedError, UnpicklableError
+from rose.errors import PlaceError, RoseError, UnpicklableError
 
 
 def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool = True) -> Packed:
@@ -66,7 +66,7 @@ def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Futu
         error = unpack_failure(body, str(task.key))
         if status != FAILED:
             text = f"its function or arguments cannot be loaded in the worker: {error.message}"
-            cause, error = error.__cause__, TaskFailedError(text, str(task.key))
+            cause, error = error.__cause__, PlaceError(text, str(task.key))
             error.__cause__ = cause
     if not future.done():
         future.set_exception(error)

@@ -12,6 +12,8 @@ from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
+from rose.engine.deadline import Deadline
+from rose.engine.failures import describe, of_place
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
 from rose.engine.protocol import Task
@@ -20,9 +22,8 @@ from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
     EngineClosedError,
     RoseError,
-    TaskFailedError,
     TaskTimeoutError,
-    WorkerLostError,
+    WorkerTakenError,
 )
 
 logger = logging.getLogger(__name__)
@@ -119,9 +120,7 @@ class Pool:
         try:
             worker = self._free_worker(gpus) or self._hire(gpus)
         except OSError as error:  # no directory, no more open files
-            lost = WorkerLostError(f"no worker process could be made for it: {error}", str(job.task.key))
-            lost.__cause__ = error
-            self._finish(job, lost)
+            self._finish(job, of_place("no worker process could be made for it", error, str(job.task.key)))
             return
         self._give(job, worker)
 
@@ -156,7 +155,8 @@ class Pool:
         worker.killed = True
         self._forget(worker)
         for job in worker.take_back():
-            lost = WorkerLostError("no worker process could be started for it", str(job.task.key))
+            text = f"no worker process could be started for it: {describe(error)}"
+            lost = WorkerTakenError(text, str(job.task.key))
             lost.__cause__ = error
             self._finish(job, lost)
         worker.close_sockets()
@@ -179,8 +179,11 @@ class Pool:
             return True
         try:
             packed = pack_task(job.task, os.path.join(self._custody.folder, f"task-{job.number}-"), self._refs)
-        except (RoseError, OSError) as error:
+        except RoseError as error:
             self._finish(job, error)
+            return False
+        except OSError as error:
+            self._finish(job, of_place("it could not be packed", error, str(job.task.key)))
             return False
         job.packed = packed if packed.files else None
         wanted = job.task.resources
@@ -192,9 +195,8 @@ class Pool:
         assert job.written is not None
         job.written.set_result(None)
         if error is not None:
-            failed = TaskFailedError("its arguments could not be written to the temporary directory", str(job.task.key))
-            failed.__cause__ = error
-            job.fail(failed)
+            text = "its arguments could not be written to the temporary directory"
+            job.fail(of_place(text, error, str(job.task.key)))
         if job.future.done():
             self._set_free(worker)
             self._finish(job, None)
@@ -215,7 +217,7 @@ class Pool:
         worker.since = self._loop.time()
         job.kills = self._custody.killer.kills()
         if job.task.timeout is not None:
-            job.deadline = self._loop.call_later(job.task.timeout, self._overrun, job)
+            job.deadline = Deadline(self._loop, job.task.timeout, partial(self._overrun, job))
 
     # --- sending short jobs ahead --------------------------------------------------------------------------------
 
@@ -391,9 +393,8 @@ class Pool:
         if not worker.ready and not was_killed:  # it could not start, and the next one would not either
             lost, waiting = lost + waiting, []
         self._requeue(waiting)
-        when = "while it ran" if worker.ready else "before it could begin"
         for job in lost:
-            error = job.error or worker_lost(job.task, when, exit_code, self._custody.killer, job.kills)
+            error = job.error or worker_lost(job.task, worker.ready, exit_code, self._custody.killer, job.kills)
             self._finish(job, error)
         self._slots.fill()
         worker.tell_ended()

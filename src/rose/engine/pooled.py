@@ -6,16 +6,18 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
-from rose.engine.failures import describe
+from rose.engine.deadline import Deadline
+from rose.engine.failures import describe, failed
 from rose.engine.hosts import FAREWELL
 from rose.engine.job import Job, Outcome, in_thread
 from rose.engine.protocol import Command, Task
 from rose.engine.threads import loaded
-from rose.errors import EngineClosedError, RoseError, TaskError, TaskFailedError, TaskTimeoutError, WorkerLostError
+from rose.errors import EngineClosedError, RoseError, TaskTimeoutError, WorkerTakenError
 
 
 class PooledEngine(BaseEngine):
@@ -43,9 +45,7 @@ class PooledEngine(BaseEngine):
         """Make of what the pool returned what the caller is to get."""
         if isinstance(outcome, Outcome):
             if outcome.error is not None:
-                error: TaskError = TaskFailedError(describe(outcome.error), job.key)
-                error.__cause__ = outcome.error
-                job.fail(error)
+                job.fail(failed(outcome.error, job.key))
             elif not job.result.done():
                 job.result.set_result(outcome.result)
 
@@ -92,7 +92,7 @@ class PooledEngine(BaseEngine):
         timeout = job.task.timeout
         if timeout is not None and not self.capabilities.enforces_timeout and not isinstance(job.task.call, Command):
             text = f"ran longer than its timeout of {timeout:g} s (in {self._what} nothing can stop it: it goes on)"
-            job.deadline = loop.call_later(timeout, job.fail, TaskTimeoutError(text, job.key))
+            job.deadline = Deadline(loop, timeout, partial(job.fail, TaskTimeoutError(text, job.key)))
         try:
             return await job.result
         except asyncio.CancelledError:
@@ -121,12 +121,12 @@ class PooledEngine(BaseEngine):
             self._end(job)
         self._settle(job, outcome)
 
-    def _lost(self, job: Job, cause: BaseException) -> WorkerLostError:
+    def _lost(self, job: Job, cause: BaseException) -> WorkerTakenError:
         if isinstance(cause, BrokenExecutor):
             text = f"{self._what} is dead, and what it ran is lost ({describe(cause)}); make a new one"
         else:
             text = f"{self._what} did not run it: {describe(cause)}"
-        error = WorkerLostError(text, job.key)
+        error = WorkerTakenError(text, job.key)
         error.__cause__ = cause
         return error
 

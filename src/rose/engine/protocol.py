@@ -129,8 +129,9 @@ class Engine(Protocol):
 
         Raises:
             CapacityError: at once, if the request can never fit.
-            TaskFailedError, CommandFailedError, TaskTimeoutError, WorkerLostError, OutOfMemoryError, UnpicklableError:
-                with the task's key; the root cause is the `__cause__`.
+            TaskFailedError, CommandFailedError, TaskTimeoutError, WorkerLostError, OutOfMemoryError: the task itself
+                failed; with its key; the root cause is the `__cause__`.
+            PlaceError: what was to run it failed, see `rose.engine.blame`.
             EngineClosedError: after `close`.
         """
         ...

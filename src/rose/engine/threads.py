@@ -14,9 +14,11 @@ from typing import Any
 
 from rose.engine.base import BaseEngine
 from rose.engine.coroutines import finished
-from rose.engine.failures import describe
+from rose.engine.deadline import Deadline
+from rose.engine.failures import failed
 from rose.engine.protocol import Capabilities, Command, Ref, Task
-from rose.errors import ConfigurationError, EngineClosedError, TaskFailedError, TaskTimeoutError
+from rose.engine.shown import showing
+from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 _log = logging.getLogger("rose")
 
@@ -122,7 +124,7 @@ class ThreadEngine(BaseEngine):
         deadline = None
         if task.timeout is not None:
             text = f"ran longer than its timeout of {task.timeout:g} s (a thread cannot be stopped: it goes on)"
-            deadline = loop.call_later(task.timeout, _fail, result, TaskTimeoutError(text, str(task.key)))
+            deadline = Deadline(loop, task.timeout, partial(_fail, result, TaskTimeoutError(text, str(task.key))))
         try:
             return await result
         finally:
@@ -153,7 +155,8 @@ class ThreadEngine(BaseEngine):
 
 
 def _call(call: Callable[[], Any]) -> Any:
-    return finished(call())
+    with showing():
+        return finished(call())
 
 
 def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:
@@ -161,9 +164,7 @@ def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:
     if cause is None:
         result.set_result(work.result())
         return
-    error = TaskFailedError(describe(cause), key)
-    error.__cause__ = cause
-    result.set_exception(error)
+    result.set_exception(failed(cause, key))
 
 
 def _fail(result: asyncio.Future[Any], error: Exception) -> None:

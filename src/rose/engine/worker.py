@@ -12,6 +12,7 @@ from typing import Any
 from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
 from rose.engine.memlimit import ENFORCED, MemoryLimit, was_refused
+from rose.engine.shown import let_go_of_broken, show_all
 from rose.engine.threadlimits import ThreadLimits
 from rose.engine.transfer import load, pack_result
 from rose.engine.wire import BUFFER, FAILED, OUT_OF_MEMORY, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
@@ -23,6 +24,7 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
     sys.argv[:] = ["rose-worker"]
     os.set_inheritable(descriptor, False)
     os.mkdir(folder)
+    show_all()
     driver = socket.socket(fileno=descriptor)
     threads, limit = ThreadLimits(), MemoryLimit()
     buffer = bytearray(BUFFER)
@@ -30,11 +32,12 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
     driver.send(REPLY.pack(0, 0.0, READY))
     while size := driver.recv_into(buffer):
         number, cpus, memory = TASK.unpack_from(buffer)
+        let_go_of_broken()
         started = perf_counter()
         try:
             threads.hold(cpus)
         except Exception as error:  # a library that will not be limited
-            status, body = FAILED, pack_failure(error)
+            status, body = FAILED, pack_failure(error, of_place=True)
         else:
             task, prefix = content[TASK.size : size], os.path.join(folder, "")
             status, body = within(limit, memory, task, prefix) if memory and ENFORCED else execute(task, prefix)
@@ -85,7 +88,10 @@ def reply(result: Any, prefix: str | None) -> tuple[int, bytes]:
         packed.write()
     except OSError as error:
         packed.discard()
-        return FAILED, pack_failure(error)
+        if prefix is not None:
+            place = os.path.dirname(prefix)
+            error.add_note(f"while its result was written to {place} (see TMPDIR, or the engine's temp_dir)")
+        return FAILED, pack_failure(error, of_place=True)
     return RESULT, packed.body
 
 

@@ -29,6 +29,7 @@ from rose.store.records import (
     encode,
 )
 from rose.store.results import Result, given
+from rose.store.retrying import RETRIED, DroppedCandidate, retry
 from rose.store.run import Run, check_run_dir
 from rose.store.versions import Simulations
 
@@ -37,8 +38,10 @@ __all__ = [
     "DONE",
     "DROPPED",
     "FAILED",
+    "RETRIED",
     "RUNNING",
     "Dropped",
+    "DroppedCandidate",
     "Event",
     "EventLog",
     "IterationDone",
@@ -65,6 +68,7 @@ __all__ = [
     "labels_of_run",
     "not_finite",
     "read_labels_file",
+    "retry",
     "same_label",
     "stacked",
     "write_labels",

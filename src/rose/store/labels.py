@@ -12,7 +12,8 @@ from rose.store.results import Result, given
 
 
 class Dropped:
-    """Stands in a label's place: the simulation failed, its policy is to go on without, and it is not tried again."""
+    """Stands in a label's place: the simulation failed, its policy is to go on without, and it is tried again only if
+    somebody asks for that (`rose.retry`)."""
 
 
 # Simulates the candidates at these positions of the request: one label each, in order.
@@ -90,6 +91,13 @@ class LabelStore:
         if execution is None:
             return key in self._recorded
         return execution.task.done() and not execution.task.cancelled() and execution.task.exception() is None
+
+    def is_dropped(self, key: bytes) -> bool:
+        """Whether its simulation has failed, and there is no label to come."""
+        execution = self._executions.get(key)
+        if execution is None:
+            return key in self._recorded and not self._has_label(key)
+        return key in self and isinstance(execution.label(key), Dropped)
 
     def _has_label(self, key: bytes) -> bool:
         recorded = self._recorded.get(key)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rose.store.batches import read_tasks
+from rose.store.meta import read_meta, write_meta
 from rose.store.records import CANCELLED, DONE, DROPPED, LabelRecord
 from rose.store.rows import insertions, numbered_labels
-from rose.store.schema import read_meta, write_meta
 
 _NOTE = "simulations"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from rose.errors import (
     ConfigurationError,
     EngineClosedError,
     OutOfMemoryError,
+    PlaceError,
+    TaskError,
     TaskFailedError,
     TaskTimeoutError,
     UnpicklableError,
@@ -473,6 +476,46 @@ class EngineContract:
         self.drive(body, needs="survives_crash")
 
     # --- memory --------------------------------------------------------------------------------------------------
+
+    def test_what_the_place_does_is_not_the_tasks_failure(self) -> None:
+        """A full disk, a program that is not there: `PlaceError`, with the cause; other failures are none."""
+
+        async def body(engine: Engine) -> None:
+            with pytest.raises(PlaceError, match=r"workflow/0/stage: .*No space left") as full:
+                await engine.run(task(tasks.fail_as_a_full_disk))
+            assert isinstance(full.value.__cause__, OSError)
+            for line in ("no-such-program", "sh -c 'kill -TERM $$'", "sh -c 'no-such-program'"):
+                with pytest.raises(PlaceError, match="workflow/0/stage: ") as command:
+                    await engine.run(task(Command(line)))
+                assert isinstance(command.value, CommandFailedError)
+            for own in (task(tasks.fail, ValueError), task(tasks.fail, OSError), task(Command("exit 3"))):
+                with pytest.raises(TaskError) as failed:
+                    await engine.run(own)
+                assert not isinstance(failed.value, PlaceError)
+
+        self.drive(body)
+
+    def test_a_worker_that_was_ended_is_told_from_one_that_crashed(self) -> None:
+        """Who is sent a signal is not to blame, and who violates memory is."""
+
+        async def body(engine: Engine) -> None:
+            for number, of_place in ((signal.SIGTERM, True), (signal.SIGKILL, True), (signal.SIGSEGV, False)):
+                with pytest.raises(WorkerLostError) as lost:
+                    await engine.run(task(tasks.end_by, number))
+                assert isinstance(lost.value, PlaceError) is of_place
+
+        self.drive(body, needs="survives_crash")
+
+    def test_what_cannot_be_shown_is_no_failure(self) -> None:
+        """Neither for a task nor for what it starts, be the reader of the output gone or the disk of the log full."""
+
+        async def body(engine: Engine) -> None:
+            for nowhere in ("pipe", "/dev/full"):
+                assert await engine.run(task(tasks.print_to_nobody, nowhere)) == "went on"
+            assert await engine.run(task(tasks.print_to_nobody, "pipe")) == "went on"
+            assert await engine.run(task(tasks.echo)) == 0
+
+        self.drive(body, workers=1, needs="survives_crash")
 
     def test_a_function_that_takes_too_much_memory_is_stopped(self) -> None:
         async def body(engine: Engine) -> None:

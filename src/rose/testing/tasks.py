@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import re
 import signal
@@ -161,3 +163,35 @@ def occupy_quietly(seconds: float, result: Any) -> Any:
     """Take a while, then return the result."""
     time.sleep(seconds)
     return result
+
+
+def fail_as_a_full_disk() -> None:
+    """Raise what writing to a full disk raises."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def end_by(number: int) -> None:
+    """Send a signal to the own process."""
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def print_to_nobody(nowhere: str) -> str:
+    """Print where it cannot be shown, in a process that may be spoilt: into a pipe without a reader, or to a file."""
+    if nowhere == "pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open(nowhere, os.O_WRONLY)
+    os.dup2(writer, 1)
+    os.close(writer)
+    sys.stdout.write("x" * 100_000)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(b"x" * 100_000)
+    logging.getLogger("rose").warning("also here")
+    return "went on"
+
+
+def echo() -> int:
+    """Have a program print."""
+    return subprocess.run(["echo", "x"]).returncode

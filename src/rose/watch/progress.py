@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rose.engine.shown import Shown
 from rose.store import (
     Event,
     EventLog,
@@ -121,6 +122,8 @@ def progress(learner: Watched, console: Console | None = None) -> Iterator[None]
             results = learner.run(workflows={"entropy": PREDICTIVE_ENTROPY}, max_iter=20)
     """
     console = console or Console(stderr=True)
+    shown = console.file
+    console.file = cast(IO[str], Shown(shown))  # a lost terminal ends no run
     board = _Board(console.encoding)
     drawing: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     reader: Callable[[Event], None] = board.read
@@ -134,6 +137,7 @@ def progress(learner: Watched, console: Console | None = None) -> Iterator[None]
             yield
     finally:
         learner.events.unsubscribe(reader)
+        console.file = shown
 
 
 def _printing(console: Console) -> Callable[[Event], None]:

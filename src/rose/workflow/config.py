@@ -37,6 +37,7 @@ class TaskConfig(BaseModel):
     ranks: int | None = None
     timeout: float | None = None
     retries: int | None = None
+    place_retries: int | None = None
     retry_delay: float | None = None
     on_failure: OnFailure | None = None
     min_members: int | None = None

@@ -94,6 +94,10 @@ class DataflowRounds:
         if outcome.criterion_values is not None:
             self._active = self._unmet(outcome.criterion_values)
 
+    def goes_on(self) -> bool:
+        """Never: candidates are the user's files."""
+        return False
+
     def result(self) -> WorkflowResult:
         """The models and labels are the user's files: the result is the history."""
         return WorkflowResult(self.flow.name)

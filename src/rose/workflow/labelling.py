@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PoolError, TaskError
+from rose.errors import PlaceError, PoolError, TaskError
 from rose.identity import value_digest
 from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
 from rose.workflow.binding import PROVIDED, Binding
@@ -44,7 +44,7 @@ class LabelledSet:
         self._taken: set[int] = set()  # those that are labelled or dropped
         self._indices: list[int] = []
         self._labels: list[Any] = []
-        self.dropped: list[int] = []  # candidates that could not be simulated, and are not asked for again
+        self._dropped: dict[int, bytes] = {}  # candidates that could not be simulated, with what identifies the samples
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -56,18 +56,21 @@ class LabelledSet:
             PoolError: if one of them is labelled already.
         """
         for index, label in zip(indices.tolist(), labels, strict=True):
-            if index in self.dropped:  # its label was given since
-                self.dropped.remove(index)
-            elif index in self._taken:
+            if self._dropped.pop(index, None) is None and index in self._taken:  # else its label has come since
                 raise PoolError(f"candidate {index} is labelled already")
             self._taken.add(index)
             self._indices.append(index)
             self._labels.append(label)
 
-    def drop(self, indices: Sequence[int]) -> None:
-        """Have these not chosen any more, though they have no label."""
-        self._taken.update(indices)
-        self.dropped += indices
+    def drop(self, samples: Mapping[int, bytes]) -> None:
+        """Have these candidates not chosen any more, though they have no label."""
+        self._taken.update(samples)
+        self._dropped.update(samples)
+
+    @property
+    def dropped(self) -> Mapping[int, bytes]:
+        """The candidates that could not be simulated, with what identifies the samples."""
+        return self._dropped
 
     @property
     def indices(self) -> np.ndarray:
@@ -114,7 +117,8 @@ class Labelling:
         failed = np.array([isinstance(label, Dropped) for label in self.labels], dtype=bool)
         labelled.add(self.indices[~failed], [label for label, bad in zip(self.labels, failed, strict=True) if not bad])
         dropped: list[int] = self.indices[failed].tolist()
-        labelled.drop(dropped)
+        places = np.flatnonzero(failed).tolist()
+        labelled.drop({index: self.contents[place] for index, place in zip(dropped, places, strict=True)})
         return dropped
 
 
@@ -163,8 +167,22 @@ class Simulator:
         """
         return bind_simulation(self.stage, config, iteration)
 
-    async def label(self, workflow: str, iteration: int, indices: np.ndarray, config: LearnerConfig) -> Labelling:
-        """The labels of these candidates; simulated in parallel, or taken from who simulated them before."""
+    def is_dropped(self, content: bytes) -> bool:
+        """Whether a sample's simulation has failed, and nobody has asked to try it again."""
+        return self._store.is_dropped(content)
+
+    async def label(
+        self,
+        workflow: str,
+        iteration: int,
+        indices: np.ndarray,
+        config: LearnerConfig,
+        left_out: Container[bytes] = (),
+    ) -> Labelling:
+        """The labels of these candidates; simulated in parallel, or taken from who simulated them before.
+
+        Of the samples that are `left_out`, only what is known already is taken.
+        """
         binding = self.bind(config, iteration)
         stage = stage_for(self.stage, config, iteration)
         context = {"iteration": iteration, "workflow": workflow}
@@ -179,7 +197,7 @@ class Simulator:
             try:
                 labels = await self._simulate(key, stage, asked, binding, {**context, "seed": seed})
             except TaskError as error:
-                if stage.on_failure != "drop":
+                if stage.on_failure != "drop" or isinstance(error, PlaceError):
                     self._runner.failed(key, error)
                     raise
                 await self._store.record(asked[0].content, self._runner.dropped(key, error, asked))
@@ -190,7 +208,14 @@ class Simulator:
 
         await self._forget_unfit(indices, keys)
         await self._offer(samples)
-        labels = [as_label(label) for label in await self._store.get(keys, simulate, self.stage.batch or 1)]
+        asked = [key for key in keys if key not in left_out or key in self._store]
+        places = {key: place for place, key in reversed(list(enumerate(keys)))}
+
+        async def simulate_asked(positions: Sequence[int]) -> Sequence[Any]:
+            return await simulate([places[asked[position]] for position in positions])
+
+        found = dict(zip(asked, await self._store.get(asked, simulate_asked, self.stage.batch or 1), strict=True))
+        labels = [as_label(found[key]) if key in found else Dropped() for key in keys]
         self._check_all(indices, labels)
         return Labelling(indices, keys, labels)
 

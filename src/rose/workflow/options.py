@@ -16,7 +16,7 @@ from rose.workflow.stages import OnFailure, Stage
 from rose.workflow.templates import check_cwd, check_launcher
 
 # What may differ from model to model, and be changed by a configuration.
-TASK_OPTIONS = ("cpus", "gpus", "memory", "ranks", "timeout", "retries", "retry_delay", "on_failure")
+TASK_OPTIONS = ("cpus", "gpus", "memory", "ranks", "timeout", "retries", "place_retries", "retry_delay", "on_failure")
 QUORUMS = ("min_members", "max_failed_simulations")
 OPTIONS = (
     *TASK_OPTIONS, *QUORUMS,
@@ -87,7 +87,7 @@ def with_options(stage: Stage, options: Mapping[str, Any], where: str) -> Stage:
         gpus=given.get("gpus", stage.resources.gpus),
         memory=given.get("memory", stage.resources.memory),
     )
-    policy = ("timeout", "retries", "retry_delay", "on_failure", *QUORUMS)
+    policy = ("timeout", "retries", "place_retries", "retry_delay", "on_failure", *QUORUMS)
     return replace(stage, resources=resources, ranks=ranks, **{name: given[name] for name in policy if name in given})
 
 
@@ -118,7 +118,7 @@ def check_option(name: str, value: Any, where: str) -> Any:
     return value
 
 
-_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "min_members": 1}
+_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "place_retries": 0, "min_members": 1}
 
 
 def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:

@@ -38,6 +38,7 @@ def together(stages: Sequence[Stage], times: int = 1) -> Stage:
         resources=resources,
         timeout=None if None in timeouts else times * sum(one for one in timeouts if one is not None),
         retries=max(stage.retries for stage in stages),
+        place_retries=max(stage.retries_of_place for stage in stages),
         retry_delay=max(stage.retry_delay for stage in stages),
     )
 

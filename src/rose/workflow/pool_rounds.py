@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rose.arrays import as_array
-from rose.errors import PoolError, PredictionError, TaskError
+from rose.errors import PlaceError, PoolError, PredictionError, TaskError
+from rose.store import Dropped
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.choosing import Candidates, Chooser
 from rose.workflow.columns import only_class, task_of_labels
@@ -37,6 +38,7 @@ from rose.workflow.screener import Screener
 from rose.workflow.shared import Shared
 from rose.workflow.stages import UncertaintyRule
 from rose.workflow.state import Prediction, StopReason, WorkflowResult
+from rose.workflow.tried_again import with_retried
 
 
 class Looked(NamedTuple):
@@ -94,7 +96,9 @@ class PoolRounds:
         assert self.runner.run is not None
         taken = self.labelled.indices.tolist()
         asked = await joined(self.runner.run, self.name, iteration, self._chosen, taken, self.pool)
-        self._added = await self.simulator.label(self.name, iteration, asked, config)
+        left = self.labelled.dropped, self.simulator.is_dropped
+        asked, left_out = await with_retried(self.runner.run, self.name, iteration, asked, *left)
+        self._added = await self.simulator.label(self.name, iteration, asked, config, left_out)
         dropped = self._added.into(self.labelled)
         await self._recall_members()
         scoring = self._scoring(config, iteration)
@@ -148,7 +152,7 @@ class PoolRounds:
             self._meet_holdout(learned)
             return learned
         except TaskError as error:
-            if alone is None:
+            if alone is None or isinstance(error, PlaceError):
                 raise
             self.notices.untrained(error)
             return None
@@ -201,11 +205,24 @@ class PoolRounds:
         added = await self.simulator.recorded(
             self.name, iteration, indices, memento["contents"], outcome.dropped, config
         )
+        final = self._final(added)
         added.into(self.labelled)
-        self._failures.exceeded(added.labels, self.simulator.stage, len(indices))
+        self._failures.exceeded(final, self.simulator.stage, len(indices))
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration = config, iteration
         self._restored = Round(self.name, iteration, self.pool.seed), memento["members"]
+
+    def _final(self, added: Labelling) -> list[Any]:
+        """The labels, of those that failed for good, and for the first time, as `Dropped`: how many may is limited."""
+        final: list[Any] = []
+        for index, content, label in zip(added.indices.tolist(), added.contents, added.labels, strict=True):
+            again = index in self.labelled.dropped or not self.simulator.is_dropped(content)
+            final.append(None if isinstance(label, Dropped) and again else label)
+        return final
+
+    def goes_on(self) -> bool:
+        """Whether there are candidates that the last round, which is recorded, could not know of."""
+        return any(not self.simulator.is_dropped(content) for content in self.labelled.dropped.values())
 
     async def _recall_members(self) -> None:
         restored, self._restored = self._restored, None

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any, TextIO
 
+from rose.engine.shown import Shown
+
 KEPT = 64 * 1024  # bytes of each stream that are kept: the last ones
 
 _lock = threading.Lock()
@@ -110,7 +112,7 @@ class _Prints:
             except OSError as error:  # a task does not fail because its prints cannot be kept
                 self._broken = True
                 if not isinstance(error, _ElsewhereError):
-                    _original_stderr().write(f"rose: what {self._key} prints is not kept any more: {error}\n")
+                    Shown(_original_stderr()).write(f"rose: what {self._key} prints is not kept any more: {error}\n")
 
     def close(self) -> None:
         with self._lock:

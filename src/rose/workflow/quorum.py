@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from rose.engine import TaskKey
-from rose.errors import EnsembleError, TaskError
+from rose.errors import EnsembleError, PlaceError, TaskError
 from rose.workflow.config import LearnerConfig
 from rose.workflow.overrides import stage_for
 from rose.workflow.runner import Runner
@@ -30,7 +30,8 @@ class Quorum:
         try:
             yield failure
         except TaskError as error:
-            if stage_for(self._training, self._config, self._iteration, key.model).on_failure != "drop":
+            policy = stage_for(self._training, self._config, self._iteration, key.model).on_failure
+            if policy != "drop" or isinstance(error, PlaceError):
                 raise
             await self._runner.dropped(key, error)
             self.failed[str(key.model)] = error

@@ -37,7 +37,8 @@ class Registration:
     False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
     (seconds), `retries`, `retry_delay` (seconds), `depends_on` (names of files, directories and programs whose contents
     decide the results: a change of one is noticed) and, of trainings and simulations, `on_failure` ("raise", or "drop":
-    do without).
+    do without). None of that counts where the place failed and not the task (a full disk, a missing program, a killed
+    worker, see docs/failures.md): then `place_retries` (None: as `retries`) says how often it runs again.
 
     Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}
     {command}"; also {cpus}, of each, and {gpus}), `cwd` (where they work, "work/{workflow}/{iteration}/{model}"; also

@@ -113,6 +113,10 @@ class Rounds(Protocol):
         """Be as after that round, which is recorded."""
         ...
 
+    def goes_on(self) -> bool:
+        """Whether there are candidates since the last round, though it found none left."""
+        ...
+
     def result(self) -> WorkflowResult:
         """What has been learned so far."""
         ...
@@ -203,6 +207,10 @@ class Workflow:
             await run.recall(self.name, iteration)
             return None
         await self.rounds.restore(iteration, config, outcome, record["memento"])
+        if outcome.stop == StopReason.POOL_EXHAUSTED and (
+            self.rounds.goes_on() or await run.complete_round(self.name, iteration + 1) is not None
+        ):
+            outcome = replace(outcome, stop=ending(outcome.labels))
         for key, value in ({} if row.note is None else decode(row.note)).items():
             reported.register(key, value)
         return outcome

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
-from rose.errors import TaskError, TaskFailedError, UnpicklableError
+from rose.engine.blame import is_of_place
+from rose.engine.shown import showing
+from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedError, UnpicklableError
 from rose.store import (
     CANCELLED,
     DROPPED,
@@ -42,6 +44,10 @@ from rose.workflow.values import collect_file
 from rose.workflow.watched import Watched
 
 _log = logging.getLogger("rose")
+# Seconds for which a failure is held back: a batch system ends this process and what runs for it by one signal, and who
+# hears of it first is chance. A task that was ended by a signal waits; one that seems to have ended by itself, less.
+_HOLD = 1.0
+_HOLD_BRIEFLY = 0.2
 Accept = Callable[[Any], Awaitable[Any]]  # makes a result of what a task gave, or raises a TaskError: it has failed
 
 
@@ -325,24 +331,25 @@ class Runner:
     ) -> tuple[Any, TaskRecord | None]:
         """Run a task as often as its policy allows; its value, and its record so far. `name` is its key's text."""
         running = None
+        left = None if stage is None else {True: stage.retries_of_place, False: stage.retries}  # by whose failure it is
         for attempt in itertools.count(1):
             if self.run is not None:
                 running = self.run.started(name, attempt, output)
             try:
                 if self.events.watched:
                     return await self._run_watched(task, accept), running
-                result = await self.engine.run(task)
-                return (result if accept is None else await accept(result)), running
+                return await self._attempt(task, accept), running
             except asyncio.CancelledError:
                 if self.run is not None and running is not None:
                     self.run.ended(running, CANCELLED)
                 raise
             except TaskError as error:
-                retries = 0 if stage is None or isinstance(error, UnpicklableError) else stage.retries
-                if attempt > retries:
+                of_place = isinstance(error, PlaceError)
+                if left is None or not left[of_place] or isinstance(error, UnpicklableError):
                     self._failed(running, stage, error)
                     raise
                 assert stage is not None
+                left[of_place] -= 1
                 self._retrying(task.key, attempt, stage, error)
                 await asyncio.sleep(stage.retry_delay)
         raise AssertionError("the loop ends by return or raise")
@@ -350,22 +357,35 @@ class Runner:
     def _failed(self, running: TaskRecord | None, stage: Stage | None, error: TaskError) -> None:
         if self.run is None or running is None:
             return
-        if stage is not None and stage.on_failure == "drop":
+        if stage is not None and stage.on_failure == "drop" and not isinstance(error, PlaceError):
             self._unsettled[running.key] = running
         self.run.ended(running, FAILED, _text(error))
 
     def _retrying(self, key: TaskKey, attempt: int, stage: Stage, error: TaskError) -> None:
-        self.events.append(TaskRetried(str(key), attempt, stage.retries, error.message))
+        of_place = isinstance(error, PlaceError)
+        retries = stage.retries_of_place if of_place else stage.retries
+        self.events.append(TaskRetried(str(key), attempt, retries, error.message))
         if self.run is not None:
-            body = {"key": str(key), "attempt": attempt, "retries": stage.retries, "error": str(error)}
+            body = {"key": str(key), "attempt": attempt, "retries": retries, "error": str(error)}
+            if of_place:
+                body["place"] = True
             self.run.journal.event("task_retried", key.workflow, key.iteration, body)
+
+    async def _attempt(self, task: Task, accept: Accept | None) -> Any:
+        """Run a task once. Its failure comes a moment late if it may be this process's end, which then cancels it."""
+        try:
+            result = await self.engine.run(task)
+            return result if accept is None else await accept(result)
+        except TaskError as error:
+            if (hold := _hold(error)) > 0:
+                await asyncio.sleep(hold)
+            raise
 
     async def _run_watched(self, task: Task, accept: Accept | None) -> Any:
         key, start = str(task.key), time.monotonic()
         self.events.append(TaskQueued(key))
         try:
-            result = await self.engine.run(task)
-            result = result if accept is None else await accept(result)
+            result = await self._attempt(task, accept)
         except asyncio.CancelledError:
             self.events.append(TaskCancelled(key, time.monotonic() - start))
             raise
@@ -394,9 +414,10 @@ class Runner:
             if inspect.iscoroutinefunction(stage.func):
                 line = await stage.func(*args, **kwargs)
             else:  # it may write the command's input files: not on the event loop
-                line = await asyncio.to_thread(stage.func, *args, **kwargs)
+                line = await asyncio.to_thread(_showing, stage.func, *args, **kwargs)
         except Exception as error:
-            raise TaskFailedError(f"{stage.name} raised {type(error).__name__}: {error}", str(key)) from error
+            kind = PlaceError if is_of_place(error) else TaskFailedError
+            raise kind(f"{stage.name} raised {type(error).__name__}: {error}", str(key)) from error
         register({})  # what it has registered in its thread is told here
         if not isinstance(line, str) or not line.strip():
             raise TaskFailedError(
@@ -405,6 +426,19 @@ class Runner:
                 str(key),
             )
         return line
+
+
+def _hold(error: TaskError) -> float:
+    """The seconds after which a failure counts, unless this process is ended meanwhile."""
+    if isinstance(error, PlaceError):
+        return _HOLD if error.by_signal else 0.0
+    exits = isinstance(error, CommandFailedError) or isinstance(error.__cause__, (SystemExit, KeyboardInterrupt))
+    return _HOLD_BRIEFLY if exits else 0.0
+
+
+def _showing(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with showing():
+        return call(*args, **kwargs)
 
 
 def _itself(value: Any) -> Any:

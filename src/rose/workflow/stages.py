@@ -29,7 +29,9 @@ class Stage:
 
     A task that fails runs again up to `retries` times, `retry_delay` seconds later; then its failure is raised, or
     its candidate or member dropped (`on_failure`), as long as `min_members` of a workflow's models have trained and
-    no more than `max_failed_simulations` (a count, or a share of those asked for) have failed.
+    no more than `max_failed_simulations` (a count, or a share of those asked for) have failed. None of that counts
+    where the place failed (`PlaceError`): such a task runs again up to `place_retries` times (None: `retries`), then
+    the run ends with its error, and resuming tries again.
     `per_model` changes options for some of the models. `classes` names the columns of a prediction (None: the models'
     `classes_` do, where they have them), and `normalise` divides its probabilities by their sums, as rounded ones need.
     `depends_on` names files, directories and programs whose contents decide its results.
@@ -47,6 +49,7 @@ class Stage:
     launcher: str | None = None
     cwd: str | None = None
     retries: int = 0
+    place_retries: int | None = None
     retry_delay: float = 0.0
     on_failure: OnFailure = "raise"
     min_members: int | None = None
@@ -55,6 +58,11 @@ class Stage:
     classes: tuple[Any, ...] | None = None
     normalise: bool = False
     depends_on: tuple[str, ...] = ()
+
+    @property
+    def retries_of_place(self) -> int:
+        """How often a task runs again because its place failed."""
+        return self.retries if self.place_retries is None else self.place_retries
 
     @property
     def name(self) -> str:

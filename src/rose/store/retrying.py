@@ -1,0 +1,116 @@
+"""Candidates whose simulations failed and were dropped, tried again: what the next driver of their run finds."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from rose.errors import ConfigurationError, RunLockedError
+from rose.store import lease
+from rose.store.batches import read_task
+from rose.store.records import CANCELLED, DROPPED, EventRecord, LabelRecord, TaskRecord
+from rose.store.rows import Record, insertions, read_labels
+from rose.store.schema import open_for_writing, read_meta, reading, write_meta
+from rose.store.summary import TIDYING
+
+RETRIED = "retried"  # a note of the journal: of which samples (hex), as a list
+
+
+class DroppedCandidate(NamedTuple):
+    """A candidate that was dropped.
+
+    Attributes:
+        candidate: its index in the pool.
+        task: the key of the simulation that failed.
+        error: the last line of its error.
+    """
+
+    candidate: int
+    task: str
+    error: str
+
+
+def retry(
+    run_dir: str | Path, candidates: Iterable[int] | None = None, *, dry_run: bool = False
+) -> list[DroppedCandidate]:
+    """Have a run try dropped candidates again: when it is resumed, each workflow that asked for one does, in its next
+    round. What was decided without them stays.
+
+    Args:
+        run_dir: a run directory that no driver writes.
+        candidates: their indices in the pool; None: all that were dropped.
+        dry_run: only tell which.
+
+    Returns:
+        Those that are, or would be, tried again, in the order in which they were dropped.
+
+    Raises:
+        ConfigurationError: if one of them was not dropped.
+        RunLockedError: if a driver lives.
+        RunDirectoryError, CorruptRunError: if it is no run, or damaged.
+    """
+    directory = Path(run_dir)
+    with reading(directory) as connection:
+        driver = lease.last_driver(connection)
+        if driver is not None and driver.alive:
+            raise RunLockedError(f"{str(directory)!r} is being written by {driver}: wait for its end, or stop it")
+        dropped = [(label, _told(connection, label)) for label in read_labels(connection) if label.state == DROPPED]
+    chosen = _chosen([label.candidate for label, _ in dropped], directory, candidates)
+    labels = [label for label, _ in dropped if label.candidate in chosen]
+    told = [one for _, one in dropped if one.candidate in chosen]
+    if dry_run or not labels:
+        return told
+    with closing(open_for_writing(directory, durable=True)) as connection:
+        epoch = lease.take(connection, directory)
+        try:
+            with lease.driving(connection, epoch, directory):
+                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (TIDYING, epoch))
+                _forget(connection, labels, told)
+        finally:
+            with lease.driving(connection, epoch, directory):
+                lease.end(connection, epoch, TIDYING)
+            lease.let_go(directory, epoch)
+    return told
+
+
+def _chosen(dropped: Sequence[int], directory: Path, candidates: Iterable[int] | None) -> set[int]:
+    if candidates is None:
+        return set(dropped)
+    wanted = set(candidates)
+    if strangers := sorted(wanted.difference(dropped)):
+        some = sorted(set(dropped))
+        listed = ", ".join(map(str, some[:20])) + (", ..." if len(some) > 20 else "")
+        raise ConfigurationError(
+            f"nothing to try again: the run in {str(directory)!r} has not dropped {', '.join(map(str, strangers))}; "
+            f"dropped: {listed or 'none'}"
+        )
+    return wanted
+
+
+def _told(connection: sqlite3.Connection, label: LabelRecord) -> DroppedCandidate:
+    task = read_task(connection, label.key)
+    error = "" if task is None else (task.error or "").strip().rpartition("\n")[2]
+    return DroppedCandidate(label.candidate, label.key, error)
+
+
+def _forget(connection: sqlite3.Connection, labels: list[LabelRecord], told: list[DroppedCandidate]) -> None:
+    """Forget that there are to be no labels, in a transaction; that there were none when it was decided is noted."""
+    for label in labels:
+        connection.execute("DELETE FROM labels WHERE content = ? AND state = ?", (label.content, DROPPED))
+    before = set(read_meta(connection, RETRIED) or ())
+    write_meta(connection, RETRIED, sorted(before | {label.content.hex() for label in labels}))
+    tasks = [read_task(connection, key) for key in dict.fromkeys(label.key for label in labels)]
+    _write(connection, [task._replace(state=CANCELLED) for task in tasks if task is not None and task.state == DROPPED])
+    body = json.dumps({"candidates": [one.candidate for one in told], "tasks": [one.task for one in told]})
+    _write(connection, [EventRecord(time.time(), "retry_asked", None, None, body)])
+
+
+def _write(connection: sqlite3.Connection, records: list[TaskRecord] | list[EventRecord]) -> None:
+    kept: list[Record] = [*records]
+    for rows in insertions(kept):
+        rows.write(connection)
