@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rose.errors import ConfigurationError, RunLockedError
+from rose.paths import expanded
 from rose.store import lease
 from rose.store.batches import read_task
+from rose.store.meta import read_meta, write_meta
 from rose.store.records import CANCELLED, DROPPED, EventRecord, LabelRecord, TaskRecord
-from rose.store.rows import Record, insertions, read_labels
-from rose.store.schema import open_for_writing, read_meta, reading, write_meta
+from rose.store.rows import Record, insertions
+from rose.store.schema import open_for_writing, reading
 from rose.store.summary import TIDYING
+from rose.store.versions import current_labels
 
 RETRIED = "retried"  # a note of the journal: of which samples (hex), as a list
 
@@ -54,12 +57,12 @@ def retry(
         RunLockedError: if a driver lives.
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
     """
-    directory = Path(run_dir)
+    directory = expanded(run_dir, "run_dir")
     with reading(directory) as connection:
         driver = lease.last_driver(connection)
         if driver is not None and driver.alive:
             raise RunLockedError(f"{str(directory)!r} is being written by {driver}: wait for its end, or stop it")
-        dropped = [(label, _told(connection, label)) for label in read_labels(connection) if label.state == DROPPED]
+        dropped = [(label, _told(connection, label)) for label in current_labels(connection) if label.state == DROPPED]
     chosen = _chosen([label.candidate for label, _ in dropped], directory, candidates)
     labels = [label for label, _ in dropped if label.candidate in chosen]
     told = [one for _, one in dropped if one.candidate in chosen]
