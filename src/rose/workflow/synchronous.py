@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 
 def run_synchronously(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run the coroutine to its end. Ctrl-C cancels it, waits for its clean-up, and raises KeyboardInterrupt."""
+    """Run the coroutine to its end. Ctrl-C cancels it, waits for its clean-up, and raises KeyboardInterrupt.
+
+    A second Ctrl-C does not wait: it ends a program; a notebook goes on, with the clean-up in the background.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -39,11 +42,17 @@ def _in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     thread = threading.Thread(target=work, name="rose-run")
     thread.start()
     try:
-        return result.result()
+        got = result.result()
     except KeyboardInterrupt:
+        if result.done():  # the coroutine's own
+            thread.join()
+            raise
         loop, task = begun.result()
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
-    finally:
+    except BaseException:
         thread.join()
+        raise
+    thread.join()
+    return got
