@@ -12,11 +12,13 @@ from functools import partial
 
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
+from rose.engine.failures import describe, unpack_failure
+from rose.engine.interpreter import current
 from rose.engine.outofmemory import refused, worker_lost
-from rose.engine.parcel import pack_task, unpack_reply
+from rose.engine.parcel import broken, pack_task, unpack_reply
 from rose.engine.protocol import Task
 from rose.engine.slots import Slots
-from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
+from rose.engine.wire import BROKEN, BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
     EngineClosedError,
     RoseError,
@@ -40,7 +42,15 @@ class Pool:
     worker's jobs are exactly the one that it had begun.
     """
 
-    def __init__(self, slots: Slots, custody: Custody, refs: Container[str], gpu_names: list[str]) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        custody: Custody,
+        refs: Container[str],
+        gpu_names: list[str],
+        initializer: bytes | None = None,
+    ) -> None:
+        self._initializer = initializer
         self._slots = slots
         self._custody = custody
         self._refs = refs
@@ -130,7 +140,7 @@ class Pool:
         return found
 
     def _hire(self, gpus: str | None) -> Worker:
-        worker = Worker(self._custody, gpus)
+        worker = Worker(self._custody, gpus, current(self._initializer))
         self._workers.add(worker)
         started = partial(self._started, worker, self._loop)
         worker.starting = self._custody.in_thread(self._loop, worker.start, started)
@@ -147,7 +157,8 @@ class Pool:
         worker.killed = True
         self._forget(worker)
         for job in worker.take_back():
-            lost = WorkerLostError("no worker process could be started for it", str(job.task.key))
+            text = f"no worker process could be started for it: {describe(error)}"
+            lost = WorkerLostError(text, str(job.task.key))
             lost.__cause__ = error
             self._finish(job, lost)
         worker.close_sockets()
@@ -281,6 +292,9 @@ class Pool:
             if worker.jobs:
                 self._begin(worker)
             return
+        if status == BROKEN:
+            worker.broken = unpack_failure(self._content[REPLY.size : size], "")
+            return
         job = worker.jobs[0]
         assert job.number == number, f"worker answered task {number} instead of {job.number}"
         if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
@@ -384,8 +398,10 @@ class Pool:
         self._requeue(waiting)
         when = "while it ran" if worker.ready else "before it could begin"
         for job in lost:
-            error = job.error or worker_lost(job.task, when, exit_code, self._custody.killer, job.kills)
-            self._finish(job, error)
+            error = job.error
+            if error is None and worker.broken is not None:
+                error = broken(job.task, worker.broken)
+            self._finish(job, error or worker_lost(job.task, when, exit_code, self._custody.killer, job.kills))
         self._slots.fill()
         worker.tell_ended()
 

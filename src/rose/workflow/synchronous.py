@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -39,7 +40,8 @@ def _in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         except BaseException as error:  # whatever it is, the waiting thread raises it
             result.set_exception(error)
 
-    thread = threading.Thread(target=work, name="rose-run")
+    # In this thread's context, which holds NumPy's and decimal's settings.
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="rose-run")
     thread.start()
     try:
         got = result.result()
