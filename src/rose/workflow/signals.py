@@ -91,7 +91,9 @@ def ending_on_signals() -> Iterator[Ending]:
 
 
 def _install() -> None:
-    _driver.pid, _driver.first = os.getpid(), None
+    if signal.SIGINT not in _driver.before:
+        _driver.first = None
+    _driver.pid = os.getpid()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         _take(signal.SIGTERM)
     if _is_of_asyncio(signal.getsignal(signal.SIGINT)):
@@ -113,12 +115,22 @@ def _take(number: signal.Signals) -> None:
 
 
 def _uninstall() -> None:
-    for number, handler in _driver.before.items():
-        if signal.getsignal(number) is _handle:
-            signal.signal(number, handler)
     if _driver.unblocked:
         signal.pthread_sigmask(signal.SIG_BLOCK, _driver.unblocked)
-    _driver.before, _driver.unblocked = {}, set()
+        _driver.unblocked = set()
+    _give_back(signal.SIGTERM)
+    if _driver.first is None:
+        _give_back(signal.SIGINT)
+    else:  # the program ends: it may yet wait for what it has in threads, until its main task is done
+        keywords = getattr(_driver.before.get(signal.SIGINT), "keywords", {})
+        if "main_task" in keywords:
+            keywords["main_task"].add_done_callback(lambda _: _give_back(signal.SIGINT))
+
+
+def _give_back(number: int) -> None:
+    before = _driver.before.pop(number, None)
+    if before is not None and signal.getsignal(number) is _handle:
+        signal.signal(number, before)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
