@@ -19,7 +19,7 @@ from rose.errors import WorkerLostError
 
 KEY = TaskKey("w", 0, "s")
 
-# Becomes a process whose parent ignores SIGCHLD and blocks SIGTERM, in which the kernel refuses pidfd_open: a real
+# Becomes a process whose parent ignores SIGCHLD and blocks SIGTERM, in which the kernel refuses two calls: a real
 # filter, as containers have it.
 PROGRAM = """
     import asyncio, ctypes, os, signal, subprocess, sys
@@ -32,14 +32,15 @@ PROGRAM = """
         def line(code, true, false, k):
             return code.to_bytes(2, "little") + bytes([true, false]) + k.to_bytes(4, "little")
         program = ctypes.create_string_buffer(
-            line(0x20, 0, 0, 0) + line(0x15, 0, 1, 434)  # the number of the call: is it pidfd_open?
+            line(0x20, 0, 0, 0)  # the number of the call: is it pidfd_open, or sched_getaffinity?
+            + line(0x15, 1, 0, 434) + line(0x15, 0, 1, {"x86_64": 204}.get(os.uname().machine, 123))
             + line(0x06, 0, 0, 0x00050000 | 1) + line(0x06, 0, 0, 0x7FFF0000)  # EPERM; or allowed
         )
         class Filter(ctypes.Structure):
             _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.prctl(38, 1, 0, 0, 0) == 0
-        filter = Filter(4, ctypes.addressof(program))
+        filter = Filter(5, ctypes.addressof(program))
         if libc.prctl(22, 2, ctypes.byref(filter), 0, 0):
             print("no seccomp here", flush=True)
             os._exit(0)
@@ -48,11 +49,13 @@ PROGRAM = """
         return subprocess.run(["sh", "-c", "exit 3"]).returncode, signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     async def main():
-        try:
-            os.pidfd_open(os.getpid())
-            raise AssertionError("not refused")
-        except PermissionError:
-            pass
+        for refused in os.pidfd_open, os.sched_getaffinity:
+            try:
+                refused(os.getpid())
+                raise AssertionError("not refused")
+            except PermissionError:
+                pass
+        assert LocalEngine().capacity().cpus >= 1
         async with LocalEngine(2) as engine, ThreadEngine(1) as threads:
             assert await engine.run(Task(KEY, outside)) == (3, set())
             assert (await threads.run(Task(KEY, outside)))[0] == 3
