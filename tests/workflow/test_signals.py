@@ -40,12 +40,14 @@ def simulation(*args, **kwargs):
         return pool.map(abs, range(3))
 
 async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sys.exit, "the driver has a SIGHUP")
     async for _ in learner.start(["x"], ["a"], max_iter=2):
-        process = fork.Process(target=time.sleep, args=(100,))
-        process.start()
-        process.terminate()
-        process.join()
-        assert process.exitcode == -signal.SIGTERM, process.exitcode
+        for number in signal.SIGTERM, signal.SIGHUP:
+            process = fork.Process(target=time.sleep, args=(100,))
+            process.start()
+            os.kill(process.pid, number)
+            process.join()
+            assert process.exitcode == -number, process.exitcode
     await learner.shutdown()
 
 asyncio.run(main())

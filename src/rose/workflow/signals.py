@@ -24,6 +24,8 @@ _log = logging.getLogger("rose")
 PREEMPTED = 128 + signal.SIGTERM  # the exit code of a process that SIGTERM ended
 ONE = 0.2  # seconds: `timeout`, and batch systems, send a signal to the process and to its group; that is one signal
 
+_ENDS = {signal.SIGTERM, signal.SIGINT} | ({signal.SIGHUP} if hasattr(signal, "SIGHUP") else set())
+
 _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
@@ -165,8 +167,8 @@ def _end_at_once(number: int) -> None:
 def _before_fork() -> None:
     """A signal to a child that is just being made waits until the child has handlers of its own."""
     _masks.before = None
-    if _driver.before:
-        _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, set(_driver.before))
+    if _driver.sessions or _driver.before:
+        _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
 
 
 def _after_fork() -> None:
@@ -176,10 +178,12 @@ def _after_fork() -> None:
 
 
 def _in_child() -> None:
-    if _driver.before:
+    if _driver.sessions or _driver.before:
         signal.set_wakeup_fd(-1)  # of the driver's event loop
-        for number in _driver.before:
-            if signal.getsignal(number) is _handle:
+        for number in _ENDS:
+            handler = signal.getsignal(number)
+            # The latter stands for a callback of the event loop: the user's, or AsyncFlow's.
+            if handler is _handle or getattr(handler, "__name__", "") == "_sighandler_noop":
                 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         _driver.sessions, _driver.before, _driver.unblocked = [], {}, set()
     _after_fork()
