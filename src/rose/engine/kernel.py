@@ -85,11 +85,9 @@ def reachable(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> 
 
 
 def hear_signals() -> None:
-    """In a process that we started: be reached by signals as a program is by default, whatever was inherited.
+    """In a process that we started: be reached by all signals, whatever the driver's parent has blocked.
 
-    Those that a shell or nohup has programs ignore (SIGINT, SIGQUIT, SIGHUP) stay ignored.
+    Those that it ignores (as nohup and a shell's `trap ''` have it) stay ignored, as in the driver, but for SIGCHLD.
     """
     hear_of_children()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
