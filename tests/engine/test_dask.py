@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import decimal
 import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from sklearn.datasets import load_digits
 
 from rose import ParallelUQLearner, Pool
 from rose.engine import Command, DaskEngine, Resources, as_engine
-from rose.errors import CapacityError, ConfigurationError
+from rose.errors import CapacityError, ConfigurationError, WorkerLostError
 from rose.metrics import MUTUAL_INFORMATION, PREDICTIVE_ENTROPY
 from rose.testing import tasks
 from rose.testing.engine_contract import is_cancelled, most_at_once, task
@@ -134,6 +136,29 @@ def test_an_engine_that_is_forgotten_leaves_the_workers(address: str) -> None:
 
 
 # --- where tasks go ------------------------------------------------------------------------------------------------
+
+
+def test_children_of_its_workers_have_what_the_driver_has_set(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def initialize() -> None:
+        os.environ["INITIALIZED"] = "yes"
+
+    def seen() -> tuple[str, int, str | None]:
+        return sys.argv[-1], decimal.getcontext().prec, os.environ.get("INITIALIZED")
+
+    def fail() -> None:
+        raise ValueError("there is no licence")
+
+    async def main() -> None:
+        async with DaskEngine(address, initializer=initialize) as engine:
+            assert await engine.run(task(seen)) == ("--of-the-driver", 11, "yes")
+        async with DaskEngine(address, initializer=fail) as engine:
+            with pytest.raises(WorkerLostError, match="could not start: ValueError: there is no licence"):
+                await engine.run(task(seen))
+
+    monkeypatch.setattr(sys, "argv", ["program", "--of-the-driver"])
+    with decimal.localcontext() as context:
+        context.prec = 11
+        asyncio.run(main())
 
 
 def test_a_task_has_its_cpus_on_one_worker(address: str, tmp_path: Path) -> None:

@@ -31,7 +31,10 @@ def workers() -> Iterator[Run]:
     Plain threads over kernels that release the GIL, rather than numba's own parallel loops: those must not be entered
     from two threads at once, nor after a fork, and a library cannot forbid its user either.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not on macOS; a container's filter
+        cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores, thread_name_prefix="rose-acquisition") as pool:
 
         def run(work: Work, n: int, rows: int) -> None:

@@ -47,6 +47,7 @@ class AsyncFlowEngine(HostedEngine):
         address: the name by which workers on other machines find this one; None: this machine's host name for back
             ends that are not known to stay on it. Such workers connect to a port of this process.
         temp_dir: where to keep shared values; workers on other machines read them there if they see them.
+        initializer: called once in each child that runs functions; if it raises, tasks end with WorkerLostError.
 
     Raises:
         ConfigurationError: if it is no WorkflowEngine, has been shut down, or does not say how many workers it has.
@@ -68,6 +69,7 @@ class AsyncFlowEngine(HostedEngine):
         memory: int | None = None,
         address: str | None = None,
         temp_dir: str | Path | None = None,
+        initializer: Callable[[], object] | None = None,
     ) -> None:
         _check(flow)
         backend = Backend(flow.backend)
@@ -86,6 +88,7 @@ class AsyncFlowEngine(HostedEngine):
             address=address or backend.address(),
             # What cannot be sent to it is read by it: from where the user works, which the nodes of a cluster see.
             temp_dir=temp_dir or (None if backend.takes_functions else os.getcwd()),
+            initializer=initializer,
         )
 
     async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:

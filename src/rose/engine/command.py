@@ -13,13 +13,21 @@ from time import monotonic
 from rose.engine.blame import command_met_place, is_asked_to_end
 from rose.engine.custody import Custody
 from rose.engine.deadline import Deadline
+from rose.engine.kernel import reachable
 from rose.engine.memlimit import ENFORCED, limited
 from rose.engine.outofmemory import command_refused
-from rose.engine.process import Child, describe_exit
+from rose.engine.process import UNKNOWN, Child, describe_exit
 from rose.engine.protocol import Command, CommandOutput, Task
 from rose.engine.shell import split
 from rose.engine.threadlimits import environment
-from rose.errors import CommandFailedError, CommandPlaceError, EngineClosedError, TaskError, TaskTimeoutError
+from rose.errors import (
+    CommandFailedError,
+    CommandPlaceError,
+    EngineClosedError,
+    TaskError,
+    TaskTimeoutError,
+    WorkerTakenError,
+)
 
 OUTPUT_MAX = 8 * 1024 * 1024  # bytes of stdout that are read back: the last ones
 ERRORS_MAX = 64 * 1024  # bytes of stderr
@@ -142,6 +150,8 @@ class _Run:
 
     def _failed(self, code: int, stderr: str) -> TaskError:
         line, custody = self._command.line, self._custody
+        if code == UNKNOWN:
+            return WorkerTakenError(f"command ended with {describe_exit(code)}: {line}", self.key)
         error = command_refused(self._task, code, _end(stderr), custody.killer, self._kills)
         if error is not None:
             return type(error)(f"{error.message}: {line}{_shown(stderr)}", self.key)
@@ -168,6 +178,7 @@ class _Run:
                 cwd.mkdir(parents=True, exist_ok=True)
             memory = self._task.resources.memory
             argv = limited(self._argv, memory, self._env, cwd) if memory and ENFORCED else self._argv
+            argv = reachable(argv, self._env, cwd)
             for file in (self._stdout, self._stderr):
                 file.parent.mkdir(parents=True, exist_ok=True)
             # Appending: both may be the same file.

@@ -13,15 +13,48 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
 
-def finished(result: Any) -> Any:
+class Interrupt:
+    """Cancels the coroutine that a call in another thread came to; a function that is no coroutine takes no notice."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+
+    def cancel(self) -> bool:
+        """Cancel it, now or as soon as it begins; whether it runs, and was told."""
+        with self._lock:
+            self._wanted = True
+            if self._running is None:
+                return False
+            loop, task = self._running
+            loop.call_soon_threadsafe(task.cancel)
+            return True
+
+    def begin(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        """From now on, and until `end`, there is something to cancel."""
+        with self._lock:
+            self._running = loop, task
+            if self._wanted:
+                task.cancel()
+
+    def end(self) -> None:
+        """The coroutine has ended."""
+        with self._lock:
+            self._running = None
+
+
+def finished(result: Any, interrupt: Interrupt | None = None) -> Any:
     """What a call came to: the result of a coroutine, run to its end here; anything else as it is.
+
+    `interrupt` lets another thread cancel the coroutine.
 
     >>> async def answer():
     ...     return 42
     >>> finished(answer())
     42
     """
-    return _kept_loop().run(result) if inspect.iscoroutine(result) else result
+    return _kept_loop().run(result, interrupt) if inspect.iscoroutine(result) else result
 
 
 class _Loop:
@@ -36,11 +69,16 @@ class _Loop:
         self._begin = partial(_begin, self._begun)
         self._loop.set_task_factory(self._begin)
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def run(self, coroutine: Coroutine[Any, Any, Any], interrupt: Interrupt | None = None) -> Any:
         """Run it to its end, and what it has started and left behind to theirs: no task outlives its caller."""
+        task = self._loop.create_task(coroutine)
+        if interrupt is not None:
+            interrupt.begin(self._loop, task)
         try:
-            return self._loop.run_until_complete(coroutine)
+            return self._loop.run_until_complete(task)
         finally:
+            if interrupt is not None:
+                interrupt.end()
             left = {task for task in self._left() if not task.done()}
             for task in left:
                 task.cancel()

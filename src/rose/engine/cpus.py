@@ -9,14 +9,17 @@ from pathlib import Path
 
 def usable_cpus() -> int:
     """The cpus of the machine, less those that the scheduler or the container keeps from this process; at least 1."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # another system; a container's filter
+        cpus = os.cpu_count() or 1
     return max(1, min(cpus, _quota(cpus)))
 
 
 def _quota(without: int) -> int:
     """What a container's cgroup (version 2) grants, rounded up."""
-    file = Path("/sys/fs/cgroup/cpu.max")
-    if not file.exists():
+    try:
+        quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text().partition(" ")
+    except OSError:  # there is none, or it is not ours to read
         return without
-    quota, _, period = file.read_text().partition(" ")
     return without if quota == "max" else math.ceil(int(quota) / int(period or 100_000))

@@ -5,28 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
 from rose.engine.custody import Custody
 from rose.engine.deadline import Deadline
+from rose.engine.interpreter import Interpreter, flags
 from rose.engine.process import Child
 from rose.engine.protocol import Task
 from rose.engine.slots import Request
 from rose.engine.threadlimits import environment
 from rose.engine.transfer import Packed
-from rose.engine.wire import TASK, socket_pair
+from rose.engine.wire import BROKEN, REPLY, TASK, socket_pair
+from rose.errors import TaskError
 
 # What a worker runs first: it finds the driver's modules, then serves. Nothing of the user's main module is run.
-_BOOT = (
-    "import json, sys; fd, folder, path = json.loads(sys.argv[1]); sys.path[:] = path; "
-    "from rose.engine.worker import main; main(fd, folder, path)"
-)
+# If it cannot, it says why, in the form of `pack_failure`.
+_BOOT = f"""
+import json, sys
+fd, folder, path = json.loads(sys.argv[1])
+sys.path[:] = path
+try:
+    from rose.engine.worker import main
+except BaseException as error:
+    import pickle, socket, struct, traceback
+    said = f"{{type(error).__name__}}: {{error}}", traceback.format_exc()[-12000:], b""
+    socket.socket(fileno=fd).send(struct.pack({REPLY.format!r}, 0, 0.0, {BROKEN}) + pickle.dumps(said))
+    raise
+main(fd, folder, path)
+"""
 
 
 class Job(Request):
@@ -55,7 +69,8 @@ class Job(Request):
 class Worker:
     """A worker process, starting, idle or busy. Its inbox is the kernel's: what it has not read can be taken back."""
 
-    def __init__(self, custody: Custody, gpus: str | None) -> None:
+    def __init__(self, custody: Custody, gpus: str | None, interpreter: Interpreter) -> None:
+        self.broken: TaskError | None = None  # why it could not begin to serve
         self.gpus = gpus  # its CUDA_VISIBLE_DEVICES; None: left alone
         self.jobs: deque[Job] = deque()  # the first one runs, the others wait in the inbox
         self.ready = False  # it has said that it serves
@@ -67,6 +82,7 @@ class Worker:
         self.child: Child | None = None
         self.starting: Future[None]  # until `start` has ended
         self._custody = custody
+        self._interpreter = interpreter
         self._marker = custody.new_marker()
         self.folder = os.path.join(custody.folder, f"worker-{self._marker.removeprefix(custody.prefix)}")
         self.driver_end, self._worker_end = socket_pair()
@@ -81,8 +97,11 @@ class Worker:
         env = os.environ | environment(1) | {self._marker: "1"}
         if self.gpus is not None:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus
-        argv = [sys.executable, "-P", "-c", _BOOT, json.dumps([fd, self.folder, path])]
-        self.child = Child(argv, env=env, pass_fds=(fd,))
+        argv = [sys.executable, *flags(), "-P", "-c", _BOOT, json.dumps([fd, self.folder, path])]
+        with tempfile.TemporaryFile(dir=self._custody.folder) as settings:
+            settings.write(pickle.dumps(self._interpreter))
+            settings.seek(0)
+            self.child = Child(argv, env=env, pass_fds=(fd,), stdin=settings)
         self._custody.adopt(self.child)
 
     @property

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rose.engine import guardian
+from rose.engine.kernel import deaf, hear_of_children
 from rose.engine.oomkiller import OutOfMemoryKiller
 from rose.engine.process import Child
 
@@ -31,6 +32,7 @@ class Custody:
     """
 
     def __init__(self, temp_dir: str | Path | None = None) -> None:
+        hear_of_children()  # here, since engines are made in the main thread as a rule
         self.prefix = f"{_OWNER}{secrets.token_hex(8)}_"
         self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="rose-engine")
         self.children: set[Child] = set()  # not yet reaped
@@ -63,14 +65,15 @@ class Custody:
                 return
             # Without markers: if this is a task of an outer engine, that one's kill must not hit our guardian.
             env = {name: value for name, value in os.environ.items() if not name.startswith(_OWNER)}
-            self._guardian = Child(
-                [sys.executable, "-S", "-P", guardian.__file__, folder, self.prefix, str(self._owner)],
-                env=env,
-                cwd=Path("/"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            with deaf():  # a batch system's signals reach every process of a job: it must outlive them to clean up
+                self._guardian = Child(
+                    [sys.executable, "-S", "-P", guardian.__file__, folder, self.prefix, str(self._owner)],
+                    env=env,
+                    cwd=Path("/"),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
             pipe = self._guardian.popen.stdin
             assert pipe is not None
             self._orders = os.dup(pipe.fileno())
@@ -143,7 +146,7 @@ class Custody:
         self.children.clear()
         if self._guardian is not None:
             self._order("q")
-            self._guardian.popen.wait()
+            self._guardian.wait()
             self._end_guardian()
         self._check_removed()
 

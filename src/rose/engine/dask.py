@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from rose.engine.custody import Custody
 from rose.engine.dask_fleet import Fleet
 from rose.engine.dask_given import Scheduler, given
 from rose.engine.dask_roster import capacities, total
+from rose.engine.interpreter import current, pack_initializer
 from rose.engine.local import LocalEngine
 from rose.engine.loops import LoopThread, across
 from rose.engine.protocol import Capacity, Ref, Task
@@ -50,6 +52,7 @@ class DaskEngine:
             then stopped and has failed (WorkerTakenError), and the next task connects anew.
         temp_dir: where to keep large values, best in a file system that the workers see too; made when it is needed.
             None: the system's directory for temporary files, see TMPDIR.
+        initializer: called once in each process that runs tasks; if it raises, tasks end with WorkerLostError.
 
     Raises:
         ConfigurationError: `cluster` is none of these, or no scheduler answers.
@@ -69,6 +72,7 @@ class DaskEngine:
         workers: Collection[str] | None = None,
         patience: float = 30.0,
         temp_dir: str | Path | None = None,
+        initializer: Callable[[], object] | None = None,
     ) -> None:
         temp_dir = None if temp_dir is None else expanded(temp_dir, "temp_dir")
         if temp_dir is not None and temp_dir.exists() and not temp_dir.is_dir():
@@ -80,6 +84,8 @@ class DaskEngine:
             raise ConfigurationError(f"patience must be positive seconds, got {patience!r}")
         self._patience = patience
         self._workers = None if workers is None else frozenset(workers)
+        # Now, in the user's thread: the connection has one of its own, where other settings hold.
+        self._interpreter = pickle.dumps(current(pack_initializer(initializer)).elsewhere())
         self._custody = Custody(temp_dir)
         self._shelf = Shelf(self._custody, remap=False)
         self._connection = _Connection()
@@ -184,7 +190,7 @@ class DaskEngine:
 
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
-        fleet = Fleet(client, self._custody, self._shelf.paths, self._workers, self._patience)
+        fleet = Fleet(client, self._custody, self._shelf.paths, self._workers, self._patience, self._interpreter)
         try:
             await fleet.open()
         except BaseException:

@@ -42,7 +42,9 @@ class Fleet:
         stored: Container[str],
         names: Collection[str] | None,
         patience: float,
+        interpreter: bytes,
     ) -> None:
+        self.interpreter = interpreter  # what the driver's program has set, for the children of the workers
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.driver = secrets.token_hex(6)

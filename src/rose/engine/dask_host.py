@@ -186,7 +186,7 @@ class Driver:
         self.running: dict[int, asyncio.Task[Any]] = {}
         places = {} if sees_files else {greeting.folder: self.folder}
         cwd = greeting.cwd if os.path.isdir(greeting.cwd) else None
-        self._surroundings = Surroundings(greeting.path, cwd, places)
+        self._surroundings = Surroundings(greeting.path, cwd, places, greeting.interpreter)
         self._engine = engine
         self._rest: dict[int, asyncio.Task[Reply]] = {}  # those whose replies are to be asked for
         self._settled = 0  # all numbers below have ended: who comes with one of them now is too late

@@ -34,7 +34,8 @@ class Greeting:
     token: str  # a file in it
     secret: str  # what that file holds
     path: tuple[str, ...]  # the driver's sys.path
-    cwd: str  # ... and its working directory
+    cwd: str  # ... its working directory
+    interpreter: bytes  # ... and what it has set, see `Surroundings`
 
 
 @dataclass(frozen=True, slots=True)

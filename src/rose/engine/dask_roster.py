@@ -42,14 +42,14 @@ def total(known: dict[str, Capacity]) -> Capacity:
     return Capacity(sum(each.cpus for each in has), sum(each.gpus for each in has), memory)
 
 
-def greeting(driver: str, custody: Custody) -> Greeting:
+def greeting(driver: str, custody: Custody, interpreter: bytes) -> Greeting:
     """What to tell each worker; writes the file by which it can prove that it sees our directory. Blocks."""
     custody.guard()
     folder = custody.folder
     secret, token = secrets.token_hex(16), Path(folder, f"token-{driver}")
     token.write_text(secret)
     path = tuple(os.path.abspath(entry) for entry in sys.path)
-    return Greeting(driver, "", folder, str(token), secret, path, os.getcwd())
+    return Greeting(driver, "", folder, str(token), secret, path, os.getcwd(), interpreter)
 
 
 class Roster:
@@ -114,7 +114,7 @@ class Roster:
 
     async def _greet(self) -> Greeting:
         fleet = self._fleet
-        return await fleet.loop.run_in_executor(fleet.threads, greeting, fleet.driver, fleet.custody)
+        return await fleet.loop.run_in_executor(fleet.threads, greeting, fleet.driver, fleet.custody, fleet.interpreter)
 
     async def _meet(self, address: str, has: Capacity) -> None:
         client, lease = self._fleet.client, self._fleet.key("rose_lease")

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rose.engine.failures import pack_failure, unpack_failure
+from rose.engine.interpreter import take_over_once
 from rose.engine.memlimit import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
 from rose.engine.shown import showing
 from rose.engine.transfer import relocate
-from rose.engine.wire import RESULT
+from rose.engine.wire import BROKEN, RESULT
 from rose.engine.worker import compute, reply
 
 
@@ -24,6 +25,7 @@ class Surroundings:
     path: tuple[str, ...] = ()  # where to look for modules after the worker's own path
     cwd: str | None = None  # the working directory; None: the worker's
     places: dict[str, str] = field(default_factory=dict)  # directories of the driver's, and where their copies are
+    interpreter: bytes | None = None  # what the driver's program has set, pickled; None: what the worker's has
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ def hosted(body: bytes, prefix: str | None, limited: bool, surroundings: Surroun
     """In a child process of a worker: run a pickled task; the status and body of a local worker's reply."""
     if surroundings.cwd is not None:
         os.chdir(surroundings.cwd)
+    if surroundings.interpreter is not None:
+        try:
+            take_over_once(surroundings.interpreter)
+        except BaseException as error:  # the initializer's, as a rule
+            return BROKEN, pack_failure(error)
     return run_here(body, prefix, limited, surroundings)
 
 

@@ -32,6 +32,7 @@ class ExecutorEngine(HostedEngine):
         address: the name by which workers on other machines find this one; None: this machine's host name for
             executors that are not known to stay on it. Such workers connect to a port of this process.
         temp_dir: where to keep shared values; workers on other machines read them there if they see them.
+        initializer: called once in each child that runs functions; if it raises, tasks end with WorkerLostError.
 
     Raises:
         ConfigurationError: if it is no executor, has been shut down, or does not say how many workers it has.
@@ -58,6 +59,7 @@ class ExecutorEngine(HostedEngine):
         memory: int | None = None,
         address: str | None = None,
         temp_dir: str | Path | None = None,
+        initializer: Callable[[], object] | None = None,
     ) -> None:
         check_open(executor)
         if address is None and not is_near(executor):
@@ -73,6 +75,7 @@ class ExecutorEngine(HostedEngine):
             memory=memory,
             address=address,
             temp_dir=temp_dir,
+            initializer=initializer,
         )
 
     async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:

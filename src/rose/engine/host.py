@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from rose.engine.errand import Surroundings, as_task, pack_error, run_here
 from rose.engine.failures import describe
+from rose.engine.kernel import open_pidfd
 from rose.engine.local import LocalEngine
 from rose.engine.order import (
     CALL,
@@ -96,12 +97,13 @@ class Home:
         self._unreachable: OSError | None = None
         self._accepting = threading.Lock()
         self._pidfd: int | None = None  # tells of the driver's death, as a fork of it may hold the connection open
-        if driver.pid not in (None, os.getpid()) and hasattr(os, "pidfd_open"):
+        if driver.pid is not None and driver.pid != os.getpid():
             try:
-                self._pidfd = os.pidfd_open(driver.pid)
+                pidfd = open_pidfd(driver.pid)
             except ProcessLookupError:
                 self.over = True
                 return
+            self._pidfd = pidfd if pidfd >= 0 else None
         threading.Thread(target=self._live, name="rose-host", daemon=True).start()
 
     def run(self, order: Order) -> Reply:

@@ -7,7 +7,7 @@ import itertools
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from glob import escape, iglob
 from pathlib import Path
@@ -17,6 +17,7 @@ from rose.engine.errand import Errand, Surroundings, absolute, unpack_error
 from rose.engine.executor_facts import CAPABILITIES, Where
 from rose.engine.host import host
 from rose.engine.hosts import Hosts
+from rose.engine.interpreter import current, pack_initializer
 from rose.engine.job import Job, Used
 from rose.engine.order import RAISED, REFUSED, UNREACHABLE, Order, Reply
 from rose.engine.parcel import pack_task, unpack_reply
@@ -26,7 +27,7 @@ from rose.engine.shelf import Shelf
 from rose.engine.threads import MemoryRef
 from rose.engine.transfer import Packed
 from rose.engine.wire import RESULT
-from rose.errors import CapacityError, WorkerTakenError
+from rose.errors import CapacityError, ConfigurationError, WorkerTakenError
 
 
 class HostedEngine(PooledEngine):
@@ -37,6 +38,7 @@ class HostedEngine(PooledEngine):
         where: where functions run.
         gpus_by_pool: whether the pool itself gives each task its gpus.
         address: the name by which the pool's workers find this machine; None: they are on it.
+        initializer: called once in each child of a worker.
     """
 
     def __init__(
@@ -50,7 +52,15 @@ class HostedEngine(PooledEngine):
         memory: int | None,
         address: str | None,
         temp_dir: str | Path | None,
+        initializer: Callable[[], object] | None = None,
     ) -> None:
+        if initializer is not None and where != "child":
+            raise ConfigurationError(
+                f"initializer: functions run in the {where}s of {what} itself, which ROSE does not start: give the "
+                "pool an initializer of its own, or killable=True"
+            )
+        self._initializer = pack_initializer(initializer)
+        self._interpreter: bytes | None = None
         self._assigns_gpus = where == "child" and address is None and not gpus_by_pool
         if isinstance(gpus, int) and not self._assigns_gpus:
             gpus = [str(number) for number in range(gpus)]  # of other machines: only how many counts
@@ -132,12 +142,19 @@ class HostedEngine(PooledEngine):
             driver=self._hosts.driver(),
             number=job.number,
             errand=Errand(task.key, call, task.resources, task.timeout, job.prefix and f"{job.prefix}result-"),
-            surroundings=Surroundings(path, os.getcwd() if self._near else None),
+            surroundings=Surroundings(path, os.getcwd() if self._near else None, interpreter=self._settings()),
             gpus=gpus,
             refs=() if self._near else [_number(path) for path in used.paths],
             here=self._where == "worker",
         )
         return pickle.dumps(order)
+
+    def _settings(self) -> bytes | None:
+        """What the program has set when the first task is sent, for the children of the pool's workers."""
+        if self._interpreter is None and self._where == "child":
+            settings = current(self._initializer)
+            self._interpreter = pickle.dumps(settings if self._near else settings.elsewhere())
+        return self._interpreter
 
     async def _prepare(self, packed: Packed | None) -> None:
         """Write the files that a job needs."""
@@ -186,7 +203,9 @@ class HostedEngine(PooledEngine):
         self._hosts.forget(job.number)
 
     def _stop(self, job: Job) -> bool:
-        begun = bool(job.number) and self._hosts.stop(job.number)
+        if not job.number:
+            return super()._stop(job)
+        begun = self._hosts.stop(job.number)
         return begun and (self.capabilities.stops_work or isinstance(job.task.call, Command))
 
     def _has_begun(self, job: Job) -> bool:

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rose.engine.coroutines import finished
+from rose.engine.apart import apart
+from rose.engine.coroutines import Interrupt, finished
 from rose.engine.deadline import Deadline
 from rose.engine.protocol import Task
 from rose.engine.shown import showing
@@ -29,6 +30,7 @@ class Job:
     future: Future[Any] | None = None
     work: asyncio.Task[None] | None = None  # from its submission to its end in the pool
     deadline: Deadline | None = None
+    interrupt: Interrupt | None = None  # of a function in a thread of this process
 
     @property
     def key(self) -> str:
@@ -56,12 +58,12 @@ class Outcome:
     error: BaseException | None = field(default=None, repr=False)
 
 
-def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]) -> Outcome:
+def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Interrupt]) -> Outcome:
     """Run a function in this thread."""
-    function, args, kwargs = call
+    function, args, kwargs, interrupt = call
     try:
         with showing():
-            return Outcome(finished(function(*args, **kwargs)))
+            return Outcome(apart(finished(function(*args, **kwargs), interrupt)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
         return Outcome(error=error)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
+from rose.engine.interpreter import pack_initializer
 from rose.engine.memlimit import ENFORCED
 from rose.engine.pool import Pool
 from rose.engine.protocol import Capabilities, Ref, Task
@@ -27,6 +28,11 @@ class LocalEngine(BaseEngine):
     Large arrays and shared values are files in a private directory inside `temp_dir` (None: the system's, see TMPDIR).
     Tasks are sent with cloudpickle, so lambdas, closures and a notebook's functions work; arguments must not be changed
     until `run` returns.
+
+    A worker begins with what the driver's program has at that moment: `sys.argv`, `sys.path`, Python's options, the
+    environment, the working directory, recursion limit, locale, filters of warnings, levels of loggers and handlers
+    that print or append to a file, decimal's context, `np.seterr`, and what multiprocessing's spawn passes on. For the
+    rest, `initializer` is called once in each worker; if it raises, tasks end with WorkerLostError and its cause.
 
     >>> import asyncio
     >>> from rose.engine import LocalEngine, Task, TaskKey
@@ -55,12 +61,13 @@ class LocalEngine(BaseEngine):
         gpus: int | Sequence[str] = 0,
         memory: int | None = None,
         temp_dir: str | Path | None = None,
+        initializer: Callable[[], object] | None = None,
     ) -> None:
         if sys.platform == "win32":
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
         self._shelf = Shelf(self._custody)
-        self._pool = Pool(self._slots, self._custody, self._shelf.paths, self._gpu_names)
+        self._pool = Pool(self._slots, self._custody, self._shelf.paths, self._gpu_names, pack_initializer(initializer))
         self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task) -> Any:

@@ -17,7 +17,8 @@ from pathlib import Path
 if sys.platform != "win32":
     import resource
 
-ENFORCED = sys.platform == "linux"  # elsewhere the kernel takes no notice of RLIMIT_DATA
+# Elsewhere the kernel takes no notice of RLIMIT_DATA; without /proc nobody can tell what a process has already.
+ENFORCED = sys.platform == "linux" and os.access("/proc/self/status", os.R_OK)
 # How libraries and programs that know no MemoryError say it. A gpu's memory is another matter.
 _REFUSED = re.compile(
     r"MemoryError|bad_alloc|(cannot|can't|could not|failed to|unable to) allocate|out of memory", re.IGNORECASE

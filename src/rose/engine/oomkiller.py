@@ -53,7 +53,11 @@ class OutOfMemoryKiller:
             source = counter()
             self._file = -2 if source is None else os.open(source, os.O_RDONLY)
         if self._file >= 0:
-            self._count = oom_kills(os.pread(self._file, 65536, 0).decode())
+            try:
+                self._count = oom_kills(os.pread(self._file, 65536, 0).decode())
+            except OSError:  # the group has been removed while we are in it, as some containers' ends do
+                os.close(self._file)
+                self._file = -2
             self._read = monotonic()
 
 
@@ -69,7 +73,7 @@ def oom_kills(text: str) -> int:
 def counter(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> Path | None:
     """The file that has the count for this process; None where the system has none."""
     places: list[Path] = []
-    for line in own.read_text().splitlines() if own.exists() else []:
+    for line in own.read_text().splitlines() if os.access(own, os.R_OK) else []:
         _, controllers, path = line.split(":", 2)
         # A container sees its own group at the top, under whatever path it says.
         if "memory" in controllers.split(","):
@@ -77,4 +81,4 @@ def counter(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> Pa
         elif not controllers:
             places += [groups / top / "memory.events" for top in (path.lstrip("/"), "")]
     places.append(Path("/proc/vmstat"))
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if os.access(place, os.R_OK)), None)

@@ -10,8 +10,8 @@ from typing import Any
 from rose.engine.failures import describe, unpack_failure, unpicklable
 from rose.engine.protocol import Task
 from rose.engine.transfer import Packed, load, pack_arguments
-from rose.engine.wire import FAILED, RESULT, UNPICKLABLE
-from rose.errors import PlaceError, RoseError, UnpicklableError
+from rose.engine.wire import BROKEN, FAILED, RESULT, UNPICKLABLE
+from rose.errors import PlaceError, RoseError, TaskError, UnpicklableError, WorkerTakenError
 
 
 def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool = True) -> Packed:
@@ -43,6 +43,14 @@ def _blame(task: Task, error: Exception, prefix: str | None, refs: Container[str
     return unpicklable("the task", task, error, str(task.key))
 
 
+def broken(task: Task, reason: TaskError) -> WorkerTakenError:
+    """The error for a task whose worker could not begin to serve (its initializer failed, a module is missing)."""
+    error = WorkerTakenError(f"its worker process could not start: {reason.message}", str(task.key))
+    error.by_signal = False
+    error.__cause__ = reason.__cause__
+    return error
+
+
 def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Future[object]) -> None:
     """Load a result, or make the error that the worker reports, and end `future` with it.
 
@@ -62,6 +70,8 @@ def unpack_reply(task: Task, status: int, body: memoryview, future: asyncio.Futu
     elif status == UNPICKLABLE:
         what, reason_text = pickle.loads(body)
         error = UnpicklableError(f"{what} cannot be sent between processes: {reason_text}", str(task.key))
+    elif status == BROKEN:
+        error = broken(task, unpack_failure(body, str(task.key)))
     else:
         error = unpack_failure(body, str(task.key))
         if status != FAILED:

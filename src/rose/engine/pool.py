@@ -13,12 +13,13 @@ from functools import partial
 from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
 from rose.engine.deadline import Deadline
-from rose.engine.failures import describe, of_place
+from rose.engine.failures import describe, of_place, unpack_failure
+from rose.engine.interpreter import current
 from rose.engine.outofmemory import refused, worker_lost
-from rose.engine.parcel import pack_task, unpack_reply
+from rose.engine.parcel import broken, pack_task, unpack_reply
 from rose.engine.protocol import Task
 from rose.engine.slots import Slots
-from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
+from rose.engine.wire import BROKEN, BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
     EngineClosedError,
     RoseError,
@@ -41,7 +42,15 @@ class Pool:
     worker's jobs are exactly the one that it had begun.
     """
 
-    def __init__(self, slots: Slots, custody: Custody, refs: Container[str], gpu_names: list[str]) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        custody: Custody,
+        refs: Container[str],
+        gpu_names: list[str],
+        initializer: bytes | None = None,
+    ) -> None:
+        self._initializer = initializer
         self._slots = slots
         self._custody = custody
         self._refs = refs
@@ -138,7 +147,7 @@ class Pool:
         return found
 
     def _hire(self, gpus: str | None) -> Worker:
-        worker = Worker(self._custody, gpus)
+        worker = Worker(self._custody, gpus, current(self._initializer))
         self._workers.add(worker)
         started = partial(self._started, worker, self._loop)
         worker.starting = self._custody.in_thread(self._loop, worker.start, started)
@@ -292,6 +301,9 @@ class Pool:
             if worker.jobs:
                 self._begin(worker)
             return
+        if status == BROKEN:
+            worker.broken = unpack_failure(self._content[REPLY.size : size], "")
+            return
         job = worker.jobs[0]
         assert job.number == number, f"worker answered task {number} instead of {job.number}"
         if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
@@ -394,7 +406,11 @@ class Pool:
             lost, waiting = lost + waiting, []
         self._requeue(waiting)
         for job in lost:
-            error = job.error or worker_lost(job.task, worker.ready, exit_code, self._custody.killer, job.kills)
+            error = job.error
+            if error is None and worker.broken is not None:
+                error = broken(job.task, worker.broken)
+            if error is None:
+                error = worker_lost(job.task, worker.ready, exit_code, self._custody.killer, job.kills)
             self._finish(job, error)
         self._slots.fill()
         worker.tell_ended()

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
+from rose.engine.coroutines import Interrupt
 from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, failed
 from rose.engine.hosts import FAREWELL
 from rose.engine.job import Job, Outcome, in_thread
 from rose.engine.protocol import Command, Task
-from rose.engine.threads import loaded
+from rose.engine.threads import GRACE, loaded, until_ended
 from rose.errors import EngineClosedError, RoseError, TaskTimeoutError, WorkerTakenError
 
 
@@ -51,7 +52,7 @@ class PooledEngine(BaseEngine):
 
     def _stop(self, job: Job) -> bool:
         """Have a job stopped that the pool does not give back; whether it has begun, and will end now."""
-        return False
+        return job.interrupt is not None and job.interrupt.cancel()
 
     def _has_begun(self, job: Job) -> bool:
         """Whether it runs in a worker; what only waits there will not begin when the engine has been closed."""
@@ -78,8 +79,9 @@ class PooledEngine(BaseEngine):
     async def _run_in_thread(self, task: Task) -> Any:
         """Run a function in a thread of the pool, which is in this process."""
         job = await self._admit(task)
+        job.interrupt = Interrupt()
         try:
-            call = (task.call, loaded(task.args), loaded(dict(task.kwargs)))
+            call = (task.call, loaded(task.args), loaded(dict(task.kwargs)), job.interrupt)
         except BaseException:
             self._end(job)
             raise
@@ -91,8 +93,7 @@ class PooledEngine(BaseEngine):
         job.work = loop.create_task(self._work(job, function, argument))
         timeout = job.task.timeout
         if timeout is not None and not self.capabilities.enforces_timeout and not isinstance(job.task.call, Command):
-            text = f"ran longer than its timeout of {timeout:g} s (in {self._what} nothing can stop it: it goes on)"
-            job.deadline = Deadline(loop, timeout, partial(job.fail, TaskTimeoutError(text, job.key)))
+            job.deadline = Deadline(loop, timeout, partial(self._overrun, job, timeout))
         try:
             return await job.result
         except asyncio.CancelledError:
@@ -100,6 +101,11 @@ class PooledEngine(BaseEngine):
                 job.result.exception()  # it came too late to be raised
             await self._cancel(job)
             raise
+
+    def _overrun(self, job: Job, timeout: float) -> None:
+        cancelled = job.interrupt is not None and job.interrupt.cancel()
+        what = "and was cancelled" if cancelled else f"(in {self._what} nothing can stop it: it goes on)"
+        job.fail(TaskTimeoutError(f"ran longer than its timeout of {timeout:g} s {what}", job.key))
 
     async def _work(self, job: Job, function: Callable[[Any], Any], argument: Any) -> None:
         """Owns the job from its submission to its end in the pool, also when its caller has gone."""
@@ -136,7 +142,7 @@ class PooledEngine(BaseEngine):
         if job.withdraw() or not ends:
             return
         assert job.work is not None
-        await asyncio.wait([job.work])
+        await asyncio.wait([job.work], timeout=None if job.interrupt is None else GRACE)
 
     # --- ends ----------------------------------------------------------------------------------------------------
 
@@ -144,11 +150,14 @@ class PooledEngine(BaseEngine):
         jobs = list(self._jobs)
         for job in jobs:
             job.fail(EngineClosedError(f"task {job.key}: the engine was closed before it ended"))
-            job.withdraw()
-        begun = [job.work for job in jobs if job.work is not None and self._has_begun(job)]
+            if not job.withdraw() and job.interrupt is not None:
+                job.interrupt.cancel()
+        begun = {job.work: job.key for job in jobs if job.work is not None and self._has_begun(job)}
         await self._hang_up()
-        if begun:
-            await asyncio.wait(begun, timeout=FAREWELL if self.capabilities.stops_work else None)
+        if not self.capabilities.stops_work:
+            await until_ended(begun)
+        elif begun:
+            await asyncio.wait(begun, timeout=FAREWELL)
         left = [job.work for job in jobs if job.work is not None]
         for work in left:
             work.cancel()

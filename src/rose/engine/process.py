@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from rose.engine.guardian import kill_group
+from rose.engine.kernel import hear_of_children, open_pidfd
+
+UNKNOWN = 1 << 16  # the exit code of a process of which somebody else has collected it
 
 
 class Child:
@@ -27,10 +31,11 @@ class Child:
         env: Mapping[str, str],
         cwd: Path | None = None,
         pass_fds: tuple[int, ...] = (),
-        stdin: int = subprocess.DEVNULL,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
         stdout: IO[bytes] | int | None = None,
         stderr: IO[bytes] | int | None = None,
     ) -> None:
+        hear_of_children()
         self.popen = subprocess.Popen(
             argv,
             env=env,
@@ -42,7 +47,10 @@ class Child:
             start_new_session=True,
         )
         self.pid = self.popen.pid
-        self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+        try:
+            self._pidfd = open_pidfd(self.pid)
+        except ProcessLookupError:  # it has ended, and somebody else has collected it
+            self._pidfd = -1
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_exit: Callable[[], None] | None = None
         self._waiter: threading.Thread | None = None
@@ -74,11 +82,20 @@ class Child:
         except (ProcessLookupError, PermissionError):
             return
 
+    def wait(self) -> None:
+        """Wait for its end, without reaping. Blocks."""
+        with contextlib.suppress(ChildProcessError):  # somebody else has collected it: it has ended, too
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
     def reap(self) -> int:
         """Kill what is left of its group, and collect the process, which has ended or ends now: its exit code."""
         self.unwatch()
         self.signal_group(signal.SIGKILL)
-        code = self.popen.wait()
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except ChildProcessError:  # Popen would say 0
+            code = UNKNOWN
+        self.popen.returncode = code
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
@@ -86,7 +103,7 @@ class Child:
 
     def _wait(self) -> None:
         """Where the system has no pidfd: a thread waits, without reaping, and tells the loop."""
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.wait()
         loop, on_exit = self._loop, self._on_exit
         if loop is not None and on_exit is not None and not loop.is_closed():
             loop.call_soon_threadsafe(on_exit)
@@ -98,6 +115,11 @@ def describe_exit(code: int) -> str:
     >>> describe_exit(-9), describe_exit(3)
     ('killed by SIGKILL', 'exit code 3')
     """
+    if code == UNKNOWN:
+        return (
+            "an exit code that something else in the driver's process has collected: a handler of SIGCHLD, or a "
+            "thread, that waits for every child"
+        )
     if code >= 0:
         return f"exit code {code}"
     try:

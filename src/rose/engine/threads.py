@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rose.engine.apart import apart
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import finished
+from rose.engine.coroutines import Interrupt, finished
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
 from rose.engine.protocol import Capabilities, Command, Ref, Task
@@ -21,6 +22,8 @@ from rose.engine.shown import showing
 from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 _log = logging.getLogger("rose")
+
+GRACE = 0.5  # seconds that a coroutine has to end when it is cancelled, before nobody waits for it
 
 
 @dataclass(eq=False, slots=True)
@@ -58,13 +61,24 @@ class MemoryRef:
         return self.value
 
 
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A function in a thread."""
+
+    key: str
+    result: asyncio.Future[Any]  # what its caller awaits
+    ended: asyncio.Future[None]
+    interrupt: Interrupt
+
+
 class ThreadEngine(BaseEngine):
     """Runs functions in threads, and commands as `LocalEngine` does.
 
-    Nothing can stop a thread: when its caller is cancelled or the task's timeout is over, the caller goes on, and the
-    function keeps its slot until it ends; `close` waits for it. Tasks share memory, environment and gpus with the
-    driver and each other. Its capabilities say what holds for functions; commands are stopped, limited and given their
-    gpus.
+    An `async def` function is cancelled when its caller is, or its timeout is over. Nothing can stop another one: its
+    caller goes on, and the function keeps its slot until it ends; `close` waits for it. Results are copies, as a task
+    may go on with its own arrays; models and other objects are handed on as they are. Tasks share memory, environment
+    and gpus with the driver and each other. Its capabilities say what holds for functions; commands are stopped,
+    limited and given their gpus.
 
     >>> import asyncio
     >>> from rose.engine import Task, TaskKey, ThreadEngine
@@ -96,37 +110,41 @@ class ThreadEngine(BaseEngine):
     ) -> None:
         super().__init__(workers, gpus, memory, temp_dir)
         self._threads = ThreadPoolExecutor(self.capacity().cpus, thread_name_prefix="rose-task")
-        self._running: dict[Future[Any], tuple[asyncio.Future[Any], str]] = {}  # with their keys
+        self._running: set[_Running] = set()
 
     async def _run_function(self, task: Task) -> Any:
         request = await self._acquire(task)
         loop = asyncio.get_running_loop()
-        result: asyncio.Future[Any] = loop.create_future()
+        job = _Running(str(task.key), loop.create_future(), loop.create_future(), Interrupt())
         try:
             assert not isinstance(task.call, Command)
             call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
-            work = self._threads.submit(_call, call)
+            work = self._threads.submit(_call, call, job.interrupt)
         except BaseException:
             self._slots.release(request)
             raise
-        self._running[work] = result, str(task.key)
+        self._running.add(job)
 
         def ended(_: Future[Any]) -> None:
             loop.call_soon_threadsafe(settle)
 
         def settle() -> None:
-            del self._running[work]
+            self._running.remove(job)
             self._slots.release(request)
-            if not result.done():
-                _settle(result, work, str(task.key))
+            job.ended.set_result(None)
+            if not job.result.done():
+                _settle(job.result, work, job.key)
 
         work.add_done_callback(ended)
         deadline = None
         if task.timeout is not None:
-            text = f"ran longer than its timeout of {task.timeout:g} s (a thread cannot be stopped: it goes on)"
-            deadline = Deadline(loop, task.timeout, partial(_fail, result, TaskTimeoutError(text, str(task.key))))
+            deadline = Deadline(loop, task.timeout, partial(_overrun, job, task.timeout))
         try:
-            return await result
+            return await job.result
+        except asyncio.CancelledError:
+            if job.interrupt.cancel():
+                await asyncio.wait([job.ended], timeout=GRACE)
+            raise
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -138,15 +156,10 @@ class ThreadEngine(BaseEngine):
         MemoryRef.free(ref)
 
     async def _close_functions(self) -> None:
-        for result, _ in self._running.values():
-            _fail(result, EngineClosedError("the engine was closed before the task ended"))
-        if self._running:
-            _log.warning(
-                "waiting for %d functions that run in threads (%s): nothing can stop them",
-                len(self._running),
-                ", ".join(sorted({key for _, key in self._running.values()})[:3]),
-            )
-            await asyncio.gather(*map(asyncio.wrap_future, self._running), return_exceptions=True)
+        for job in self._running:
+            _fail(job.result, EngineClosedError("the engine was closed before the task ended"))
+            job.interrupt.cancel()
+        await until_ended({job.ended: job.key for job in self._running})
         self._threads.shutdown(wait=False)
 
     @property
@@ -154,9 +167,29 @@ class ThreadEngine(BaseEngine):
         return bool(self._running)
 
 
-def _call(call: Callable[[], Any]) -> Any:
+async def until_ended(running: Mapping[Any, str]) -> None:
+    """Wait for the ends (futures) of functions in threads; if that takes a while, say for which (by their keys)."""
+    if not running:
+        return
+    _, left = await asyncio.wait(running, timeout=GRACE)
+    if left:
+        _log.warning(
+            "waiting for %d functions that run in threads (%s): nothing can stop them. A second signal (Ctrl-C, "
+            "SIGTERM), or kill -9, ends the process at once, which is safe: what has been recorded is on disk",
+            len(left),
+            ", ".join(sorted({running[end] for end in left})[:3]),
+        )
+        await asyncio.wait(left)
+
+
+def _call(call: Callable[[], Any], interrupt: Interrupt) -> Any:
     with showing():
-        return finished(call())
+        return apart(finished(call(), interrupt))
+
+
+def _overrun(job: _Running, timeout: float) -> None:
+    what = "and was cancelled" if job.interrupt.cancel() else "(a thread cannot be stopped: it goes on)"
+    _fail(job.result, TaskTimeoutError(f"ran longer than its timeout of {timeout:g} s {what}", job.key))
 
 
 def _settle(result: asyncio.Future[Any], work: Future[Any], key: str) -> None:

@@ -13,7 +13,7 @@ TASK = struct.Struct(
 REPLY = struct.Struct("<QdB")  # the task's number, its seconds, its status; then the pickled result or failure
 BUFFER = MESSAGE_MAX + 1024
 
-READY, RESULT, FAILED, UNPICKLABLE, UNLOADABLE, OUT_OF_MEMORY = range(6)  # a reply's status
+READY, RESULT, FAILED, UNPICKLABLE, UNLOADABLE, OUT_OF_MEMORY, BROKEN = range(7)  # a reply's status
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:

@@ -11,21 +11,30 @@ from typing import Any
 
 from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.interpreter import take_over
+from rose.engine.kernel import hear_signals
 from rose.engine.memlimit import ENFORCED, MemoryLimit, was_refused
 from rose.engine.shown import let_go_of_broken, show_all
 from rose.engine.threadlimits import ThreadLimits
 from rose.engine.transfer import load, pack_result
-from rose.engine.wire import BUFFER, FAILED, OUT_OF_MEMORY, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
+from rose.engine.wire import BROKEN, BUFFER, FAILED, OUT_OF_MEMORY, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
 
 
 def main(descriptor: int, folder: str, path: list[str]) -> None:
     """Serve the driver at the other end of the socket; large results become files in `folder`."""
     sys.path[:] = path
-    sys.argv[:] = ["rose-worker"]
     os.set_inheritable(descriptor, False)
-    os.mkdir(folder)
     show_all()
     driver = socket.socket(fileno=descriptor)
+    try:
+        hear_signals()
+        os.mkdir(folder)
+        take_over(pickle.loads(settings()))
+    except BaseException as error:
+        driver.send(REPLY.pack(0, 0.0, BROKEN) + pack_failure(error, of_place=True))
+        flush()
+        os._exit(1)
+    flush()
     threads, limit = ThreadLimits(), MemoryLimit()
     buffer = bytearray(BUFFER)
     content = memoryview(buffer)
@@ -44,6 +53,16 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
         flush()
         driver.send(REPLY.pack(number, perf_counter() - started, status) + body)
     os._exit(0)  # the driver has gone: nothing that a user's module left behind may keep us
+
+
+def settings() -> bytes:
+    """What the standard input holds, a file of the driver's; tasks find it empty."""
+    with open(0, "rb", closefd=False) as file:
+        packed = file.read()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    return packed
 
 
 def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:

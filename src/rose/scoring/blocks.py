@@ -23,7 +23,7 @@ def thread_count(threads: int | None) -> int:
         return threads
     try:
         cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
+    except (AttributeError, OSError):  # not on macOS; a container's filter
         cpus = os.cpu_count() or 1
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import textwrap
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from rose.errors import NotANumberError, RunFailedError, remedy
 from rose.store import EventLog, Run, WorkflowStopped
 from rose.workflow.reporting import Reports
 from rose.workflow.rounds import Workflow
+from rose.workflow.signals import ending_on_signals
 from rose.workflow.state import IterationState, Results, StopReason
 
 Publish = Callable[[IterationState], Awaitable[None]]
@@ -120,7 +119,7 @@ class Session:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self._shared_state.thread = threading.get_ident()
         try:
-            with _ending_on_sigterm() as terminated:
+            with ending_on_signals() as ending:
                 async with AsyncExitStack() as stack:
                     self._workflows, run = await self._open(stack)
                     try:
@@ -129,7 +128,7 @@ class Session:
                     finally:
                         if self.stopped:
                             run.outcome = "stopped"
-                        if terminated.is_set():
+                        if ending.came:
                             run.outcome = "preempted"
         finally:
             self._shared_state.thread = None
@@ -191,35 +190,3 @@ class Session:
 
 async def _no_one_waits(state: IterationState) -> None:
     """Nobody looks at the states one by one: go on at once."""
-
-
-PREEMPTED = 128 + signal.SIGTERM  # the exit code of a process that SIGTERM ended
-
-
-@contextlib.contextmanager
-def _ending_on_sigterm() -> Iterator[threading.Event]:
-    """On SIGTERM (a batch system that wants its nodes back), cancel what the session does, which ends everything of
-    ours and commits what is in hand; then exit with code 143. The event tells whether it came.
-
-    Only where the process has no handler of its own and the loop can take one (the main thread, not Windows).
-    """
-    loop, supervisor, terminated = asyncio.get_running_loop(), asyncio.current_task(), threading.Event()
-
-    def terminate() -> None:
-        terminated.set()
-        if supervisor is not None:
-            supervisor.cancel()
-
-    try:
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            raise ValueError("the process has a handler of its own")
-        loop.add_signal_handler(signal.SIGTERM, terminate)
-    except (NotImplementedError, RuntimeError, ValueError):
-        yield terminated
-        return
-    try:
-        yield terminated
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-        if terminated.is_set():
-            raise SystemExit(PREEMPTED)

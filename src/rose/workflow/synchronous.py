@@ -6,13 +6,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def run_synchronously(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run the coroutine to its end. Ctrl-C cancels it, waits for its clean-up, and raises KeyboardInterrupt."""
+    """Run the coroutine to its end. Ctrl-C cancels it, waits for its clean-up, and raises KeyboardInterrupt.
+
+    A second Ctrl-C does not wait: it ends a program; a notebook goes on, with the clean-up in the background.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -36,14 +40,21 @@ def _in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         except BaseException as error:  # whatever it is, the waiting thread raises it
             result.set_exception(error)
 
-    thread = threading.Thread(target=work, name="rose-run")
+    # In this thread's context, which holds NumPy's and decimal's settings.
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="rose-run")
     thread.start()
     try:
-        return result.result()
+        got = result.result()
     except KeyboardInterrupt:
+        if result.done():  # the coroutine's own
+            thread.join()
+            raise
         loop, task = begun.result()
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
         raise
-    finally:
+    except BaseException:
         thread.join()
+        raise
+    thread.join()
+    return got
