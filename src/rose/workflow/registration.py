@@ -35,7 +35,8 @@ class Registration:
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
     the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
     False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
-    (seconds), `retries`, `retry_delay` (seconds) and, of trainings and simulations, `on_failure` ("raise", or "drop":
+    (seconds), `retries`, `retry_delay` (seconds), `waits` (True: an async function waits in the driver's event loop,
+    thousands at a time, and takes no worker) and, of trainings and simulations, `on_failure` ("raise", or "drop":
     do without).
 
     Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}

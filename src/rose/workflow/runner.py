@@ -39,6 +39,7 @@ from rose.workflow.reporting import Note, Observed, mentions, register
 from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
+from rose.workflow.waiting import run_here
 from rose.workflow.watched import Watched
 
 _log = logging.getLogger("rose")
@@ -285,13 +286,14 @@ class Runner:
         early: bool,
         accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
+        waits = stage is not None and stage.waits
         for value in (*args, *kwargs.values()):
             if isinstance(value, Shared):
-                args = tuple([await _shipped(value) for value in args])
-                kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
+                args = tuple([await _shipped(value, waits) for value in args])
+                kwargs = {name: await _shipped(value, waits) for name, value in kwargs.items()}
                 break
         name = str(key)
-        observed = stage is not None and (stage.kind == "training" or self._reports(stage))
+        observed = stage is not None and (waits or stage.kind == "training" or self._reports(stage))
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
             call = Watched(call, observed, kept, name)
@@ -330,8 +332,8 @@ class Runner:
                 running = self.run.started(name, attempt, output)
             try:
                 if self.events.watched:
-                    return await self._run_watched(task, accept), running
-                result = await self.engine.run(task)
+                    return await self._run_watched(task, stage, accept), running
+                result = await self._perform(task, stage)
                 return (result if accept is None else await accept(result)), running
             except asyncio.CancelledError:
                 if self.run is not None and running is not None:
@@ -360,11 +362,14 @@ class Runner:
             body = {"key": str(key), "attempt": attempt, "retries": stage.retries, "error": str(error)}
             self.run.journal.event("task_retried", key.workflow, key.iteration, body)
 
-    async def _run_watched(self, task: Task, accept: Accept | None) -> Any:
+    async def _perform(self, task: Task, stage: Stage | None) -> Any:
+        return await (run_here(task) if stage is not None and stage.waits else self.engine.run(task))
+
+    async def _run_watched(self, task: Task, stage: Stage | None, accept: Accept | None) -> Any:
         key, start = str(task.key), time.monotonic()
         self.events.append(TaskQueued(key))
         try:
-            result = await self.engine.run(task)
+            result = await self._perform(task, stage)
             result = result if accept is None else await accept(result)
         except asyncio.CancelledError:
             self.events.append(TaskCancelled(key, time.monotonic() - start))
@@ -416,8 +421,10 @@ def _collecting(key: TaskKey) -> TaskKey:
     return replace(key, stage=f"{key.stage}.collect")
 
 
-async def _shipped(value: Any) -> Any:
-    return await value.ref() if isinstance(value, Shared) else value
+async def _shipped(value: Any, here: bool) -> Any:
+    if not isinstance(value, Shared):
+        return value
+    return await value.get() if here else await value.ref()
 
 
 def _last_line(text: str | None) -> str:
