@@ -33,8 +33,9 @@ class Program:
                  equal: bool = False, **options: Any) -> Any:  # fmt: skip
         keep = {name: options.pop(name) for name in ("accept_changes", "acquisition") if name in options}
         candidates = np.repeat(X[::2], 2, axis=0) if equal else X
+        workers = 1 if dies else 2  # what one does is recorded before the other dies
         learner = ParallelUQLearner(
-            ThreadEngine(2), pool=Pool(candidates, **options), run_dir=self.directory / "run", **keep
+            ThreadEngine(workers), pool=Pool(candidates, **options), run_dir=self.directory / "run", **keep
         )
         log, die = self.directory / "log", self.directory / "die"
         die.write_text(dies)
