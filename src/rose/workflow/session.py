@@ -146,7 +146,7 @@ class Session:
             self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
             await asyncio.wait(self._work)
         for work, workflow in zip(self._work, self._workflows, strict=True):
-            # From Python 3.13 on, one that failed while it was cancelled may count as cancelled: its error has the word.
+            # From Python 3.13 on, one that failed while it was cancelled may count as cancelled: its error tells.
             if work in done and workflow.error is None:
                 work.result()
 
