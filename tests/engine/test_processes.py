@@ -120,7 +120,7 @@ def test_what_a_task_prints_is_seen(driver: Any) -> None:
 
 def test_a_fork_of_the_driver_ends_without_harm(driver: Any) -> None:
     code = """
-        import asyncio, os, sys
+        import asyncio, os, sys, warnings
         from rose.engine import LocalEngine, Task, TaskKey
 
         async def main():
@@ -130,6 +130,7 @@ def test_a_fork_of_the_driver_ends_without_harm(driver: Any) -> None:
             return engine, task, worker
 
         engine, task, worker = asyncio.run(main())
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # so says 3.12
         if os.fork() == 0:
             sys.exit(0)  # runs the exit handlers
         os.wait()

@@ -43,7 +43,7 @@ HIDDEN = [
     (np.array([1.0, "a", NAN], dtype=object), "nan at [2]"),
     (np.ma.masked_array([1.0, 2.0], [False, True]), "a masked entry at [1]"),
     (np.array([(1, NAN)], dtype=[("a", int), ("b", float)]), "nan at ['b'][0]"),
-    (np.datetime64("NaT"), "NaT"),
+    (np.datetime64("NaT", "s"), "NaT"),
     (Measured(1.0, np.array([0.0, NAN])), "nan at .forces[1]"),
     (Pair(1.0, NAN), "nan at [1]"),
     ([Decimal(1), {"x": np.array([NAN])}], "nan at [1]['x'][0]"),

@@ -12,21 +12,22 @@ from typing import Any
 from rose.store import journal, lease, objects, run, schema
 
 
-def die() -> None:
-    """What `kill -9` does, here and now."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def signalled(number: int) -> None:
+    """Send this process a signal that it cannot catch: when this returns, a stop is over."""
+    os.kill(os.getpid(), number)
 
 
 class _Fuse:
-    """Kills this process when it is touched for the n-th time."""
+    """Kills this process, or stops it, when it is touched for the n-th time."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, number: int = signal.SIGKILL) -> None:
         self._left = count
+        self._number = number
 
     def touch(self) -> None:
         self._left -= 1
         if self._left == 0:
-            die()
+            signalled(self._number)
 
 
 def _before(owner: Any, name: str, condition: Callable[..., bool] = lambda *args: True) -> Callable[[_Fuse], None]:
@@ -105,6 +106,6 @@ BOUNDARIES: dict[str, Callable[[_Fuse], None]] = {
 }
 
 
-def arm(name: str, count: int) -> None:
-    """Have this process killed when it comes to that boundary for the `count`-th time."""
-    BOUNDARIES[name](_Fuse(count))
+def arm(name: str, count: int, number: int = signal.SIGKILL) -> None:
+    """Have this process killed, or stopped, when it comes to that boundary for the `count`-th time."""
+    BOUNDARIES[name](_Fuse(count, number))

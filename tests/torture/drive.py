@@ -6,10 +6,13 @@ Everything that looks into ROSE or kills it is put on here, from outside: the co
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import functools
 import hashlib
+import itertools
 import json
 import os
+import signal
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -35,16 +38,20 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `learner` and `arguments`
-    (more of them), `leave` (how to leave the loop over the states), `lease` (its times), `network` (whether to take the
-    file system for one), `boundary` (where to kill this process), `fault` (what the disk does: a call's number and a
-    mode) and `trace` (below where to note what is written, and in which file). Without a scenario, the history of
-    `history.play` is played.
+    (more of them), `leave` (how to leave the loop over the states), `hold` (how many simulations may begin), `lease`
+    (its times), `busy` (seconds to wait for another's lock), `network` (whether to take the file system for one),
+    `boundary` (where to kill or stop this process), `fault` (what the disk does: a call's number and a mode) and
+    `trace` (below where to note what is written, and in which file). Without a scenario, the history of `history.play`
+    is played.
     """
     note("driver", os.getpid())
-    _watch("trace" in job)
+    faulthandler.register(signal.SIGUSR1)  # for `zygote.Driver.story`
+    _watch("trace" in job, job.get("hold"))
     if job.get("lease"):
         for name, value in job["lease"].items():
             setattr(lease, name, value)
+    if job.get("busy"):
+        schema._BUSY = job["busy"]
     if job.get("network"):
         schema.is_network = lambda directory: True
     if job.get("boundary"):
@@ -122,8 +129,9 @@ def _digest(array: np.ndarray) -> str:
 _AFTER = {"simulation": 0, "training": 1, "prediction": 1, "uncertainty": 2, "active_learn": 3, "criterion": 4}
 
 
-def _watch(trace: bool) -> None:
-    """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now.
+def _watch(trace: bool, hold: int | None) -> None:
+    """Note which tasks are run, and whose records were acknowledged: whoever waited for one may use it now. Of the
+    simulations, the first `hold` begin, and the others wait for ever.
 
     A result that came early is acknowledged by the next wait for all that was given before it; or by its use, if a task
     that comes after it begins sooner.
@@ -145,9 +153,11 @@ def _watch(trace: bool) -> None:
             if early.pop(key, None) is not None:
                 acknowledge(key)
 
-    run_task = BaseEngine.run
+    run_task, begun = BaseEngine.run, itertools.count(1)
 
     async def run(self: Any, task: Any) -> Any:
+        if hold is not None and task.key.stage == "simulation" and next(begun) > hold:
+            await asyncio.Event().wait()
         workflow, now = place(str(task.key))
         settle([key for key, (its_own, then) in early.items() if its_own == workflow and then < now])
         note("ran", task.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ class Scenario:
         rounds: how many are played.
         holdout: whether the pool has one.
         block: candidates that are predicted at a time; fewer than there are: the pool is screened part by part.
+        waits: whether simulations are async functions that wait in the driver's event loop.
         seconds: how long a simulation sleeps; a command ignores SIGTERM then.
         options: of the simulation stage.
     """
@@ -46,6 +48,7 @@ class Scenario:
     rounds: int = 3
     holdout: bool = False
     block: int | None = None
+    waits: bool = False
     seconds: float = 0.0
     options: Mapping[str, Any] = ()  # type: ignore[assignment]
 
@@ -58,6 +61,7 @@ SCENARIOS = {
     "pool": Scenario(holdout=True),
     "pool-files": Scenario(candidates=1200, model_bytes=20_000, label_floats=2100, rounds=4),
     "pool-screened": Scenario(candidates=1200, block=300, model_bytes=20_000),
+    "pool-waits": Scenario(waits=True, seconds=0.01),
     "pool-commands": Scenario(commands=True, rounds=2),
     "dataflow": Scenario("dataflow", rounds=4, model_bytes=20_000),
     "dataflow-commands": Scenario("dataflow", commands=True),
@@ -121,6 +125,14 @@ def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, d
         note("simulated", index)
         time.sleep(seconds)
         return np.full(length, float(y[index])) + np.arange(length) * index if length else int(y[index])
+
+    if scenario.waits:
+
+        @learner.simulation_task(as_executable=False, waits=True, **dict(scenario.options))
+        async def answer(index: int) -> Any:
+            note("simulated", index)
+            await asyncio.sleep(seconds)
+            return int(y[index])
 
     @learner.training_task(as_executable=False)
     def train(X: Any, y: Any, seed: int) -> Model:

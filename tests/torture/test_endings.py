@@ -18,7 +18,7 @@ from rose.store.schema import reading
 from .conftest import Trial
 from .ledger import recorded
 from .scenarios import SCENARIOS
-from .zygote import Zygote
+from .zygote import Driver, Zygote
 
 SLOW = {
     "pool": replace(SCENARIOS["pool"], holdout=False, rounds=2, seconds=0.05),
@@ -32,11 +32,18 @@ ENDS: dict[str, tuple[dict[str, Any], int | None, set[int], set[str]]] = {
 }
 
 
-def until(condition: Callable[[], object], what: str) -> float:
-    """Wait for a condition, with a limit that tells a hang; how long it took."""
+def until(condition: Callable[[], object], what: str, *drivers: Driver) -> float:
+    """Wait for a condition, with a limit that tells a hang; how long it took.
+
+    The drivers are those of whom it is awaited: when all have ended without it, that is said at once, with what they
+    were doing.
+    """
     start = time.monotonic()
     while not condition():
-        assert time.monotonic() < start + 40, f"{what} did not come"
+        over = bool(drivers) and all(driver.ended for driver in drivers) and not condition()
+        if over or time.monotonic() > start + 40:
+            said = "\n".join(driver.story() for driver in drivers)
+            pytest.fail(f"{what} did not come in {time.monotonic() - start:.2f} s\n{said}")
         time.sleep(0.005)
     return time.monotonic() - start
 
@@ -59,7 +66,7 @@ def test_ends(end: str, name: str, kills: int, rng: random.Random, zygote: Zygot
         driver = trial.start(**more)
         if number is not None:
             begun = rng.randint(1, 5)
-            until(lambda t=trial, n=begun: simulated(t) >= n, "a simulation")
+            until(lambda t=trial, n=begun: simulated(t) >= n, "a simulation", driver)
             driver.kill(number)
         seconds = until(lambda d=driver: d.ended, "the driver's end")
         gone = until(lambda t=trial: not t.processes(), "the end of all that it started")

@@ -37,6 +37,7 @@ SHORT = {
     "pool": 3,
     "pool-files": 4,
     "pool-screened": 2,
+    "pool-waits": 2,
     "pool-commands": 2,
     "dataflow": 3,
     "dataflow-commands": 2,

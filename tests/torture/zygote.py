@@ -13,6 +13,8 @@ import select
 import signal
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 class Driver:
     """A driver that was started; it is a zombie until `wait`, and known by a descriptor: no other process is hit."""
 
-    def __init__(self, zygote: Zygote, pid: int, result: Path) -> None:
+    def __init__(self, zygote: Zygote, pid: int, result: Path, log: Path) -> None:
         self._zygote = zygote
+        self._log = log
         self.pid = pid
         self._descriptor = os.pidfd_open(pid)
         self._result = result
@@ -44,6 +47,26 @@ class Driver:
         status = int(self._zygote.ask("wait", self.pid))
         os.close(self._descriptor)
         return status
+
+    @property
+    def states(self) -> dict[str, str]:
+        """What its threads do, one letter each (T: stopped), by number."""
+        found = {}
+        for thread in Path(f"/proc/{self.pid}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                found[thread.name] = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+        return found
+
+    def story(self) -> str:
+        """Say what it does, or what came of it, for a test that has waited too long: the stacks of its threads too."""
+        states, size = self.states, self._log.stat().st_size if self._log.exists() else 0
+        if not self.ended and "T" not in states.values():
+            self.kill(signal.SIGUSR1)
+            limit = time.monotonic() + 5
+            while self._log.stat().st_size == size and time.monotonic() < limit:
+                time.sleep(0.01)
+        log = self._log.read_text()[-6000:] if self._log.exists() else ""
+        return f"driver {self.pid}: ended: {self.ended}; threads: {states}; outcome: {self.outcome}; its log:\n{log}"
 
     @property
     def outcome(self) -> dict[str, Any] | None:
@@ -85,7 +108,7 @@ class Zygote:
         """Start a driver."""
         result = Path(job["result"])
         result.unlink(missing_ok=True)
-        return Driver(self, int(self.ask("start", job)), result)
+        return Driver(self, int(self.ask("start", job)), result, Path(job["ledger"] + ".log"))
 
     def close(self) -> None:
         """End it."""
@@ -110,6 +133,8 @@ def _start(job: dict[str, Any]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()  # into its log
     finally:
         sys.stdout.flush()
         os._exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from rose import ParallelUQLearner, Pool, StopReason
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, PoolError, RunFailedError
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_VARIANCE
-from rose.store import labels_of_run, write_labels
+from rose.store import DONE, labels_of_run, write_labels
+from rose.store.batches import read_tasks
 from rose.store.rows import read_events
 from rose.store.schema import reading
 
@@ -33,9 +35,8 @@ class Program:
                  equal: bool = False, **options: Any) -> Any:  # fmt: skip
         keep = {name: options.pop(name) for name in ("accept_changes", "acquisition") if name in options}
         candidates = np.repeat(X[::2], 2, axis=0) if equal else X
-        learner = ParallelUQLearner(
-            ThreadEngine(2), pool=Pool(candidates, **options), run_dir=self.directory / "run", **keep
-        )
+        run_dir = self.directory / "run"
+        learner = ParallelUQLearner(ThreadEngine(2), pool=Pool(candidates, **options), run_dir=run_dir, **keep)
         log, die = self.directory / "log", self.directory / "die"
         die.write_text(dies)
 
@@ -53,6 +54,7 @@ class Program:
             with log.open("a") as file:
                 file.write(f"training:{workflow}/{iteration}/{model_name}:{len(y)}\n")
             if die.read_text() == f"{iteration}/{model_name}":
+                await_done(run_dir, f"{workflow}/{iteration}/training/a")
                 raise KeyboardInterrupt
             return float(np.mean(y)), 3 + np.random.default_rng(seed).random()
 
@@ -69,6 +71,17 @@ class Program:
     def _lines(self, kind: str) -> list[str]:
         log = self.directory / "log"
         return [line for line in log.read_text().split() if line.startswith(kind)] if log.exists() else []
+
+
+def await_done(run_dir: Path, key: str) -> None:
+    """Wait until a task is recorded as done."""
+    limit = time.monotonic() + 40
+    while time.monotonic() < limit:
+        with reading(run_dir) as connection:
+            if any(task.state == DONE for task in read_tasks(connection, key)):
+                return
+        time.sleep(0.005)
+    pytest.fail(f"{key} was not recorded")
 
 
 @pytest.fixture

@@ -154,6 +154,7 @@ def test_a_batch_of_another_length_is_a_failed_simulation(result: Any, tmp_path:
 
 def test_a_table_is_a_batch_of_labels() -> None:
     pandas = pytest.importorskip("pandas")
+    pytest.importorskip("torch")
     for made, wanted in (
         (lambda X: pandas.DataFrame({"y": X[:, 0]}), X[[3, 5], 0]),
         (lambda X: pandas.DataFrame({"y": X[:, 0], "z": X[:, 0]}), X[[3, 5]][:, [0, 0]]),

@@ -130,6 +130,20 @@ def check_workdirs(stages: Iterable[Stage]) -> None:
             )
 
 
+def check_waits(stages: Mapping[str, Stage]) -> None:
+    """That a pool's predictions run on the engine: its tasks take blocks of candidates, and several models.
+
+    Raises:
+        ConfigurationError: if they are to wait in the driver.
+    """
+    stage = stages.get("prediction")
+    if stage is not None and stage.waits:
+        raise ConfigurationError(
+            f"waits=True of {stage.name}: with a pool, predictions are made on the engine, in blocks of candidates; "
+            "leave out waits="
+        )
+
+
 _TOLD_APART = {"simulation": ("index",), "training": ("model",), "prediction": ("model", "index")}
 
 

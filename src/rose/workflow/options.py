@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +23,7 @@ QUORUMS = ("min_members", "max_failed_simulations")
 OPTIONS = (
     *TASK_OPTIONS, *QUORUMS,
     "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "normalise",
-    "per_model", "depends_on",
+    "per_model", "depends_on", "waits",
 )  # fmt: skip
 
 _KINDS = {  # options that only some stages take
@@ -65,6 +67,9 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
         given["normalise"] = _check_truth("normalise", options["normalise"], where)
     if options.get("depends_on") is not None:
         given["depends_on"] = _check_depends_on(options["depends_on"], where)
+    if options.get("waits") is not None and _check_truth("waits", options["waits"], where):
+        stage = replace(stage, waits=True)
+        _check_waits(stage, options, where)
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **given)
 
@@ -136,9 +141,34 @@ def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
         raise ConfigurationError(
             f"on_failure='drop' of {where}: only {' and '.join(_DROPPABLE)} tasks can be done without"
         )
+    if stage.waits:
+        _check_waits(stage, given, where)
     quorum = next((name for name in QUORUMS if name in given), None)
     if quorum is not None and given.get("on_failure") == "raise":
         raise ConfigurationError(f"{quorum}= of {where} says how many may fail, but on_failure='raise' allows none")
+
+
+def _check_waits(stage: Stage, given: Mapping[str, Any], where: str) -> None:
+    """That the function can wait in the driver's event loop, and asks for nothing of the engine."""
+    if stage.as_executable:
+        raise ConfigurationError(
+            f"waits=True of {where}: a command runs on the engine; what waits is an async function, registered with "
+            "as_executable=False"
+        )
+    if not _is_async(stage.func):
+        raise ConfigurationError(
+            f"waits=True of {where}: {stage.name} is no async function, and would hold up the driver's event loop; "
+            "make it `async def`, or leave out waits= and it runs on the engine"
+        )
+    held = next((name for name in ("cpus", "gpus", "memory") if given.get(name) is not None), None)
+    if held is not None:
+        raise ConfigurationError(f"{held}={given[held]!r} of {where}: what waits in the driver takes none (waits=True)")
+
+
+def _is_async(func: Any) -> bool:
+    while isinstance(func, functools.partial):
+        func = func.func
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004
 
 
 def _check_truth(name: str, value: Any, where: str) -> bool:

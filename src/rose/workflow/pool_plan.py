@@ -70,6 +70,7 @@ class PoolPlan:
             self._check_workflow(name, request.configs[name])
         self._labels = self._label_check()
         checks.check_workdirs(self._stages.values())
+        checks.check_waits(self._stages)
         self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
         if len(pool) > pool.block:
             for name, config in request.configs.items():

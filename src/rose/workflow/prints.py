@@ -6,9 +6,12 @@ and child processes write to the terminal themselves; of a machine that does not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +21,8 @@ KEPT = 64 * 1024  # bytes of each stream that are kept: the last ones
 
 _lock = threading.Lock()
 _prints: dict[int, _Prints] = {}  # by thread
+_awaited: ContextVar[_Prints | None] = ContextVar("rose_prints", default=None)  # of tasks in the driver's event loop
+_kept: set[_Prints] = set()  # all of them
 _tees: dict[str, _Tee] = {}  # by the stream's name
 
 
@@ -36,20 +41,49 @@ class keeping_prints:  # a class, for every task enters one, and generators are 
     def __enter__(self) -> None:
         with _lock:
             _prints[self._thread] = self._prints
-            if type(sys.stdout) is not _Tee and sys.stdout is not None:
-                sys.stdout = _tee("stdout", sys.stdout)
-            if type(sys.stderr) is not _Tee and sys.stderr is not None:
-                sys.stderr = _tee("stderr", sys.stderr)
+            _listen(self._prints)
 
     def __exit__(self, *_: object) -> None:
         with _lock:
             del _prints[self._thread]
-            if not _prints:
-                if type(sys.stdout) is _Tee:
-                    sys.stdout = sys.stdout.stream
-                if type(sys.stderr) is _Tee:
-                    sys.stderr = sys.stderr.stream
+            _unlisten(self._prints)
         self._prints.close()
+
+
+@contextlib.contextmanager
+def keeping_awaited_prints(run: str | None, key: str) -> Iterator[None]:
+    """As `keeping_prints`, of the asyncio task that enters this, one of many in a thread (`run` None: keep nothing)."""
+    if run is None:
+        yield
+        return
+    prints = _Prints(run, key, held=False)
+    token = _awaited.set(prints)
+    with _lock:
+        _listen(prints)
+    try:
+        yield
+    finally:
+        with _lock:
+            _unlisten(prints)
+        prints.close()
+        _awaited.reset(token)
+
+
+def _listen(prints: _Prints) -> None:
+    _kept.add(prints)
+    if type(sys.stdout) is not _Tee and sys.stdout is not None:
+        sys.stdout = _tee("stdout", sys.stdout)
+    if type(sys.stderr) is not _Tee and sys.stderr is not None:
+        sys.stderr = _tee("stderr", sys.stderr)
+
+
+def _unlisten(prints: _Prints) -> None:
+    _kept.discard(prints)
+    if not _kept:
+        if type(sys.stdout) is _Tee:
+            sys.stdout = sys.stdout.stream
+        if type(sys.stderr) is _Tee:
+            sys.stderr = sys.stderr.stream
 
 
 def _tee(name: str, stream: TextIO) -> Any:
@@ -69,7 +103,8 @@ class _Tee:
 
     def write(self, text: str) -> int:
         count = self.stream.write(text)
-        prints = _prints.get(threading.get_ident()) or _prints.get(threading.main_thread().ident or 0)
+        prints = _awaited.get() or _prints.get(threading.get_ident())
+        prints = prints or _prints.get(threading.main_thread().ident or 0)
         if prints is not None:
             prints.write(self._name, text)
         return count
@@ -83,11 +118,12 @@ class _Tee:
 
 
 class _Prints:
-    """The files of one task, made when it first prints."""
+    """The files of one task, made when it first prints. They stay open if `held`: thousands cannot be."""
 
-    __slots__ = ("_broken", "_files", "_key", "_lock", "_run")
+    __slots__ = ("_broken", "_files", "_held", "_key", "_lock", "_run")
 
-    def __init__(self, run: str, key: str) -> None:
+    def __init__(self, run: str, key: str, held: bool = True) -> None:
+        self._held = held
         self._run = run
         self._key = key
         self._files: dict[str, int] = {}
@@ -109,6 +145,8 @@ class _Prints:
                     tail = os.pread(file, KEPT, size - KEPT)
                     os.ftruncate(file, 0)
                     os.write(file, b"[what came before is not kept]\n" + tail)
+                if not self._held:
+                    os.close(self._files.pop(name))
             except OSError as error:  # a task does not fail because its prints cannot be kept
                 self._broken = True
                 if not isinstance(error, _ElsewhereError):

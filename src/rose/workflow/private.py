@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from rose.engine.coroutines import finished
 from rose.engine.transfer import mapped_again
 
 
@@ -51,5 +50,5 @@ def own(value: Any) -> Any:
 
 
 def with_own(func: Callable[..., Any], /, **arguments: Any) -> Any:
-    """Call a function with arguments that are its own."""
-    return finished(func(**{name: own(value) for name, value in arguments.items()}))
+    """Call a function with arguments that are its own; of an async one, this gives the coroutine."""
+    return func(**{name: own(value) for name, value in arguments.items()})

@@ -36,8 +36,9 @@ class Registration:
     the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
     False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
     (seconds), `retries`, `retry_delay` (seconds), `depends_on` (names of files, directories and programs whose contents
-    decide the results: a change of one is noticed) and, of trainings and simulations, `on_failure` ("raise", or "drop":
-    do without). None of that counts where the place failed and not the task (a full disk, a missing program, a killed
+    decide the results: a change of one is noticed), `waits` (True: an async function waits in the driver's event loop,
+    thousands at a time, and takes no worker) and, of trainings and simulations, `on_failure` ("raise", or "drop": do
+    without). None of that counts where the place failed and not the task (a full disk, a missing program, a killed
     worker, see docs/failures.md): then `place_retries` (None: as `retries`) says how often it runs again.
 
     Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}

@@ -96,6 +96,15 @@ def call_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Obs
     return Observed(result, Note(reported, time.perf_counter() - start, class_names(result)))
 
 
+async def await_observed(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Observed:
+    """Call an async function in an asyncio task of its own, and watch it."""
+    reported: dict[str, Any] = {}
+    reports.set(reported)  # for this task alone: each has a context of its own
+    start = time.perf_counter()
+    result = await func(*args, **kwargs)
+    return Observed(result, Note(reported, time.perf_counter() - start, class_names(result)))
+
+
 def register(reported: Mapping[str, Any]) -> None:
     """Put what a task reported into the dict that this context holds; without one, nobody asked for it."""
     state = reports.get()

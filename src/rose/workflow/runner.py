@@ -41,6 +41,7 @@ from rose.workflow.reporting import Note, Observed, mentions, register
 from rose.workflow.shared import Shared
 from rose.workflow.stages import Stage
 from rose.workflow.values import collect_file
+from rose.workflow.waiting import run_here
 from rose.workflow.watched import Watched
 
 _log = logging.getLogger("rose")
@@ -291,13 +292,14 @@ class Runner:
         early: bool,
         accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
+        waits = stage is not None and stage.waits
         for value in (*args, *kwargs.values()):
             if isinstance(value, Shared):
-                args = tuple([await _shipped(value) for value in args])
-                kwargs = {name: await _shipped(value) for name, value in kwargs.items()}
+                args = tuple([await _shipped(value, waits) for value in args])
+                kwargs = {name: await _shipped(value, waits) for name, value in kwargs.items()}
                 break
         name = str(key)
-        observed = stage is not None and (stage.kind == "training" or self._reports(stage))
+        observed = stage is not None and (waits or stage.kind == "training" or self._reports(stage))
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
             call = Watched(call, observed, kept, name)
@@ -337,8 +339,8 @@ class Runner:
                 running = self.run.started(name, attempt, output)
             try:
                 if self.events.watched:
-                    return await self._run_watched(task, accept), running
-                return await self._attempt(task, accept), running
+                    return await self._run_watched(task, stage, accept), running
+                return await self._attempt(task, stage, accept), running
             except asyncio.CancelledError:
                 if self.run is not None and running is not None:
                     self.run.ended(running, CANCELLED)
@@ -371,21 +373,21 @@ class Runner:
                 body["place"] = True
             self.run.journal.event("task_retried", key.workflow, key.iteration, body)
 
-    async def _attempt(self, task: Task, accept: Accept | None) -> Any:
+    async def _attempt(self, task: Task, stage: Stage | None, accept: Accept | None) -> Any:
         """Run a task once. Its failure comes a moment late if it may be this process's end, which then cancels it."""
         try:
-            result = await self.engine.run(task)
+            result = await (run_here(task) if stage is not None and stage.waits else self.engine.run(task))
             return result if accept is None else await accept(result)
         except TaskError as error:
             if (hold := _hold(error)) > 0:
                 await asyncio.sleep(hold)
             raise
 
-    async def _run_watched(self, task: Task, accept: Accept | None) -> Any:
+    async def _run_watched(self, task: Task, stage: Stage | None, accept: Accept | None) -> Any:
         key, start = str(task.key), time.monotonic()
         self.events.append(TaskQueued(key))
         try:
-            result = await self._attempt(task, accept)
+            result = await self._attempt(task, stage, accept)
         except asyncio.CancelledError:
             self.events.append(TaskCancelled(key, time.monotonic() - start))
             raise
@@ -450,8 +452,10 @@ def _collecting(key: TaskKey) -> TaskKey:
     return replace(key, stage=f"{key.stage}.collect")
 
 
-async def _shipped(value: Any) -> Any:
-    return await value.ref() if isinstance(value, Shared) else value
+async def _shipped(value: Any, here: bool) -> Any:
+    if not isinstance(value, Shared):
+        return value
+    return await value.get() if here else await value.ref()
 
 
 def _last_line(text: str | None) -> str:

@@ -144,8 +144,10 @@ class Session:
         finally:
             self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
             await asyncio.wait(self._work)
-        for work in done:
-            if not (self.stopped and work.cancelled()):  # stopped before it has begun
+        for work, workflow in zip(self._work, self._workflows, strict=True):
+            # From Python 3.13 on, one that failed while it was cancelled may count as cancelled: its error tells.
+            # One that is stopped before it has begun is cancelled, and has none.
+            if work in done and workflow.error is None and not (self.stopped and work.cancelled()):
                 work.result()
 
     def _cancel_work(self) -> None:

@@ -23,7 +23,8 @@ class Stage:
 
     `func` returns the command line to run where `as_executable`, else it is the work itself. `resources` is what one
     task occupies, all its MPI `ranks` together (None: no MPI). `batch` is the number of candidates a simulation takes
-    at once (None: one, as `x`). `collect` reads a command's result in its working directory: a file name (.npy, .json,
+    at once (None: one, as `x`). `waits` says that an async function waits in the driver's event loop,
+    without a worker. `collect` reads a command's result in its working directory: a file name (.npy, .json,
     or text that NumPy loads), or a function of the directory. `launcher` and `cwd` are templates, see
     `rose.workflow.templates`.
 
@@ -58,6 +59,7 @@ class Stage:
     classes: tuple[Any, ...] | None = None
     normalise: bool = False
     depends_on: tuple[str, ...] = ()
+    waits: bool = False
 
     @property
     def retries_of_place(self) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rose.engine.coroutines import finished
 from rose.engine.transfer import reduced_quickly
-from rose.workflow.prints import keeping_prints
+from rose.workflow.prints import keeping_awaited_prints, keeping_prints
+
+if TYPE_CHECKING:
+    from rose.workflow.reporting import Observed
 
 
 class Watched:
@@ -37,6 +40,13 @@ class Watched:
             return self._call(*args, **kwargs)
         with keeping_prints(self._run, self._key):
             return self._call(*args, **kwargs)
+
+    async def awaited(self, /, *args: Any, **kwargs: Any) -> Observed:
+        """Call it, an async function, in the event loop that runs; the result is `Observed`."""
+        from rose.workflow.reporting import await_observed
+
+        with keeping_awaited_prints(self._run, self._key):
+            return await await_observed(self.func, *args, **kwargs)
 
     def _call(self, /, *args: Any, **kwargs: Any) -> Any:
         if not self._observed:
