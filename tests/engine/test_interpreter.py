@@ -50,7 +50,7 @@ PROGRAM = """
         except UserWarning:
             warned = True
         return (
-            settings_of_the_user.T, sys.argv[1:], sys.flags.optimize, sys.flags.dont_write_bytecode, sys.flags.dev_mode,
+            settings_of_the_user.T, sys.argv[1:], sys.flags.optimize, sys.flags.dont_write_bytecode,
             sys._xoptions.get("mine"), sys.warnoptions, sys.getrecursionlimit(), sys.get_int_max_str_digits(),
             decimal.getcontext().prec, np.geterr(), umask, os.environ["SET_AT_RUN_TIME"], warned, os.getcwd(),
             resource.getrlimit(resource.RLIMIT_NOFILE), sys.stdin.read(),
@@ -68,7 +68,7 @@ PROGRAM = """
 
 
 def test_a_worker_finds_what_the_driver_has(driver: Any) -> None:
-    with driver.running(PROGRAM, "-O", "-B", "-Xdev", "-Xmine=1", "-Wignore::ImportWarning") as process:
+    with driver.running(PROGRAM, "-O", "-B", "-Xmine=1", "-Wignore::ImportWarning") as process:
         output, _ = process.communicate(timeout=60)
     assert output.splitlines() == ["LOG from worker", "LOG from driver", "alike"]
 
