@@ -178,6 +178,18 @@ def test_stop_from_the_loop_and_from_outside(make_engine, tmp_path):
     asyncio.run(main())
 
 
+def test_stop_while_a_run_begins(tmp_path):
+    async def main():
+        learner = dataflow(ThreadEngine(1), tmp_path / "log")
+        running = asyncio.create_task(learner.teach(["x", "y"], TWO, max_iter=1000))
+        await asyncio.sleep(0)  # it is opening its run directory, in a thread
+        learner.stop()
+        results = await running
+        assert {result.stop_reason for result in results.values()} == {StopReason.STOPPED}
+
+    asyncio.run(main())
+
+
 def test_cancelling_teach_ends_the_work_first(make_engine, tmp_path):
     marker = f"1000.{os.getpid()}{time.monotonic_ns()}"
     stubborn = f"sh -c 'trap \"\" TERM; exec sleep {marker}'"  # takes half a second longer than the other to end
