@@ -89,7 +89,8 @@ POOLS = Section(
     (
         Row("Pool(np.zeros((9, 2)), 3)", "an array `[N, ...]`", "len(it) == 9 and it[0].shape == (2,)"),
         Row("Pool([[0.0, 1.0], [2.0, 3.0]], 1)", "a list; candidates stay what they are", "it[1] == [2.0, 3.0]"),
-        Row("Pool(['CCO', 'CCN', 'C=O'], 1)", "texts, or other objects that can be pickled", "it[0] == 'CCO'"),
+        Row("Pool(['CCO', 'CCN', 'C=O'], 1)", "texts, other objects: each is what it holds, see [identity](identity.md)",
+            "it[0] == 'CCO'"),
         Row("Pool(folder / 'X.npy', 3)", "a .npy file; it is never read whole", "type(it.X) is np.memmap"),
         Row("Pool(pandas.DataFrame({'t': [1, 2], 'kind': ['a', 'b']}), 1)",
             "a DataFrame: it stays one for `train` and `predict`; one candidate is a Series",
@@ -104,6 +105,8 @@ POOLS = Section(
             "PoolError"),
         Row("Pool(__import__('scipy.sparse').sparse.eye(9).tocsr(), 3)", "a sparse matrix", "X is a sparse",
             "PoolError", needs="scipy"),
+        Row("Pool([{'a': 1}, {'a': iter([2])}], 1)", "objects that nothing identifies: open files, locks, iterators",
+            "X[1]['a'], a list_iterator", "NoIdentityError"),
         Row("Pool(folder / 'x.csv', 1)", "another kind of file; the message says how to read it", "X", "PoolError"),
     ),
 )  # fmt: skip

@@ -34,11 +34,15 @@ def plain_array(array: np.ndarray) -> bytes:
     >>> plain_array(a) == plain_array(np.asfortranarray(a)) == plain_array(a.astype(">f8"))
     True
     """
-    array = np.asarray(array)
-    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")  # which leaves single bytes as they are
-    own = array.dtype.kind == "V" and array.dtype.type is not np.void  # of ml_dtypes, say: their `str` is their size
-    kind = array.dtype.name if own else array.dtype.str
-    hasher = hashlib.blake2b(f"{kind}{array.shape}".encode(), digest_size=DIGEST_BYTES)
+    kind = array.dtype
+    if kind.kind in "biuf" and kind.str[0] != ">":  # most are so
+        hasher = hashlib.blake2b(f"{kind.str}{array.shape}".encode(), digest_size=DIGEST_BYTES)
+        hasher.update(np.ascontiguousarray(array).data)
+        return hasher.digest()
+    array = np.asarray(array, dtype=kind.newbyteorder("<"), order="C")  # which leaves single bytes as they are
+    own = kind.kind == "V" and kind.type is not np.void  # of ml_dtypes, say: their `str` is their size
+    name = kind.name if own else array.dtype.str
+    hasher = hashlib.blake2b(f"{name}{array.shape}".encode(), digest_size=DIGEST_BYTES)
     if array.nbytes:
         hasher.update(array.reshape(-1).view(np.uint8).data)
     return hasher.digest()
@@ -61,7 +65,7 @@ def reference(value: Any, name: str = "") -> bytes:
     (True, False)
     """
     module = str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
-    name = name or getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    name = name or str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
     package = module.lstrip("_") if module != "builtins" and _is_installed(module) else ""
     return node("reference", f"{package}:{name}".encode())
 

@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+import numpy as np
+
 from rose.errors import NoIdentityError
 from rose.identity.atoms import ATOMS, atom
-from rose.identity.digest import class_name, node
+from rose.identity.digest import class_name, node, plain_array
 from rose.identity.objects import NoValue, encode_object
 
 # Gives the digest of a function or class by what it does; None: it is known by its name.
@@ -49,6 +51,8 @@ def value_digest(value: Any, where: str, functions: Functions | None = None) -> 
     ...
     rose.errors.NoIdentityError: kwargs['log'], a list_iterator, has no value that identifies it (an iterator gives ...
     """
+    if type(value) is np.ndarray and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:  # candidates, mostly
+        return plain_array(value)
     return Walk(where, functions).digest(value)
 
 

@@ -28,7 +28,7 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
 
     Raises:
         PoolError: if it is none of them, or holds NaN or infinite values.
-        NoIdentityError: if one of a list holds what has no canonical form.
+        NoIdentityError: if one holds what has no canonical form.
     """
     if isinstance(X, (str, Path)):
         X = _mapped(Path(X), name)
@@ -42,7 +42,7 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
                 raise PoolError(
                     f"{name}[{i}] is not finite ({found}): {_short(candidate)}; remove or repair it before the run"
                 )
-            if not isinstance(candidate, _SCALARS):
+            if not _is_plain(candidate):
                 digest_of(candidate, f"{name}[{i}]")  # which tells of one that has no identity
         return list(X)
     array = as_array(X, name, PoolError)
@@ -53,10 +53,13 @@ def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
     if array.ndim == 0:
         raise PoolError(f"{name} must be {_MAY_BE}; got {_short(X)}, a {type(X).__name__}")
     check_finite(array, name, allow_nan)
+    if array.dtype.hasobject:
+        for i in range(len(array)):
+            digest_of(array[i], f"{name}[{i}]")
     return array
 
 
-_SCALARS = (str, bytes, int, float, complex)  # which have an identity
+_PLAIN = frozenset({type(None), bool, str, bytes, int, float, complex})  # which have an identity, and no parts
 _MAY_BE = "an array [N, ...], a DataFrame, the path of a .npy file, or a sequence of candidates"
 _READERS = {
     ".csv": "pandas.read_csv({0!r})",
@@ -127,6 +130,15 @@ def digest_of(candidate: Any, name: str) -> bytes:
     """
     # A scalar that is taken out of an array has its type, as the rows of one have.
     return value_digest(np.asarray(candidate) if isinstance(candidate, np.generic) else candidate, name)
+
+
+def _is_plain(candidate: Any) -> bool:
+    """Whether it has an identity, as can be seen at a glance."""
+    kind = type(candidate)
+    if kind is np.ndarray:
+        return not candidate.dtype.hasobject
+    parts = (*candidate, *candidate.values()) if kind is dict else candidate if kind in (tuple, list) else (candidate,)
+    return all(type(part) in _PLAIN for part in parts)
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from rose.engine import Capacity
 from rose.errors import CapacityError, ConfigurationError, near_miss
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
+from rose.workflow.identity import check_configured
 from rose.workflow.overrides import stages_of
 from rose.workflow.stages import Stage
 
@@ -58,6 +59,7 @@ def check_config(config: LearnerConfig | None, argument: str) -> LearnerConfig:
 
     Raises:
         ConfigurationError: if it is none, or cannot be copied.
+        NoIdentityError: if its simulation holds what cannot be copied, and has no canonical form.
     """
     if config is None:
         return UQLearnerConfig()
@@ -66,6 +68,7 @@ def check_config(config: LearnerConfig | None, argument: str) -> LearnerConfig:
     try:
         return copy.deepcopy(config)
     except Exception as error:
+        check_configured(config, f"{argument}: ", strict=True)  # which tells where it is
         raise ConfigurationError(f"{argument} holds something that cannot be copied: {error}") from error
 
 

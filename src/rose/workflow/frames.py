@@ -9,6 +9,7 @@ import hashlib
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def check_frame(X: Any, name: str, allow_nan: bool) -> None:
 
     Raises:
         PoolError: naming the first row that has one, and its column; or if two columns have one name.
+        NoIdentityError: if a cell holds what has no canonical form.
     """
     names = list(X.columns)
     if len(set(names)) < len(names):
@@ -51,6 +53,9 @@ def check_frame(X: Any, name: str, allow_nan: bool) -> None:
         found = not_finite(values.to_numpy() if getattr(values.dtype, "kind", "O") in "biuf" else values.tolist(), True)
         if found is not None:
             raise PoolError(f"{name} has {found} in column {column!r}; remove or repair such rows before the run")
+        if getattr(values.dtype, "kind", "O") == "O":
+            for row, value in enumerate(values.tolist()):
+                _plain(value, partial(value_digest, where=f"{name}[{row}][{column!r}]"))
 
 
 def _of_object(value: Any) -> bytes:

@@ -268,19 +268,21 @@ class Simulator:
                 digests = pool.digests(indices.tolist())
             else:
                 digests = [pool.digest(index, x) for index, x in zip(indices.tolist(), xs, strict=True)]
+            said = {name: configured_digest(one, f"kwargs[{name!r}]") for name, one in binding.configured.items()}
             found = zip(indices.tolist(), xs, digests, strict=True)
-            return [self._sample(index, x, digest, binding, context) for index, x, digest in found]
+            return [self._sample(index, x, digest, binding, said, context) for index, x, digest in found]
 
-        reads = isinstance(self._pool.source, CandidateFile) or is_frame(self._pool.X)
+        reads = isinstance(self._pool.source, CandidateFile) or is_frame(self._pool.X) or binding.configured
         return await asyncio.to_thread(read) if reads else read()
 
-    def _sample(self, index: int, x: Any, digest: bytes, binding: Binding, context: Mapping[str, Any]) -> Sample:
+    def _sample(
+        self, index: int, x: Any, digest: bytes, binding: Binding, said: Mapping[str, bytes], context: Mapping[str, Any]
+    ) -> Sample:
         """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
         wanted = {"index": index, **context}
         extra = {name: wanted[name] for name in _CONTEXT if name in binding.names}
         hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
-        if extra or binding.configured:
-            said = {name: configured_digest(one, f"kwargs[{name!r}]") for name, one in binding.configured.items()}
+        if extra or said:
             hasher.update(value_digest([extra, said], "the simulation's arguments"))
         kept = plain_row(self._pool.X, index) if is_frame(self._pool.X) else x
         sample = Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
