@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from rose import StopReason
+from rose.engine import ThreadEngine
 from rose.store import IterationDone
 
 from .programs import classifier, dataflow, lines
