@@ -479,4 +479,5 @@ def test_the_same_on_every_python(version: str) -> None:
 
 def test_examples() -> None:
     for module in pkgutil.iter_modules(rose.identity.__path__):
-        assert doctest.testmod(importlib.import_module(f"rose.identity.{module.name}")).failed == 0, module.name
+        found = doctest.testmod(importlib.import_module(f"rose.identity.{module.name}"), optionflags=doctest.ELLIPSIS)
+        assert found.failed == 0, module.name

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rose import Pool, SeqUQLearner
+from rose import LearnerConfig, Pool, SeqUQLearner, TaskConfig
 from rose.cli import main
 from rose.engine import ThreadEngine
-from rose.errors import ChangedRunError, ConfigurationError
+from rose.errors import ChangedRunError, ConfigurationError, RunFailedError
 from rose.metrics import PREDICTIVE_ENTROPY
 from rose.store import labels_of_run, read_labels_file
 from rose.store.journal import Journal
@@ -98,6 +98,30 @@ def test_labels_anew_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(labels_of_run(tmp_path / "run")) == 10
     again, simulated = run(tmp_path, 350, 3, accept_changes="resimulate")
     assert (simulated, len(again.indices)) == ([], 14)
+
+
+def test_what_the_simulation_is_configured_with(tmp_path: Path) -> None:
+    """Its arguments are part of what a label is known by: changed ones label anew, from their first round on."""
+
+    def program(T: float, rounds: int = 2, **options: Any) -> tuple[Any, list[float]]:
+        made, _ = learner(tmp_path, **options)
+        simulated: list[float] = []
+
+        @made.simulation_task(**FUNCTION)
+        def simulate(x: np.ndarray, T: float) -> int:
+            simulated.append(T)
+            return int(x[0] > T)
+
+        config = LearnerConfig(simulation={0: TaskConfig(kwargs={"T": 0.5}), -1: TaskConfig(kwargs={"T": T})})
+        return made.run(["m"], max_iter=rounds, learning_config=config), simulated
+
+    first, _ = program(0.6)
+    with pytest.raises(RunFailedError, match="was configured otherwise in iteration 1"):
+        program(0.7)
+    changed, simulated = program(0.7, accept_changes="resimulate")
+    assert simulated == [0.7] * 4, "the first round has what it had"
+    assert program(0.7) == (changed, [])
+    assert program(0.6, accept_changes="resimulate") == (first, [])
 
 
 def test_labelling_anew_goes_on_after_an_end_in_the_middle(tmp_path: Path) -> None:

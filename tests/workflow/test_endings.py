@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from rose import StopReason
+from rose.engine import ThreadEngine
 from rose.store import IterationDone
 
 from .programs import classifier, dataflow, lines
@@ -174,6 +175,18 @@ def test_stop_from_the_loop_and_from_outside(make_engine, tmp_path):
         results = await asyncio.wait_for(running, 20)
         assert {result.stop_reason for result in results.values()} == {StopReason.STOPPED}
         await learner.shutdown()
+
+    asyncio.run(main())
+
+
+def test_stop_while_a_run_begins(tmp_path):
+    async def main():
+        learner = dataflow(ThreadEngine(1), tmp_path / "log")
+        running = asyncio.create_task(learner.teach(["x", "y"], TWO, max_iter=1000))
+        await asyncio.sleep(0)  # it is opening its run directory, in a thread
+        learner.stop()
+        results = await running
+        assert {result.stop_reason for result in results.values()} == {StopReason.STOPPED}
 
     asyncio.run(main())
 

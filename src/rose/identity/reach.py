@@ -169,7 +169,8 @@ class _Walk(Findings):
         if found is None:
             return
         for module in (names, found.names):
-            self.note_module(module or {})
+            if module is not None:
+                self.note_module(module)
         if self._asks_environment(found.value, found.rest):
             return
         label, where = self.label(found, called, names)

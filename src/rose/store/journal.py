@@ -333,6 +333,15 @@ class Journal:
 
         return await self.run(write)
 
+    async def forget_rounds(self, workflow: str, since: int) -> None:
+        """Have a workflow's rounds from one on played again."""
+
+        def forget() -> None:
+            with self._transaction():
+                forget_rounds(self._connection, workflow, since)
+
+        await self.run(forget)
+
     async def meta(self, name: str) -> Any:
         """What was noted under that name, or None."""
         return await self.run(lambda: read_meta(self._connection, name))

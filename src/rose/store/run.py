@@ -86,6 +86,7 @@ class Run:
         self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
         self.accepts_changes = False  # whether it may go on with other settings than it was begun with
         self.changed = False  # whether it does
+        self.relabels = False  # whether what a changed simulation has labelled is labelled anew
         self.relearns = False  # whether what was learned in rounds that are played again does not hold any more
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
@@ -336,6 +337,12 @@ class Run:
         """Settings have changed, and that is accepted; record which."""
         self.changed = True
         self.journal.event("changes_accepted", workflow, iteration, {"names": list(names)})
+
+    async def forget_rounds(self, workflow: str, since: int) -> None:
+        """Have a workflow's rounds from one on played again; all labels stay."""
+        await self.settled()
+        await self.journal.forget_rounds(workflow, since)
+        self._past_end.add(workflow)
 
     def revise(self, row: TaskRecord, record: Any) -> None:
         """Record a complete round anew, with what has been accepted since."""

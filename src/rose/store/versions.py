@@ -111,10 +111,27 @@ def write_simulations(connection: sqlite3.Connection, simulations: Simulations) 
     write_meta(connection, _NOTE, simulations.to_plain())
 
 
-def forget_rounds(connection: sqlite3.Connection) -> None:
-    """Have all rounds played again: what is recorded of their tasks does not count any more; inside a transaction."""
-    counted = [record for record in read_tasks(connection) if record.state in (DONE, DROPPED)]
+def forget_rounds(connection: sqlite3.Connection, workflow: str | None = None, since: int = 0) -> None:
+    """Have rounds played again: what is recorded of their tasks does not count any more; inside a transaction.
+
+    Args:
+        connection: the journal's.
+        workflow: whose rounds; None: all.
+        since: the first of them.
+    """
+    prefix = "" if workflow is None else f"{workflow}/"
+
+    def is_of_these(key: str) -> bool:
+        iteration = key[len(prefix) :].partition("/")[0]
+        return workflow is None or (iteration.isdecimal() and int(iteration) >= since)
+
+    records = (record for record in read_tasks(connection, prefix) if is_of_these(record.key))
+    counted = [record for record in records if record.state in (DONE, DROPPED)]
     gone = [record._replace(state=CANCELLED, value=None, file=None, note=None) for record in counted]
     for rows in insertions(gone):
         rows.write(connection)
-    connection.execute("DELETE FROM meta WHERE name LIKE 'given %'")  # which labels were given in which round
+    notes = [name for (name,) in connection.execute("SELECT name FROM meta WHERE name LIKE 'given %'")]
+    for name in notes:  # which labels were given in which round
+        key = name.removeprefix("given ")
+        if key.startswith(prefix) and is_of_these(f"{key}/"):
+            connection.execute("DELETE FROM meta WHERE name = ?", (name,))

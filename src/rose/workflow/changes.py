@@ -76,7 +76,7 @@ async def check_identity(run: Run, identity: Mapping[str, str], code: Code, acce
     Raises:
         ChangedRunError: naming what differs, unless that is accepted; then it is recorded.
     """
-    run.accepts_changes = bool(accept)
+    run.accepts_changes, run.relabels = bool(accept), accept == "resimulate"
     begun = await run.journal.meta("identity") or {}
     known = {name: from_plain(plain) for name, plain in (await run.journal.meta("code") or {}).items()}
     identity = {name: begun.get(name, now) if now == AS_BEGUN else now for name, now in identity.items()}

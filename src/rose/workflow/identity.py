@@ -22,15 +22,17 @@ AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not
 _SAMPLED = 1000  # candidates that are looked at to recognise a pool
 
 
-def describe_config(config: LearnerConfig, iteration: int) -> str:
-    """A digest of what a workflow's configuration says in one iteration; how tasks are run may change."""
+def describe_config(config: LearnerConfig, iteration: int, only: str | None = None) -> str:
+    """A digest of what a workflow's configuration says in one iteration (`only` of one stage); how tasks are run may
+    change."""
     stages = {}
     names = stage_fields(type(config))
-    for name in names:
+    for name in names if only is None else [only]:
         found = config.get_task_config(name, iteration)
         if found is not None and (found.args or found.kwargs):
             stages[name] = [_lenient(found.args, f"{name}: args"), _lenient(found.kwargs, f"{name}: kwargs")]
-    others = {name: setting(config, name, iteration) for name in type(config).model_fields if name not in names}
+    general = [name for name in type(config).model_fields if name not in names and only is None]
+    others = {name: setting(config, name, iteration) for name in general}
     settings = {name: _lenient(value, name) for name, value in others.items() if value is not None}
     return value_digest([stages, settings], "configuration").hex()
 
