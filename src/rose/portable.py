@@ -1,8 +1,8 @@
 """Pickles that other sessions and other Pythons can open.
 
 What the user's script defines is in them by name, and found by that name when they are read; what it was when it was
-written is kept beside the name, for programs that do not have it. Code, which only the Python that made it can run, says
-which one that was.
+written is kept beside the name, for programs that do not have it. Code, which only the Python that made it can run,
+says which one that was.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def defined(what: str, name: str, script: str | None, kept: bytes) -> Any:
     whose = f"{what} {name} of {script or 'a notebook or an interactive session'}"
     if not kept:
         raise MissingDefinitionError(
-            f"it needs the {whose}, which this program does not define: define it in the main script, or import it there"
+            f"it needs the {whose}, which this program does not define: define it in the main script, or import it "
+            "there"
         )
     try:
         return _as_it_was(kept)

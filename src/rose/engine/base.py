@@ -14,6 +14,7 @@ from typing import Any, Self
 from rose.engine.command import CommandRunner
 from rose.engine.cpus import usable_cpus
 from rose.engine.custody import Custody
+from rose.engine.program import submitted
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError
@@ -67,6 +68,7 @@ class BaseEngine(ABC):
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
+        submitted()
         if isinstance(task.call, Command):
             return await self._run_command(task)
         return await self._run_function(task)

@@ -17,6 +17,7 @@ from rose.engine.dask_given import Scheduler, given
 from rose.engine.dask_roster import capacities, total
 from rose.engine.local import LocalEngine
 from rose.engine.loops import LoopThread, across
+from rose.engine.program import submitted
 from rose.engine.protocol import Capacity, Ref, Task
 from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerLostError
@@ -107,6 +108,7 @@ class DaskEngine:
             WorkerLostError: its worker died or left, or the connection to the scheduler was lost.
         """
         fleet = await self._fleet(task)
+        submitted()
         return await across(fleet.loop, lambda: fleet.run(task))
 
     async def share(self, value: Any) -> Ref:
@@ -182,7 +184,7 @@ class DaskEngine:
 
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
-        fleet = Fleet(client, self._custody, self._shelf.paths, self._workers, self._patience)
+        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience)
         try:
             await fleet.open()
         except BaseException:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rose.engine.failures import pack_failure, unpack_failure
+from rose.engine.mainmodule import relocate
 from rose.engine.memlimit import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
-from rose.engine.transfer import relocate
 from rose.engine.wire import RESULT
 from rose.engine.worker import compute, reply
 

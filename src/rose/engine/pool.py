@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import pickle
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from rose.engine.crew import Job, Worker
@@ -15,6 +15,7 @@ from rose.engine.custody import Custody
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import pack_task, unpack_reply
 from rose.engine.protocol import Task
+from rose.engine.shelf import Shelf
 from rose.engine.slots import Slots
 from rose.engine.wire import BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
@@ -40,10 +41,10 @@ class Pool:
     worker's jobs are exactly the one that it had begun.
     """
 
-    def __init__(self, slots: Slots, custody: Custody, refs: Container[str], gpu_names: list[str]) -> None:
+    def __init__(self, slots: Slots, custody: Custody, shelf: Shelf, gpu_names: list[str]) -> None:
         self._slots = slots
         self._custody = custody
-        self._refs = refs
+        self._shelf = shelf
         self._gpu_names = gpu_names
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # `bind` comes before all else
         self._numbers = itertools.count(1)
@@ -169,11 +170,12 @@ class Pool:
         if job.message:
             return True
         try:
-            packed = pack_task(job.task, os.path.join(self._custody.folder, f"task-{job.number}-"), self._refs)
+            prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
+            packed = pack_task(job.task, prefix, self._shelf.paths, shipper=self._shelf.main)
         except (RoseError, OSError) as error:
             self._finish(job, error)
             return False
-        job.packed = packed if packed.files else None
+        job.packed, job.holds = packed if packed.files else None, packed.holds
         wanted = job.task.resources
         job.message = TASK.pack(job.number, wanted.cpus, wanted.memory or 0) + packed.body
         return True
