@@ -72,7 +72,7 @@ class Piece:
         self.size = len(body) + sum(array.nbytes for array in self.arrays.values())
         self.seen = _submitted
         self.caches = any(type(one) is _CACHED for value in values.values() for one in (value, *_inside(value)))
-        self._values = values
+        self.values = values
         self._inside = {name: _inside(value) for name, value in values.items()}
         self._fixed = all(_is_fixed(value, itself=True) for value in values.values())
 
@@ -80,7 +80,7 @@ class Piece:
         """Whether it is what the main module holds now."""
         if self.seen == _submitted:
             return True
-        for name, value in self._values.items():
+        for name, value in self.values.items():
             if main.__dict__.get(name, _ABSENT) is not value or not _is_same(_inside(value), self._inside[name]):
                 return False
         if not self._fixed and pickled(self.names).digest != self.digest:
@@ -92,8 +92,10 @@ class Piece:
 class State:
     """What tasks of one kind reach, as it is now: pieces in the order in which they can be loaded."""
 
-    def __init__(self, program: str, main: ModuleType, pieces: list[Piece]) -> None:
+    def __init__(self, program: str, main: ModuleType, pieces: list[Piece], asked: set[str]) -> None:
         self.pieces = pieces
+        self._asked = [piece for piece in pieces if not asked.isdisjoint(piece.names)]
+        self._also = [one for piece in pieces if asked.isdisjoint(piece.names) for one in piece.values.items()]
         self.size = len(main.__dict__)  # another one: names have come that it may need
         self.versions: list[bytes] = []
         self.program = program
@@ -108,6 +110,12 @@ class State:
                     version.update(found[name].digest)
             self.versions.append(version.digest()[:16])
             known.update(dict.fromkeys(piece.names, self.versions[-1]))
+
+    def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
+        """Whether it is what the main module holds now; of what no task asks for, only whether it is the same object."""
+        if self.size != len(main.__dict__) or not all(piece.is_fresh(main, pickled) for piece in self._asked):
+            return False
+        return all(main.__dict__.get(name) is value for name, value in self._also)
 
     def manifest(self, parts: Any, arrays: dict[str, str]) -> Manifest:
         """Return what workers read."""
@@ -134,25 +142,24 @@ class Program:
         assert main is not None
         with self._lock:
             state = self._states.get(needs)
-            known = state is not None and state.size == len(main.__dict__)
-            if known and state is not None and all(piece.is_fresh(main, self._pickled) for piece in state.pieces):
-                return state
-            pieces = self._reached(main, needs)
-            state = self._states[needs] = State(self._id, main, pieces)
+            if state is None or not state.is_fresh(main, self._pickled):
+                state = self._states[needs] = State(self._id, main, *self._reached(main, needs))
             return state
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _reached(self, main: ModuleType, needs: Iterable[str]) -> list[Piece]:
+    def _reached(self, main: ModuleType, needs: Iterable[str]) -> tuple[list[Piece], set[str]]:
+        """The pieces, and which names are asked for, by the task or its code."""
         found: dict[str, Piece] = {}
         self._follow(main, needs, found)
         wished = {name for piece in found.values() for name in piece.spelt}
         for name in sorted(wished - found.keys()):
             self._try(main, name, found)
+        asked = set(found)
         for name, value in list(main.__dict__.items()):  # pickles that a task reads may hold them
             if name not in found and name_in_main(value) == name:
                 self._try(main, name, found, code_only=True)
-        return _in_order(self._joined(main, found))
+        return _in_order(self._joined(main, found)), asked
 
     def _follow(self, main: ModuleType, needs: Iterable[str], found: dict[str, Piece]) -> None:
         waiting = [name for name in needs if name in main.__dict__]
