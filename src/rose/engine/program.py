@@ -112,7 +112,7 @@ class State:
             known.update(dict.fromkeys(piece.names, self.versions[-1]))
 
     def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
-        """Whether it is what the main module holds now; of what no task asks for, only whether it is the same object."""
+        """Whether it is what the main module holds now; what no task asks for is only compared by identity."""
         if self.size != len(main.__dict__) or not all(piece.is_fresh(main, pickled) for piece in self._asked):
             return False
         return all(main.__dict__.get(name) is value for name, value in self._also)
