@@ -137,8 +137,13 @@ def namespace() -> dict[str, Any]:
 
 
 def shipped_array(digest: str) -> np.ndarray[Any, Any]:
-    """Return a large array; changes stay in this process."""
+    """Return a large array of the main module; changes stay in this process."""
+    return array_again(_arrays[digest])
+
+
+def array_again(path: str) -> np.ndarray[Any, Any]:
+    """Return an array whose file others read, too; changes stay here."""
     import numpy as np
 
-    array: np.ndarray[Any, Any] = np.load(here(_arrays[digest]), mmap_mode="c", allow_pickle=False)
+    array: np.ndarray[Any, Any] = np.load(here(path), mmap_mode="c", allow_pickle=False)
     return array.view(np.ndarray)

@@ -53,6 +53,11 @@ def submitted() -> None:
     _submitted += 1
 
 
+def submissions() -> int:
+    """Return how many tasks have been submitted."""
+    return _submitted
+
+
 class Piece:
     """A part as the driver has it.
 
@@ -243,6 +248,16 @@ def digest_of_array(array: np.ndarray[Any, Any]) -> str:
     return hasher.hexdigest()[:40]
 
 
+def may_change(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array's content may be written to, by it or by what it is a view of."""
+    owner: Any = array
+    while isinstance(owner, type(array)) or hasattr(owner, "flags"):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    return not (owner is None or isinstance(owner, bytes))
+
+
 def _reach(name: str, found: dict[str, Piece], runs: bool = False) -> set[str]:
     """The names that are needed to load it; or also for its functions to run."""
     reached: set[str] = set()
@@ -320,5 +335,8 @@ def _is_fixed(value: Any, itself: bool = False, depth: int = 8) -> bool:
     elif kind is _CACHED:
         parts = [value.__wrapped__]
     else:
-        return kind.__module__ == "numpy" and kind.__name__ in ("dtype", "ufunc")
+        if kind.__module__ != "numpy":
+            return False
+        frozen = kind.__name__ == "ndarray" and not value.dtype.hasobject and not may_change(value)
+        return frozen or kind.__name__ in ("dtype", "ufunc")
     return all(_is_fixed(one, depth=depth - 1) for one in parts)

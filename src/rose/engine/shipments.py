@@ -9,10 +9,11 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rose.engine.mainmodule import Part
-from rose.engine.program import SMALL, Piece, State, program
+from rose.engine.program import SMALL, Piece, State, digest_of_array, may_change, program, submissions
 
 if TYPE_CHECKING:
     from rose.engine.shelf import Shelf
@@ -72,12 +73,20 @@ class _Shipment:
         self.files = [*others, manifest]
 
 
+@dataclass
+class _Taken:
+    array: weakref.ref[Any]
+    file: _File | None = None
+    seen: int = 0  # when its content was last looked at
+
+
 class Shipments:
     """What an engine's workers can read of the main module."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = weakref.ref(shelf)
         self._shipped: OrderedDict[int, tuple[State, _Shipment]] = OrderedDict()
+        self._taken: dict[int, _Taken] = {}  # large arrays that are no names of the main module, by identity
         self._files: weakref.WeakValueDictionary[bytes | str, _File] = weakref.WeakValueDictionary()
 
     def ship(self, needs: frozenset[str], refs: Container[str]) -> tuple[str, list[tuple[str, Any]], object]:
@@ -101,6 +110,22 @@ class Shipments:
             assert file.path in refs  # it notes that the task needs it
         pending = [(file.path, file) for file in shipment.files if not file.is_written]
         return shipment.manifest.path, pending, shipment
+
+    def again(self, array: Any, refs: Container[str]) -> tuple[str, _File] | None:
+        """Return the file of a large array that an earlier task took, too, and who writes it; None: none did."""
+        shelf = self._shelf()
+        assert shelf is not None
+        key, taken = id(array), self._taken
+        found = taken.get(key)
+        if found is None:
+            taken[key] = _Taken(weakref.ref(array, lambda _: taken.pop(key, None)))
+            return None
+        if found.file is None or (found.seen != submissions() and may_change(array)):
+            told = f"shipping an array {list(array.shape)} ({array.nbytes / 1e6:.0f} MB) once; every task reads it"
+            found.file = self._file(shelf, digest_of_array(array), "array.npy", array, told)
+            found.seen = submissions()
+        assert found.file.path in refs
+        return found.file.path, found.file
 
     def _shipment(self, state: State, shelf: Shelf) -> _Shipment:
         others, parts, arrays = [], [], {}

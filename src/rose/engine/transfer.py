@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rose.engine.mainmodule import enter, here, knows, namespace, shipped_array
+from rose.engine.mainmodule import array_again, enter, here, knows, namespace, shipped_array
 from rose.engine.program import digest_of_array, spelt_names
 from rose.errors import ConfigurationError
 from rose.portable import Writer, name_in_main
@@ -28,6 +28,7 @@ MESSAGE_MAX = 112 * 1024  # bytes of a pickle that goes through the socket; a lo
 ARRAY_MIN = 64 * 1024  # bytes from which an array becomes a file
 MAP_MIN = 1024 * 1024  # bytes from which a file that is read once is mapped: a mapping holds a file descriptor
 MAPS_MAX = 256  # ... so no more than this many at a time; what comes beyond is copied into memory
+SHARED_MIN = 1024 * 1024  # bytes from which an array that several tasks take is written once for all of them
 CACHED_REFS = 8  # shared values that a worker keeps loaded
 
 # Classes that every worker has, and whose `__reduce__` is all there is to know: most tasks hold one.
@@ -63,6 +64,10 @@ class Shipper(Protocol):
 
     def ship(self, needs: frozenset[str], refs: Container[str]) -> tuple[str, list[tuple[str, Any]], object]:
         """Return what a task enters, what must be written before, and what must live as long as the task does."""
+        ...
+
+    def again(self, array: Any, refs: Container[str]) -> tuple[str, Any] | None:
+        """Return the file of a large array that an earlier task took, too, and who writes it; None: none did."""
         ...
 
 
@@ -153,6 +158,7 @@ class _Pickler(Writer):
         refs: Container[str],
         modes: Sequence[str],
         names: Names,
+        shipper: Shipper | None,
     ) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self.files: list[tuple[str, Any]] = []
@@ -161,6 +167,7 @@ class _Pickler(Writer):
         self._refs = refs
         self._modes = modes
         self._names = names
+        self._shipper = shipper
         self._globals = sys.modules["__main__"].__dict__
 
     def reducer_override(self, obj: Any) -> Any:
@@ -195,6 +202,11 @@ class _Pickler(Writer):
                     digest = digest_of_array(obj)
                     self._names.arrays[digest] = obj
                     return shipped_array, (digest,)
+                if self._shipper is not None and obj.nbytes >= SHARED_MIN:
+                    again = self._shipper.again(obj, self._refs)
+                    if again is not None:
+                        self.files.append(again)
+                        return array_again, (again[0],)
                 path = f"{self._prefix}{next(_count)}.npy"
                 self.files.append((path, obj))
                 return (_map_array if self._keep else _take_array), (path,)
@@ -226,7 +238,8 @@ def pack_arguments(
     brings it. Raises whatever the value's own pickling raises.
     """
     names = Names()
-    packed = _pack(value, prefix, keep=False, refs=refs, modes=("r", "r+", "w+") if remap else (), names=names)
+    modes = ("r", "r+", "w+") if remap else ()
+    packed = _pack(value, prefix, keep=False, refs=refs, modes=modes, names=names, shipper=shipper)
     packed = _spill(packed, prefix)
     needs = names.loads | names.runs | names.spelt
     if not needs or shipper is None:
@@ -286,10 +299,16 @@ load: Callable[[Any], Any] = pickle.loads
 
 
 def _pack(
-    value: Any, prefix: str | None, keep: bool, names: Names, refs: Container[str] = (), modes: Sequence[str] = ()
+    value: Any,
+    prefix: str | None,
+    keep: bool,
+    names: Names,
+    refs: Container[str] = (),
+    modes: Sequence[str] = (),
+    shipper: Shipper | None = None,
 ) -> Packed:
     file = io.BytesIO()
-    pickler = _Pickler(file, prefix, keep, refs, modes, names)
+    pickler = _Pickler(file, prefix, keep, refs, modes, names, shipper)
     pickler.dump(value)
     return Packed(file.getvalue(), pickler.files)
 

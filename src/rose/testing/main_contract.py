@@ -1,4 +1,4 @@
-"""The contract of engines for what the user's script defines: tasks find it by name, as it is when they are submitted."""
+"""The contract of engines for what the user's script defines: found by name, as it is when a task is submitted."""
 
 from __future__ import annotations
 
