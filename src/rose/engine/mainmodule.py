@@ -6,6 +6,7 @@ it, and again only when the driver's has changed: until then what tasks do to it
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sys
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+_ENTERED = "ROSE_MAIN_ENTERED"  # tells processes that a task starts what it has entered
 CACHED = 64  # manifests that a worker keeps: of as many kinds of tasks
 
 _elsewhere: dict[str, str] = {}
@@ -53,16 +55,27 @@ class Manifest:
     Attributes:
         program: tells the main modules of several drivers apart.
         facts: the module's own attributes (`__file__`, `__package__`, ...).
-        spec: the name in its `__spec__`; None: it has none.
-        parts: each after those that it needs to be loaded.
+            parts: each after those that it needs to be loaded.
         arrays: the files of the large arrays, by digest.
     """
 
     program: str
     facts: Mapping[str, Any]
-    spec: str | None
     parts: tuple[Part, ...]
     arrays: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Spec(ModuleSpec):
+    """Has processes that a task spawns run `rose.engine.spawned`; without it they would run the user's script again."""
+
+    def __init__(self, package: str | None) -> None:
+        super().__init__("rose.engine.spawned", None)
+        self._package = package
+
+    @property
+    def parent(self) -> str | None:
+        """What relative imports start from: the script's package."""
+        return self._package
 
 
 class _Main:
@@ -75,8 +88,7 @@ class _Main:
         global _arrays
         if not self.loaded:
             self.module.__dict__.update(manifest.facts)
-            if manifest.spec is not None:
-                self.module.__spec__ = ModuleSpec(manifest.spec, None, origin=manifest.facts["__file__"])
+            self.module.__spec__ = _Spec(manifest.facts.get("__package__"))
         for names, version, body in manifest.parts:
             if all(self.loaded.get(name) == (names, version) for name in names):
                 continue
@@ -113,6 +125,14 @@ def enter(path: str) -> None:
     _entered = None
     main.bring(manifest)
     _entered = path, main
+    os.environ[_ENTERED] = json.dumps([path, _elsewhere])
+
+
+def enter_again() -> None:
+    """Enter what the parent process has entered."""
+    path, elsewhere = json.loads(os.environ[_ENTERED])
+    _elsewhere.update(elsewhere)
+    enter(path)
 
 
 def knows(name: str) -> bool:

@@ -105,7 +105,6 @@ class State:
         self.versions: list[bytes] = []
         self.program = program
         self.facts = {name: main.__dict__[name] for name in _FACTS if name in main.__dict__}
-        self.spec = getattr(main.__spec__, "name", None) if "__file__" in self.facts else None
         known: dict[str, bytes] = {}
         found = {name: piece for piece in pieces for name in piece.names}
         for piece in pieces:  # one that was loaded with what has changed since is another
@@ -124,7 +123,7 @@ class State:
 
     def manifest(self, parts: Any, arrays: dict[str, str]) -> Manifest:
         """Return what workers read."""
-        return Manifest(self.program, self.facts, self.spec, tuple(parts), arrays)
+        return Manifest(self.program, self.facts, tuple(parts), arrays)
 
 
 class Program:
