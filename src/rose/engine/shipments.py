@@ -36,9 +36,12 @@ class _File:
         shelf.paths.add(self.path)
         weakref.finalize(self, _forget, weakref.ref(shelf), self.path).atexit = False
 
-    @property
-    def is_written(self) -> bool:
-        return self._content is None
+    def is_there(self, content: Any) -> bool:
+        """Whether it is written; if somebody has swept the directory, it is to be written again."""
+        if self._content is not None or not os.path.exists(self.path):
+            self._content = content
+            return False
+        return True
 
     def write(self) -> None:
         """Write it, unless that is done. Blocks."""
@@ -65,12 +68,12 @@ def _forget(shelf: weakref.ref[Shelf], path: str) -> None:
         found.forget(path)
 
 
+@dataclass
 class _Shipment:
-    """A state's files: the manifest, and those that others have, too."""
+    """A state's files with what is in them: those that others have, too, and the manifest."""
 
-    def __init__(self, manifest: _File, others: list[_File]) -> None:
-        self.manifest = manifest
-        self.files = [*others, manifest]
+    files: list[tuple[_File, Any]]
+    manifest: _File
 
 
 @dataclass
@@ -106,9 +109,9 @@ class Shipments:
         else:
             self._shipped.move_to_end(id(state))
         shipment = found[1]
-        for file in shipment.files:
+        for file, _ in shipment.files:
             assert file.path in refs  # it notes that the task needs it
-        pending = [(file.path, file) for file in shipment.files if not file.is_written]
+        pending = [(file.path, file) for file, content in shipment.files if not file.is_there(content)]
         return shipment.manifest.path, pending, shipment
 
     def again(self, array: Any, refs: Container[str]) -> tuple[str, _File] | None:
@@ -125,24 +128,27 @@ class Shipments:
             found.file = self._file(shelf, digest_of_array(array), "array.npy", array, told)
             found.seen = submissions()
         assert found.file.path in refs
+        found.file.is_there(array)
         return found.file.path, found.file
 
     def _shipment(self, state: State, shelf: Shelf) -> _Shipment:
-        others, parts, arrays = [], [], {}
+        files: list[tuple[_File, Any]] = []
+        parts, arrays = [], {}
         for piece, version in zip(state.pieces, state.versions, strict=True):
             told = _told(piece)
             for digest, array in piece.arrays.items():
                 file = self._file(shelf, digest, "array.npy", array, told)
-                others.append(file)
+                files.append((file, array))
                 arrays[digest], told = file.path, ""
             body: bytes | str = piece.body
             if len(piece.body) > SMALL:
                 file = self._file(shelf, piece.digest, "part.pkl", piece.body, told)
-                others.append(file)
+                files.append((file, piece.body))
                 body = file.path
             parts.append(Part(piece.names, version, body))
-        manifest = pickle.dumps(state.manifest(parts, arrays), pickle.HIGHEST_PROTOCOL)
-        return _Shipment(_File(shelf, "value.pkl", manifest), others)
+        content = pickle.dumps(state.manifest(parts, arrays), pickle.HIGHEST_PROTOCOL)
+        manifest = _File(shelf, "value.pkl", content)
+        return _Shipment([*files, (manifest, content)], manifest)
 
     def _file(self, shelf: Shelf, digest: bytes | str, name: str, content: Any, told: str) -> _File:
         file = self._files.get(digest)
