@@ -188,6 +188,14 @@ class CorruptRunError(RunDirectoryError, ValueError):
     """A run directory is damaged: a file or a row is not what was written."""
 
 
+class OtherPythonError(RunDirectoryError):
+    """A recorded result holds code that another Python made, which this one cannot run."""
+
+
+class MissingDefinitionError(RunDirectoryError, LookupError):
+    """A recorded result needs a class or function of a script, which this program does not define."""
+
+
 class NotPlainError(RoseError, TypeError):
     """A recorded value is of a class that only its own code can load, which who merely looks at a run does not run."""
 

@@ -15,6 +15,7 @@ from rose.engine.command import CommandRunner
 from rose.engine.cpus import usable_cpus
 from rose.engine.custody import Custody
 from rose.engine.failures import of_place
+from rose.engine.program import submitted
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
@@ -70,6 +71,7 @@ class BaseEngine(ABC):
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
+        submitted()
         try:
             if isinstance(task.call, Command):
                 return await self._run_command(task)

@@ -46,13 +46,14 @@ main(fd, folder, path)
 class Job(Request):
     """A function task on its way: `future` ends with its result."""
 
-    __slots__ = ("deadline", "error", "future", "kills", "message", "number", "packed", "worker", "written")
+    __slots__ = ("deadline", "error", "future", "holds", "kills", "message", "number", "packed", "worker", "written")
 
     def __init__(self, task: Task, start: Callable[[Job], None], future: asyncio.Future[object], number: int) -> None:
         super().__init__(task, start)
         self.future = future
         self.number = number
         self.packed: Packed | None = None
+        self.holds: object = None  # what its message refers to
         self.message = b""  # what a worker is sent; kept, since it may have to be sent to another one
         self.written: asyncio.Future[None] | None = None  # its files are being written
         self.worker: Worker | None = None  # where it was sent

@@ -19,6 +19,7 @@ from rose.engine.dask_roster import capacities, total
 from rose.engine.interpreter import current, pack_initializer
 from rose.engine.local import LocalEngine
 from rose.engine.loops import LoopThread, across
+from rose.engine.program import submitted
 from rose.engine.protocol import Capacity, Ref, Task
 from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
@@ -115,6 +116,7 @@ class DaskEngine:
             WorkerTakenError: its worker died or left, or the connection to the scheduler was lost.
         """
         fleet = await self._fleet(task)
+        submitted()
         return await across(fleet.loop, lambda: fleet.run(task))
 
     async def share(self, value: Any) -> Ref:
@@ -190,7 +192,7 @@ class DaskEngine:
 
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
-        fleet = Fleet(client, self._custody, self._shelf.paths, self._workers, self._patience, self._interpreter)
+        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience, self._interpreter)
         try:
             await fleet.open()
         except BaseException:

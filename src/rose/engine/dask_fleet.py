@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Collection, Container, Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 from distributed import Client
@@ -23,6 +23,7 @@ from rose.engine.dask_site import Site
 from rose.engine.deadline import within
 from rose.engine.failures import describe
 from rose.engine.protocol import Capacity, Task
+from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Fleet:
         self,
         client: Client,
         custody: Custody,
-        stored: Container[str],
+        shelf: Shelf,
         names: Collection[str] | None,
         patience: float,
         interpreter: bytes,
@@ -49,7 +50,7 @@ class Fleet:
         self.loop = asyncio.get_running_loop()
         self.driver = secrets.token_hex(6)
         self.custody = custody
-        self.stored = stored  # the paths of what `share` has stored
+        self.shelf = shelf  # what `share` has stored
         self.threads = custody.threads
         self.places = Places()
         self.shared = SharedValues(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Container
 from typing import Any
 
 from distributed import Future
@@ -15,6 +14,7 @@ from rose.engine.errand import Errand, absolute
 from rose.engine.job import Used
 from rose.engine.parcel import pack_task
 from rose.engine.protocol import Command, Task
+from rose.engine.shelf import Shelf
 from rose.engine.transfer import Packed
 
 BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's scheduler with the graph; more goes as data
@@ -53,9 +53,7 @@ class Run(PlacedRequest):
             self.future.set_exception(error)
 
 
-def pack(
-    run: Run, facts: Facts, driver: str, settled: int, stored: Container[str], folder: str
-) -> tuple[Message, list[str]]:
+def pack(run: Run, facts: Facts, driver: str, settled: int, shelf: Shelf, folder: str) -> tuple[Message, list[str]]:
     """The message for a run, and the paths of the shared values that its worker must be brought first.
 
     What becomes files is in `run.packed`, and must be written before the message is sent.
@@ -67,9 +65,9 @@ def pack(
     if isinstance(task.call, Command):
         errand = Errand(task.key, absolute(task.call), task.resources, task.timeout)
         return Message(facts.host, driver, run.number, settled, errand), []
-    used = Used(stored)
+    used = Used(shelf.paths)
     prefix = os.path.join(folder, f"task-{driver}-{run.number}-") if facts.sees_files else None
-    run.packed = pack_task(task, prefix, used, remap=False)
+    run.packed = pack_task(task, prefix, used, remap=False, shipper=shelf.main)
     results = None if prefix is None else f"{prefix}result-"
     errand = Errand(task.key, run.packed.body, task.resources, task.timeout, results)
     return Message(facts.host, driver, run.number, settled, errand), [] if facts.sees_files else used.paths

@@ -59,7 +59,7 @@ class Site(Place):
                 self._fleet.end(run)
                 continue
             try:
-                message, refs = pack(run, self.facts, fleet.driver, fleet.settled, fleet.stored, fleet.custody.folder)
+                message, refs = pack(run, self.facts, fleet.driver, fleet.settled, fleet.shelf, fleet.custody.folder)
             except (RoseError, OSError) as error:
                 run.fail(error if isinstance(error, RoseError) else of_place("it could not be sent", error, run.key))
                 self._fleet.end(run)

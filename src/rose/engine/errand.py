@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rose.engine.failures import pack_failure, unpack_failure
 from rose.engine.interpreter import take_over_once
+from rose.engine.mainmodule import relocate
 from rose.engine.memlimit import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
 from rose.engine.shown import showing
-from rose.engine.transfer import relocate
 from rose.engine.wire import BROKEN, RESULT
 from rose.engine.worker import compute, reply
 

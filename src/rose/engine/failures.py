@@ -11,6 +11,7 @@ from typing import Any
 import cloudpickle
 
 from rose.engine.blame import is_of_place
+from rose.engine.transfer import pack_result
 from rose.errors import PlaceError, TaskError, TaskFailedError, UnpicklableError
 
 
@@ -34,7 +35,7 @@ def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
     try:
-        original = cloudpickle.dumps(error)
+        original = pack_result(error, None).body
     except Exception:  # whatever user classes raise: the text stands for it
         original = b""
     # All of it must fit into one message (wire.py): four bytes a character at worst.

@@ -26,6 +26,7 @@ from rose.engine.errand import Surroundings, as_task, pack_error, run_here
 from rose.engine.failures import describe
 from rose.engine.kernel import open_pidfd
 from rose.engine.local import LocalEngine
+from rose.engine.mainmodule import borrowed
 from rose.engine.order import (
     CALL,
     DROP,
@@ -120,7 +121,8 @@ class Home:
             text = f"its worker on {socket.gethostname()} cannot reach the driver at {place}: {describe(error)}"
             return Reply(UNREACHABLE, text.encode())
         try:
-            return Reply(*run_here(call, order.errand.prefix, False, surroundings))
+            with borrowed():
+                return Reply(*run_here(call, order.errand.prefix, False, surroundings))
         finally:
             with contextlib.suppress(NotWanted):  # the driver has gone meanwhile
                 self._await(self._say(END, order.number))

@@ -129,7 +129,7 @@ class HostedEngine(PooledEngine):
         else:
             if self._near:
                 job.prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
-            job.packed = pack_task(task, job.prefix, used, remap=self._near)
+            job.packed = pack_task(task, job.prefix, used, remap=self._near, shipper=self._shelf.main)
             call = job.packed.body
         await self._prepare(job.packed)
         if job.result.done():

@@ -67,7 +67,7 @@ class LocalEngine(BaseEngine):
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
         self._shelf = Shelf(self._custody)
-        self._pool = Pool(self._slots, self._custody, self._shelf.paths, self._gpu_names, pack_initializer(initializer))
+        self._pool = Pool(self._slots, self._custody, self._shelf, self._gpu_names, pack_initializer(initializer))
         self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task) -> Any:

@@ -9,12 +9,14 @@ from typing import Any
 
 from rose.engine.failures import describe, unpack_failure, unpicklable
 from rose.engine.protocol import Task
-from rose.engine.transfer import Packed, load, pack_arguments
+from rose.engine.transfer import Packed, Shipper, load, pack_arguments
 from rose.engine.wire import BROKEN, FAILED, RESULT, UNPICKLABLE
 from rose.errors import PlaceError, RoseError, TaskError, UnpicklableError, WorkerTakenError
 
 
-def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool = True) -> Packed:
+def pack_task(
+    task: Task, prefix: str | None, refs: Container[str], remap: bool = True, shipper: Shipper | None = None
+) -> Packed:
     """Pickle a function task; large arrays in its arguments become files as `pack_arguments` says.
 
     Raises:
@@ -22,14 +24,16 @@ def pack_task(task: Task, prefix: str | None, refs: Container[str], remap: bool 
         ConfigurationError: a Ref that is none of `refs`.
     """
     try:
-        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs, remap)
+        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs, remap, shipper)
     except RoseError:
         raise
     except Exception as error:
-        raise _blame(task, error, prefix, refs) from error
+        raise _blame(task, error, prefix, refs, shipper) from error
 
 
-def _blame(task: Task, error: Exception, prefix: str | None, refs: Container[str]) -> UnpicklableError:
+def _blame(
+    task: Task, error: Exception, prefix: str | None, refs: Container[str], shipper: Shipper | None
+) -> UnpicklableError:
     call = getattr(task.call, "func", task.call)  # what a wrapper or a partial is made of
     name = getattr(call, "__qualname__", type(call).__name__)
     parts: list[tuple[str, Any]] = [(f"the function {name!r}", call)]
@@ -37,7 +41,7 @@ def _blame(task: Task, error: Exception, prefix: str | None, refs: Container[str
     parts += [(f"argument {name!r}", value) for name, value in task.kwargs.items()]
     for what, value in parts:
         try:
-            pack_arguments(value, prefix, refs)
+            pack_arguments(value, prefix, refs, shipper=shipper)
         except Exception as reason:
             return unpicklable(what, value, reason, str(task.key))
     return unpicklable("the task", task, error, str(task.key))

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import pickle
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from rose.engine.crew import Job, Worker
@@ -18,6 +18,7 @@ from rose.engine.interpreter import current
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import broken, pack_task, unpack_reply
 from rose.engine.protocol import Task
+from rose.engine.shelf import Shelf
 from rose.engine.slots import Slots
 from rose.engine.wire import BROKEN, BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.errors import (
@@ -46,14 +47,14 @@ class Pool:
         self,
         slots: Slots,
         custody: Custody,
-        refs: Container[str],
+        shelf: Shelf,
         gpu_names: list[str],
         initializer: bytes | None = None,
     ) -> None:
         self._initializer = initializer
         self._slots = slots
         self._custody = custody
-        self._refs = refs
+        self._shelf = shelf
         self._gpu_names = gpu_names
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # `bind` comes before all else
         self._numbers = itertools.count(1)
@@ -187,14 +188,15 @@ class Pool:
         if job.message:
             return True
         try:
-            packed = pack_task(job.task, os.path.join(self._custody.folder, f"task-{job.number}-"), self._refs)
+            prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
+            packed = pack_task(job.task, prefix, self._shelf.paths, shipper=self._shelf.main)
         except RoseError as error:
             self._finish(job, error)
             return False
         except OSError as error:
             self._finish(job, of_place("it could not be packed", error, str(job.task.key)))
             return False
-        job.packed = packed if packed.files else None
+        job.packed, job.holds = packed if packed.files else None, packed.holds
         wanted = job.task.resources
         job.message = TASK.pack(job.number, wanted.cpus, wanted.memory or 0) + packed.body
         return True

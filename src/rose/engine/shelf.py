@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
@@ -12,6 +13,7 @@ from rose.engine import transfer
 from rose.engine.custody import Custody
 from rose.engine.failures import unpicklable
 from rose.engine.protocol import Ref
+from rose.engine.shipments import Shipments
 from rose.errors import ConfigurationError
 
 
@@ -23,6 +25,26 @@ class Shelf:
         self._custody = custody
         self._remap = remap
         self._numbers = itertools.count()
+        self.main = Shipments(self)
+
+    @property
+    def remap(self) -> bool:
+        """Whether memory-mapped arrays stay in their own files."""
+        return self._remap
+
+    def new_folder(self) -> str:
+        """Where the next value is to be: not made yet."""
+        return os.path.join(self._custody.folder, f"ref-{next(self._numbers)}")
+
+    def forget(self, path: str) -> None:
+        """Remove the folder of a file that is not needed any more; of a closed engine it is gone already."""
+        self.paths.discard(path)
+        with contextlib.suppress(RuntimeError):
+            self._custody.threads.submit(shutil.rmtree, os.path.dirname(path), True)
+
+    def guard(self) -> None:
+        """See `Custody.guard`."""
+        self._custody.guard()
 
     async def store(self, value: object, check_open: Callable[[], None]) -> transfer.FileRef:
         """Store a value; `check_open` raises when the engine has been closed meanwhile.
@@ -30,7 +52,7 @@ class Shelf:
         Raises:
             UnpicklableError: naming the part of the value that does not pickle.
         """
-        folder = os.path.join(self._custody.folder, f"ref-{next(self._numbers)}")
+        folder = self.new_folder()
 
         def store() -> transfer.FileRef:
             self._custody.guard()

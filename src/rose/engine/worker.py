@@ -16,7 +16,7 @@ from rose.engine.kernel import hear_signals
 from rose.engine.memlimit import ENFORCED, MemoryLimit, was_refused
 from rose.engine.shown import let_go_of_broken, show_all
 from rose.engine.threadlimits import ThreadLimits
-from rose.engine.transfer import load, pack_result
+from rose.engine.transfer import load_task, pack_result
 from rose.engine.wire import BROKEN, BUFFER, FAILED, OUT_OF_MEMORY, READY, REPLY, RESULT, TASK, UNLOADABLE, UNPICKLABLE
 
 
@@ -88,7 +88,7 @@ def within(limit: MemoryLimit, memory: int, body: memoryview, prefix: str) -> tu
 def compute(body: memoryview) -> tuple[int, Any]:
     """Run one pickled task: RESULT and what it returned, or another status and the exception."""
     try:
-        call, args, kwargs = load(body)
+        call, args, kwargs = load_task(body)
     except BaseException as error:
         return UNLOADABLE, error
     try:

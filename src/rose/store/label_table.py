@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rose.errors import CorruptRunError, NotPlainError
+from rose import portable
+from rose.errors import CorruptRunError, MissingDefinitionError, NotPlainError, OtherPythonError
 from rose.store.label_values import not_finite, stacked
 from rose.store.objects import ObjectStore
 from rose.store.places import OBJECTS
 from rose.store.plain import load_plainly
 from rose.store.records import DONE, LabelRecord
+from rose.store.results import unreadable
 from rose.store.schema import reading
 from rose.store.versions import labels_by_simulation
 
@@ -63,8 +64,9 @@ def labels_of_run(directory: Path, trusted: bool = False, every: bool = False) -
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
         NotPlainError: if it is not trusted, and a label is something else than numbers, texts, their containers and
             arrays.
+        MissingDefinitionError, OtherPythonError: if it is trusted, and a label needs what is not there.
     """
-    objects, load = ObjectStore(directory / OBJECTS), pickle.load if trusted else load_plainly
+    objects, load = ObjectStore(directory / OBJECTS), portable.load if trusted else load_plainly
     with reading(directory) as connection:
         every_label, own = labels_by_simulation(connection)
     kept = [(number, record) for number, record in every_label if record.state == DONE and (every or number == own)]
@@ -90,6 +92,8 @@ def _label(objects: ObjectStore, record: LabelRecord, load: Callable[[BinaryIO],
         return load(io.BytesIO(record.value)) if record.value is not None else objects.get(str(record.file), load)
     except NotPlainError as error:
         raise NotPlainError(*error.args, f"the label of candidate {record.candidate}") from None
+    except (MissingDefinitionError, OtherPythonError) as error:
+        raise unreadable(error, f"the label of candidate {record.candidate}") from None
     except (CorruptRunError, OSError):
         raise
     except Exception as error:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rose.errors import CorruptRunError, NotPlainError
+from rose import portable
+from rose.errors import CorruptRunError, MissingDefinitionError, NotPlainError, OtherPythonError
 from rose.store.durable import create_aside, make_directory, sync_directory
 
 _CHUNK = 1 << 20  # bytes
@@ -77,11 +77,11 @@ class ObjectStore:
             if not self._pinned[name]:
                 del self._pinned[name]
 
-    def get(self, name: str, load: Callable[[BinaryIO], Any] = pickle.load) -> Any:
+    def get(self, name: str, load: Callable[[BinaryIO], Any] = portable.load) -> Any:
         """The value of that name. Blocks. `load` is what unpickles it, where it is no array.
 
         Raises:
-            NotPlainError: if `load` does.
+            NotPlainError, MissingDefinitionError, OtherPythonError: if `load` does.
             CorruptRunError: if the file is not there, or is not what was written.
         """
         path = self.path(name)
@@ -100,7 +100,7 @@ class ObjectStore:
             raise CorruptRunError(
                 f"{path} is missing: the journal refers to it, so it was removed by hand; put it back"
             ) from None
-        except (CorruptRunError, NotPlainError, OSError):
+        except (CorruptRunError, NotPlainError, MissingDefinitionError, OtherPythonError, OSError):
             raise
         except Exception as error:
             raise CorruptRunError(

@@ -7,10 +7,10 @@ import struct
 import zlib
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 
-from rose.errors import CorruptRunError
+from rose import portable
+from rose.errors import CorruptRunError, MissingDefinitionError, OtherPythonError
 
 INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, larger ones in files of their own
 
@@ -96,28 +96,30 @@ class EventRecord(NamedTuple):
 
 def is_small(value: Any) -> bool:
     """Whether a result is plain and small, so that it may be pickled on the event loop and kept in the journal."""
-    if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
+    if type(value) in _NUMBERS or isinstance(value, np.generic):  # an IntEnum of the script's is no number
         return True
-    if isinstance(value, (str, bytes)):
+    if type(value) in (str, bytes):
         return len(value) <= INLINE_BYTES
     if type(value) is np.ndarray:
         return bool(value.nbytes <= INLINE_BYTES and not value.dtype.hasobject)
     if type(value) in (list, tuple) and len(value) <= 64:
         return all(map(_is_plain, value))
     if type(value) is dict and len(value) <= 64:
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+        return all(type(k) is str and _is_plain(v) for k, v in value.items())
     return False
 
 
+_NUMBERS = {type(None), bool, int, float, complex}
+
+
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, str):
-        return len(value) <= 200
-    return value is None or isinstance(value, (bool, int, float)) or (isinstance(value, dict) and not value)
+    kind = type(value)
+    return len(value) <= 200 if kind is str else kind in _NUMBERS or (kind is dict and not value)
 
 
 def encode(value: Any) -> bytes:
-    """A value as bytes; classes and functions of `__main__` and notebooks travel with it."""
-    return encode_small(value) if is_small(value) else cloudpickle.dumps(value, protocol=5)
+    """A value as bytes; classes and functions of `__main__` and notebooks are in it as `rose.portable` says."""
+    return encode_small(value) if is_small(value) else portable.dumps(value)
 
 
 def encode_small(value: Any) -> bytes:
@@ -130,9 +132,12 @@ def decode(data: bytes) -> Any:
 
     Raises:
         CorruptRunError: if it is none; or its class is not there any more.
+        MissingDefinitionError, OtherPythonError: see `rose.portable.loads`.
     """
     try:
-        return pickle.loads(data)
+        return portable.loads(data)
+    except (MissingDefinitionError, OtherPythonError):
+        raise
     except Exception as error:
         raise CorruptRunError(
             f"a recorded result cannot be read: {type(error).__name__}: {error} (was a class moved or renamed?)"

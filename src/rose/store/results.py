@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rose.errors import CorruptRunError
+from rose.errors import CorruptRunError, MissingDefinitionError, OtherPythonError, RunDirectoryError
 from rose.store.objects import ObjectStore
 from rose.store.records import decode
 
@@ -13,15 +13,24 @@ _NOT_READ = object()
 
 
 class Result:
-    """What a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store)."""
+    """What a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store).
+
+    `what` is how errors call it.
+    """
 
     def __init__(
-        self, objects: ObjectStore | None, value: bytes | None = None, file: str | None = None, given: Any = _NOT_READ
+        self,
+        objects: ObjectStore | None,
+        value: bytes | None = None,
+        file: str | None = None,
+        given: Any = _NOT_READ,
+        what: str = "a recorded result",
     ) -> None:
         self._objects = objects
         self._value = value
         self._file = file
         self._given = given
+        self._what = what
 
     @property
     def at_hand(self) -> bool:
@@ -33,15 +42,22 @@ class Result:
 
         Raises:
             CorruptRunError: if what was recorded is damaged, or was freed.
+            MissingDefinitionError: if it needs a class or function that the script does not define any more.
+            OtherPythonError: if it holds code of another Python.
         """
         if not self.at_hand:
-            if self._value is not None:
-                self._given = decode(self._value)
-            elif self._file is not None and self._objects is not None:
-                self._given = self._objects.get(self._file)
-            else:
-                raise CorruptRunError("this result was freed: only the last models and all labels are kept")
+            try:
+                self._given = self._read()
+            except (MissingDefinitionError, OtherPythonError) as error:
+                raise unreadable(error, self._what) from None
         return self._given
+
+    def _read(self) -> Any:
+        if self._value is not None:
+            return decode(self._value)
+        if self._file is not None and self._objects is not None:
+            return self._objects.get(self._file)
+        raise CorruptRunError("this result was freed: only the last models and all labels are kept")
 
     async def get(self) -> Any:
         """The result itself, read in a thread where it is a file."""
@@ -53,3 +69,13 @@ class Result:
 def given(value: Any) -> Result:
     """A result that is at hand."""
     return Result(None, given=value)
+
+
+def unreadable(error: RunDirectoryError, what: str) -> RunDirectoryError:
+    """The error of a value that cannot be read here, naming the value and, where it is its Python, the ways out."""
+    if not isinstance(error, OtherPythonError):
+        return type(error)(f"{what} cannot be read: {error}")
+    return OtherPythonError(
+        f"{what} cannot be read: {error}; go on with that Python, or begin another run with the labels of this one, "
+        "Pool(..., labels=run_dir), which trains its models anew"
+    )

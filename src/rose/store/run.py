@@ -230,7 +230,9 @@ class Run:
 
     def result(self, record: TaskRecord | LabelRecord) -> Result:
         """What was recorded, unread."""
-        return Result(self.objects, record.value, record.file)
+        named = f"label of candidate {record.candidate}" if isinstance(record, LabelRecord) else ""
+        what = f"the {named or 'result of task ' + record.key}"
+        return Result(self.objects, record.value, record.file, what=what)
 
     async def task(self, key: str) -> TaskRecord | None:
         """The record of one task."""

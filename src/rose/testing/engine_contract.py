@@ -30,6 +30,7 @@ from rose.errors import (
     WorkerLostError,
 )
 from rose.testing import tasks
+from rose.testing.main_contract import MainModuleContract
 
 _VISIBLE = "echo $CUDA_VISIBLE_DEVICES"
 LIMIT = 50.0  # seconds that a test may take before it counts as hanging
@@ -48,7 +49,7 @@ def task(
     return Task(TaskKey(workflow, 0, name), call, args, kwargs, resources or Resources(), timeout)
 
 
-class EngineContract:
+class EngineContract(MainModuleContract):
     """What every engine keeps. A subclass named `Test...` gives `make_engine`; see `rose.testing`."""
 
     def make_engine(self, workers: int) -> Engine | Awaitable[Engine]:
