@@ -1,7 +1,7 @@
 """A real Slurm on this one machine: a controller and two nodes, n1 and n2, of two cpus each, on loopback.
 
-All that it needs is in one directory: its configuration (SLURM_CONF), its keys, its munge. Each node is a machine as far
-as a name makes one: its programs see the host name n1 or n2, and both resolve. By hand, until Ctrl-C:
+All that it needs is in one directory: its configuration (SLURM_CONF), its keys, its munge. Each node is a machine as
+far as a name makes one: its programs see the host name n1 or n2, and both resolve. By hand, until Ctrl-C:
 
     python -m tests.slurm.cluster DIR        # then, elsewhere: SLURM_CONF=DIR/slurm.conf sinfo
 """
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "salloc", "scontrol", "munged", "unshare")
+PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "salloc", "scontrol", "munged", "setpriv", "unshare")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 NODES = ("n1", "n2")
 START = 30.0  # seconds for the nodes to register
@@ -47,7 +47,6 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
-KillWait=5
 SchedulerParameters=bf_interval=1,sched_min_interval=100000,batch_sched_delay=0,sched_interval=1,requeue_delay=1
 NodeName=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000
 NodeName=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=1000
@@ -63,9 +62,9 @@ def missing() -> str | None:
     if absent:
         return f"no {', '.join(absent)}: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
-        return "a Slurm for tests must be started as root (after apt-get install it is so in CI)"
+        return "a Slurm for tests must be started by root"
     if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode != 0:
-        return "unshare --uts --mount is not allowed here, so nodes cannot have names (after apt-get install, CI's root may)"
+        return "unshare --uts --mount is not allowed here, so its nodes cannot have names"
     return None
 
 
@@ -88,7 +87,8 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     def start(*command: str) -> None:
         log = folder / f"{len(started)}.out"
         with log.open("wb") as file:
-            process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+            alone = ("setpriv", "--pdeathsig", "TERM", *command)  # they end with us, however we end
+            process = subprocess.Popen(alone, env=environment, stdout=file, stderr=file, start_new_session=True)
         started.append(process)
 
     try:
@@ -100,9 +100,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         _await(lambda: _ask(environment, "sinfo", "-h", "-o", "%T %D") == "idle 2", "the nodes", folder)
         yield environment
     finally:
-        if _ask(environment, "squeue", "-h", "-o", "%i"):
-            _ask(environment, "scancel", "--signal=KILL", "--full", "--user=root")
-            _ask(environment, "scancel", "--user=root")
+        for number in _ask(environment, "squeue", "-h", "-o", "%i").split():
+            _ask(environment, "scancel", "--signal=KILL", "--full", number)
+            _ask(environment, "scancel", number)
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
         for process in started:
