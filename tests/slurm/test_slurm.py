@@ -104,12 +104,17 @@ def test_dask_jobqueue_and_a_node_that_is_taken_down(mended: Slurm, tmp_path: Pa
     try:
         await_(lambda: held(tmp_path, 2), "two simulations", mended)
         mended.run("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+        requeued = ["squeue", "-h", "--name=dask-worker", "--states=PENDING", "-o", "%i"]
+        await_(lambda: mended.run(*requeued).stdout != "", "workers to be requeued from the node that is down", mended)
+        for number in mended.run(*requeued).stdout.split():
+            Job(mended, number, tmp_path).start_now()
         (tmp_path / "go").touch()
         await_(lambda: program.poll() is not None, "the end of the program", mended)
     finally:
         program.kill()
         program.wait()
     assert program.returncode == 0, (tmp_path / "err").read_text()
+    assert "died while it ran" in (tmp_path / "err").read_text()
     done(tmp_path, expected)
 
 
