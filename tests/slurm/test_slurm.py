@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import KEPT, Job, Slurm, await_, learn
 
-pytestmark = pytest.mark.timeout(300)  # each wait in them ends earlier, and says for what it waited
+pytestmark = pytest.mark.timeout(600)  # each wait in them ends earlier, and says for what it waited
 
 
 @pytest.fixture(scope="module")
