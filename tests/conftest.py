@@ -17,7 +17,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 
 # `make tests` spreads tests over processes. Those that use compiled kernels stay in one, because numba's cache must not
-# be written from two sides at once; the torture tests do for their parent of drivers, others for their Dask cluster.
+# be written from two sides at once; the torture tests do for their parent of drivers, others for their Dask
+# cluster or their Slurm.
 TOGETHER = {
     "tests/scoring/": "kernels",
     "tests/acquisition/": "kernels",
@@ -26,6 +27,7 @@ TOGETHER = {
     "test_models.py::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
+    "tests/slurm/": "slurm",
     "tests/engine/test_dask.py": "cluster",
     "tests/engine/test_dask_faults.py": "cut off",
 }
@@ -56,8 +58,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is to be installed, as in CI, a test that is skipped for want of a package has failed."""
     report = yield
-    if report.skipped and os.environ.get("ROSE_SKIP_NOTHING_MISSING") and "could not import" in str(report.longrepr):
-        report.outcome = "failed"
+    if report.skipped and os.environ.get("ROSE_SKIP_NOTHING_MISSING"):
+        why = str(report.longrepr)
+        if "could not import" in why or "no Slurm" in why:
+            report.outcome = "failed"
     return report
 
 

@@ -194,6 +194,30 @@ def test_an_engine_that_nobody_closes_leaves_nothing(driver: Driver) -> None:
         assert not list(driver.temp.iterdir())
 
 
+def test_an_engine_that_a_thread_still_uses_when_the_program_ends(driver: Driver) -> None:
+    """So ends each host in a worker that runs one task: its thread closes the engine, whoever comes first."""
+    code = """
+        import asyncio, atexit, threading
+
+        def late():  # registered first, it comes after ROSE's own
+            asyncio.run_coroutine_threadsafe(engine.close(), loop).result(10)
+            print("closed", flush=True)
+
+        atexit.register(late)
+        from rose.engine import LocalEngine, Task, TaskKey
+
+        engine, loop = LocalEngine(1), asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        task = Task(TaskKey("w", 0, "s"), abs, (-1,))
+        print(asyncio.run_coroutine_threadsafe(engine.run(task), loop).result(30), flush=True)
+    """
+    with driver.running(code) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == "1\nclosed\n"
+        assert process.wait() == 0
+        assert driver.all_gone(within=10)
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_nothing_survives_a_driver_that_is_killed(driver: Driver, method: str) -> None:
     code = f"""
@@ -299,7 +323,7 @@ def test_a_worker_that_cannot_reach_the_driver_says_so() -> None:
 # --- others' executors -----------------------------------------------------------------------------------------------
 
 
-def test_executorlib() -> None:
+def test_executorlib(caplog: pytest.LogCaptureFixture) -> None:
     async def body(engine: ExecutorEngine) -> None:
         assert await engine.run(task(tasks.add, 1, second=2)) == 3
         told, _ = await engine.run(task(tasks.thread_limits, resources=Resources(cpus=2)))
@@ -310,6 +334,7 @@ def test_executorlib() -> None:
 
     executorlib = pytest.importorskip("executorlib")
     drive(executorlib.SingleNodeExecutor(max_workers=2), body)
+    assert "starts a Python, on Slurm a job step or a job, for each task" in caplog.text
 
 
 class Nameless(Executor):

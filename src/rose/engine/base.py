@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,10 @@ from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput,
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
 from rose.paths import expanded
+
+logger = logging.getLogger(__name__)
+
+LAST = 10.0  # seconds that a thread has to close its engine when the program ends
 
 
 class BaseEngine(ABC):
@@ -51,7 +57,7 @@ class BaseEngine(ABC):
         self._closing: asyncio.Future[None] | None = None
         self._closed = False
         self._abandoning = [self._custody.abandon]
-        self._finalizer = weakref.finalize(self, _abandon, self._abandoning)
+        self._finalizer = weakref.finalize(self, _abandon, weakref.ref(self), self._abandoning)
 
     def capacity(self) -> Capacity:
         """What there is in all."""
@@ -213,9 +219,30 @@ class BaseEngine(ABC):
                 granted.set_exception(EngineClosedError(error))
 
 
-def _abandon(actions: list[Callable[[], None]]) -> None:
+def _abandon(engine: weakref.ref[BaseEngine], actions: list[Callable[[], None]]) -> None:
+    """End what nobody closed: an engine that was forgotten, or all that are left when the program ends."""
+    left = engine()
+    loop = None if left is None else left._loop
+    if left is not None and loop is not None and left._custody.is_own and _runs_elsewhere(loop):
+        # The program ends over a thread that still works with it, and only that thread may touch it.
+        closing = asyncio.run_coroutine_threadsafe(left.close(), loop)
+        try:
+            closing.result(LAST)
+            return
+        except (Exception, CancelledError) as error:  # its loop has ended meanwhile, or hangs: the hard way
+            logger.debug("an engine was not closed by its own thread: %r", error)
+    if left is not None:
+        left._closed = True  # who closes it after this has nothing to wait for
     for action in actions:
         action()
+
+
+def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether an event loop is running in another thread of this process."""
+    try:
+        return asyncio.get_running_loop() is not loop and loop.is_running()
+    except RuntimeError:
+        return loop.is_running()
 
 
 def _gpu_names(gpus: int | Sequence[str]) -> list[str]:

@@ -123,7 +123,7 @@ class Worker:
     def take_back(self) -> list[Job]:
         """Empty the inbox: the jobs, in order, that the worker has not begun and never will."""
         numbers = set()
-        while True:
+        while self._worker_end.fileno() >= 0:  # else its sockets are closed: it is gone, with all that it was sent
             try:
                 message = self._worker_end.recv(TASK.size, socket.MSG_DONTWAIT)
             except BlockingIOError:

@@ -57,6 +57,11 @@ class Custody:
                 self._folder = os.path.abspath(made)
             return self._folder
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has made it; what a fork of it holds is not its own."""
+        return os.getpid() == self._owner
+
     def guard(self) -> None:
         """Have a guardian. Called before anything is started or stored; starting it takes milliseconds."""
         folder = self.folder
@@ -138,7 +143,7 @@ class Custody:
 
     def abandon(self) -> None:
         """The same without an event loop, for an engine that was never closed."""
-        if os.getpid() != self._owner:  # a fork of the driver: nothing here is its own
+        if not self.is_own:
             return
         self.threads.shutdown(wait=False)
         for child in list(self.children):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
-from rose.engine.executor_facts import check_open, is_near, where_functions_run, workers_of
+from rose.engine.executor_facts import check_open, is_near, starts_python_for_each, where_functions_run, workers_of
 from rose.engine.hosted import HostedEngine
 from rose.engine.protocol import Resources, Task
 from rose.errors import CapacityError, EngineClosedError
+
+logger = logging.getLogger(__name__)
 
 
 class ExecutorEngine(HostedEngine):
@@ -62,6 +65,12 @@ class ExecutorEngine(HostedEngine):
         initializer: Callable[[], object] | None = None,
     ) -> None:
         check_open(executor)
+        if starts_python_for_each(executor):
+            logger.warning(
+                "%s starts a Python, on Slurm a job step or a job, for each task, which takes a second or more; if "
+                "tasks are shorter than a minute, keep its workers: block_allocation=True, max_workers=...",
+                type(executor).__name__,
+            )
         if address is None and not is_near(executor):
             address = socket.gethostname()
         self._executor = executor

@@ -78,6 +78,13 @@ def workers_of(executor: Executor) -> int:
     )
 
 
+def starts_python_for_each(executor: Executor) -> bool:
+    """Whether it is executorlib's without workers that stay: each task then costs a Python's start, or a job step's."""
+    info = getattr(executor, "info", None)
+    of_steps = isinstance(info, dict) and "spawner" in info and "init_function" not in info
+    return of_steps or type(getattr(executor, "_task_scheduler", None)).__name__ == "FileTaskScheduler"
+
+
 def _has_state(executor: Executor) -> bool:
     if isinstance(executor, ThreadPoolExecutor) or type(executor).__module__.startswith("mpi4py"):
         return True

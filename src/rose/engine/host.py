@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import os
 import pickle
@@ -47,6 +48,8 @@ from rose.engine.order import (
 from rose.engine.protocol import Command, CommandOutput
 from rose.engine.wire import RESULT
 from rose.errors import RoseError
+
+logger = logging.getLogger(__name__)
 
 MANY = 1_000_000  # cpus of a host's engine: the driver and the pool say how many tasks run at a time
 PATIENCE = 30.0  # seconds for the driver to take a connection
@@ -171,7 +174,10 @@ class Home:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.gather(*[engine.close() for engine in self._engines.values()])
+        closing = [engine.close() for engine in self._engines.values()]
+        for result in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(result, BaseException):  # those who still wait for this thread must not wait for ever
+                logger.error("the engine of a host did not close: %s", describe(result), exc_info=result)
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.write_eof()  # a fork of this process may hold the connection open
