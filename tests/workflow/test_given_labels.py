@@ -36,9 +36,7 @@ class Program:
         keep = {name: options.pop(name) for name in ("accept_changes", "acquisition") if name in options}
         candidates = np.repeat(X[::2], 2, axis=0) if equal else X
         run_dir = self.directory / "run"
-        learner = ParallelUQLearner(
-            ThreadEngine(2), pool=Pool(candidates, **options), run_dir=run_dir, **keep
-        )
+        learner = ParallelUQLearner(ThreadEngine(2), pool=Pool(candidates, **options), run_dir=run_dir, **keep)
         log, die = self.directory / "log", self.directory / "die"
         die.write_text(dies)
 
