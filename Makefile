@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types floors tests deep torture docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
+.PHONY: demo test test-3.12 test-3.13 pythons lint types floors tests deep torture docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change.
 $(VENV)/.installed: pyproject.toml
@@ -31,6 +31,26 @@ floors: $(VENV)/.installed
 # Three processes, for most tests wait more than they compute. `PYTEST_ARGS="-n0 -x -k pool"` uses one.
 tests: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 3 $(PYTEST_ARGS)
+
+# A short form for the other Pythons, each in an environment with what these tests need: what is written and read, how
+# processes start and end, asyncio's ways, a disk that fails. Half a minute each; `SHORT=tests` runs all that can run.
+SHORT ?= tests/store tests/engine/test_processes.py tests/engine/test_coroutines.py tests/torture/test_faults.py \
+	tests/workflow/test_dataflow.py tests/workflow/test_endings.py tests/workflow/test_waits.py
+
+test-3.12 test-3.13: test-%: .venv-%/.installed
+	.venv-$*/bin/python -m pytest -n 2 $(SHORT) $(PYTEST_ARGS)
+
+.venv-%/.installed: pyproject.toml
+	@python=$$(.ci/find-python $*) && { test -x .venv-$*/bin/python || $$python -m venv .venv-$*; }
+	@echo "installing into .venv-$*"
+	@.venv-$*/bin/python -m pip install --quiet --no-compile --editable '.[test]'
+	@touch $@
+
+# Both, where they are found.
+pythons:
+	@for version in 3.12 3.13; do \
+		if .ci/find-python $$version > /dev/null; then $(MAKE) --no-print-directory test-$$version || exit 1; fi; \
+	done
 
 # Hypothesis searches for as long as it takes: 500 examples each, and others every time.
 deep: $(VENV)/.installed
@@ -67,4 +87,4 @@ bench-durability: $(VENV)/.installed
 	$(BIN)/python benchmarks/durability.py $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
+	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
