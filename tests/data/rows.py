@@ -89,7 +89,7 @@ POOLS = Section(
     (
         Row("Pool(np.zeros((9, 2)), 3)", "an array `[N, ...]`", "len(it) == 9 and it[0].shape == (2,)"),
         Row("Pool([[0.0, 1.0], [2.0, 3.0]], 1)", "a list; candidates stay what they are", "it[1] == [2.0, 3.0]"),
-        Row("Pool(['CCO', 'CCN', 'C=O'], 1)", "texts, other objects: each is what it holds, see [identity](identity.md)",
+        Row("Pool(['CCO', 'CCN', 'C=O'], 1)", "texts, other objects: see [identity](identity.md)",
             "it[0] == 'CCO'"),
         Row("Pool(folder / 'X.npy', 3)", "a .npy file; it is never read whole", "type(it.X) is np.memmap"),
         Row("Pool(pandas.DataFrame({'t': [1, 2], 'kind': ['a', 'b']}), 1)",
