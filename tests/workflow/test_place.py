@@ -141,6 +141,40 @@ def test_a_commands_place_fails_and_is_repaired(kind: str, tmp_path: Path) -> No
     assert len(run().indices) == len(FIRST)
 
 
+def refused_cache() -> None:
+    try:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "no cache")
+    except OSError:
+        raise ValueError("diverged")  # noqa: B904 - that is the point
+
+
+OWN = {
+    "does-without-a-service": refused_cache,
+    "words": lambda: (_ for _ in ()).throw(ValueError("No space left on device: the sample does not fit the lattice")),
+    "a-class-of-error": lambda: (_ for _ in ()).throw(ImportError("no potential for this element")),
+    "own-limit": lambda: (signal.alarm(1), signal.pause()),
+    "said-in-passing": "echo 'libx.so: cannot open shared object file (ignored)' >&2; echo diverged >&2; exit 1",
+    "wrapper": "cd / && exit 137",
+    "its-own-127": "cd / && exit 127",
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_is_the_candidates_own_is_dropped(kind: str, engine: Engine, tmp_path: Path) -> None:
+    """A candidate that fails each time must not stop the run each time."""
+    end, y = OWN[kind], blobs()[1]
+    command = isinstance(end, str)
+
+    def simulate(index: int) -> Any:
+        if index != FIRST[1]:
+            return f"echo {y[index]}" if command else int(y[index])
+        return end if command else end()
+
+    result = droppable(engine, tmp_path / "run", simulate, as_executable=command).run(TWO, max_iter=1)
+    assert dropped_in(tmp_path / "run") == [f"UQLearner/0/simulation/{FIRST[1]}"]
+    assert FIRST[1] not in result.indices
+
+
 def test_a_member_is_not_dropped_for_its_place(tmp_path: Path) -> None:
     learner = classifier(ThreadEngine(2), kind=SeqUQLearner, holdout=False)
 

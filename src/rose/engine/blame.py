@@ -10,35 +10,59 @@ import errno
 import os
 import re
 import signal
+import socket
+import sqlite3
+import tempfile
 from collections.abc import Iterator
 from subprocess import CalledProcessError
 
-# What no calculation brings about by itself, whoever meets it: full, broken and read-only disks, lost network file
-# systems and machines, no more files, memory or processes to be had.
-_CODES = frozenset(
-    getattr(errno, name)
-    for name in (
-        *("ENOSPC", "EDQUOT", "EIO", "EREMOTEIO", "EROFS", "ESTALE", "ENODEV", "ENXIO", "ETXTBSY"),
-        *("EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "EUSERS"),
-        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ETIMEDOUT", "ENOLINK", "ESHUTDOWN"),
-    )
-    if hasattr(errno, name)
-)
-# The same in words: of programs that only say it, and of libraries whose errors have no number.
-_WORDS = (
-    *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EROFS)),
-    *("Input/output error", "database or disk is full", "disk I/O error", "can't start new thread"),
-    *("error while loading shared libraries", "cannot open shared object file"),
-)
-_SHORT_WRITE = re.compile(r"\b\d+ requested and \d+ written")  # NumPy's, where a disk is full
 
-# The signals by which a process ends through its own doing; all others are sent to it.
+def _numbers(*names: str) -> frozenset[int]:
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+# What no calculation brings about by itself, whoever meets it: full, broken and read-only disks, file systems that are
+# gone, no more files, memory or processes to be had.
+_CODES = _numbers(
+    *("ENOSPC", "EDQUOT", "EIO", "EREMOTEIO", "EROFS", "ESTALE", "ENODEV", "ENXIO", "ETXTBSY", "EUCLEAN", "EBADMSG"),
+    *("EMFILE", "ENFILE", "ENOMEM", "ENOLCK", "EUSERS", "ENOBUFS", "ENOKEY", "EKEYEXPIRED"),
+)
+# Machines and services that are not there: only if that is what the function failed with, for it may do without.
+_NETWORK = _numbers(
+    *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ETIMEDOUT", "ENOLINK", "ESHUTDOWN"),
+    *("ENOTCONN", "ENETRESET", "ECONNABORTED"),
+)
+# The same in words: of programs that only say it, and of libraries whose errors have no number. They end what is said,
+# but for the file's name.
+_WORDS = "|".join(
+    re.escape(words)
+    for words in (
+        *map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.EROFS)),
+        *(os.strerror(errno.EIO), os.strerror(errno.ENOTCONN), "database or disk is full", "disk I/O error"),
+    )
+)
+_SAID = re.compile(rf"(?:^|[\s:\]])(?:{_WORDS})[.!]?(?::? ['\"/(].*)?$")
+_SHORT_WRITE = re.compile(r"^\d+ requested and \d+ written$")  # NumPy's, where a disk is full
+_LIBRARY = re.compile(r"error while loading shared libraries: ")  # what the dynamic linker says of a program
+_NOT_STARTED = {  # what shells say of a program that is not there, or not executable, by their exit code
+    127: re.compile(r"not found|No such file or directory|Unknown command"),
+    126: re.compile(r"Permission denied|cannot execute|Exec format error|[Ii]s a directory"),
+}
+
+# The signals by which a process ends through its own doing, or its own limits; all others are sent to it.
 _OWN = frozenset(
-    getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
+    getattr(signal, name)
+    for name in (
+        *("SIGSEGV", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"),
+        *("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGXFSZ"),
+    )
     if hasattr(signal, name)
-)  # fmt: skip
-_SHELLS = frozenset(128 + number for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT))
-NOT_STARTED = (126, 127)  # the exit codes of a program that is not executable, or not there
+)
+_ASKING = frozenset(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
 
 
 def is_of_place(error: BaseException) -> bool:
@@ -47,46 +71,71 @@ def is_of_place(error: BaseException) -> bool:
     >>> is_of_place(OSError(errno.ENOSPC, "No space left on device")), is_of_place(FileNotFoundError("mesh.inp"))
     (True, False)
     """
-    return any(_has_code(one) or (meant and _means_place(one)) for one, meant in _with_causes(error))
+    return any(
+        (isinstance(one, OSError) and one.errno in _CODES) or (meant and _means_place(one))
+        for one, meant in _with_causes(error)
+    )
 
 
 def ended_from_outside(code: int) -> bool:
     """Whether a process that ended with this code (negative: by that signal) was ended by somebody else.
 
-    >>> ended_from_outside(-9), ended_from_outside(-11), ended_from_outside(143), ended_from_outside(1)
-    (True, False, True, False)
+    >>> ended_from_outside(-9), ended_from_outside(-11), ended_from_outside(1)
+    (True, False, False)
     """
-    return code in _SHELLS or (code < 0 and -code not in _OWN)
+    return code < 0 and -code not in _OWN
 
 
-def command_met_place(code: int, last_words: str) -> bool:
-    """Whether a command that ended with this code, having said this last, met a place that failed.
+def command_met_place(code: int, last_words: str | None) -> bool:
+    """Whether a command that ended with this code, having said this last (None: nobody listened), met a place that
+    failed.
 
-    >>> command_met_place(127, ""), command_met_place(1, "dd: No space left on device"), command_met_place(1, "")
-    (True, True, False)
+    >>> command_met_place(127, "sh: solve: not found"), command_met_place(1, "dd: No space left on device")
+    (True, True)
+    >>> command_met_place(127, "not converged"), command_met_place(1, "")
+    (False, False)
     """
-    return code in NOT_STARTED or ended_from_outside(code) or _says(last_words)
+    if ended_from_outside(code):
+        return True
+    if last_words is None:
+        return code in _NOT_STARTED
+    last = last_words.rstrip().rpartition("\n")[2]
+    if code in _NOT_STARTED and (_NOT_STARTED[code].search(last) or _LIBRARY.search(last)):
+        return True
+    return bool(_SAID.search(last))
 
 
 def is_asked_to_end(code: int) -> bool:
-    """Whether it was ended by a signal that a batch system sends before it kills: perhaps to this process as well."""
-    return ended_from_outside(code) and code not in (-signal.SIGKILL, 128 + signal.SIGKILL)
-
-
-def _has_code(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in _CODES
+    """Whether it was ended by a signal that a batch system sends before it kills, perhaps to this process as well; a
+    shell adds 128 to the number of the signal that its program ended by."""
+    return -code in _ASKING or code - 128 in _ASKING
 
 
 def _means_place(error: BaseException) -> bool:
     if isinstance(error, ImportError):
-        return True
+        return error.name is not None  # else somebody uses the class for something of theirs
     if isinstance(error, CalledProcessError):
-        said = error.stderr or ""
+        said = error.stderr
         return command_met_place(error.returncode, said.decode(errors="replace") if isinstance(said, bytes) else said)
-    if isinstance(error, OSError) and _could_not_start(error):
+    if isinstance(error, RuntimeError):
+        return str(error) == "can't start new thread"
+    if isinstance(error, sqlite3.Error):
+        return bool(_SAID.search(str(error)))
+    if not isinstance(error, OSError):
+        return False
+    if error.errno is None:
+        return bool(re.search(_WORDS, str(error)) or _SHORT_WRITE.search(str(error)))
+    return (
+        error.errno in _NETWORK or isinstance(error, socket.gaierror) or _could_not_start(error) or _has_no_temp(error)
+    )
+
+
+def _has_no_temp(error: OSError) -> bool:
+    """Whether there is no temporary directory (any more)."""
+    if "No usable temporary directory found" in str(error):
         return True
-    # Where there is a number, that is what counts; the words then may be anybody's.
-    return getattr(error, "errno", None) is None and (_says(str(error)) or bool(_SHORT_WRITE.search(str(error))))
+    temp = tempfile.tempdir
+    return isinstance(temp, str) and str(error.filename or "").startswith(temp) and not os.path.isdir(temp)
 
 
 def _could_not_start(error: OSError) -> bool:
@@ -100,10 +149,6 @@ def _could_not_start(error: OSError) -> bool:
         return False
     named_cwd = error.filename is not None and error.filename == trace.tb_frame.f_locals.get("cwd")
     return isinstance(error, (FileNotFoundError, PermissionError, BlockingIOError)) and not named_cwd
-
-
-def _says(text: str) -> bool:
-    return any(word in text for word in _WORDS)
 
 
 def _with_causes(error: BaseException) -> Iterator[tuple[BaseException, bool]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
-from rose.engine.blame import is_of_place
+from rose.engine.blame import is_asked_to_end, is_of_place
 from rose.engine.shown import showing
 from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedError, UnpicklableError
 from rose.store import (
@@ -431,11 +431,12 @@ class Runner:
 
 
 def _hold(error: TaskError) -> float:
-    """The seconds after which a failure counts, unless this process is ended meanwhile."""
+    """The seconds after which a failure counts, unless this process is ended meanwhile: whoever ends it may have ended
+    what the task ran a moment before."""
     if isinstance(error, PlaceError):
         return _HOLD if error.by_signal else 0.0
-    exits = isinstance(error, CommandFailedError) or isinstance(error.__cause__, (SystemExit, KeyboardInterrupt))
-    return _HOLD_BRIEFLY if exits else 0.0
+    asked = isinstance(error, CommandFailedError) and is_asked_to_end(error.exit_code)
+    return _HOLD if asked else _HOLD_BRIEFLY
 
 
 def _showing(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
