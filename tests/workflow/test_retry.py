@@ -151,6 +151,9 @@ def test_who_may_not_ask(tmp_path: Path) -> None:
     program.run(1, bad=set())
     with pytest.raises(ConfigurationError, match="dropped: none"):
         rose.retry(program.run_dir, [1])
+    for wrong in (3, "3", ["3"], [True], [1.5]):
+        with pytest.raises(ConfigurationError, match="must be indices of the pool"):
+            rose.retry(program.run_dir, wrong)  # type: ignore[arg-type]
     code = "import asyncio, sys, pathlib; from rose.store import Run\n"
     code += "async def main():\n run = await Run.open(pathlib.Path(sys.argv[1])); print('open', flush=True); input()\n"
     argv = [sys.executable, "-c", code + "asyncio.run(main())", str(program.run_dir)]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,13 @@ def test_policies_hold_for_what_waits(tmp_path: Path, caplog: pytest.LogCaptureF
                     continue
         if index == 7:
             return None
+        if index == 4:
+            this = asyncio.current_task()
+            assert this is not None
+            this.cancel()
+            await asyncio.sleep(0)
+        if index == 8:
+            raise GeneratorExit
         return index % 2
 
     async def run() -> Any:
@@ -108,13 +116,13 @@ def test_policies_hold_for_what_waits(tmp_path: Path, caplog: pytest.LogCaptureF
             stubborn.set()
 
     result = asyncio.run(run())
-    assert sorted(set(range(12)) - set(result.indices)) == [0, 1, 2, 3, 6, 7]
-    assert [tried[index] for index in range(9)] == [2, 2, 2, 2, 1, 2, 2, 2, 1]
+    assert sorted(set(range(12)) - set(result.indices)) == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert [tried[index] for index in range(9)] == [2, 2, 2, 2, 2, 2, 2, 2, 2]
     assert "task UQLearner/0/simulation/6 goes on though it was cancelled" in caplog.text
     with reading(tmp_path / "run") as connection:
         texts = {task.key: task.error or "" for task in read_tasks(connection) if task.state == DROPPED}
         dropped = {label.candidate for label in read_labels(connection) if label.state == DROPPED}
-    assert dropped == {0, 1, 2, 3, 6, 7}
+    assert dropped == {0, 1, 2, 3, 4, 6, 7, 8}
     for index, words in enumerate(
         [
             "ArithmeticError: did not converge",
@@ -124,6 +132,19 @@ def test_policies_hold_for_what_waits(tmp_path: Path, caplog: pytest.LogCaptureF
         ]
     ):
         assert words in texts[f"UQLearner/0/simulation/{index}"]
+
+
+def test_who_holds_up_the_loop_costs_others_no_time() -> None:
+    learner = classifier(ThreadEngine(1), kind=SeqUQLearner, holdout=False, initial=range(6))
+
+    @learner.simulation_task(**WAITS, timeout=0.3)
+    async def simulate(index: int) -> int:
+        if index == 5:
+            time.sleep(1)  # noqa: ASYNC251 - that is the fault
+        await asyncio.sleep(0.01)
+        return index % 2
+
+    assert len(learner.run(TWO, max_iter=1).indices) == 6
 
 
 def test_all_stages_of_a_pool_may_wait_and_tell_their_state(either_engine: Engine) -> None:

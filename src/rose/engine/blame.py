@@ -30,7 +30,7 @@ _CODES = _numbers(
 # Machines and services that are not there: only if that is what the function failed with, for it may do without.
 _NETWORK = _numbers(
     *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ECONNREFUSED", "ETIMEDOUT", "ENOLINK", "ESHUTDOWN"),
-    *("ENOTCONN", "ENETRESET", "ECONNABORTED"),
+    *("ENOTCONN", "ENETRESET", "ECONNABORTED", "ECONNRESET"),
 )
 # The same in words: of programs that only say it, and of libraries whose errors have no number. They end what is said,
 # but for the file's name.

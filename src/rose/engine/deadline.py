@@ -85,7 +85,8 @@ class Deadline:
         self._clock: _Clock | None = _clock
         _clock.want()
         self._lost = _clock.lost()
-        self._timer = loop.call_later(seconds, self._due)
+        self._at = loop.time() + seconds
+        self._timer = loop.call_at(self._at, self._due)
 
     def cancel(self) -> None:
         """Nobody wants to know any more."""
@@ -98,8 +99,11 @@ class Deadline:
         if self._clock is None:
             return
         before, self._lost = self._lost, self._clock.lost()
-        if self._lost > before:
-            self._timer = self._loop.call_later(self._lost - before, self._due)
+        late = self._loop.time() - self._at  # what ran in the loop meanwhile has held up those that wait in it, too
+        more = max(self._lost - before, late if late > _LATE else 0.0)
+        if more > 0:
+            self._at = self._loop.time() + more
+            self._timer = self._loop.call_at(self._at, self._due)
             return
         self.cancel()
         self._overrun()

@@ -84,7 +84,13 @@ def retry(
 def _chosen(dropped: Sequence[int], directory: Path, candidates: Iterable[int] | None) -> set[int]:
     if candidates is None:
         return set(dropped)
-    wanted = set(candidates)
+    if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
+        raise ConfigurationError(f"candidates must be indices of the pool ([3, 6]), got {candidates!r}")
+    wanted = set()
+    for one in candidates:
+        if isinstance(one, bool) or not hasattr(one, "__index__"):
+            raise ConfigurationError(f"candidates must be indices of the pool (whole numbers), got {one!r} among them")
+        wanted.add(int(one))
     if strangers := sorted(wanted.difference(dropped)):
         some = sorted(set(dropped))
         listed = ", ".join(map(str, some[:20])) + (", ..." if len(some) > 20 else "")

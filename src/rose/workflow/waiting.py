@@ -57,14 +57,12 @@ async def _outcome(task: Task) -> tuple[Any, TaskError | None]:
     """Return what the function returned, or the error for what it raised: an event loop would end with some of that."""
     assert isinstance(task.call, Watched)
     args, kwargs = map(private, task.args), {name: private(value) for name, value in task.kwargs.items()}
-    this, key = asyncio.current_task(), str(task.key)
+    key = str(task.key)
     try:
         result = await task.call.awaited(*args, **kwargs)
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and this is not None and this.cancelling():
-            raise  # else something that it waited for was cancelled, not the task
+    except BaseException as error:  # also a cancellation, which may be its own; if it is ours, nobody wants the outcome
         return None, failed(error, key)
     return apart(result), None  # at once: others that wait may have the same object
 
