@@ -48,6 +48,7 @@ _log = logging.getLogger("rose")
 # Seconds for which a failure is held back: a batch system ends this process and what runs for it by one signal, and who
 # hears of it first is chance. A task that was ended by a signal waits; one that seems to have ended by itself, less.
 _HOLD = 1.0
+_HOLD_BEFORE_DROPPING = 0.5
 _HOLD_BRIEFLY = 0.2
 Accept = Callable[[Any], Awaitable[Any]]  # makes a result of what a task gave, or raises a TaskError: it has failed
 
@@ -379,7 +380,7 @@ class Runner:
             result = await (run_here(task) if stage is not None and stage.waits else self.engine.run(task))
             return result if accept is None else await accept(result)
         except TaskError as error:
-            if (hold := _hold(error)) > 0:
+            if (hold := _hold(error, stage)) > 0:
                 await asyncio.sleep(hold)
             raise
 
@@ -430,13 +431,14 @@ class Runner:
         return line
 
 
-def _hold(error: TaskError) -> float:
+def _hold(error: TaskError, stage: Stage | None) -> float:
     """The seconds after which a failure counts, unless this process is ended meanwhile: whoever ends it may have ended
     what the task ran a moment before."""
     if isinstance(error, PlaceError):
         return _HOLD if error.by_signal else 0.0
     asked = isinstance(error, CommandFailedError) and is_asked_to_end(error.exit_code)
-    return _HOLD if asked else _HOLD_BRIEFLY
+    final = stage is not None and stage.on_failure == "drop"
+    return _HOLD if asked else _HOLD_BEFORE_DROPPING if final else _HOLD_BRIEFLY
 
 
 def _showing(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
