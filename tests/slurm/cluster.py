@@ -1,7 +1,8 @@
 """A real Slurm on this one machine: a controller and two nodes, n1 and n2, of two cpus each, on loopback.
 
 All that it needs is in one directory: its configuration (SLURM_CONF), its keys, its munge. Each node is a machine as
-far as a name makes one: its programs see the host name n1 or n2, and both resolve. By hand, until Ctrl-C:
+far as namespaces make one: its programs see the host name n1 or n2, both resolve, and they see no processes but the
+node's own, which end with it. By hand, until Ctrl-C:
 
     python -m tests.slurm.cluster DIR        # then, elsewhere: SLURM_CONF=DIR/slurm.conf sinfo
 """
@@ -63,8 +64,8 @@ def missing() -> str | None:
         return f"no {', '.join(absent)}: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
         return "a Slurm for tests must be started by root"
-    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode != 0:
-        return "unshare --uts --mount is not allowed here, so its nodes cannot have names"
+    if subprocess.run([*_WITH_US, "true"], capture_output=True).returncode != 0:
+        return f"{' '.join(_NAMESPACES)} is not allowed here, so there can be no nodes"
     return None
 
 
@@ -87,8 +88,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     def start(*command: str) -> None:
         log = folder / f"{len(started)}.out"
         with log.open("wb") as file:
-            alone = ("setpriv", "--pdeathsig", "TERM", *command)  # they end with us, however we end
-            process = subprocess.Popen(alone, env=environment, stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                [*_WITH_US, *command], env=environment, stdout=file, stderr=file, start_new_session=True
+            )
         started.append(process)
 
     try:
@@ -96,24 +98,19 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         _await(lambda: (folder / "munge" / "socket").exists(), "munged", folder)
         start("slurmctld", "-D", "-c")
         for node in NODES:
-            start("unshare", "--uts", "--mount", "sh", "-ec", _NODE, folder / "hosts", node)  # type: ignore[arg-type]
+            start("sh", "-ec", _NODE, str(folder / "hosts"), node)
         _await(lambda: _ask(environment, "sinfo", "-h", "-o", "%T %D") == "idle 2", "the nodes", folder)
         yield environment
     finally:
-        for number in _ask(environment, "squeue", "-h", "-o", "%i").split():
-            _ask(environment, "scancel", "--signal=KILL", "--full", number)
-            _ask(environment, "scancel", number)
-        for process in reversed(started):
-            process.send_signal(signal.SIGTERM)
         for process in started:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
-_NODE = 'mount --bind "$0" /etc/hosts; hostname "$1"; exec slurmd -D -N "$1"'
+# All daemons, and all that they start, end with us however we end: a process namespace does not outlive its first.
+_NAMESPACES = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+_WITH_US = ["setpriv", "--pdeathsig", "KILL", *_NAMESPACES]
+_NODE = 'mount --bind "$0" /etc/hosts; hostname "$1"; slurmd -D -N "$1"; exit $?'  # the shell buries orphans
 
 
 def _munged(folder: Path) -> list[str]:

@@ -20,7 +20,11 @@ from .cluster import missing, slurm
 PROGRAM = Path(__file__).with_name("learn.py")
 SOURCE = Path(rose.__file__).parents[1]
 KEPT = "limited"  # the name of a job that runs beside all tests
-LONG = 150.0  # seconds for what must come: it takes a few where the machine is free
+LONG = 90.0  # seconds for what must come: it takes a few where the machine is free
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slurm", action="store_true", help="also those that start a job or a job step for each task")
 
 
 class Slurm:
@@ -80,13 +84,16 @@ class Job:
 
         await_(met_or_failed, f"{what} (job {self.number})", self.machine)
 
-    def start_now(self, *changes: str) -> None:
-        """Do not wait the two minutes that Slurm lets pass before it starts a job again."""
-        self.machine.run("scontrol", "update", f"jobid={self.number}", "StartTime=now", *changes)
+    def restart(self, until: str, *changes: str) -> None:
+        """Do not wait the two minutes that Slurm lets pass before it starts a job again, each time that it does."""
 
-    def wait(self) -> None:
-        """Until it has completed."""
-        self.wait_for(lambda: self.field("JobState") == "COMPLETED", "completion")
+        def so() -> bool:
+            state = self.field("JobState")
+            if state == "PENDING":  # again, since Slurm sets it once more when the last start has ended
+                self.machine.run("scontrol", "update", f"jobid={self.number}", "StartTime=now", *changes, check=False)
+            return state == until
+
+        self.wait_for(so, until)
 
 
 def await_(met: Callable[[], bool], what: str, machine: Slurm) -> None:
