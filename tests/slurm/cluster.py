@@ -24,7 +24,9 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "salloc", "scontrol", "munged", "setpriv", "unshare")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 NODES = ("n1", "n2")
-START = 30.0  # seconds for the nodes to register
+WITH_US = ("setpriv", "--pdeathsig", "KILL")  # what is started by it ends with us, however we end,
+_WHOLLY = (*WITH_US, "unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # with all of it
+START = 60.0  # seconds for the nodes to register
 
 _CONFIGURATION = """\
 ClusterName=rose
@@ -47,7 +49,7 @@ SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-ReturnToService=2
+ReturnToService=1
 SchedulerParameters=bf_interval=1,sched_min_interval=100000,batch_sched_delay=0,sched_interval=1,requeue_delay=1
 NodeName=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000
 NodeName=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=1000
@@ -64,8 +66,8 @@ def missing() -> str | None:
         return f"no {', '.join(absent)}: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
         return "a Slurm for tests must be started by root"
-    if subprocess.run([*_WITH_US, "true"], capture_output=True).returncode != 0:
-        return f"{' '.join(_NAMESPACES)} is not allowed here, so there can be no nodes"
+    if subprocess.run([*_WHOLLY, "true"], capture_output=True).returncode != 0:
+        return f"{' '.join(_WHOLLY)} is not allowed here, so there can be no nodes"
     return None
 
 
@@ -89,7 +91,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         log = folder / f"{len(started)}.out"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [*_WITH_US, *command], env=environment, stdout=file, stderr=file, start_new_session=True
+                [*_WHOLLY, *command], env=environment, stdout=file, stderr=file, start_new_session=True
             )
         started.append(process)
 
@@ -107,9 +109,6 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
             process.wait()
 
 
-# All daemons, and all that they start, end with us however we end: a process namespace does not outlive its first.
-_NAMESPACES = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-_WITH_US = ["setpriv", "--pdeathsig", "KILL", *_NAMESPACES]
 _NODE = 'mount --bind "$0" /etc/hosts; hostname "$1"; slurmd -D -N "$1"; exit $?'  # the shell buries orphans
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from .cluster import WITH_US
 from .conftest import KEPT, Job, Slurm, await_, learn
 
 pytestmark = pytest.mark.timeout(300)  # each wait in them ends earlier, and says for what it waited
@@ -105,14 +106,22 @@ def test_executorlib_submits_jobs(kind: str, mended: Slurm, tmp_path: Path, expe
 
 def test_dask_jobqueue_and_a_node_that_is_taken_down(mended: Slurm, tmp_path: Path, expected: dict[str, Any]) -> None:
     pytest.importorskip("dask_jobqueue")
+    workers = ["squeue", "-h", "--name=dask-worker", "-o", "%i %T"]
     with (tmp_path / "err").open("w") as err:
-        command = learn(tmp_path, "dask", 2)
+        command = [*WITH_US, *learn(tmp_path, "dask", 2)]
         program = subprocess.Popen(command, env=mended.environment, cwd=tmp_path, stderr=err)
     try:
         await_(lambda: held(tmp_path, 2), "two simulations", mended)
         mended.run("scontrol", "update", "nodename=n1", "state=down", "reason=test")
-        for number in mended.run("squeue", "-h", "--name=dask-worker", "-o", "%i").stdout.split():
-            Job(mended, number, tmp_path).restart("RUNNING")
+
+        def restarted() -> bool:
+            jobs = [line.split() for line in mended.run(*workers).stdout.splitlines()]
+            for number, state in jobs:
+                if state == "PENDING":
+                    Job(mended, number, tmp_path).start_now()
+            return "RUNNING" in {state for _, state in jobs}
+
+        await_(restarted, "a worker to be started again on the other node", mended)
         (tmp_path / "go").touch()
         await_(lambda: program.poll() is not None, "the end of the program", mended)
     finally:
@@ -120,7 +129,7 @@ def test_dask_jobqueue_and_a_node_that_is_taken_down(mended: Slurm, tmp_path: Pa
         program.wait()
     assert program.returncode == 0, (tmp_path / "err").read_text()
     assert "died while it ran" in (tmp_path / "err").read_text()
-    done(tmp_path, expected)
+    assert {node for _, node, _ in done(tmp_path, expected)} == {"n1", "n2"}
 
 
 def test_srun_launches_the_ranks_of_a_command(mended: Slurm, tmp_path: Path) -> None:
