@@ -1,7 +1,8 @@
 """A real Slurm on this one machine: a controller and two nodes, n1 and n2, of two cpus each, on loopback.
 
 All that it needs is in one directory: its configuration (SLURM_CONF), its keys, its munge. Each node is a machine as
-far as a name makes one: its programs see the host name n1 or n2, and both resolve. By hand, until Ctrl-C:
+far as namespaces make one: its programs see the host name n1 or n2, both resolve, and they see no processes but the
+node's own, which end with it. By hand, until Ctrl-C:
 
     python -m tests.slurm.cluster DIR        # then, elsewhere: SLURM_CONF=DIR/slurm.conf sinfo
 """
@@ -23,7 +24,9 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "srun", "sbatch", "salloc", "scontrol", "munged", "setpriv", "unshare")
 PACKAGES = "slurmctld slurmd slurm-client munge"
 NODES = ("n1", "n2")
-START = 30.0  # seconds for the nodes to register
+WITH_US = ("setpriv", "--pdeathsig", "KILL")  # what is started by it ends with us, however we end,
+_WHOLLY = (*WITH_US, "unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")  # with all of it
+START = 60.0  # seconds for the nodes to register
 
 _CONFIGURATION = """\
 ClusterName=rose
@@ -46,7 +49,7 @@ SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-ReturnToService=2
+ReturnToService=1
 SchedulerParameters=bf_interval=1,sched_min_interval=100000,batch_sched_delay=0,sched_interval=1,requeue_delay=1
 NodeName=n1 NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000
 NodeName=n2 NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=1000
@@ -63,8 +66,8 @@ def missing() -> str | None:
         return f"no {', '.join(absent)}: apt-get install {PACKAGES}"
     if os.geteuid() != 0:
         return "a Slurm for tests must be started by root"
-    if subprocess.run(["unshare", "--uts", "--mount", "true"], capture_output=True).returncode != 0:
-        return "unshare --uts --mount is not allowed here, so its nodes cannot have names"
+    if subprocess.run([*_WHOLLY, "true"], capture_output=True).returncode != 0:
+        return f"{' '.join(_WHOLLY)} is not allowed here, so there can be no nodes"
     return None
 
 
@@ -87,8 +90,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     def start(*command: str) -> None:
         log = folder / f"{len(started)}.out"
         with log.open("wb") as file:
-            alone = ("setpriv", "--pdeathsig", "TERM", *command)  # they end with us, however we end
-            process = subprocess.Popen(alone, env=environment, stdout=file, stderr=file, start_new_session=True)
+            process = subprocess.Popen(
+                [*_WHOLLY, *command], env=environment, stdout=file, stderr=file, start_new_session=True
+            )
         started.append(process)
 
     try:
@@ -96,24 +100,16 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         _await(lambda: (folder / "munge" / "socket").exists(), "munged", folder)
         start("slurmctld", "-D", "-c")
         for node in NODES:
-            start("unshare", "--uts", "--mount", "sh", "-ec", _NODE, folder / "hosts", node)  # type: ignore[arg-type]
+            start("sh", "-ec", _NODE, str(folder / "hosts"), node)
         _await(lambda: _ask(environment, "sinfo", "-h", "-o", "%T %D") == "idle 2", "the nodes", folder)
         yield environment
     finally:
-        for number in _ask(environment, "squeue", "-h", "-o", "%i").split():
-            _ask(environment, "scancel", "--signal=KILL", "--full", number)
-            _ask(environment, "scancel", number)
-        for process in reversed(started):
-            process.send_signal(signal.SIGTERM)
         for process in started:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
-_NODE = 'mount --bind "$0" /etc/hosts; hostname "$1"; exec slurmd -D -N "$1"'
+_NODE = 'mount --bind "$0" /etc/hosts; hostname "$1"; slurmd -D -N "$1"; exit $?'  # the shell buries orphans
 
 
 def _munged(folder: Path) -> list[str]:

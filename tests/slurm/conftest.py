@@ -15,12 +15,16 @@ import pytest
 
 import rose
 
-from .cluster import missing, slurm
+from .cluster import WITH_US, missing, slurm
 
 PROGRAM = Path(__file__).with_name("learn.py")
 SOURCE = Path(rose.__file__).parents[1]
 KEPT = "limited"  # the name of a job that runs beside all tests
-LONG = 150.0  # seconds for what must come: it takes a few where the machine is free
+LONG = 90.0  # seconds for what must come: it takes a few where the machine is free
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slurm", action="store_true", help="also those that start a job or a job step for each task")
 
 
 class Slurm:
@@ -32,8 +36,8 @@ class Slurm:
 
     def run(self, *command: str, check: bool = True, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        env, null = self.environment, subprocess.DEVNULL
-        done = subprocess.run(command, env=env, cwd=cwd, stdin=null, capture_output=True, text=True, timeout=LONG)
+        env, null, alone = self.environment, subprocess.DEVNULL, [*WITH_US, *command]
+        done = subprocess.run(alone, env=env, cwd=cwd, stdin=null, capture_output=True, text=True, timeout=LONG)
         if check:
             assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
         return done
@@ -81,12 +85,23 @@ class Job:
         await_(met_or_failed, f"{what} (job {self.number})", self.machine)
 
     def start_now(self, *changes: str) -> None:
-        """Do not wait the two minutes that Slurm lets pass before it starts a job again."""
-        self.machine.run("scontrol", "update", f"jobid={self.number}", "StartTime=now", *changes)
+        """Do not wait the two minutes that Slurm lets pass before it starts a job again.
 
-    def wait(self) -> None:
-        """Until it has completed."""
-        self.wait_for(lambda: self.field("JobState") == "COMPLETED", "completion")
+        To be repeated until it runs: Slurm sets that time once more when the last start has ended.
+        """
+        change = ["scontrol", "update", f"jobid={self.number}", "StartTime=now", *changes]
+        self.machine.run(*change, check=False)  # it may have started meanwhile
+
+    def restart(self, until: str, *changes: str) -> None:
+        """Start it at once, as often as it is requeued, until it is in this state."""
+
+        def so() -> bool:
+            state = self.field("JobState")
+            if state == "PENDING":
+                self.start_now(*changes)
+            return state == until
+
+        self.wait_for(so, until)
 
 
 def await_(met: Callable[[], bool], what: str, machine: Slurm) -> None:

@@ -26,7 +26,7 @@ from rose.metrics import PREDICTIVE_VARIANCE
 def engine(kind: str, stack: ExitStack) -> Any:
     """What the user gives to the learner; what he opens is closed by the stack."""
     if kind == "local":
-        return LocalEngine(2)
+        return LocalEngine(1)
     if kind == "dask":
         from dask_jobqueue import SLURMCluster
 
