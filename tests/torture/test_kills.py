@@ -39,6 +39,7 @@ SHORT = {
     "pool-screened": 2,
     "pool-waits": 2,
     "pool-commands": 2,
+    "script": 2,
     "dataflow": 3,
     "dataflow-commands": 2,
 }
@@ -46,16 +47,25 @@ SHORT = {
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_random_kills(
-    name: str, kills: int, rng: random.Random, zygote: Zygote, reference: Reference, tmp_path: Path
+    name: str,
+    kills: int,
+    rng: random.Random,
+    zygote: Zygote,
+    reference: Reference,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
+    zygotes = request.getfixturevalue("zygotes") if name == "script" else [zygote]
     wanted = math.ceil(kills / len(SCENARIOS)) if kills else SHORT[name]
     expected, done, number = reference(name), 0, 0
     while done < wanted:
         number += 1
         engine = "local" if number % 10 == 5 else "threads"
         trial = Trial(zygote, tmp_path / str(number), SCENARIOS[name], engine)
-        for _ in range(min(rng.randint(1, 4), wanted - done)):
+        for life in range(min(rng.randint(1, 4), wanted - done)):
+            trial.zygote = zygotes[life % len(zygotes)]
             trial.life(kill_when=int(rng.uniform(0, expected["written"])), later=rng.uniform(0, 0.01))
+        trial.zygote = rng.choice(zygotes)
         assert trial.finish() == expected["results"]
         done += trial.kills
     print(f"{name}: {done} kills in {number} runs")
