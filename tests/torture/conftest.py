@@ -145,9 +145,9 @@ class Trial:
                 continue
         return found
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, **more: Any) -> dict[str, Any]:
         """A last driver, which is left to end; its results."""
-        outcome = self.life().outcome
+        outcome = self.life(**more).outcome
         assert outcome is not None
         assert "results" in outcome, outcome["traceback"]
         results: dict[str, Any] = outcome["results"]

@@ -39,11 +39,11 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `learner` and `arguments`
-    (more of them), `temp_dir`, `leave` (how to leave the loop over the states), `hold` (how many simulations may begin), `lease`
-    (its times), `busy` (seconds to wait for another's lock), `network` (whether to take the file system for one),
-    `boundary` (where to kill or stop this process), `fault` (what the disk does: a call's number and a mode) and
-    `trace` (below where to note what is written, and in which file). Without a scenario, the history of `history.play`
-    is played.
+    (more of them), `temp_dir` (the engine's), `leave` (how to leave the loop over the states), `hold` (how many
+    simulations may begin), `lease` (its times), `busy` (seconds to wait for another's lock), `network` (whether to take
+    the file system for one), `boundary` (where to kill or stop this process), `fault` (what the disk does: a call's
+    number and a mode) and `trace` (below where to note what is written, and in which file). Without a scenario, the
+    history of `history.play` is played.
     """
     note("driver", os.getpid())
     faulthandler.register(signal.SIGUSR1)  # for `zygote.Driver.story`

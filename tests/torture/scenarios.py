@@ -39,7 +39,7 @@ class Scenario:
         waits: whether simulations are async functions that wait in the driver's event loop.
         seconds: how long a simulation sleeps; a command ignores SIGTERM then.
         turned: whether simulations find the other class.
-        sick: every so many-th candidate fails, until there is a file `repaired` beside the run directory; 0: none.
+        sick: every so many-th candidate fails, until there is a file `repaired` beside the ledger; 0: none.
         options: of the simulation stage.
     """
 
@@ -127,13 +127,13 @@ def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, d
     learner = ParallelUQLearner(engine, pool=pool, acquisition="top", **more)
     y = 1 - y if scenario.turned else y
     length, weight, seconds = scenario.label_floats, scenario.model_bytes, scenario.seconds
-    sick, repaired = scenario.sick, Path(more["run_dir"]).with_name("repaired")
+    sick = scenario.sick
 
     @learner.simulation_task(as_executable=False, **dict(scenario.options))
     def simulate(index: int) -> Any:
         note("simulated", index)
         time.sleep(seconds)
-        if sick and index % sick == 0 and not repaired.exists():
+        if sick and index % sick == 0 and not Path(os.environ[LEDGER]).with_name("repaired").exists():
             raise ArithmeticError("did not converge")
         return np.full(length, float(y[index])) + np.arange(length) * index if length else int(y[index])
 
