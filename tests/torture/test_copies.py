@@ -26,10 +26,10 @@ from .zygote import Zygote
 DAY = 86400.0
 
 
-@pytest.fixture
-def whole(zygote: Zygote, tmp_path: Path) -> tuple[dict[str, Any], int]:
+@pytest.fixture(scope="module")
+def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], int]:
     """The results of a run that is left alone, and how much it writes into its ledger."""
-    trial = Trial(zygote, tmp_path / "whole", SCENARIOS["pool-files"])
+    trial = Trial(zygote, tmp_path_factory.mktemp("whole"), SCENARIOS["pool-files"])
     return trial.finish(), trial.written
 
 
@@ -72,7 +72,7 @@ def test_copies(
             driver.wait()
             outcome = driver.outcome
             assert outcome is not None
-            said["copied meanwhile: " + ("it goes on" if "results" in outcome else outcome["error"][0])] += 1
+            said["copied meanwhile: " + ("it goes on" if "results" in outcome else outcome["text"])] += 1
             if "results" in outcome:
                 assert outcome["results"] == expected
             else:
