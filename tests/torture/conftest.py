@@ -49,6 +49,15 @@ def zygote() -> Iterator[Zygote]:
     parent.close()
 
 
+@pytest.fixture(scope="session")
+def zygotes(zygote: Zygote, kills: int) -> Iterator[list[Zygote]]:
+    """Fork drivers with different hash seeds: sets and dicts of them are in different orders."""
+    more = [Zygote({"PYTHONHASHSEED": str(number)}) for number in range(1, 4 if kills else 2)]
+    yield [zygote, *more]
+    for parent in more:
+        parent.close()
+
+
 @dataclass
 class Trial:
     """One run directory, and the drivers that it goes through; without a scenario they play `history.play`.
@@ -93,10 +102,12 @@ class Trial:
             job["scenario"] = self.scenario.to_json()
         return self.zygote.start(job)
 
-    def life(self, kill_when: int | None = None, later: float = 0.0, **more: Any) -> Driver:
-        """One driver from its start to its end, judged. It may be killed: when it has written `kill_when` bytes into
-        the ledger, and so many seconds later."""
-        before, size = recorded(self.run_dir), self.written
+    def life(
+        self, kill_when: int | None = None, later: float = 0.0, before: Recorded | None = None, **more: Any
+    ) -> Driver:
+        """One driver from its start to its end, judged, by what there was before. It may be killed: when it has written
+        `kill_when` bytes into the ledger, and so many seconds later."""
+        before, size = before or recorded(self.run_dir), self.written
         driver = self.start(**more)
         if kill_when is not None:
             while self.written < size + kill_when and not driver.ended:
@@ -134,9 +145,9 @@ class Trial:
                 continue
         return found
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, **more: Any) -> dict[str, Any]:
         """A last driver, which is left to end; its results."""
-        outcome = self.life().outcome
+        outcome = self.life(**more).outcome
         assert outcome is not None
         assert "results" in outcome, outcome["traceback"]
         results: dict[str, Any] = outcome["results"]

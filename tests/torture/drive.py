@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,9 +29,9 @@ from rose.store import Run, lease, schema
 from . import boundaries, faults, history
 from .scenarios import LEDGER, Scenario, build, note
 
-ENGINES: dict[str, Callable[[], Any]] = {
-    "threads": lambda: ThreadEngine(2),
-    "local": lambda: LocalEngine(2),
+ENGINES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "threads": lambda job: ThreadEngine(2),
+    "local": lambda job: LocalEngine(2, temp_dir=job.get("temp_dir")),
 }
 
 
@@ -38,11 +39,11 @@ def drive(job: dict[str, Any]) -> None:
     """Run one job to its end, and write what came of it to the file `job["result"]`.
 
     A job is plain JSON: `scenario`, `run_dir`, `ledger`, `result`, and if wanted `engine`, `learner` and `arguments`
-    (more of them), `leave` (how to leave the loop over the states), `hold` (how many simulations may begin), `lease`
-    (its times), `busy` (seconds to wait for another's lock), `network` (whether to take the file system for one),
-    `boundary` (where to kill or stop this process), `fault` (what the disk does: a call's number and a mode) and
-    `trace` (below where to note what is written, and in which file). Without a scenario, the history of `history.play`
-    is played.
+    (more of them), `temp_dir` (the engine's), `leave` (how to leave the loop over the states), `hold` (how many
+    simulations may begin), `lease` (its times), `busy` (seconds to wait for another's lock), `network` (whether to take
+    the file system for one), `boundary` (where to kill or stop this process), `fault` (what the disk does: a call's
+    number and a mode) and `trace` (below where to note what is written, and in which file). Without a scenario, the
+    history of `history.play` is played.
     """
     note("driver", os.getpid())
     faulthandler.register(signal.SIGUSR1)  # for `zygote.Driver.story`
@@ -76,7 +77,7 @@ def _outcome(job: dict[str, Any]) -> dict[str, Any]:
         if "scenario" not in job:
             asyncio.run(history.play(run_dir, lambda key: note("ran", key)))
             return {"results": {}}
-        engine = ENGINES[job.get("engine", "threads")]()
+        engine = ENGINES[job.get("engine", "threads")](job)
         scenario = Scenario(**job["scenario"])
         learner, arguments = build(scenario, engine, run_dir=run_dir, **job.get("learner", {}))
         if job.get("leave"):
@@ -101,8 +102,13 @@ def describe(results: Any, scenario: Scenario) -> dict[str, Any]:
     found = {}
     for name, result in results.items():
         found[name] = json.loads(json.dumps(result))
-        if scenario.kind == "pool":
+        if scenario.kind == "script":
+            phases = sys.modules["__main__"].Phase
+            found[name]["labels"] = [int(label is phases.LIQUID) for label in result.labels]
+            assert {type(label) for label in result.labels} == {phases}
+        if scenario.kind != "dataflow":
             found[name]["indices"] = result.indices.tolist()
+        if scenario.kind == "pool":
             found[name]["labels"] = _digest(np.asarray(result.labels))
             if not scenario.commands and result.models:
                 found[name]["prediction"] = _digest(result.predict(np.zeros((3, 2))).mean)

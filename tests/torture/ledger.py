@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,10 +48,12 @@ class Recorded:
     labels: list[int] = field(default_factory=list)
 
 
-def recorded(run_dir: Path) -> Recorded:
-    """Read a run's journal as it lies there, from a copy: reading must not change what a crash has left."""
+@contextlib.contextmanager
+def journal_of(run_dir: Path) -> Iterator[sqlite3.Connection | None]:
+    """A run's journal as it lies there, from a copy: reading changes what a crash has left. None: there is none."""
     if not holds_run(run_dir):
-        return Recorded()
+        yield None
+        return
     with tempfile.TemporaryDirectory() as copy:
         for path in run_dir.glob(f"{DATABASE}*"):
             if not path.name.endswith("-shm"):
@@ -57,14 +61,21 @@ def recorded(run_dir: Path) -> Recorded:
         try:
             connection = open_for_reading(Path(copy))
         except OSError as error:
-            if "tables are missing" in str(error):  # killed before the first commit
-                return Recorded()
-            raise
-        try:
-            done = {task.key for task in read_tasks(connection) if task.state in (DONE, DROPPED)}
-            return Recorded(done, [label.candidate for label in read_labels(connection)])
-        finally:
+            if "tables are missing" not in str(error):
+                raise
+            connection = None  # killed before the first commit
+        yield connection
+        if connection is not None:
             connection.close()
+
+
+def recorded(run_dir: Path) -> Recorded:
+    """Read what is on disk of a run."""
+    with journal_of(run_dir) as journal:
+        if journal is None:
+            return Recorded()
+        done = {task.key for task in read_tasks(journal) if task.state in (DONE, DROPPED)}
+        return Recorded(done, [label.candidate for label in read_labels(journal)])
 
 
 @dataclass
@@ -74,11 +85,12 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     rerun: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    withdrawn: set[str] = field(default_factory=set)  # tasks that were dropped, and are to be tried again
 
     def after_death(self, ledger: Path, there: Recorded) -> None:
         """After a driver's death: whatever was acknowledged to anyone is on disk."""
         for life in lives(ledger):
-            self.lost += [key for key in life.acknowledged if key not in there.done]
+            self.lost += [key for key in life.acknowledged if key not in there.done | self.withdrawn]
 
     def after_life(self, ledger: Path, before: Recorded) -> None:
         """After another driver's life: nothing ran that was recorded when it began, and nothing twice in it."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Scenario:
     """What a driver runs. Results above 16 KiB are files, and smaller ones are kept in the journal itself.
 
     Attributes:
-        kind: "pool" or "dataflow".
+        kind: "pool", "dataflow", or "script", whose classes are those of a `__main__`.
         commands: whether stages are command lines.
         candidates: size of the pool; from 1,100 on, predictions are files.
         model_bytes: what each model weighs.
@@ -37,6 +38,8 @@ class Scenario:
         block: candidates that are predicted at a time; fewer than there are: the pool is screened part by part.
         waits: whether simulations are async functions that wait in the driver's event loop.
         seconds: how long a simulation sleeps; a command ignores SIGTERM then.
+        turned: whether simulations find the other class.
+        sick: every so many-th candidate fails, until there is a file `repaired` beside the ledger; 0: none.
         options: of the simulation stage.
     """
 
@@ -50,6 +53,8 @@ class Scenario:
     block: int | None = None
     waits: bool = False
     seconds: float = 0.0
+    turned: bool = False
+    sick: int = 0
     options: Mapping[str, Any] = ()  # type: ignore[assignment]
 
     def to_json(self) -> dict[str, Any]:
@@ -63,6 +68,7 @@ SCENARIOS = {
     "pool-screened": Scenario(candidates=1200, block=300, model_bytes=20_000),
     "pool-waits": Scenario(waits=True, seconds=0.01),
     "pool-commands": Scenario(commands=True, rounds=2),
+    "script": Scenario("script", model_bytes=20_000),
     "dataflow": Scenario("dataflow", rounds=4, model_bytes=20_000),
     "dataflow-commands": Scenario("dataflow", commands=True),
 }
@@ -109,6 +115,7 @@ def build(scenario: Scenario, engine: Any, **learner: Any) -> tuple[Any, dict[st
         ("pool", True): _pool_commands,
         ("dataflow", False): _dataflow,
         ("dataflow", True): _dataflow_commands,
+        ("script", False): _script,
     }[scenario.kind, scenario.commands]
     return make(scenario, engine, learner)
 
@@ -118,12 +125,16 @@ def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, d
     blocks = {} if scenario.block is None else {"block": scenario.block}
     pool = Pool(X, initial=6, seed=0, holdout=points(50) if scenario.holdout else None, **blocks)
     learner = ParallelUQLearner(engine, pool=pool, acquisition="top", **more)
+    y = 1 - y if scenario.turned else y
     length, weight, seconds = scenario.label_floats, scenario.model_bytes, scenario.seconds
+    sick = scenario.sick
 
     @learner.simulation_task(as_executable=False, **dict(scenario.options))
     def simulate(index: int) -> Any:
         note("simulated", index)
         time.sleep(seconds)
+        if sick and index % sick == 0 and not Path(os.environ[LEDGER]).with_name("repaired").exists():
+            raise ArithmeticError("did not converge")
         return np.full(length, float(y[index])) + np.arange(length) * index if length else int(y[index])
 
     if scenario.waits:
@@ -150,6 +161,15 @@ def _pool(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, d
     return learner, {"workflows": POOL_WORKFLOWS, "model_names": list(MODELS), "max_iter": scenario.rounds}
 
 
+def _script(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    program = types.ModuleType("__main__")
+    program.__file__ = str(Path(__file__).with_name("script.py"))
+    sys.modules["__main__"] = program
+    exec(compile(Path(program.__file__).read_text(), program.__file__, "exec"), vars(program))
+    made: tuple[Any, dict[str, Any]] = program.learner(scenario, engine, more)
+    return made
+
+
 _PROGRAM = """
 import json, math, sys
 def mean(rows): return [sum(column) / len(rows) for column in zip(*rows)]
@@ -172,7 +192,7 @@ def _pool_commands(scenario: Scenario, engine: Any, more: dict[str, Any]) -> tup
     program = Path(more["run_dir"]).with_name("program.py")
     program.write_text(_PROGRAM)
 
-    @learner.simulation_task(collect="label.txt")
+    @learner.simulation_task(collect="label.txt", **dict(scenario.options))
     def simulate(index: int, workdir: Path) -> str:
         stubborn = f"trap '' TERM; sleep {scenario.seconds}; " if scenario.seconds else ""
         return f"echo simulated {index} >> ${LEDGER}; {stubborn}echo {y[index]} > label.txt"

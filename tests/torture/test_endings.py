@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import time
@@ -21,11 +23,12 @@ from .scenarios import SCENARIOS
 from .zygote import Driver, Zygote
 
 SLOW = {
-    "pool": replace(SCENARIOS["pool"], holdout=False, rounds=2, seconds=0.05),
-    "pool-commands": replace(SCENARIOS["pool-commands"], rounds=1, seconds=0.2),
+    "pool": replace(SCENARIOS["pool"], holdout=False, rounds=2, seconds=0.05, options={"on_failure": "drop"}),
+    "pool-commands": replace(SCENARIOS["pool-commands"], rounds=1, seconds=0.2, options={"on_failure": "drop"}),
 }
 ENDS: dict[str, tuple[dict[str, Any], int | None, set[int], set[str]]] = {
     "SIGTERM": ({}, signal.SIGTERM, {143}, {"preempted"}),
+    "SIGTERM to all": ({}, signal.SIGTERM, {143}, {"preempted"}),
     "Ctrl-C": ({}, signal.SIGINT, {1, 130, -signal.SIGINT}, {"interrupted"}),
     "break": ({"leave": "break"}, None, {0}, {"interrupted", "stopped"}),
     "exception": ({"leave": "raise"}, None, {0}, {"interrupted"}),
@@ -57,7 +60,7 @@ def simulated(trial: Trial) -> int:
 @pytest.mark.parametrize("end", ENDS)
 def test_ends(end: str, name: str, kills: int, rng: random.Random, zygote: Zygote, tmp_path: Path) -> None:
     more, number, codes, outcomes = ENDS[end]
-    if not kills and (end, name) not in (("SIGTERM", "pool"), ("Ctrl-C", "pool-commands"), ("break", "pool")):
+    if not kills and (end, name) not in (("SIGTERM to all", "pool"), ("Ctrl-C", "pool-commands"), ("break", "pool")):
         pytest.skip("only in `make torture`")
     whole = Trial(zygote, tmp_path / "whole", replace(SLOW[name], seconds=0.0)).finish()
     for repetition in range(kills // 50 or 1):
@@ -67,6 +70,11 @@ def test_ends(end: str, name: str, kills: int, rng: random.Random, zygote: Zygot
         if number is not None:
             begun = rng.randint(1, 5)
             until(lambda t=trial, n=begun: simulated(t) >= n, "a simulation", driver)
+            if end == "SIGTERM to all":  # as a batch system does, in any order
+                for process in trial.processes():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process, number)
+                time.sleep(rng.choice([0, rng.uniform(0, 0.3)]))
             driver.kill(number)
         seconds = until(lambda d=driver: d.ended, "the driver's end")
         gone = until(lambda t=trial: not t.processes(), "the end of all that it started")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import os
@@ -365,6 +366,13 @@ def test_a_full_temporary_directory_is_repaired(tmp_path: Path) -> None:
         ) as full:
             run()
         assert type(full.value.errors["UQLearner"]) is PlaceError
+
+        async def share() -> None:
+            async with LocalEngine(1, temp_dir=disk) as engine:
+                await engine.share(np.zeros(50_000))
+
+        with pytest.raises(PlaceError, match="value to share cannot be written to the engine's temporary directory"):
+            asyncio.run(share())
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         assert len(run().indices) == 3
     finally:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rose.engine import transfer
 from rose.engine.custody import Custody
-from rose.engine.failures import unpicklable
+from rose.engine.failures import of_place, unpicklable
 from rose.engine.protocol import Ref
 from rose.engine.shipments import Shipments
 from rose.errors import ConfigurationError
@@ -51,6 +51,7 @@ class Shelf:
 
         Raises:
             UnpicklableError: naming the part of the value that does not pickle.
+            PlaceError: if it cannot be written.
         """
         folder = self.new_folder()
 
@@ -63,7 +64,8 @@ class Shelf:
         except Exception as error:
             check_open()  # the directory may be gone
             if isinstance(error, OSError):
-                raise
+                text = f"the value to share cannot be written to the engine's temporary directory {folder!r}"
+                raise of_place(text, error, "") from error
             raise unpicklable("the value to share", value, error, "") from error
         check_open()
         self.paths.add(ref.path)
