@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable, Iterator
 
 
 class Interrupt:
@@ -44,17 +45,25 @@ class Interrupt:
             self._running = None
 
 
-def finished(result: Any, interrupt: Interrupt | None = None) -> Any:
-    """What a call came to: the result of a coroutine, run to its end here; anything else as it is.
+@contextmanager
+def interruptible(interrupt: Interrupt) -> Iterator[None]:
+    """Let another thread cancel the coroutines that are run to their end in the block."""
+    _of_thread.interrupt = interrupt
+    try:
+        yield
+    finally:
+        _of_thread.interrupt = None
 
-    `interrupt` lets another thread cancel the coroutine.
+
+def finished(result: Any) -> Any:
+    """What a call came to: the result of a coroutine, run to its end here; anything else as it is.
 
     >>> async def answer():
     ...     return 42
     >>> finished(answer())
     42
     """
-    return _kept_loop().run(result, interrupt) if inspect.iscoroutine(result) else result
+    return _kept_loop().run(result, getattr(_of_thread, "interrupt", None)) if inspect.iscoroutine(result) else result
 
 
 class _Loop:

@@ -16,7 +16,8 @@ from rose.engine.custody import Custody
 from rose.engine.dask_fleet import Fleet
 from rose.engine.dask_given import Scheduler, given
 from rose.engine.dask_roster import capacities, total
-from rose.engine.interpreter import current, pack_initializer
+from rose.engine.initializer import checked_initializer
+from rose.engine.interpreter import current
 from rose.engine.local import LocalEngine
 from rose.engine.loops import LoopThread, across
 from rose.engine.program import submitted
@@ -86,7 +87,8 @@ class DaskEngine:
         self._patience = patience
         self._workers = None if workers is None else frozenset(workers)
         # Now, in the user's thread: the connection has one of its own, where other settings hold.
-        self._interpreter = pickle.dumps(current(pack_initializer(initializer)).elsewhere())
+        self._initializer = checked_initializer(initializer)
+        self._interpreter = pickle.dumps(current().elsewhere())
         self._custody = Custody(temp_dir)
         self._shelf = Shelf(self._custody, remap=False)
         self._connection = _Connection()
@@ -192,7 +194,8 @@ class DaskEngine:
 
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
-        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience, self._interpreter)
+        settings = self._interpreter, self._initializer
+        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience, *settings)
         try:
             await fleet.open()
         except BaseException:

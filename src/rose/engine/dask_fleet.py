@@ -22,6 +22,7 @@ from rose.engine.dask_shared import SharedValues
 from rose.engine.dask_site import Site
 from rose.engine.deadline import within
 from rose.engine.failures import describe
+from rose.engine.initializer import Initializer
 from rose.engine.protocol import Capacity, Task
 from rose.engine.shelf import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
@@ -44,7 +45,9 @@ class Fleet:
         names: Collection[str] | None,
         patience: float,
         interpreter: bytes,
+        initializer: Initializer | None,
     ) -> None:
+        self.initializer = initializer
         self.interpreter = interpreter  # what the driver's program has set, for the children of the workers
         self.client = client
         self.loop = asyncio.get_running_loop()

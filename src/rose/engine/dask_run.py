@@ -11,6 +11,7 @@ from distributed import Future
 from rose.engine.dask_message import Facts, Message
 from rose.engine.dask_places import PlacedRequest
 from rose.engine.errand import Errand, absolute
+from rose.engine.initializer import Initializer
 from rose.engine.job import Used
 from rose.engine.parcel import pack_task
 from rose.engine.protocol import Command, Task
@@ -53,7 +54,15 @@ class Run(PlacedRequest):
             self.future.set_exception(error)
 
 
-def pack(run: Run, facts: Facts, driver: str, settled: int, shelf: Shelf, folder: str) -> tuple[Message, list[str]]:
+def pack(
+    run: Run,
+    facts: Facts,
+    driver: str,
+    settled: int,
+    shelf: Shelf,
+    folder: str,
+    initializer: Initializer | None = None,
+) -> tuple[Message, list[str]]:
     """The message for a run, and the paths of the shared values that its worker must be brought first.
 
     What becomes files is in `run.packed`, and must be written before the message is sent.
@@ -67,7 +76,7 @@ def pack(run: Run, facts: Facts, driver: str, settled: int, shelf: Shelf, folder
         return Message(facts.host, driver, run.number, settled, errand), []
     used = Used(shelf.paths)
     prefix = os.path.join(folder, f"task-{driver}-{run.number}-") if facts.sees_files else None
-    run.packed = pack_task(task, prefix, used, remap=False, shipper=shelf.main)
+    run.packed = pack_task(task, prefix, used, remap=False, shipper=shelf.main, initializer=initializer)
     results = None if prefix is None else f"{prefix}result-"
     errand = Errand(task.key, run.packed.body, task.resources, task.timeout, results)
     return Message(facts.host, driver, run.number, settled, errand), [] if facts.sees_files else used.paths

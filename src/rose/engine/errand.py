@@ -57,7 +57,7 @@ def hosted(body: bytes, prefix: str | None, limited: bool, surroundings: Surroun
     if surroundings.interpreter is not None:
         try:
             take_over_once(surroundings.interpreter)
-        except BaseException as error:  # the initializer's, as a rule
+        except BaseException as error:
             return BROKEN, pack_failure(error)
     return run_here(body, prefix, limited, surroundings)
 

@@ -17,7 +17,8 @@ from rose.engine.errand import Errand, Surroundings, absolute, unpack_error
 from rose.engine.executor_facts import CAPABILITIES, Where
 from rose.engine.host import host
 from rose.engine.hosts import Hosts
-from rose.engine.interpreter import current, pack_initializer
+from rose.engine.initializer import checked_initializer
+from rose.engine.interpreter import current
 from rose.engine.job import Job, Used
 from rose.engine.order import RAISED, REFUSED, UNREACHABLE, Order, Reply
 from rose.engine.parcel import pack_task, unpack_reply
@@ -59,7 +60,7 @@ class HostedEngine(PooledEngine):
                 f"initializer: functions run in the {where}s of {what} itself, which ROSE does not start: give the "
                 "pool an initializer of its own, or killable=True"
             )
-        self._initializer = pack_initializer(initializer)
+        self._initializer = checked_initializer(initializer)
         self._interpreter: bytes | None = None
         self._assigns_gpus = where == "child" and address is None and not gpus_by_pool
         if isinstance(gpus, int) and not self._assigns_gpus:
@@ -129,7 +130,8 @@ class HostedEngine(PooledEngine):
         else:
             if self._near:
                 job.prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
-            job.packed = pack_task(task, job.prefix, used, remap=self._near, shipper=self._shelf.main)
+            main, first = self._shelf.main, self._initializer
+            job.packed = pack_task(task, job.prefix, used, remap=self._near, shipper=main, initializer=first)
             call = job.packed.body
         await self._prepare(job.packed)
         if job.result.done():
@@ -152,7 +154,7 @@ class HostedEngine(PooledEngine):
     def _settings(self) -> bytes | None:
         """What the program has set when the first task is sent, for the children of the pool's workers."""
         if self._interpreter is None and self._where == "child":
-            settings = current(self._initializer)
+            settings = current()
             self._interpreter = pickle.dumps(settings if self._near else settings.elsewhere())
         return self._interpreter
 

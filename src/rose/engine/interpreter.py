@@ -15,11 +15,7 @@ import pickle
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-
-from rose.engine.transfer import load, pack_arguments
-from rose.errors import ConfigurationError
 
 logger = logging.getLogger("rose")
 
@@ -55,7 +51,6 @@ class Interpreter:
     errstate: dict[str, str] | None  # NumPy's; None: as it begins
     start_method: str | None
     authkey: bytes | None = field(repr=False)
-    initializer: bytes | None = field(repr=False)
 
     def elsewhere(self) -> Interpreter:
         """The same for workers on other machines: without keys, files and locales of this one."""
@@ -73,23 +68,7 @@ def flags() -> list[str]:
     return options
 
 
-def pack_initializer(initializer: object) -> bytes | None:
-    """Pickle what each worker is to call once.
-
-    Raises:
-        ConfigurationError: it is not callable, or does not pickle.
-    """
-    if initializer is None:
-        return None
-    if not callable(initializer):
-        raise ConfigurationError(f"initializer must be a function without arguments, got {initializer!r}")
-    try:
-        return pack_arguments(initializer, None, ()).body
-    except Exception as error:
-        raise ConfigurationError(f"initializer cannot be sent to workers: {type(error).__name__}: {error}") from error
-
-
-def current(initializer: bytes | None = None) -> Interpreter:
+def current() -> Interpreter:
     """Return what is set now, in this thread."""
     root = logging.getLogger()
     named = {name: logger for name, logger in root.manager.loggerDict.items() if isinstance(logger, logging.Logger)}
@@ -109,12 +88,11 @@ def current(initializer: bytes | None = None) -> Interpreter:
         errstate=_errstate(),
         start_method=None if processes is None else processes.get_start_method(allow_none=True),
         authkey=None if processes is None else bytes(processes.current_process().authkey),
-        initializer=initializer,
     )
 
 
 def take_over(settings: Interpreter) -> None:
-    """Set all of it in this process, and call the initializer."""
+    """Set all of it in this process."""
     sys.argv[:] = settings.argv
     sys.setrecursionlimit(settings.recursion_limit)
     sys.set_int_max_str_digits(settings.digits)
@@ -139,9 +117,6 @@ def take_over(settings: Interpreter) -> None:
 
         current_process().authkey = settings.authkey
     _set_filters(settings.filters)
-    if settings.initializer is not None:
-        initializer: Callable[[], object] = load(settings.initializer)
-        initializer()
 
 
 _taken: set[bytes] = set()

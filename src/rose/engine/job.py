@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rose.engine.apart import apart
-from rose.engine.coroutines import Interrupt, finished
+from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
 from rose.engine.protocol import Task
 from rose.engine.shown import showing
@@ -62,8 +62,8 @@ def in_thread(call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], I
     """Run a function in this thread."""
     function, args, kwargs, interrupt = call
     try:
-        with showing():
-            return Outcome(apart(finished(function(*args, **kwargs), interrupt)))
+        with showing(), interruptible(interrupt):
+            return Outcome(apart(finished(function(*args, **kwargs))))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
         return Outcome(error=error)
 

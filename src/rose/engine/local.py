@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine.base import BaseEngine
-from rose.engine.interpreter import pack_initializer
+from rose.engine.initializer import checked_initializer
 from rose.engine.memlimit import ENFORCED
 from rose.engine.pool import Pool
 from rose.engine.protocol import Capabilities, Ref, Task
@@ -67,7 +67,7 @@ class LocalEngine(BaseEngine):
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
         self._shelf = Shelf(self._custody)
-        self._pool = Pool(self._slots, self._custody, self._shelf, self._gpu_names, pack_initializer(initializer))
+        self._pool = Pool(self._slots, self._custody, self._shelf, self._gpu_names, checked_initializer(initializer))
         self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task) -> Any:

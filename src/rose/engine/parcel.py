@@ -8,14 +8,20 @@ from collections.abc import Container
 from typing import Any
 
 from rose.engine.failures import describe, unpack_failure, unpicklable
-from rose.engine.protocol import Task
+from rose.engine.initializer import Initializer
+from rose.engine.protocol import Command, Task
 from rose.engine.transfer import Packed, Shipper, load, pack_arguments
 from rose.engine.wire import BROKEN, FAILED, RESULT, UNPICKLABLE
 from rose.errors import PlaceError, RoseError, TaskError, UnpicklableError, WorkerTakenError
 
 
 def pack_task(
-    task: Task, prefix: str | None, refs: Container[str], remap: bool = True, shipper: Shipper | None = None
+    task: Task,
+    prefix: str | None,
+    refs: Container[str],
+    remap: bool = True,
+    shipper: Shipper | None = None,
+    initializer: Initializer | None = None,
 ) -> Packed:
     """Pickle a function task; large arrays in its arguments become files as `pack_arguments` says.
 
@@ -23,8 +29,10 @@ def pack_task(
         UnpicklableError: naming the function or the argument that does not pickle.
         ConfigurationError: a Ref that is none of `refs`.
     """
+    assert not isinstance(task.call, Command)
+    call = task.call if initializer is None else initializer.before(task.call)
     try:
-        return pack_arguments((task.call, task.args, dict(task.kwargs)), prefix, refs, remap, shipper)
+        return pack_arguments((call, task.args, dict(task.kwargs)), prefix, refs, remap, shipper)
     except RoseError:
         raise
     except Exception as error:

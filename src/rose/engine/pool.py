@@ -14,6 +14,7 @@ from rose.engine.crew import Job, Worker
 from rose.engine.custody import Custody
 from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, of_place, unpack_failure
+from rose.engine.initializer import Initializer
 from rose.engine.interpreter import current
 from rose.engine.outofmemory import refused, worker_lost
 from rose.engine.parcel import broken, pack_task, unpack_reply
@@ -49,7 +50,7 @@ class Pool:
         custody: Custody,
         shelf: Shelf,
         gpu_names: list[str],
-        initializer: bytes | None = None,
+        initializer: Initializer | None = None,
     ) -> None:
         self._initializer = initializer
         self._slots = slots
@@ -148,7 +149,7 @@ class Pool:
         return found
 
     def _hire(self, gpus: str | None) -> Worker:
-        worker = Worker(self._custody, gpus, current(self._initializer))
+        worker = Worker(self._custody, gpus, current())
         self._workers.add(worker)
         started = partial(self._started, worker, self._loop)
         worker.starting = self._custody.in_thread(self._loop, worker.start, started)
@@ -189,7 +190,9 @@ class Pool:
             return True
         try:
             prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
-            packed = pack_task(job.task, prefix, self._shelf.paths, shipper=self._shelf.main)
+            packed = pack_task(
+                job.task, prefix, self._shelf.paths, shipper=self._shelf.main, initializer=self._initializer
+            )
         except RoseError as error:
             self._finish(job, error)
             return False

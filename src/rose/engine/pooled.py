@@ -17,7 +17,7 @@ from rose.engine.failures import describe, failed
 from rose.engine.hosts import FAREWELL
 from rose.engine.job import Job, Outcome, in_thread
 from rose.engine.protocol import Command, Task
-from rose.engine.threads import GRACE, loaded, until_ended
+from rose.engine.threads import GRACE, as_here, loaded, until_ended
 from rose.errors import EngineClosedError, RoseError, TaskTimeoutError, WorkerTakenError
 
 
@@ -85,7 +85,7 @@ class PooledEngine(BaseEngine):
         except BaseException:
             self._end(job)
             raise
-        return await self._follow(job, in_thread, call)
+        return await self._follow(job, as_here(in_thread), call)
 
     async def _follow(self, job: Job, function: Callable[[Any], Any], argument: Any) -> Any:
         """Give a job to the pool, and wait for what comes of it."""

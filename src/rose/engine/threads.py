@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import decimal
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -10,16 +12,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rose.engine.apart import apart
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt, finished
+from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
 from rose.engine.protocol import Capabilities, Command, Ref, Task
 from rose.engine.shown import showing
 from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
+
+T = TypeVar("T")
 
 _log = logging.getLogger("rose")
 
@@ -119,7 +123,7 @@ class ThreadEngine(BaseEngine):
         try:
             assert not isinstance(task.call, Command)
             call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
-            work = self._threads.submit(_call, call, job.interrupt)
+            work = self._threads.submit(as_here(_call), call, job.interrupt)
         except BaseException:
             self._slots.release(request)
             raise
@@ -182,9 +186,16 @@ async def until_ended(running: Mapping[Any, str]) -> None:
         await asyncio.wait(left)
 
 
+def as_here(function: Callable[..., T]) -> Callable[..., T]:
+    """Return a function for another thread, where it finds what is set in this one (`decimal`, NumPy's error state)."""
+    context = contextvars.copy_context()
+    context.run(lambda: decimal.setcontext(decimal.getcontext().copy()))  # what it sets is its own
+    return partial(context.run, function)
+
+
 def _call(call: Callable[[], Any], interrupt: Interrupt) -> Any:
-    with showing():
-        return apart(finished(call(), interrupt))
+    with showing(), interruptible(interrupt):
+        return apart(finished(call()))
 
 
 def _overrun(job: _Running, timeout: float) -> None:

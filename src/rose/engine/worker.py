@@ -11,6 +11,7 @@ from typing import Any
 
 from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.initializer import InitializerError
 from rose.engine.interpreter import take_over
 from rose.engine.kernel import hear_signals
 from rose.engine.memlimit import ENFORCED, MemoryLimit, was_refused
@@ -93,6 +94,8 @@ def compute(body: memoryview) -> tuple[int, Any]:
         return UNLOADABLE, error
     try:
         return RESULT, finished(call(*args, **kwargs))
+    except InitializerError as error:
+        return BROKEN, error.__cause__ or error
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the worker
         return FAILED, error
 
