@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 import os
-import pkgutil
 import shutil
 import subprocess
 import sys
@@ -18,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import rose.identity
 from rose.identity.parts import differences, parts_digest
 from rose.identity.reach import reach
 
@@ -475,9 +471,3 @@ def test_the_same_on_every_python(version: str) -> None:
                 return
             assert "ModuleNotFoundError" in done.stderr, done.stderr
     pytest.skip(f"no Python {version} with NumPy, scikit-learn and pytest is on this machine")
-
-
-def test_examples() -> None:
-    for module in pkgutil.iter_modules(rose.identity.__path__):
-        found = doctest.testmod(importlib.import_module(f"rose.identity.{module.name}"), optionflags=doctest.ELLIPSIS)
-        assert found.failed == 0, module.name

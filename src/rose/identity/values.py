@@ -46,7 +46,7 @@ def value_digest(value: Any, where: str, functions: Functions | None = None) -> 
 
     >>> value_digest({"T": 310, "s": {"b", "a"}}, "x") == value_digest({"s": {"a", "b"}, "T": 310.0}, "x")
     True
-    >>> value_digest({"log": iter([])}, "kwargs")
+    >>> value_digest({"log": iter([])}, "kwargs")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     rose.errors.NoIdentityError: kwargs['log'], a list_iterator, has no value that identifies it (an iterator gives ...
