@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from rose.identity.code import reach
 from rose.identity.parts import differences, parts_digest
-from rose.identity.reach import reach
 
 Load = Any
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity.constants import is_used, slots
-from rose.identity.modules import is_own, is_own_class
-from rose.identity.moments import assignments
-from rose.identity.syntax import digest_of, file_tree, text_tree
+from rose.identity.code.constants import is_used, slots
+from rose.identity.code.modules import is_own, is_own_class
+from rose.identity.code.moments import assignments
+from rose.identity.code.syntax import file_tree, text_tree
+from rose.identity.digest import digest_of
 
 MISSING = object()
 _INSIDE = 10_000  # objects in a value that are looked at for code

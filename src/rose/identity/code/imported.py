@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rose.identity.code.modules import is_own
+from rose.identity.code.syntax import canonical, file_tree
+from rose.identity.digest import digest_of
 from rose.identity.files import file_digest
-from rose.identity.modules import is_own
 from rose.identity.parts import Part
-from rose.identity.syntax import canonical, digest_of, file_tree
 
 
 def imported_modules(node: ast.AST, package: str, seen: set[str]) -> Iterator[tuple[str, Part]]:

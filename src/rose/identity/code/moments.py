@@ -10,7 +10,7 @@ import ast
 import functools
 from collections.abc import Iterator
 
-from rose.identity.names import Path, Step
+from rose.identity.code.names import Path, Step
 
 # What is called to learn it, as it is imported; one that ends with a dot stands for all of a module.
 _MOMENTS = (

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part, shown
-from rose.identity.syntax import digest_of
 
 _IN_SHELL = re.compile(r"\$(?:\{(\w+)|([A-Za-z_]\w*))")
 # What says where and by whom a program runs, and how fast: it differs between jobs, and decides no result.

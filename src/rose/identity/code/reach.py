@@ -16,11 +16,18 @@ from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity import environment
-from rose.identity.classes import CONSTRUCTION, body_of, function_of, is_attribute, is_reached, momentary_attributes
-from rose.identity.constants import is_used
-from rose.identity.findings import Findings, Place
-from rose.identity.functions import (
+from rose.identity.code import environment
+from rose.identity.code.classes import (
+    CONSTRUCTION,
+    body_of,
+    function_of,
+    is_attribute,
+    is_reached,
+    momentary_attributes,
+)
+from rose.identity.code.constants import is_used
+from rose.identity.code.findings import Findings, Place
+from rose.identity.code.functions import (
     MISSING,
     bytecode_digest,
     cells_of,
@@ -32,13 +39,14 @@ from rose.identity.functions import (
     is_own_function,
     where_of,
 )
-from rose.identity.imported import imported_modules, whole_module
-from rose.identity.modules import is_own_class, is_own_module, package_of
-from rose.identity.moments import momentary, momentary_arguments
-from rose.identity.names import SELF, Path, Step, references, references_of_code
+from rose.identity.code.imported import imported_modules, whole_module
+from rose.identity.code.modules import is_own_class, is_own_module, package_of
+from rose.identity.code.moments import momentary, momentary_arguments
+from rose.identity.code.names import SELF, Path, Step, references, references_of_code
+from rose.identity.code.resolve import resolve
+from rose.identity.code.syntax import canonical, enclosing, find_function
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part, parts_digest
-from rose.identity.resolve import resolve
-from rose.identity.syntax import canonical, digest_of, enclosing, find_function
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _ROOT = "its function"  # the function itself, whatever it is called

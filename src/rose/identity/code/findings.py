@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from rose.identity.constants import Steps, constants
-from rose.identity.functions import bytecode_digest, is_own_function, line_of, module_tree
-from rose.identity.modules import is_own_class, package_of
-from rose.identity.moments import momentary
-from rose.identity.names import SELF, Path
+from rose.identity.code.constants import Steps, constants
+from rose.identity.code.functions import bytecode_digest, is_own_function, line_of, module_tree
+from rose.identity.code.modules import is_own_class, package_of
+from rose.identity.code.moments import momentary
+from rose.identity.code.names import SELF, Path
+from rose.identity.code.resolve import Resolved, resolve
+from rose.identity.code.syntax import canonical, find_function
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part
-from rose.identity.resolve import Resolved, resolve
-from rose.identity.syntax import canonical, digest_of, find_function
 
 Place = tuple[int, Steps]  # the id of a namespace, closure or class, and the way from there
 

@@ -14,9 +14,9 @@ from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any
 
-from rose.identity.environment import is_secret
-from rose.identity.modules import is_own_class
-from rose.identity.names import Step
+from rose.identity.code.environment import is_secret
+from rose.identity.code.modules import is_own_class
+from rose.identity.code.names import Step
 from rose.identity.parts import Part, shown
 from rose.identity.values import Functions, value_digest
 

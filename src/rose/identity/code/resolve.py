@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity.constants import Steps, is_used
-from rose.identity.functions import MISSING, content_of, is_data
-from rose.identity.modules import is_own_module
-from rose.identity.names import Path, Step
+from rose.identity.code.constants import Steps, is_used
+from rose.identity.code.functions import MISSING, content_of, is_data
+from rose.identity.code.modules import is_own_module
+from rose.identity.code.names import Path, Step
 
 
 class Resolved(NamedTuple):
