@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
-from rose.identity.code.environment import is_secret
 from rose.identity.code.modules import is_own_class
 from rose.identity.code.names import Step
+from rose.identity.code.places import from_home
+from rose.identity.code.used import is_used
+from rose.identity.environment import is_secret, set_by_program
+from rose.identity.objects import declared_fields
 from rose.identity.parts import Part, shown
 from rose.identity.values import Functions, value_digest
 
@@ -25,34 +28,8 @@ _log = logging.getLogger("rose")
 Steps = tuple[Step, ...]
 Changed = Callable[[type], Iterable[Steps]]  # which attributes code changes of the objects of a class
 
-_USED = {
-    "_io", "_queue", "_random", "_thread", "_weakref", "aiohttp", "asyncio", "boto3", "botocore", "concurrent",
-    "contextvars", "dask", "distributed", "executorlib", "http", "httpx", "io", "itertools", "joblib", "logging",
-    "loguru", "loky", "matplotlib", "mlflow", "mmap", "multiprocessing", "paramiko", "parsl", "pymongo", "queue",
-    "radical", "random", "ray", "redis", "requests", "rich", "rose", "select", "selectors", "socket", "sqlalchemy",
-    "sqlite3", "ssl", "structlog", "subprocess", "tempfile", "threading", "tqdm", "urllib", "urllib3", "wandb",
-    "weakref", "zmq",
-}  # fmt: skip
 _ENTRIES = 200  # of a dict or object are named each; larger ones are one part
 _DEPTH = 3
-
-
-def is_used(value: Any) -> bool:
-    """Return whether an object is there to be used, not read.
-
-    >>> import random, threading
-    >>> is_used(threading.Lock()), is_used(random.Random(1)), is_used({"T": 300})
-    (True, True, False)
-    """
-    for cls in type(value).__mro__:
-        top, _, rest = cls.__module__.partition(".")
-        if (
-            top in _USED
-            or (top == "numpy" and rest.startswith("random"))
-            or (top == "torch" and "Generator" in cls.__name__)
-        ):
-            return True
-    return isinstance(value, Iterator) or hasattr(value, "cr_code")
 
 
 def constants(
@@ -68,46 +45,73 @@ def constants(
         functions: gives the digest of a function or class in it.
         home: the directory of the file that the name is of: paths inside it are taken from there.
     """
-    yield from _entries(name, value, frozenset(changed), of_class, functions, home, _DEPTH)
+    yield from _Constants(of_class, functions, home).entries(name, value, frozenset(changed), _DEPTH)
 
 
-def _entries(
-    name: str,
-    value: Any,
-    changed: frozenset[Steps],
-    of_class: Changed,
-    functions: Functions,
-    home: str | None,
-    depth: int,
-) -> Iterator[tuple[str, Part]]:
-    if () in changed or is_secret(name.rpartition(".")[2]) or is_used(value):
-        return
-    entries = _named_entries(value) if depth else None
-    if entries is not None:
-        changed |= frozenset(of_class(type(value)))
-    if entries is None or (len(entries) > _ENTRIES and not changed):
-        if not changed:
-            yield from _whole(name, value, functions, home)
-        return
-    if not entries or not isinstance(value, dict):  # what kind of thing it is
-        yield name, Part(type(value).__qualname__)
-    for step, entry in entries.items():
-        inner = f"{name}.{step[1]}" if step[0] == "." else f"{name}[{step[1]!r}]"
-        below = frozenset(steps[1:] for steps in changed if steps[:1] == (step,))
-        yield from _entries(inner, entry, below, of_class, functions, home, depth - 1)
+class _Constants(NamedTuple):
+    """What is known of all values of one place; arguments of `constants`."""
+
+    of_class: Changed
+    functions: Functions
+    home: str | None
+
+    def entries(self, name: str, value: Any, changed: frozenset[Steps], depth: int) -> Iterator[tuple[str, Part]]:
+        """Yield an entry, or what it consists of, as far as code does not change it."""
+        if () in changed or is_secret(name.rpartition(".")[2]) or is_used(value):
+            return
+        entries = _named_entries(value) if depth else None
+        if entries is not None:
+            changed |= frozenset(self.of_class(type(value)))
+        if entries is None or (len(entries) > _ENTRIES and not changed):
+            if not changed:
+                yield from self.whole(name, value)
+            return
+        if not entries or not isinstance(value, dict):  # what kind of thing it is
+            yield name, Part(type(value).__qualname__)
+        for step, entry in entries.items():
+            inner = f"{name}.{step[1]}" if step[0] == "." else f"{name}[{step[1]!r}]"
+            below = frozenset(steps[1:] for steps in changed if steps[:1] == (step,))
+            yield from self.entries(inner, entry, below, depth - 1)
+
+    def whole(self, name: str, value: Any) -> Iterator[tuple[str, Part]]:
+        """Yield a value as one part; none where it has no canonical form."""
+        seen = self.seen_as(value)
+        try:
+            digest = value_digest(value, name, self.functions, self.seen_as).hex()
+        except Exception as error:  # whatever the value's own code raises: it is nothing that can be compared
+            _log.debug("%s is not compared when the run is resumed: %s", name, error)
+            return
+        yield name, Part(digest, shown(str(seen) if isinstance(seen, PurePath) else seen))
+
+    def seen_as(self, value: Any) -> Any:
+        """Return what stands for a text or object inside a value: no place, nothing used, nothing that code changes."""
+        if isinstance(value, (str, PurePath)):
+            return from_home(value, self.home)
+        if value is sys.argv:  # its first is the program, however that was called
+            return value[1:]
+        if is_used(value):
+            return type(value).__qualname__
+        cls = type(value)
+        changed = {steps[0] for steps in self.of_class(cls) if len(steps) == 1} if is_own_class(cls) else set()
+        entries = _named_entries(value) if changed else None
+        if entries is None:
+            return value
+        return SimpleNamespace(**{str(step[1]): one for step, one in entries.items() if step not in changed})
 
 
 def _named_entries(value: Any) -> dict[Step, Any] | None:
     """The entries of a dict with texts as keys, or the attributes of an object that is only its attributes."""
     if type(value) is dict:
-        return {("[", key): one for key, one in value.items()} if all(type(key) is str for key in value) else None
+        given = set_by_program(value)
+        return {("[", key): one for key, one in given.items()} if all(type(key) is str for key in given) else None
     cls = type(value)
     if isinstance(value, (type, tuple, list, Mapping)) or hasattr(cls, "__rose_identity__"):
         return None
     plain = isinstance(value, SimpleNamespace) or cls.__module__ == "argparse"
     plain = plain or (is_own_class(cls) and _keeps_nothing_else(cls))
     if not plain:
-        return None
+        declared = declared_fields(value) if is_own_class(cls) else None
+        return None if declared is None else {(".", key): one for key, one in declared}
     held = {**getattr(value, "__dict__", {}), **{one: getattr(value, one) for one in slots(cls) if hasattr(value, one)}}
     return {(".", key): one for key, one in held.items() if not _is_cached(cls, key)}
 
@@ -134,24 +138,3 @@ def _keeps_nothing_else(cls: type) -> bool:
 
 def _is_cached(cls: type, name: str) -> bool:
     return any(isinstance(vars(base).get(name), functools.cached_property) for base in cls.__mro__)
-
-
-def _whole(name: str, value: Any, functions: Functions, home: str | None) -> Iterator[tuple[str, Part]]:
-    value = _from_home(value, home)
-    try:
-        digest = value_digest(value, name, functions).hex()
-    except Exception as error:  # whatever the value's own code raises: it is nothing that can be compared
-        _log.debug("%s is not compared when the run is resumed: %s", name, error)
-        return
-    yield name, Part(digest, shown(str(value) if isinstance(value, PurePath) else value))
-
-
-def _from_home(value: Any, home: str | None) -> Any:
-    """A path inside a program's own directory, as seen from there: the whole may be moved."""
-    if home is None or not isinstance(value, (str, PurePath)) or len(str(value)) > 4096:
-        return value
-    text = str(value)
-    if text != home and not text.startswith(home + os.sep):
-        return value
-    inside = os.path.relpath(text, home)
-    return inside if isinstance(value, str) else type(value)(inside)

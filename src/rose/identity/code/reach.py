@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity.code import environment
+from rose.identity import environment
 from rose.identity.code.classes import (
     CONSTRUCTION,
     body_of,
@@ -25,7 +26,6 @@ from rose.identity.code.classes import (
     is_reached,
     momentary_attributes,
 )
-from rose.identity.code.constants import is_used
 from rose.identity.code.findings import Findings, Place
 from rose.identity.code.functions import (
     MISSING,
@@ -45,6 +45,7 @@ from rose.identity.code.moments import momentary, momentary_arguments
 from rose.identity.code.names import SELF, Path, Step, references, references_of_code
 from rose.identity.code.resolve import resolve
 from rose.identity.code.syntax import canonical, enclosing, find_function
+from rose.identity.code.used import is_used
 from rose.identity.digest import digest_of
 from rose.identity.parts import Part, parts_digest
 
@@ -124,11 +125,11 @@ class _Walk(Findings):
                 self._method(cls, name, member)
         self.add_values()
 
-    def variable(self, name: str) -> None:
+    def variable(self, name: str, within: Mapping[str, str] = os.environ) -> None:
         """Make an environment variable a part."""
-        part = environment.variable(name)
+        part = environment.variable(name, within)
         if part is not None:
-            self.parts[f"environment variable {name}"] = part
+            self.add(f"environment variable {name}", part)
 
     # --- code ------------------------------------------------------------------------------------------------------
 
@@ -191,7 +192,7 @@ class _Walk(Findings):
         """Whether it is the environment; what is asked by a constant becomes a part."""
         asked = environment.asked(value, list(steps))
         if asked:
-            self.variable(asked)
+            self.variable(asked, value if environment.is_copy(value) else os.environ)
         return asked is not None
 
     def _object(self, label: str, value: Any, where: str, place: Place | None, home: str | None = None) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity.code.constants import Steps, is_used
+from rose.identity.code.constants import Steps
 from rose.identity.code.functions import MISSING, content_of, is_data
 from rose.identity.code.modules import is_own_module
 from rose.identity.code.names import Path, Step
+from rose.identity.code.used import is_used
+from rose.identity.environment import is_copy
 
 
 class Resolved(NamedTuple):
@@ -56,6 +58,8 @@ def resolve(path: Path, cells: Mapping[str, Any], names: dict[str, Any]) -> Reso
             if kind != "." or not is_own_module(value) or key not in vars(value):
                 break
             found = _of_module(key, vars(value))
+        elif is_copy(value):  # of the environment: its entries are variables
+            break
         elif type(value) is dict and rest[0] == (".", "get") and len(rest) > 1 and rest[1][0] == "[":
             pass
         elif type(value) is dict and kind == "[":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rose.identity.digest import digest_of
@@ -28,11 +28,38 @@ def is_secret(name: str) -> bool:
     return bool(_SECRET.search(name))
 
 
-def variable(name: str) -> Part | None:
-    """Return what an environment variable says; None of one that decides no result."""
-    if _OF_THE_PLACE.match(name) or is_secret(name):
+def is_copy(value: Any) -> bool:
+    """Return whether a dict has been made of the environment, perhaps with other entries in it.
+
+    >>> is_copy({**os.environ, "SOLVER": "fast"}), is_copy({"SOLVER": "fast"})
+    (True, False)
+    """
+    if type(value) is not dict or "PATH" not in value or "PATH" not in os.environ:
+        return False
+    return 2 * sum(name in value for name in os.environ) >= len(os.environ)
+
+
+def set_by_program(given: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a dict; of a copy of the environment, those of its entries that are not the environment's.
+
+    >>> set_by_program({**os.environ, "SOLVER": "fast"})
+    {'SOLVER': 'fast'}
+    """
+    if given is not os.environ and not is_copy(given):
+        return given
+    return {name: value for name, value in given.items() if os.environ.get(name) != value and not decides_nothing(name)}
+
+
+def decides_nothing(name: Any) -> bool:
+    """Return whether a variable decides no result: it says where or by whom a program runs, or is secret."""
+    return isinstance(name, str) and (bool(_OF_THE_PLACE.match(name)) or is_secret(name))
+
+
+def variable(name: str, within: Mapping[str, str] = os.environ) -> Part | None:
+    """Return what an environment variable says (or a copy of the environment); None of one that decides no result."""
+    if decides_nothing(name):
         return None
-    value = os.environ.get(name)
+    value = within.get(name)
     return Part(
         digest_of("unset" if value is None else "set", value or ""), "not set" if value is None else shown(value)
     )
@@ -44,10 +71,13 @@ def asked(value: Any, steps: Sequence[tuple[str, Any]]) -> str | None:
     >>> asked(os, [(".", "environ"), (".", "get"), ("[", "SOLVER")])
     'SOLVER'
     """
+    key = next((key for kind, key in steps if kind == "[" and isinstance(key, str)), "")
+    if is_copy(value):
+        return key or None
     within_os = value is os and bool(steps) and steps[0][1] in ("environ", "getenv")
     if not within_os and not any(value is one for one in (os.environ, os.getenv)):
         return None
-    return next((key for kind, key in steps if kind == "[" and isinstance(key, str)), "")
+    return key
 
 
 def named_in(texts: Iterable[str]) -> Iterator[str]:
