@@ -19,13 +19,34 @@ _OF_THE_PLACE = re.compile(
     r"|SCRATCH|COLUMNS|LINES|NO_COLOR|TZ|SHLVL|_)$"
 )
 _SECRET = re.compile(
-    r"(^|_)(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)(_|$)", re.IGNORECASE
+    r"(?<![a-z])(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API[_-]?KEY|ACCESS[_-]?KEY|PRIVATE[_-]?KEY|CREDENTIAL|BEARER"
+    r"|AUTH|AUTHORIZATION|COOKIE)S?(?![a-z])",
+    re.IGNORECASE,
 )
+_OF_A_USER = re.compile(r"://[^/\s:@]*:[^/\s@]+@")  # a password in an address
+_SHORTEST = 6  # letters of a secret that is looked for inside texts
 
 
 def is_secret(name: str) -> bool:
-    """Return whether a name says that its value is secret: that decides no result, and nothing is written of it."""
-    return bool(_SECRET.search(name))
+    """Return whether a name says that its value is secret: that decides no result, and nothing is written of it.
+
+    >>> is_secret("accessToken"), is_secret("headers['Authorization']"), is_secret("tokenizer")
+    (True, True, False)
+    """
+    return bool(_SECRET.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)))
+
+
+def tells_secret(text: str) -> bool:
+    """Return whether a text seems to hold a secret, as a header, an option or an address may."""
+    return is_secret(text) or bool(_OF_A_USER.search(text))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the values of environment variables that are secret."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and is_secret(name):
+            text = text.replace(value, "")
+    return text
 
 
 def is_copy(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import PurePath
@@ -17,8 +18,8 @@ from typing import Any, NamedTuple
 from rose.identity.code.modules import is_own_class
 from rose.identity.code.names import Step
 from rose.identity.code.places import from_home
-from rose.identity.code.used import is_used
-from rose.identity.environment import is_secret, set_by_program
+from rose.identity.code.used import is_derived, is_used, set_by_methods
+from rose.identity.environment import is_secret, set_by_program, tells_secret, without_secrets
 from rose.identity.objects import declared_fields
 from rose.identity.parts import Part, shown
 from rose.identity.values import Functions, value_digest
@@ -28,6 +29,7 @@ _log = logging.getLogger("rose")
 Steps = tuple[Step, ...]
 Changed = Callable[[type], Iterable[Steps]]  # which attributes code changes of the objects of a class
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}")  # of an object, in what `repr` gives
 _ENTRIES = 200  # of a dict or object are named each; larger ones are one part
 _DEPTH = 3
 
@@ -57,9 +59,12 @@ class _Constants(NamedTuple):
 
     def entries(self, name: str, value: Any, changed: frozenset[Steps], depth: int) -> Iterator[tuple[str, Part]]:
         """Yield an entry, or what it consists of, as far as code does not change it."""
-        if () in changed or is_secret(name.rpartition(".")[2]) or is_used(value):
+        hidden = is_secret(name.rpartition(": ")[2])
+        if () in changed or is_used(value) or (hidden and isinstance(value, (str, bytes, bytearray))):
             return
         entries = _named_entries(value) if depth else None
+        if type(value) in (list, tuple) and any(type(steps[0][1]) is int for steps in changed):
+            entries = {("[", place): one for place, one in enumerate(value)}
         if entries is not None:
             changed |= frozenset(self.of_class(type(value)))
         if entries is None or (len(entries) > _ENTRIES and not changed):
@@ -81,19 +86,24 @@ class _Constants(NamedTuple):
         except Exception as error:  # whatever the value's own code raises: it is nothing that can be compared
             _log.debug("%s is not compared when the run is resumed: %s", name, error)
             return
-        yield name, Part(digest, shown(str(seen) if isinstance(seen, PurePath) else seen))
+        text = shown(str(seen) if isinstance(seen, PurePath) else seen)
+        yield name, Part(digest, "" if tells_secret(text) or is_secret(name.rpartition(": ")[2]) else text)
 
     def seen_as(self, value: Any) -> Any:
         """Return what stands for a text or object inside a value: no place, nothing used, nothing that code changes."""
-        if isinstance(value, (str, PurePath)):
+        if isinstance(value, PurePath):
             return from_home(value, self.home)
+        if isinstance(value, str):
+            return _ADDRESS.sub(" at 0x", from_home(without_secrets(value), self.home))
+        if value is sys.path:
+            return "sys.path"
         if value is sys.argv:  # its first is the program, however that was called
             return value[1:]
         if is_used(value):
             return type(value).__qualname__
         cls = type(value)
         changed = {steps[0] for steps in self.of_class(cls) if len(steps) == 1} if is_own_class(cls) else set()
-        entries = _named_entries(value) if changed else None
+        entries = _named_entries(value) if changed or is_derived(cls) else None
         if entries is None:
             return value
         return SimpleNamespace(**{str(step[1]): one for step, one in entries.items() if step not in changed})
@@ -107,6 +117,9 @@ def _named_entries(value: Any) -> dict[Step, Any] | None:
     cls = type(value)
     if isinstance(value, (type, tuple, list, Mapping)) or hasattr(cls, "__rose_identity__"):
         return None
+    if is_derived(cls):  # of something that is used: what the user's own code has set
+        own = set_by_methods(cls)
+        return {(".", key): one for key, one in getattr(value, "__dict__", {}).items() if key in own}
     plain = isinstance(value, SimpleNamespace) or cls.__module__ == "argparse"
     plain = plain or (is_own_class(cls) and _keeps_nothing_else(cls))
     if not plain:

@@ -71,4 +71,8 @@ def _imported(node: ast.AST, package: str) -> list[str]:
                 above = package.split(".")[: len(package.split(".")) - one.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             found |= {base, *(f"{base}.{alias.name}" for alias in one.names)} if base else set()
+        elif isinstance(one, ast.Call) and one.args and isinstance(one.args[0], ast.Constant):
+            called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
+            if called in ("import_module", "__import__") and isinstance(one.args[0].value, str):
+                found.add(one.args[0].value)
     return sorted(found - {""})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -49,6 +50,7 @@ from rose.identity.code.used import is_used
 from rose.identity.digest import digest_of
 from rose.identity.parts import Part, parts_digest
 
+_log = logging.getLogger("rose")
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _ROOT = "its function"  # the function itself, whatever it is called
 
@@ -67,8 +69,7 @@ def reach(func: Any, shell: bool = False) -> dict[str, Part]:
     walk.begin(func)
     walk.finish()
     if shell:
-        for name in environment.named_in(walk.texts):
-            walk.variable(name)
+        walk.variables_of_texts()
     return walk.parts
 
 
@@ -97,6 +98,7 @@ class _Walk(Findings):
         self._attributes: set[str] = set()
         self._methods: list[tuple[type, str, FunctionType]] = []  # not reached so far
         self._modules: set[str] = set()  # those that are taken whole
+        self._shell = False  # whether a shell looks up the variables that texts name
 
     def begin(self, func: Any) -> None:
         """Follow what is registered."""
@@ -124,6 +126,13 @@ class _Walk(Findings):
             for cls, name, member in reached:
                 self._method(cls, name, member)
         self.add_values()
+        if self._shell:
+            self.variables_of_texts()
+
+    def variables_of_texts(self) -> None:
+        """Make environment variables parts that texts name, as `$SOLVER`."""
+        for name in environment.named_in(self.texts):
+            self.variable(name)
 
     def variable(self, name: str, within: Mapping[str, str] = os.environ) -> None:
         """Make an environment variable a part."""
@@ -151,6 +160,7 @@ class _Walk(Findings):
             decorators = "" if not decorated else ", ".join(map(canonical, decorators_of(node)))
             self.add(name, Part(digest_of(canonical(node, whole=False), decorators), "", where))
             scopes = [*enclosing(node, tree)]
+            self._shell |= refers.shell
             self.add_all(imported_modules(node, names.get("__package__") or "", self._modules))
         self.texts |= refers.texts
         self._attributes |= refers.attributes
@@ -164,7 +174,7 @@ class _Walk(Findings):
         for root, cell in cells.items():
             self.note_ways(id(cell), [path[1:] for path in moments if path[0] == root])
         for path, how in sorted(refers.changed, key=repr):
-            self.change(path, how, cells, names, None if called in CONSTRUCTION else method)
+            self.change(path, how, cells, names, method, called in CONSTRUCTION)
         for path in sorted(refers.paths, key=repr):
             self._path(path, cells, names, called)
         for path, key in refers.keys:
@@ -196,7 +206,14 @@ class _Walk(Findings):
         return asked is not None
 
     def _object(self, label: str, value: Any, where: str, place: Place | None, home: str | None = None) -> None:
-        """Follow what a name stands for."""
+        """Follow what a name stands for; what cannot be looked at is known by its class."""
+        try:
+            self._follow(label, value, where, place, home)
+        except Exception as error:  # of the object's own code, or a kind of object that nobody has thought of
+            _log.warning("%s is known by its class alone, changes of it are not noticed: %r", label, error)
+            self.add(label, Part(digest_of("class", type(value).__qualname__)))
+
+    def _follow(self, label: str, value: Any, where: str, place: Place | None, home: str | None) -> None:
         if isinstance(value, ModuleType):
             if is_own_module(value):
                 self.add_all(whole_module(value.__name__, value.__file__ or "", self._modules))
@@ -229,7 +246,7 @@ class _Walk(Findings):
                 self._object(label, owner, where, None, home)
         elif isinstance(getattr(value, "__wrapped__", None), FunctionType):
             self._wrapped(label, value)
-        elif package_of(type(value)) == "rose" or is_used(value):
+        elif is_used(value):
             return
         else:
             self.value(label, value, where, place, home)
