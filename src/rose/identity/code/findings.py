@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from rose.identity import environment
 from rose.identity.code.constants import Steps, constants
 from rose.identity.code.functions import bytecode_digest, is_own_function, line_of, module_tree
 from rose.identity.code.modules import is_own_class, is_own_module, package_of
 from rose.identity.code.moments import momentary, returned
-from rose.identity.code.names import SELF, Path
+from rose.identity.code.names import SELF, Path, Step
 from rose.identity.code.resolve import Resolved, resolve
 from rose.identity.code.syntax import canonical, find_function
 from rose.identity.digest import digest_of
@@ -35,10 +37,12 @@ class Findings:
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
         self.home: str | None = None
+        self.texts: set[str] = set()  # constant ones
         self._values: list[_Value] = []
         self._changed: set[Place] = set()
         self._changed_objects: set[int] = set()
         self._of_classes: list[tuple[type, Steps]] = []
+        self._holders: dict[Place, tuple[tuple[type, int], ...]] = {}
         self._fitted: set[int] = set()  # estimators, by id, of which only parameters are constants
         self._noted: set[int] = set()
 
@@ -95,10 +99,34 @@ class Findings:
                 for whose, way in self._changed
                 if whose == owner and way[: len(steps)] == steps[: len(way)]
             ]
+            for cls, place in self._holders.get(one.place, ()):
+                behind = steps[place:]
+                ways = [way for way in self._changed_of(cls) if way[: len(behind)] == behind[: len(way)]]
+                changed += [way[len(behind) :] for way in ways]
             value = one.value.get_params(deep=False) if id(one.value) in self._fitted else one.value
             found = constants(one.name, value, changed, self._changed_of, _function_digest, one.home)
             for name, part in found:
                 self.add(name, part._replace(where=one.where))
+
+    # --- the environment -------------------------------------------------------------------------------------------
+
+    def variables_of_texts(self) -> None:
+        """Make environment variables parts that texts name, as `$SOLVER`."""
+        for name in environment.named_in(self.texts):
+            self.variable(name)
+
+    def variable(self, name: str, within: Mapping[str, str] = os.environ) -> None:
+        """Make an environment variable a part."""
+        part = environment.variable(name, within)
+        if part is not None:
+            self.add(f"environment variable {name}", part)
+
+    def asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
+        """Whether it is the environment; what is asked by a constant becomes a part."""
+        asked = environment.asked(value, list(steps))
+        if asked:
+            self.variable(asked, value if environment.is_copy(value) else os.environ)
+        return asked is not None
 
     # --- changes that code makes itself ------------------------------------------------------------------------------
 
@@ -111,6 +139,10 @@ class Findings:
         if tree is not None:
             paths = momentary(tree, tree, tuple(returned_elsewhere(names)))
             self._changed |= {(id(names), ((".", path[0]), *path[1:])) for path in paths}
+
+    def note_holders(self, found: Resolved) -> None:
+        """Note through which objects a name leads: what code changes of these is no constant."""
+        self._holders[found.owner, found.steps] = found.holders
 
     def note_ways(self, owner: int, ways: Iterable[Steps]) -> None:
         """Note what differs from start to start in a closure or class."""

@@ -27,6 +27,14 @@ def is_own_function(func: FunctionType) -> bool:
     return is_own(names.get("__name__"), file if isinstance(file, str) else None)
 
 
+def registered(func: Any) -> Any:
+    """Return the function, or the class, that is behind what is registered: behind partials and decorators."""
+    while isinstance(func, functools.partial) or hasattr(func, "__wrapped__"):
+        func = func.func if isinstance(func, functools.partial) else func.__wrapped__
+    func = getattr(func, "__func__", func)
+    return func if isinstance(func, (FunctionType, type)) else type(func)
+
+
 def is_data(value: Any) -> bool:
     """Return whether what is read of an object is that attribute alone: no code of its class is in between."""
     return all("__getattribute__" not in vars(base) for base in type(value).__mro__[:-1])

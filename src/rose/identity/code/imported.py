@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from rose.identity.code.modules import is_own
+from rose.identity.code.modules import is_own, is_own_module
 from rose.identity.code.syntax import canonical, file_tree
 from rose.identity.digest import digest_of
 from rose.identity.files import file_digest
@@ -44,6 +45,14 @@ def whole_module(name: str, file: str, seen: set[str]) -> Iterator[tuple[str, Pa
     if tree is not None:
         yield f"module {name}", Part(digest_of(canonical(tree)), "", where)
         yield from imported_modules(tree, name if where == "__init__.py" else name.rpartition(".")[0], seen)
+
+
+def module_of_compiled(thing: Any, seen: set[str]) -> Iterator[tuple[str, Part]]:
+    """Yield the module of a compiled function, if that is the user's own: by its file's content."""
+    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    if module is not None and file and is_own_module(module):
+        yield from whole_module(module.__name__, file, seen)
 
 
 def _file_of(name: str) -> str | None:

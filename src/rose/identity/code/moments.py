@@ -138,9 +138,13 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[Path, ast.exp
             yield (node.id,), value
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield (node.value.id, (".", node.attr)), value
-        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            if isinstance(node.slice, ast.Constant) and isinstance(node.ctx, ast.Store):
-                yield (node.value.id, ("[", node.slice.value)), value
+        elif (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and isinstance(node.slice, ast.Constant)
+        ):
+            yield (node.value.id, ("[", node.slice.value)), value
 
 
 def _here(scope: ast.AST) -> Iterator[ast.AST]:
@@ -160,7 +164,9 @@ def _moments(value: ast.expr, known: _Known) -> Iterator[Steps]:
     if isinstance(value, ast.Call) and (ways := known.functions.get(_called(value.func, known))) is not None:
         yield from ways
         return
-    if isinstance(value, ast.Dict) and all(isinstance(key, ast.Constant) for key in value.keys):
+    if isinstance(value, ast.Dict) and all(isinstance(key, ast.Constant | None) for key in value.keys):
+        for key, one in zip(value.keys, value.values, strict=True):
+            yield from _moments(one, known) if key is None else ()
         entries = [
             (("[", key.value), one)
             for key, one in zip(value.keys, value.values, strict=True)

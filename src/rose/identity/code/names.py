@@ -179,7 +179,7 @@ class _Reader(ast.NodeVisitor):
         if "out" in named:
             self._change(named["out"], "")
         if last in _CHANGING_FIRST and first is not None:
-            self._change(first, "")
+            self._change(first, "next" if last == "next" else "")
         if last in _KEYED and isinstance(first, ast.Constant) and None not in steps:
             self._refer(root, [*steps, ("[", first.value)])
             self._found.attributes |= {value for kind, value in filter(None, steps) if kind == "."}

@@ -4,7 +4,7 @@ From the function on, what its code names is followed: functions and classes of 
 with what they name in turn, the values of globals, closures, defaults and of the object that a method is bound to, and
 environment variables that are named by a constant. Of installed packages, the names are a part, not their code. Of
 classes, those methods are followed whose names occur in what is reached. A module that a function imports itself is
-taken whole, with those of the user's that it imports. Nothing is run or imported to find out.
+taken whole, with those that it imports.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from __future__ import annotations
 import ast
 import functools
 import logging
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity import environment
 from rose.identity.code.classes import (
     CONSTRUCTION,
     body_of,
@@ -38,12 +36,13 @@ from rose.identity.code.functions import (
     defaults_of,
     directory_of,
     is_own_function,
+    registered,
     where_of,
 )
-from rose.identity.code.imported import imported_modules, whole_module
+from rose.identity.code.imported import imported_modules, module_of_compiled, whole_module
 from rose.identity.code.modules import is_own_class, is_own_module, package_of
 from rose.identity.code.moments import momentary, momentary_arguments
-from rose.identity.code.names import SELF, Path, Step, references, references_of_code
+from rose.identity.code.names import SELF, Path, references, references_of_code
 from rose.identity.code.resolve import resolve
 from rose.identity.code.syntax import canonical, enclosing, find_function
 from rose.identity.code.used import is_used
@@ -93,7 +92,6 @@ class _Walk(Findings):
 
     def __init__(self) -> None:
         super().__init__()
-        self.texts: set[str] = set()
         self._seen: dict[int, Any] = {}  # by id, kept so that ids stay
         self._attributes: set[str] = set()
         self._methods: list[tuple[type, str, FunctionType]] = []  # not reached so far
@@ -102,12 +100,7 @@ class _Walk(Findings):
 
     def begin(self, func: Any) -> None:
         """Follow what is registered."""
-        inner = func
-        while isinstance(inner, functools.partial) or hasattr(inner, "__wrapped__"):
-            inner = inner.func if isinstance(inner, functools.partial) else inner.__wrapped__
-        inner = getattr(inner, "__func__", inner)
-        if not isinstance(inner, (FunctionType, type)):
-            inner = type(inner)
+        inner = registered(func)
         self.home = getattr(inner, "__module__", None)
         if isinstance(func, FunctionType) and not is_own_function(func):
             self.package(_ROOT, func)
@@ -128,17 +121,6 @@ class _Walk(Findings):
         self.add_values()
         if self._shell:
             self.variables_of_texts()
-
-    def variables_of_texts(self) -> None:
-        """Make environment variables parts that texts name, as `$SOLVER`."""
-        for name in environment.named_in(self.texts):
-            self.variable(name)
-
-    def variable(self, name: str, within: Mapping[str, str] = os.environ) -> None:
-        """Make an environment variable a part."""
-        part = environment.variable(name, within)
-        if part is not None:
-            self.add(f"environment variable {name}", part)
 
     # --- code ------------------------------------------------------------------------------------------------------
 
@@ -180,7 +162,7 @@ class _Walk(Findings):
         for path, key in refers.keys:
             asked, said = resolve(path, cells, names), resolve(key, cells, names)
             if asked is not None and said is not None and isinstance(said.value, str):
-                self._asks_environment(asked.value, (*asked.rest, ("[", said.value)))
+                self.asks_environment(asked.value, (*asked.rest, ("[", said.value)))
 
     def _path(self, path: Path, cells: Mapping[str, Any], names: dict[str, Any], called: str) -> None:
         """Follow a name. What a method's own object is, is seen where that is bound."""
@@ -190,20 +172,14 @@ class _Walk(Findings):
         for module in (names, found.names):
             if module is not None:
                 self.note_module(module)
-        if self._asks_environment(found.value, found.rest):
+        if self.asks_environment(found.value, found.rest):
             return
+        self.note_holders(found)
         label, where = self.label(found, called, names)
         if found.value is not MISSING:
             self._object(label, found.value, where, (found.owner, found.steps), directory_of(found.names or names))
         elif found.entry:
             self.add(label, Part("missing", "not there", where))
-
-    def _asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
-        """Whether it is the environment; what is asked by a constant becomes a part."""
-        asked = environment.asked(value, list(steps))
-        if asked:
-            self.variable(asked, value if environment.is_copy(value) else os.environ)
-        return asked is not None
 
     def _object(self, label: str, value: Any, where: str, place: Place | None, home: str | None = None) -> None:
         """Follow what a name stands for; what cannot be looked at is known by its class."""
@@ -241,7 +217,8 @@ class _Walk(Findings):
         elif isinstance(value, (BuiltinFunctionType, type(len), type(str.join))):
             owner = getattr(value, "__self__", None)
             if owner is None or isinstance(owner, (ModuleType, type)):
-                self._compiled(label, value)
+                self.add_all(module_of_compiled(value, self._modules))
+                self.package(label, value)
             else:
                 self._object(label, owner, where, None, home)
         elif isinstance(getattr(value, "__wrapped__", None), FunctionType):
@@ -321,13 +298,3 @@ class _Walk(Findings):
     def _method(self, cls: type, name: str, func: FunctionType) -> None:
         if is_own_function(func) and not func.__code__.co_filename.startswith("<string>"):  # as dataclasses make them
             self._function(func, f"function {self.prefix(cls.__module__)}{cls.__qualname__}.{name}", cls)
-
-    # --- what is known otherwise than by its code --------------------------------------------------------------------
-
-    def _compiled(self, label: str, thing: Any) -> None:
-        """A compiled function: by its name, and if its module is the user's own, by that file's content."""
-        module = sys.modules.get(getattr(thing, "__module__", None) or "")
-        file = getattr(module, "__file__", None)
-        if module is not None and file and is_own_module(module):
-            self.add_all(whole_module(module.__name__, file, self._modules))
-        self.package(label, thing)

@@ -25,6 +25,7 @@ class Resolved(NamedTuple):
         owner: the id of the namespace, or of the closure's cell.
         steps: how it is reached from there.
         rest: the steps that were not taken.
+        holders: the classes of the objects on the way, each with how many steps lead there.
     """
 
     value: Any
@@ -34,6 +35,7 @@ class Resolved(NamedTuple):
     owner: int
     steps: Steps
     rest: tuple[Step, ...]
+    holders: tuple[tuple[type, int], ...] = ()
 
 
 def resolve(path: Path, cells: Mapping[str, Any], names: dict[str, Any]) -> Resolved | None:
@@ -65,7 +67,8 @@ def resolve(path: Path, cells: Mapping[str, Any], names: dict[str, Any]) -> Reso
         elif type(value) is dict and kind == "[":
             found = _below(found, value.get(key, MISSING), rest[0], f"[{key!r}]")
         elif _is_attribute_of(value, kind, key):
-            found = _below(found, vars(value)[key], rest[0], f".{key}")
+            holders = (*found.holders, (type(value), len(found.steps)))
+            found = _below(found, vars(value)[key], rest[0], f".{key}")._replace(holders=holders)
         else:
             break
         rest = rest[1:]
