@@ -497,8 +497,8 @@ def test_nothing_of_the_process_is_a_constant(load: Load, tmp_path: Path, monkey
     np.random.rand()  # noqa: NPY002
     assert differences(before, reach(load(text))) == []
     assert differences(before, reach(load(text, "program", moved))) == [], "moved"
-    for old in ("--T 300", '"T": 300}', '"solver", "300"', 'later["T"] = time.time(), 300', "self.now(), 300", "(), 300]",
-                "(HERE, 300)", '"X": "1"', "uniform(0, 2)", '{"T": 300, **', "T: float = 300"):  # fmt: skip
+    for old in ("--T 300", '"T": 300}', '"solver", "300"', 'later["T"] = time.time(), 300', "self.now(), 300",
+                "(), 300]", "(HERE, 300)", '"X": "1"', "uniform(0, 2)", '{"T": 300, **', "T: float = 300"):  # fmt: skip
         new = old.translate(str.maketrans("312", "495"))
         assert differences(before, reach(load(text.replace(old, new, 1)))), f"{old} beside them is noticed"
 
