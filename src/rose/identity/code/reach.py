@@ -194,7 +194,7 @@ class _Walk(Findings):
             if is_own_module(value):
                 self.add_all(whole_module(value.__name__, value.__file__ or "", self._modules))
             else:
-                self.add(f"{label}", Part(digest_of("module", value.__name__)))
+                self.add(label, Part(digest_of("module", value.__name__)))
         elif isinstance(value, functools.partial):
             self._seen[id(value)] = value
             self._object(label, value.func, where, None, home)
@@ -223,9 +223,7 @@ class _Walk(Findings):
                 self._object(label, owner, where, None, home)
         elif isinstance(getattr(value, "__wrapped__", None), FunctionType):
             self._wrapped(label, value)
-        elif is_used(value):
-            return
-        else:
+        elif not is_used(value):
             self.value(label, value, where, place, home)
             self.follow_inside(value)
 
