@@ -13,10 +13,11 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rose.identity.code import reach
 from rose.identity.parts import differences, parts_digest
-from rose.identity.reach import reach
 
 Load = Any
 
@@ -27,8 +28,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.syspath_prepend(str(tmp_path))
     opened: list[Any] = []
 
-    def start(text: str, name: str = "program") -> Any:
-        file = tmp_path / f"{name}.py"
+    def start(text: str, name: str = "program", folder: Path = tmp_path) -> Any:
+        file = folder / f"{name}.py"
         file.write_text(dedent(text))
         module = types.ModuleType(name)
         module.__file__ = str(file)
@@ -249,6 +250,30 @@ CHANGES = {
         def simulate(x): return model.predict(x)
         """, "= 0.2", "= 0.3", "model (program.py:6) has changed",
     ),
+    "an own thread's constant": (
+        "import threading\nclass S(threading.Thread):\n    def __init__(self, T): super().__init__(); self.T = T\n"
+        "    def go(self, x): return self.T * x\ns = S(300)\ndef simulate(x): return s.go(x)", "300", "350", "s.T",
+    ),
+    "an own iterator's constant": (
+        "class G:\n    def __init__(self, v): self.v = v\n    def __next__(self): return self.v\ng = G(300)\n"
+        "def simulate(x): return next(g) * x", "300", "350", "g.v",
+    ),
+    "a configuration of ours": (
+        "from rose import TaskConfig\nc = TaskConfig(kwargs={'T': 300})\ndef simulate(x): return c.kwargs['T'] * x",
+        "300", "350", "c.kwargs['T']",
+    ),
+    "a default that is copied, and changed then": (
+        "B = {'T': 300}\ndef simulate(x, o=B):\n    o = dict(o)\n    o.pop('z', None)\n    o[x] = 1\n    return o['T']",
+        "300", "350", "(o=)['T']",
+    ),
+    "an entry beside one that is set": (
+        "C = {'T': 300}\ndef simulate(x):\n    C.update(seen=1)\n    C.setdefault('n', 1)\n    return C['T'] * x",
+        "300", "350", "C['T']",
+    ),
+    "an estimator that is fitted": (
+        "from sklearn.linear_model import Ridge\nm = Ridge(alpha=300)\ndef simulate(x): return m.fit(x, x).predict(x)",
+        "300", "350", "m['alpha']",
+    ),
     "a match": (
         "A = 1\ndef simulate(x):\n    match x:\n        case [y, *z] if y > A: return z\n    return A", "= 1", "= 2",
         "A (program.py:1) was 1, and is 2",
@@ -280,11 +305,14 @@ def test_modules_of_the_users_are_followed(load: Load) -> None:
         assert any("T" in one and "was 300, and is 350" in one for one in told), told
         load(model.replace("return 1", "return 2"), "model")
         assert differences(before, reach(load(program))) == [], "what it does not call does not matter"
-    inside = "def simulate(x):\n    from model import f\n    return f(x)"
-    load(model, "model")
-    before = reach(load(inside))
-    load(model.replace("+ 1", "+ 2"), "model")
-    assert differences(before, reach(load(inside))) == ["module model (model.py) has changed"]
+    for inside in (
+        "def simulate(x):\n    from model import f\n    return f(x)",
+        "import importlib\ndef simulate(x): return importlib.import_module('model').f(x)",
+    ):
+        load(model, "model")
+        before = reach(load(inside))
+        load(model.replace("+ 1", "+ 2"), "model")
+        assert differences(before, reach(load(inside))) == ["module model (model.py) has changed"]
 
 
 def test_environment_variables_that_are_named(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,10 +322,12 @@ def test_environment_variables_that_are_named(load: Load, monkeypatch: pytest.Mo
         def simulate(x):
             return os.environ["A1"], os.environ.get("A2", 0), os.getenv("A3"), environ["A4"], getenv("A5"), \\
                 getenv("API_KEY"), getenv("SLURM_JOB_ID"), os.path.join("$A6", x), \\
-                os.environ[NAME], os.getenv(NAMES["b"]), {**os.environ}
+                os.environ[NAME], os.getenv(NAMES["b"]), {**os.environ}, os.path.expandvars("$B1"), "B2" in environ, \\
+                COPY["B3"]
+        COPY = dict(os.environ)
         NAME, NAMES = "A7", {"b": "A8"}
     """
-    for name in ("A1", "A2", "A3", "A4", "A5", "A7", "A8"):
+    for name in ("A1", "A2", "A3", "A4", "A5", "A7", "A8", "B1", "B2", "B3"):
         monkeypatch.setenv(name, "a")
         before = reach(load(text))
         monkeypatch.setenv(name, "b")
@@ -310,7 +340,8 @@ def test_environment_variables_that_are_named(load: Load, monkeypatch: pytest.Mo
     monkeypatch.setenv("API_KEY", "secret")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert reach(load(text)) == before, "secrets, and what says where a job runs, decide nothing"
-    assert "environment variable A6" not in before
+    text = "def simulate(x): return '$A6'"
+    assert "environment variable A6" not in reach(load(text))
     assert "environment variable A6" in reach(load(text), shell=True), "a shell looks it up"
 
 
@@ -420,6 +451,76 @@ def test_two_starts_of_a_program_are_no_change(load: Load) -> None:
         (told,) = differences(before, reach(load(STATE.replace(old, new))))
         assert told.startswith(what)
         assert told.endswith("was 300, and is 350"), "constants beside them are noticed"
+
+
+STARTS = """
+    import datetime, functools, os, random, shutil, sys, threading, time, uuid
+    from pathlib import Path
+    import numpy as np
+    from pydantic import BaseModel, Field
+    from scipy import stats
+    HERE = Path(__file__).parent
+    ENV, ENV2, ENV3 = dict(os.environ), {**os.environ, "X": "1"}, os.environ.copy()
+    prior, dists = stats.norm(0, 1), [stats.uniform(0, 2)]
+    rngs, boxes = [np.random.default_rng(), random.Random()], np.array([threading.Lock(), 300], dtype=object)
+    def stamp(): return time.time_ns()
+    def tag(): return {"id": f"run-{stamp()}", "T": 300}
+    now = datetime.datetime.now
+    S, TAG, later, NOW = stamp(), tag(), {}, now()
+    later["begun"], later["T"] = time.time(), 300
+    class P(BaseModel):
+        T: float = 300
+        id: str = Field(default_factory=lambda: uuid.uuid4().hex)
+        at: float = Field(default_factory=stamp)
+        def f(self): return self.T
+    class Clock:
+        made, all = 0, []
+        def __init__(self): self.t, self.T = self.now(), 300; type(self).made += 1; self.all.append(self)
+        def now(self): return time.time()
+    for _ in range(time.time_ns() % 5 + 1): Clock()
+    p, models, clock, thing = P(), [P(), P()], Clock(), object()
+    FILES, URL, CMD = [str(HERE / "a"), (HERE, 300)], f"file://{HERE}/x", f"solver --dir {HERE} --T 300"
+    WHO, ARGV, command = repr(thing), sys.argv, ["solver", "300", str(time.time())]
+    MIXED = {"T": 300, **{"at": time.time()}}
+    def simulate(x):
+        return ENV, ENV["PATH"], ENV2, ENV3, prior.pdf(x), dists, rngs, boxes, S, TAG, later, NOW, p.f(), \\
+            models, clock.t, clock.T, clock.now(), Clock.made, Clock.all, FILES, URL, CMD, WHO, ARGV, command, MIXED
+"""
+
+
+def test_nothing_of_the_process_is_a_constant(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the environment, generators inside lists and packages' objects, the time by functions and factories."""
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    text, before = STARTS, reach(load(STARTS))
+    monkeypatch.setenv("SOME_JOB", "7")
+    np.random.rand()  # noqa: NPY002
+    assert differences(before, reach(load(text))) == []
+    assert differences(before, reach(load(text, "program", moved))) == [], "moved"
+    for old in ("--T 300", '"T": 300}', '"solver", "300"', 'later["T"] = time.time(), 300', "self.now(), 300",
+                "(), 300]", "(HERE, 300)", '"X": "1"', "uniform(0, 2)", '{"T": 300, **', "T: float = 300"):  # fmt: skip
+        new = old.translate(str.maketrans("312", "495"))
+        assert differences(before, reach(load(text.replace(old, new, 1)))), f"{old} beside them is noticed"
+
+
+def test_secrets_are_not_kept_and_nothing_ends_the_program(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_TOKEN", "hunter2")
+    text = """
+        import os
+        import numpy as np
+        ENV, CFG, TOK = dict(os.environ), {"api_key": "hunter2", "n": 1}, os.environ["MY_API_TOKEN"]
+        HEADERS, LIST, URL = {"Authorization": "Bearer hunter2"}, ["--token", "hunter2"], "db://me:hunter2@host"
+        token, draws, state = ["C", "H"], [np.random.default_rng().uniform], {"f": np.random.rand}
+        class S:
+            def __init__(self): self.password, self.opts = "hunter2", {"token": "hunter2"}
+        s = S()
+        def simulate(x, token="hunter2"): return ENV, CFG, TOK, HEADERS, LIST, URL, s, token, draws, state, other()
+        def other(): return token
+    """
+    before = reach(load(text))
+    assert "hunter2" not in repr(before)
+    (told,) = differences(before, reach(load(text.replace('"C"', '"N"'))))
+    assert told.startswith("token"), "what is no text is compared, whatever it is called"
 
 
 def test_what_has_no_source_is_known_by_its_code() -> None:

@@ -14,7 +14,7 @@ import pytest
 from rose import LearnerConfig, ParallelUQLearner, Pool, StopReason, TaskConfig, UQLearnerConfig
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, RunDirectoryError
-from rose.identity.reach import reach
+from rose.identity.code import reach
 from rose.metrics import MARGIN, MODEL_ACCURACY, PREDICTIVE_ENTROPY
 from rose.store.rows import read_events, read_labels
 from rose.store.schema import reading

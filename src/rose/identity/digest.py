@@ -20,6 +20,15 @@ def node(tag: str, content: bytes = b"") -> bytes:
     return hashlib.blake2b(tag.encode() + b"\0" + content, digest_size=DIGEST_BYTES).digest()
 
 
+def digest_of(*parts: str) -> str:
+    """Return 32 hexadecimal letters that stand for some texts, in order."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        hasher.update(len(data).to_bytes(8, "big") + data)
+    return hasher.hexdigest()
+
+
 def text(value: str) -> bytes:
     """Return the digest of a text."""
     return node("text", value.encode(errors="surrogatepass"))

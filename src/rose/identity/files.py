@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rose.errors import ConfigurationError
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part
-from rose.identity.syntax import digest_of
 
 _known: dict[tuple[str, int, int, int], str] = {}  # digests by path, inode, size and time of change
 

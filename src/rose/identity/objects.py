@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -76,38 +76,57 @@ def _member(walk: Walk, value: Any) -> bytes:
 # --- what declares its fields ------------------------------------------------------------------------------------
 
 
+def declared_fields(value: Any) -> list[tuple[str, Any]] | None:
+    """Return the fields that an object's class declares, with what they hold; None: it declares none.
+
+    >>> declared_fields(SimpleNamespace(T=300)) is None
+    True
+    """
+    return next((list(held(value)) for is_one, held in _DECLARING if is_one(value)), None)
+
+
+def _declaring(walk: Walk, value: Any) -> bytes:
+    return walk.attributes(type(value), declared_fields(value) or [])
+
+
 def _is_namedtuple(value: Any) -> bool:
     return isinstance(value, tuple) and hasattr(type(value), "_fields")
 
 
-def _namedtuple(walk: Walk, value: Any) -> bytes:
-    return walk.attributes(type(value), zip(type(value)._fields, value, strict=True))
-
-
-def _dataclass(walk: Walk, value: Any) -> bytes:
-    return walk.attributes(type(value), _held(value, [field.name for field in dataclasses.fields(value)]))
-
-
-def _attrs(walk: Walk, value: Any) -> bytes:
-    return walk.attributes(type(value), _held(value, [field.name for field in type(value).__attrs_attrs__]))
-
-
-def _struct(walk: Walk, value: Any) -> bytes:
-    return walk.attributes(type(value), _held(value, type(value).__struct_fields__))
-
-
-def _pydantic(walk: Walk, value: Any) -> bytes:
+def _pydantic(value: Any) -> list[tuple[str, Any]]:
     """Of a model: fields, extra fields and private attributes, as its `==` compares; not which of them were set."""
     fields = type(value).model_fields
     held = [(name, one) for name, one in value.__dict__.items() if name in fields]
     for others in (getattr(value, "__pydantic_extra__", None), getattr(value, "__pydantic_private__", None)):
         held += (others or {}).items()
-    return walk.attributes(type(value), held)
+    return held
 
 
-def _pydantic_v1(walk: Walk, value: Any) -> bytes:
-    private = _held(value, type(value).__private_attributes__)
-    return walk.attributes(type(value), [*value.__dict__.items(), *private])
+def _is_pydantic_v1(value: Any) -> bool:
+    return hasattr(type(value), "__private_attributes__") and hasattr(value, "__fields_set__")
+
+
+def _pydantic_v1(value: Any) -> list[tuple[str, Any]]:
+    return [*value.__dict__.items(), *_held(value, type(value).__private_attributes__)]
+
+
+_DECLARING: tuple[tuple[Callable[[Any], bool], Callable[[Any], Iterable[tuple[str, Any]]]], ...] = (
+    (_is_namedtuple, lambda value: zip(type(value)._fields, value, strict=True)),
+    (lambda value: hasattr(type(value), "__pydantic_private__"), _pydantic),
+    (_is_pydantic_v1, _pydantic_v1),
+    (
+        lambda value: dataclasses.is_dataclass(value),
+        lambda value: _held(value, [field.name for field in dataclasses.fields(value)]),
+    ),
+    (
+        lambda value: hasattr(type(value), "__attrs_attrs__"),
+        lambda value: _held(value, [field.name for field in type(value).__attrs_attrs__]),
+    ),
+    (
+        lambda value: hasattr(type(value), "__struct_fields__"),
+        lambda value: _held(value, type(value).__struct_fields__),
+    ),
+)
 
 
 def _is_estimator(value: Any) -> bool:
@@ -148,6 +167,8 @@ def _generator(walk: Walk, value: Any) -> bytes:
 
 
 def _random_state(walk: Walk, value: Any) -> bytes:
+    if value is np.random.mtrand._rand:  # NumPy's own, that distributions of scipy hold: another in each process
+        return node("random state", b"NumPy's own")
     return node("random state", walk.child(value.get_state(legacy=False), ".get_state()"))
 
 
@@ -232,12 +253,7 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Walk, Any], bytes]], ...] =
     (is_tensor, encode_tensor),
     (is_sparse, encode_sparse),
     (is_table, encode_table),
-    (_is_namedtuple, _namedtuple),
-    (lambda value: hasattr(type(value), "__pydantic_private__"), _pydantic),
-    (lambda value: hasattr(type(value), "__private_attributes__") and hasattr(value, "__fields_set__"), _pydantic_v1),
-    (lambda value: dataclasses.is_dataclass(value), _dataclass),
-    (lambda value: hasattr(type(value), "__attrs_attrs__"), _attrs),
-    (lambda value: hasattr(type(value), "__struct_fields__"), _struct),
+    (lambda value: any(is_one(value) for is_one, _ in _DECLARING), _declaring),
     (_is_estimator, _estimator),
     (lambda value: isinstance(value, SimpleNamespace), _namespace),
     (lambda value: isinstance(value, np.random.Generator), _generator),

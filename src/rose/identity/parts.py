@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from rose.identity.syntax import digest_of
+from rose.identity.digest import digest_of
 
 _SHOWN = 60  # letters of a value that are kept to tell what it was
 

@@ -6,6 +6,7 @@ and for every version of the libraries whose values these are, as far as their v
 - numbers that are equal are the same, whatever their type (see `rose.identity.atoms`); arrays are their dtype, shape
   and elements, whatever their memory order and byte order;
 - lists and tuples are sequences, the same if their elements are; so are dicts of any order, and sets;
+- a copy of the environment is what differs in it from the environment itself: the rest is another for each job;
 - an object is the name of its class and what it holds: the fields of dataclasses, attrs, pydantic and msgspec, the
   parameters of estimators (and what they have learned), the state of random generators, else what it pickles, or its
   attributes without cached properties;
@@ -16,6 +17,7 @@ and for every version of the libraries whose values these are, as far as their v
 from __future__ import annotations
 
 import collections
+import os
 import sys
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
@@ -26,19 +28,23 @@ import numpy as np
 from rose.errors import NoIdentityError
 from rose.identity.atoms import ATOMS, atom
 from rose.identity.digest import class_name, node, plain_array
+from rose.identity.environment import set_by_program
 from rose.identity.objects import NoValue, encode_object
 
 # Gives the digest of a function or class by what it does; None: it is known by its name.
 Functions = Callable[[Any], bytes | None]
+# Gives what is digested in the place of a text or an object: itself, mostly.
+SeenAs = Callable[[Any], Any]
 
 
-def value_digest(value: Any, where: str, functions: Functions | None = None) -> bytes:
+def value_digest(value: Any, where: str, functions: Functions | None = None, seen_as: SeenAs | None = None) -> bytes:
     """Return what identifies a value by its content, 16 bytes.
 
     Args:
         value: anything.
         where: what messages call it: "kwargs['params']".
         functions: called with each function and class in it.
+        seen_as: called with each text and object in it.
 
     Raises:
         NoIdentityError: if it holds something that has no canonical form (an open file, a lock, a generator), with
@@ -53,14 +59,15 @@ def value_digest(value: Any, where: str, functions: Functions | None = None) -> 
     """
     if type(value) is np.ndarray and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:  # candidates, mostly
         return plain_array(value)
-    return Walk(where, functions).digest(value)
+    return Walk(where, functions, seen_as).digest(value)
 
 
 class Walk:
     """One value being digested: where the walk is, what lies above it, and what it has met."""
 
-    def __init__(self, where: str, functions: Functions | None = None) -> None:
+    def __init__(self, where: str, functions: Functions | None = None, seen_as: SeenAs | None = None) -> None:
         self.functions = functions
+        self._seen_as = seen_as
         self._path = [where]
         self._holders: list[type] = []  # the classes of the objects above
         self._depths: dict[int, int] = {}  # of the values above, by id
@@ -71,7 +78,7 @@ class Walk:
         """Return the digest of a value at this place."""
         of_atom = ATOMS.get(type(value))
         if of_atom is not None:
-            return of_atom(value)
+            return of_atom(self._seen_as(value) if self._seen_as is not None and type(value) is str else value)
         found = self._met.get(id(value))
         if found is not None:
             return found[1]
@@ -83,8 +90,7 @@ class Walk:
 
     def child(self, value: Any, step: str) -> bytes:
         """Return the digest of a part of the value; `step` is how one gets there, as messages have it."""
-        of_atom = ATOMS.get(type(value))
-        if of_atom is not None:
+        if self._seen_as is None and (of_atom := ATOMS.get(type(value))) is not None:
             return of_atom(value)
         self._path.append(step)
         digest = self.digest(value)
@@ -142,6 +148,10 @@ class Walk:
         return digest
 
     def _encode(self, value: Any) -> bytes:
+        if self._seen_as is not None:
+            value = self._seen_as(value)
+            if type(value) in ATOMS:
+                return ATOMS[type(value)](value)
         container = _CONTAINERS.get(type(value))
         if container is not None:
             return container(self, value)
@@ -181,7 +191,8 @@ _CONTAINERS: dict[type, Callable[[Walk, Any], bytes]] = {
     tuple: Walk.sequence,
     set: Walk.unordered,
     frozenset: Walk.unordered,
-    dict: lambda walk, value: walk.mapping(value.items()),
+    dict: lambda walk, value: walk.mapping(set_by_program(value).items()),
+    type(os.environ): lambda walk, value: walk.mapping(set_by_program(value).items()),
     MappingProxyType: lambda walk, value: walk.mapping(value.items()),
     collections.OrderedDict: lambda walk, value: walk.mapping(value.items(), ordered=True),
     collections.Counter: lambda walk, value: node("counter", walk.mapping(value.items())),

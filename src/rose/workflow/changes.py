@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from rose.errors import ChangedRunError, ConfigurationError
+from rose.identity.code import reach
+from rose.identity.digest import digest_of
 from rose.identity.files import describe_dependencies
 from rose.identity.parts import (
     Part,
@@ -18,8 +20,6 @@ from rose.identity.parts import (
     shown,
     to_plain,
 )
-from rose.identity.reach import reach
-from rose.identity.syntax import digest_of
 from rose.store import Run, Simulations
 from rose.workflow.identity import AS_BEGUN
 from rose.workflow.stages import Stage

@@ -10,8 +10,8 @@ import numpy as np
 
 from rose.errors import NoIdentityError
 from rose.identity import value_digest
+from rose.identity.code import code_digest
 from rose.identity.digest import class_name
-from rose.identity.reach import code_digest
 from rose.workflow.config import LearnerConfig, setting, stage_fields
 from rose.workflow.former_text import plain_text
 from rose.workflow.pool import Pool

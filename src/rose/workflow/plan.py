@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rose.errors import ConfigurationError, UnknownMetricError
+from rose.identity.code import code_of_values
 from rose.identity.parts import Parts, parts_digest
-from rose.identity.reach import code_of_values
 from rose.scoring import get_metric
 from rose.workflow import checks
 from rose.workflow.changes import Code, describe_stage

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from rose.identity.scopes import argument_names, bound_by, bound_in
-from rose.identity.syntax import Function
+from rose.identity.code.scopes import argument_names, bound_by, bound_in
+from rose.identity.code.syntax import Function
 
 Step = tuple[str, Any]  # (".", attribute) or ("[", constant key)
 Path = tuple[Any, ...]  # a name, then steps
@@ -24,6 +24,7 @@ _CHANGING = {
     "subtract", "update", "write", "writelines",
 }  # fmt: skip
 _CHANGING_FIRST = ("copyto", "delattr", "heapify", "heappop", "heappush", "insort", "next", "setattr", "shuffle")
+_SHELLS = ("system", "popen", "expandvars", "getoutput", "getstatusoutput", "create_subprocess_shell")
 _KEYED = ("get", "getenv", "pop", "setdefault")  # called with a constant, they look one thing up
 
 
@@ -37,6 +38,7 @@ class References:
         attributes: the names of all attributes that it uses.
         arguments: of a function: those of its arguments that it changes.
         texts: all constant texts in it.
+        shell: whether it has a shell, or a function like one, look up variables.
         keys: names that it looks up in what a path leads to: `environ[KEY]` is `("environ",), ("KEY",)`.
     """
 
@@ -46,6 +48,7 @@ class References:
     arguments: set[str] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
     keys: set[tuple[Path, Path]] = field(default_factory=set)
+    shell: bool = False
 
 
 def references(node: ast.AST, method: bool = False) -> References:
@@ -59,8 +62,9 @@ def references(node: ast.AST, method: bool = False) -> References:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
         arguments = argument_names(node)
         receiver = arguments[0] if method and arguments else None
-        reader = _Reader(found, bound_in(node), receiver, set(arguments) - {receiver})
-        reader.all_of(node.body if isinstance(node.body, list) else [node.body])
+        inside: list[ast.AST] = [*(node.body if isinstance(node.body, list) else [node.body])]
+        kept = set(arguments) - {receiver} - bound_by(inside)  # one that is bound anew may be a copy
+        _Reader(found, bound_in(node), receiver, kept).all_of(inside)
     else:
         body = node.body if isinstance(node, ast.ClassDef) else [node]
         _Reader(found, set(), None, set()).all_of([*body, *(node.bases if isinstance(node, ast.ClassDef) else [])])
@@ -167,10 +171,15 @@ class _Reader(ast.NodeVisitor):
         steps, root = self._steps(node.func)
         last = steps[-1][1] if steps and steps[-1] is not None else root.id if isinstance(root, ast.Name) else None
         first = node.args[0] if node.args else None
+        named = {one.arg: one.value for one in node.keywords}
+        self._found.shell |= last in _SHELLS or (isinstance(named.get("shell"), ast.Constant))
         if last in _CHANGING and isinstance(node.func, ast.Attribute):
-            self._change(node.func.value, str(last))
+            for changed in _entries_changed(node, str(last)):
+                self._change(changed, str(last))
+        if "out" in named:
+            self._change(named["out"], "")
         if last in _CHANGING_FIRST and first is not None:
-            self._change(first, "")
+            self._change(first, "next" if last == "next" else "")
         if last in _KEYED and isinstance(first, ast.Constant) and None not in steps:
             self._refer(root, [*steps, ("[", first.value)])
             self._found.attributes |= {value for kind, value in filter(None, steps) if kind == "."}
@@ -179,6 +188,13 @@ class _Reader(ast.NodeVisitor):
                 return
         elif last in _KEYED and first is not None:
             self._look_up(node.func, first)
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if isinstance(node.ops[0], (ast.In, ast.NotIn)) and isinstance(node.left, ast.Constant):
+            steps, root = self._steps(node.comparators[0])
+            if None not in steps:
+                self._refer(root, [*steps, ("[", node.left.value)])
         self.generic_visit(node)
 
     def _look_up(self, node: ast.AST, key: ast.AST) -> None:
@@ -208,11 +224,6 @@ class _Reader(ast.NodeVisitor):
 
     visit_Name = visit_Attribute = visit_Subscript = _chain
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self.generic_visit(node)
-        if isinstance(node.target, ast.Name) and node.target.id in self._arguments:
-            self._found.arguments.add(node.target.id)
-
     def _steps(self, node: ast.AST) -> tuple[list[Step | None], ast.AST]:
         """What follows a root, None for what is only known when it runs; and the root."""
         steps: list[Step | None] = []
@@ -223,6 +234,8 @@ class _Reader(ast.NodeVisitor):
                 key = node.slice
                 steps.append(("[", key.value) if isinstance(key, ast.Constant) else None)
             node = node.value
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type" and steps:
+            node = node.args[0] if len(node.args) == 1 else node  # type(self).count is an attribute as others are
         return steps[::-1], node
 
     def _path(self, root: ast.AST, steps: list[Step | None]) -> Path | None:
@@ -249,3 +262,15 @@ class _Reader(ast.NodeVisitor):
             self._found.changed.add((path, how))
         elif isinstance(root, ast.Name) and root.id in self._arguments:
             self._found.arguments.add(root.id)
+
+
+def _entries_changed(node: ast.Call, how: str) -> list[ast.expr]:
+    """What a method that changes its object changes: of a dict, the entries that are named where it is called."""
+    assert isinstance(node.func, ast.Attribute)
+    target = node.func.value
+    keys: list[ast.expr] = []
+    if how == "update" and node.keywords and not node.args and all(one.arg is not None for one in node.keywords):
+        keys = [ast.Constant(one.arg) for one in node.keywords]
+    elif how in ("pop", "setdefault") and node.args and isinstance(node.args[0], ast.Constant):
+        keys = [node.args[0]] if isinstance(node.args[0].value, str) else []
+    return [ast.Subscript(target, key, ast.Load()) for key in keys] or [target]

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity.constants import is_used, slots
-from rose.identity.modules import is_own, is_own_class
-from rose.identity.moments import assignments
-from rose.identity.syntax import digest_of, file_tree, text_tree
+from rose.identity.code.constants import slots
+from rose.identity.code.modules import is_own, is_own_class
+from rose.identity.code.moments import assignments
+from rose.identity.code.syntax import file_tree, text_tree
+from rose.identity.code.used import is_used
+from rose.identity.digest import digest_of
 
 MISSING = object()
 _INSIDE = 10_000  # objects in a value that are looked at for code
@@ -23,6 +25,14 @@ def is_own_function(func: FunctionType) -> bool:
     names = func.__globals__
     file = names.get("__file__")
     return is_own(names.get("__name__"), file if isinstance(file, str) else None)
+
+
+def registered(func: Any) -> Any:
+    """Return the function, or the class, that is behind what is registered: behind partials and decorators."""
+    while isinstance(func, functools.partial) or hasattr(func, "__wrapped__"):
+        func = func.func if isinstance(func, functools.partial) else func.__wrapped__
+    func = getattr(func, "__func__", func)
+    return func if isinstance(func, (FunctionType, type)) else type(func)
 
 
 def is_data(value: Any) -> bool:

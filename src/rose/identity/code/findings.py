@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import FunctionType
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity.constants import Steps, constants
-from rose.identity.functions import bytecode_digest, is_own_function, line_of, module_tree
-from rose.identity.modules import is_own_class, package_of
-from rose.identity.moments import momentary
-from rose.identity.names import SELF, Path
+from rose.identity import environment
+from rose.identity.code.constants import Steps, constants
+from rose.identity.code.functions import bytecode_digest, is_own_function, line_of, module_tree
+from rose.identity.code.modules import is_own_class, is_own_module, package_of
+from rose.identity.code.moments import momentary, returned
+from rose.identity.code.names import SELF, Path, Step
+from rose.identity.code.resolve import Resolved, resolve
+from rose.identity.code.syntax import canonical, find_function
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part
-from rose.identity.resolve import Resolved, resolve
-from rose.identity.syntax import canonical, digest_of, find_function
 
 Place = tuple[int, Steps]  # the id of a namespace, closure or class, and the way from there
 
@@ -34,10 +37,13 @@ class Findings:
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
         self.home: str | None = None
+        self.texts: set[str] = set()  # constant ones
         self._values: list[_Value] = []
         self._changed: set[Place] = set()
         self._changed_objects: set[int] = set()
         self._of_classes: list[tuple[type, Steps]] = []
+        self._holders: dict[Place, tuple[tuple[type, int], ...]] = {}
+        self._fitted: set[int] = set()  # estimators, by id, of which only parameters are constants
         self._noted: set[int] = set()
 
     # --- names -----------------------------------------------------------------------------------------------------
@@ -93,9 +99,34 @@ class Findings:
                 for whose, way in self._changed
                 if whose == owner and way[: len(steps)] == steps[: len(way)]
             ]
-            found = constants(one.name, one.value, changed, self._changed_of, _function_digest, one.home)
+            for cls, place in self._holders.get(one.place, ()):
+                behind = steps[place:]
+                ways = [way for way in self._changed_of(cls) if way[: len(behind)] == behind[: len(way)]]
+                changed += [way[len(behind) :] for way in ways]
+            value = one.value.get_params(deep=False) if id(one.value) in self._fitted else one.value
+            found = constants(one.name, value, changed, self._changed_of, _function_digest, one.home)
             for name, part in found:
                 self.add(name, part._replace(where=one.where))
+
+    # --- the environment -------------------------------------------------------------------------------------------
+
+    def variables_of_texts(self) -> None:
+        """Make environment variables parts that texts name, as `$SOLVER`."""
+        for name in environment.named_in(self.texts):
+            self.variable(name)
+
+    def variable(self, name: str, within: Mapping[str, str] = os.environ) -> None:
+        """Make an environment variable a part."""
+        part = environment.variable(name, within)
+        if part is not None:
+            self.add(f"environment variable {name}", part)
+
+    def asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
+        """Whether it is the environment; what is asked by a constant becomes a part."""
+        asked = environment.asked(value, list(steps))
+        if asked:
+            self.variable(asked, value if environment.is_copy(value) else os.environ)
+        return asked is not None
 
     # --- changes that code makes itself ------------------------------------------------------------------------------
 
@@ -106,7 +137,12 @@ class Findings:
         self._noted.add(id(names))
         tree = module_tree(names)
         if tree is not None:
-            self._changed |= {(id(names), ((".", path[0]), *path[1:])) for path in momentary(tree, tree)}
+            paths = momentary(tree, tree, tuple(returned_elsewhere(names)))
+            self._changed |= {(id(names), ((".", path[0]), *path[1:])) for path in paths}
+
+    def note_holders(self, found: Resolved) -> None:
+        """Note through which objects a name leads: what code changes of these is no constant."""
+        self._holders[found.owner, found.steps] = found.holders
 
     def note_ways(self, owner: int, ways: Iterable[Steps]) -> None:
         """Note what differs from start to start in a closure or class."""
@@ -117,7 +153,7 @@ class Findings:
         self._of_classes += [(cls, way) for way in ways]
 
     def change(
-        self, path: Path, how: str, cells: Mapping[str, Any], names: dict[str, Any], method: type | None
+        self, path: Path, how: str, cells: Mapping[str, Any], names: dict[str, Any], method: type | None, makes: bool
     ) -> None:
         """Note that code changes something.
 
@@ -125,15 +161,20 @@ class Findings:
             path: what.
             how: the method that does, "" for an assignment.
             cells, names: where names stand for something.
-            method: the class whose method the code is, None for others and for constructors.
+            method: the class whose method the code is, None for others.
+            makes: whether that is a constructor: what this sets is a constant of the object, if not of the class.
         """
         if path[0] == SELF:
-            if method is not None and len(path) > 1:
-                self.note_attributes(method, [tuple(path[1:])])
+            way = tuple(step for step in path[1:] if step != (".", "__class__"))
+            if method is not None and way:
+                self.note_attributes(method, [] if makes else [way])
+                self._changed |= {(id(base), way) for base in method.__mro__}
             return
         found = resolve(path, cells, names)
         if found is None:
             self._changed.add((id(names), ((".", path[0]), *path[1:])))
+        elif how in ("fit", "partial_fit") and not found.rest and hasattr(type(found.value), "get_params"):
+            self._fitted.add(id(found.value))
         elif how and not found.rest and is_own_class(type(found.value)):
             return  # a method of the user's: what that changes is seen in its own code
         elif isinstance(found.value, type) and found.rest:
@@ -154,3 +195,19 @@ def _function_digest(thing: Any) -> bytes | None:
     found = find_function(thing.__code__, thing.__globals__)
     text = bytecode_digest(thing.__code__) if found is None else digest_of(canonical(found[0], whole=False))
     return bytes.fromhex(text)
+
+
+def returned_elsewhere(names: Mapping[str, Any]) -> Iterator[tuple[str, frozenset[Steps]]]:
+    """Yield the functions of the user's other modules, as a module calls them, that return the time and the like."""
+    for name, value in list(names.items()):
+        if isinstance(value, FunctionType) and value.__globals__ is not names and is_own_function(value):
+            ways = _returned_in(value.__globals__).get(value.__name__)
+            if ways is not None:
+                yield name, ways
+        elif isinstance(value, ModuleType) and is_own_module(value):
+            yield from ((f"{name}.{its}", ways) for its, ways in _returned_in(vars(value)).items() if its[0] != ".")
+
+
+def _returned_in(names: Mapping[str, Any]) -> Mapping[str, frozenset[Steps]]:
+    tree = module_tree(names)
+    return {} if tree is None else returned(tree)

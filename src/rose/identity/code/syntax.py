@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import linecache
 from collections.abc import Iterator, Mapping
 from types import CodeType
@@ -18,15 +17,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Definition = Function | ast.ClassDef
 
 _LEFT_OUT = {"ctx", "type_comment", "kind", "type_ignores"}
-
-
-def digest_of(*parts: str) -> str:
-    """Return 32 hexadecimal letters that stand for some texts, in order."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        hasher.update(len(data).to_bytes(8, "big") + data)
-    return hasher.hexdigest()
 
 
 def canonical(node: ast.AST, whole: bool = True) -> str:

@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from rose.identity.code.modules import is_own, is_own_module
+from rose.identity.code.syntax import canonical, file_tree
+from rose.identity.digest import digest_of
 from rose.identity.files import file_digest
-from rose.identity.modules import is_own
 from rose.identity.parts import Part
-from rose.identity.syntax import canonical, digest_of, file_tree
 
 
 def imported_modules(node: ast.AST, package: str, seen: set[str]) -> Iterator[tuple[str, Part]]:
@@ -45,6 +47,14 @@ def whole_module(name: str, file: str, seen: set[str]) -> Iterator[tuple[str, Pa
         yield from imported_modules(tree, name if where == "__init__.py" else name.rpartition(".")[0], seen)
 
 
+def module_of_compiled(thing: Any, seen: set[str]) -> Iterator[tuple[str, Part]]:
+    """Yield the module of a compiled function, if that is the user's own: by its file's content."""
+    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    if module is not None and file and is_own_module(module):
+        yield from whole_module(module.__name__, file, seen)
+
+
 def _file_of(name: str) -> str | None:
     """The file of a module, if it is the user's own; the packages around it are imported to find it."""
     if name.partition(".")[0] in sys.stdlib_module_names or name == "__main__":
@@ -70,4 +80,8 @@ def _imported(node: ast.AST, package: str) -> list[str]:
                 above = package.split(".")[: len(package.split(".")) - one.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
             found |= {base, *(f"{base}.{alias.name}" for alias in one.names)} if base else set()
+        elif isinstance(one, ast.Call) and one.args and isinstance(one.args[0], ast.Constant):
+            called = one.func.attr if isinstance(one.func, ast.Attribute) else getattr(one.func, "id", "")
+            if called in ("import_module", "__import__") and isinstance(one.args[0].value, str):
+                found.add(one.args[0].value)
     return sorted(found - {""})

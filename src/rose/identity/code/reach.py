@@ -4,23 +4,29 @@ From the function on, what its code names is followed: functions and classes of 
 with what they name in turn, the values of globals, closures, defaults and of the object that a method is bound to, and
 environment variables that are named by a constant. Of installed packages, the names are a part, not their code. Of
 classes, those methods are followed whose names occur in what is reached. A module that a function imports itself is
-taken whole, with those of the user's that it imports. Nothing is run or imported to find out.
+taken whole, with those that it imports.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity import environment
-from rose.identity.classes import CONSTRUCTION, body_of, function_of, is_attribute, is_reached, momentary_attributes
-from rose.identity.constants import is_used
-from rose.identity.findings import Findings, Place
-from rose.identity.functions import (
+from rose.identity.code.classes import (
+    CONSTRUCTION,
+    body_of,
+    function_of,
+    is_attribute,
+    is_reached,
+    momentary_attributes,
+)
+from rose.identity.code.findings import Findings, Place
+from rose.identity.code.functions import (
     MISSING,
     bytecode_digest,
     cells_of,
@@ -30,16 +36,20 @@ from rose.identity.functions import (
     defaults_of,
     directory_of,
     is_own_function,
+    registered,
     where_of,
 )
-from rose.identity.imported import imported_modules, whole_module
-from rose.identity.modules import is_own_class, is_own_module, package_of
-from rose.identity.moments import momentary, momentary_arguments
-from rose.identity.names import SELF, Path, Step, references, references_of_code
+from rose.identity.code.imported import imported_modules, module_of_compiled, whole_module
+from rose.identity.code.modules import is_own_class, is_own_module, package_of
+from rose.identity.code.moments import momentary, momentary_arguments
+from rose.identity.code.names import SELF, Path, references, references_of_code
+from rose.identity.code.resolve import resolve
+from rose.identity.code.syntax import canonical, enclosing, find_function
+from rose.identity.code.used import is_used
+from rose.identity.digest import digest_of
 from rose.identity.parts import Part, parts_digest
-from rose.identity.resolve import resolve
-from rose.identity.syntax import canonical, digest_of, enclosing, find_function
 
+_log = logging.getLogger("rose")
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _ROOT = "its function"  # the function itself, whatever it is called
 
@@ -58,8 +68,7 @@ def reach(func: Any, shell: bool = False) -> dict[str, Part]:
     walk.begin(func)
     walk.finish()
     if shell:
-        for name in environment.named_in(walk.texts):
-            walk.variable(name)
+        walk.variables_of_texts()
     return walk.parts
 
 
@@ -83,20 +92,15 @@ class _Walk(Findings):
 
     def __init__(self) -> None:
         super().__init__()
-        self.texts: set[str] = set()
         self._seen: dict[int, Any] = {}  # by id, kept so that ids stay
         self._attributes: set[str] = set()
         self._methods: list[tuple[type, str, FunctionType]] = []  # not reached so far
         self._modules: set[str] = set()  # those that are taken whole
+        self._shell = False  # whether a shell looks up the variables that texts name
 
     def begin(self, func: Any) -> None:
         """Follow what is registered."""
-        inner = func
-        while isinstance(inner, functools.partial) or hasattr(inner, "__wrapped__"):
-            inner = inner.func if isinstance(inner, functools.partial) else inner.__wrapped__
-        inner = getattr(inner, "__func__", inner)
-        if not isinstance(inner, (FunctionType, type)):
-            inner = type(inner)
+        inner = registered(func)
         self.home = getattr(inner, "__module__", None)
         if isinstance(func, FunctionType) and not is_own_function(func):
             self.package(_ROOT, func)
@@ -115,12 +119,8 @@ class _Walk(Findings):
             for cls, name, member in reached:
                 self._method(cls, name, member)
         self.add_values()
-
-    def variable(self, name: str) -> None:
-        """Make an environment variable a part."""
-        part = environment.variable(name)
-        if part is not None:
-            self.parts[f"environment variable {name}"] = part
+        if self._shell:
+            self.variables_of_texts()
 
     # --- code ------------------------------------------------------------------------------------------------------
 
@@ -142,6 +142,7 @@ class _Walk(Findings):
             decorators = "" if not decorated else ", ".join(map(canonical, decorators_of(node)))
             self.add(name, Part(digest_of(canonical(node, whole=False), decorators), "", where))
             scopes = [*enclosing(node, tree)]
+            self._shell |= refers.shell
             self.add_all(imported_modules(node, names.get("__package__") or "", self._modules))
         self.texts |= refers.texts
         self._attributes |= refers.attributes
@@ -155,13 +156,13 @@ class _Walk(Findings):
         for root, cell in cells.items():
             self.note_ways(id(cell), [path[1:] for path in moments if path[0] == root])
         for path, how in sorted(refers.changed, key=repr):
-            self.change(path, how, cells, names, None if called in CONSTRUCTION else method)
+            self.change(path, how, cells, names, method, called in CONSTRUCTION)
         for path in sorted(refers.paths, key=repr):
             self._path(path, cells, names, called)
         for path, key in refers.keys:
             asked, said = resolve(path, cells, names), resolve(key, cells, names)
             if asked is not None and said is not None and isinstance(said.value, str):
-                self._asks_environment(asked.value, (*asked.rest, ("[", said.value)))
+                self.asks_environment(asked.value, (*asked.rest, ("[", said.value)))
 
     def _path(self, path: Path, cells: Mapping[str, Any], names: dict[str, Any], called: str) -> None:
         """Follow a name. What a method's own object is, is seen where that is bound."""
@@ -171,28 +172,29 @@ class _Walk(Findings):
         for module in (names, found.names):
             if module is not None:
                 self.note_module(module)
-        if self._asks_environment(found.value, found.rest):
+        if self.asks_environment(found.value, found.rest):
             return
+        self.note_holders(found)
         label, where = self.label(found, called, names)
         if found.value is not MISSING:
             self._object(label, found.value, where, (found.owner, found.steps), directory_of(found.names or names))
         elif found.entry:
             self.add(label, Part("missing", "not there", where))
 
-    def _asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
-        """Whether it is the environment; what is asked by a constant becomes a part."""
-        asked = environment.asked(value, list(steps))
-        if asked:
-            self.variable(asked)
-        return asked is not None
-
     def _object(self, label: str, value: Any, where: str, place: Place | None, home: str | None = None) -> None:
-        """Follow what a name stands for."""
+        """Follow what a name stands for; what cannot be looked at is known by its class."""
+        try:
+            self._follow(label, value, where, place, home)
+        except Exception as error:  # of the object's own code, or a kind of object that nobody has thought of
+            _log.warning("%s is known by its class alone, changes of it are not noticed: %r", label, error)
+            self.add(label, Part(digest_of("class", type(value).__qualname__)))
+
+    def _follow(self, label: str, value: Any, where: str, place: Place | None, home: str | None) -> None:
         if isinstance(value, ModuleType):
             if is_own_module(value):
                 self.add_all(whole_module(value.__name__, value.__file__ or "", self._modules))
             else:
-                self.add(f"{label}", Part(digest_of("module", value.__name__)))
+                self.add(label, Part(digest_of("module", value.__name__)))
         elif isinstance(value, functools.partial):
             self._seen[id(value)] = value
             self._object(label, value.func, where, None, home)
@@ -215,14 +217,13 @@ class _Walk(Findings):
         elif isinstance(value, (BuiltinFunctionType, type(len), type(str.join))):
             owner = getattr(value, "__self__", None)
             if owner is None or isinstance(owner, (ModuleType, type)):
-                self._compiled(label, value)
+                self.add_all(module_of_compiled(value, self._modules))
+                self.package(label, value)
             else:
                 self._object(label, owner, where, None, home)
         elif isinstance(getattr(value, "__wrapped__", None), FunctionType):
             self._wrapped(label, value)
-        elif package_of(type(value)) == "rose" or is_used(value):
-            return
-        else:
+        elif not is_used(value):
             self.value(label, value, where, place, home)
             self.follow_inside(value)
 
@@ -295,13 +296,3 @@ class _Walk(Findings):
     def _method(self, cls: type, name: str, func: FunctionType) -> None:
         if is_own_function(func) and not func.__code__.co_filename.startswith("<string>"):  # as dataclasses make them
             self._function(func, f"function {self.prefix(cls.__module__)}{cls.__qualname__}.{name}", cls)
-
-    # --- what is known otherwise than by its code --------------------------------------------------------------------
-
-    def _compiled(self, label: str, thing: Any) -> None:
-        """A compiled function: by its name, and if its module is the user's own, by that file's content."""
-        module = sys.modules.get(getattr(thing, "__module__", None) or "")
-        file = getattr(module, "__file__", None)
-        if module is not None and file and is_own_module(module):
-            self.add_all(whole_module(module.__name__, file, self._modules))
-        self.package(label, thing)

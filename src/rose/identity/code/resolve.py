@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity.constants import Steps, is_used
-from rose.identity.functions import MISSING, content_of, is_data
-from rose.identity.modules import is_own_module
-from rose.identity.names import Path, Step
+from rose.identity.code.constants import Steps
+from rose.identity.code.functions import MISSING, content_of, is_data
+from rose.identity.code.modules import is_own_module
+from rose.identity.code.names import Path, Step
+from rose.identity.code.used import is_used
+from rose.identity.environment import is_copy
 
 
 class Resolved(NamedTuple):
@@ -23,6 +25,7 @@ class Resolved(NamedTuple):
         owner: the id of the namespace, or of the closure's cell.
         steps: how it is reached from there.
         rest: the steps that were not taken.
+        holders: the classes of the objects on the way, each with how many steps lead there.
     """
 
     value: Any
@@ -32,6 +35,7 @@ class Resolved(NamedTuple):
     owner: int
     steps: Steps
     rest: tuple[Step, ...]
+    holders: tuple[tuple[type, int], ...] = ()
 
 
 def resolve(path: Path, cells: Mapping[str, Any], names: dict[str, Any]) -> Resolved | None:
@@ -56,12 +60,15 @@ def resolve(path: Path, cells: Mapping[str, Any], names: dict[str, Any]) -> Reso
             if kind != "." or not is_own_module(value) or key not in vars(value):
                 break
             found = _of_module(key, vars(value))
+        elif is_copy(value):  # of the environment: its entries are variables
+            break
         elif type(value) is dict and rest[0] == (".", "get") and len(rest) > 1 and rest[1][0] == "[":
             pass
         elif type(value) is dict and kind == "[":
             found = _below(found, value.get(key, MISSING), rest[0], f"[{key!r}]")
         elif _is_attribute_of(value, kind, key):
-            found = _below(found, vars(value)[key], rest[0], f".{key}")
+            holders = (*found.holders, (type(value), len(found.steps)))
+            found = _below(found, vars(value)[key], rest[0], f".{key}")._replace(holders=holders)
         else:
             break
         rest = rest[1:]

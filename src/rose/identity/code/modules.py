@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from typing import Any
 
+_MADE = 1 << 9  # the flag of classes that are made when a program runs
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -42,8 +43,10 @@ def is_own_module(module: Any) -> bool:
 
 def is_own_class(cls: type) -> bool:
     """Return whether a class is of one of the user's own modules."""
-    module = sys.modules.get(cls.__module__)
-    return is_own(cls.__module__, getattr(module, "__file__", None))
+    name = cls.__module__
+    if not isinstance(name, str) or name.startswith("_cython") or not cls.__flags__ & _MADE:
+        return False  # as compiled code makes them
+    return is_own(name, getattr(sys.modules.get(name), "__file__", None))
 
 
 def package_of(thing: Any) -> str:
