@@ -15,6 +15,7 @@ import pytest
 
 from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, ThreadEngine, oomkiller
 from rose.errors import (
+    CommandFailedError,
     CommandPlaceError,
     MemoryExhaustedError,
     OutOfMemoryError,
@@ -149,10 +150,14 @@ def test_a_worker_that_the_kernel_killed_is_told_from_others(counts: Path) -> No
     assert "out-of-memory killer" in str(kernels)
 
 
-@pytest.mark.parametrize("line", ["kill -9 $$", "sh -c 'kill -9 $$'; exit $?"], ids=["itself", "a-child"])
-def test_a_command_that_the_kernel_killed_is_told_from_others(counts: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "otherwise"),
+    [("kill -9 $$", CommandPlaceError), ("sh -c 'kill -9 $$'; exit $?", CommandFailedError)],
+    ids=["itself", "a-child"],
+)
+def test_a_command_that_the_kernel_killed_is_told_from_others(counts: Path, line: str, otherwise: type) -> None:
     mine, kernels = ends(task(Command(line)), task(Command(f"echo oom_kill 1 > {counts}; {line}")))
-    assert type(mine) is CommandPlaceError
+    assert type(mine) is otherwise
     assert type(kernels) is MemoryExhaustedError
     assert "out-of-memory killer" in str(kernels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copyreg
 import dataclasses
 import datetime
 import decimal
@@ -39,8 +40,12 @@ def digest(value: Any, functions: Any = None) -> bytes:
     return value_digest(value, "v", functions)
 
 
-def test_digests_are_those_that_are_kept() -> None:
-    assert vectors.digests() == json.loads(KEPT.read_text())
+def test_digests_are_those_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = json.loads(KEPT.read_text())
+    assert vectors.digests() == kept
+    # As the libraries of Dask do for all exceptions once they are imported.
+    monkeypatch.setitem(copyreg.dispatch_table, ValueError, lambda error: (str, ("otherwise",)))
+    assert vectors.digests() == kept
 
 
 def other_python(version: str) -> Path | None:

@@ -32,7 +32,8 @@ def simulated(log: Path) -> list[str]:
     return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path) -> None:
+def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for seed in (1, 2, 3):
         environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": f"{ROOT / 'src'}"}
         arguments = [str(FORMER / "program.py"), "run", "log", str(seed)]
@@ -40,8 +41,8 @@ def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path) -> No
         assert len(simulated(tmp_path / "log")) == 3 + 2 * seed
         assert len(labels_of_run(tmp_path / "run")) == 3 + 2 * seed
     # In this process, which has another seed, nothing is new; elsewhere every task would have had the seed that it had.
-    program.run(tmp_path / "run", tmp_path / "log", 3)
-    program.run(tmp_path / "other", tmp_path / "again", 3)
+    program.run(Path("run"), Path("log"), 3)
+    program.run(Path("other"), Path("again"), 3)
     assert (tmp_path / "again").read_text() == (tmp_path / "log").read_text()
 
 

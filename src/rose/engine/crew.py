@@ -36,7 +36,7 @@ try:
     from rose.engine.worker import main
 except BaseException as error:
     import pickle, socket, struct, traceback
-    said = f"{{type(error).__name__}}: {{error}}", traceback.format_exc()[-12000:], b""
+    said = f"{{type(error).__name__}}: {{error}}", traceback.format_exc()[-12000:], b"", True
     socket.socket(fileno=fd).send(struct.pack({REPLY.format!r}, 0, 0.0, {BROKEN}) + pickle.dumps(said))
     raise
 main(fd, folder, path)

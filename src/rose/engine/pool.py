@@ -306,7 +306,7 @@ class Pool:
             if worker.jobs:
                 self._begin(worker)
             return
-        if status == BROKEN:
+        if status == BROKEN and not worker.ready:
             worker.broken = unpack_failure(self._content[REPLY.size : size], "")
             return
         job = worker.jobs[0]

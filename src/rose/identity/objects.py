@@ -207,7 +207,9 @@ def _pickled(walk: Walk, value: Any) -> bytes:
     if isinstance(value, Iterator) and not hasattr(value, "__dict__"):
         raise NoValue("an iterator gives its values once; a list can be given")
     try:
-        reduced = copyreg.dispatch_table[cls](value) if cls in copyreg.dispatch_table else value.__reduce_ex__(4)
+        # Some libraries register their own way to pickle exceptions, for all, once they are imported.
+        registered = None if isinstance(value, BaseException) else copyreg.dispatch_table.get(cls)
+        reduced = value.__reduce_ex__(4) if registered is None else registered(value)
     except Exception as error:
         raise NoValue(f"{type(error).__name__}: {error}") from error
     if isinstance(reduced, str):
