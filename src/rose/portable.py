@@ -85,7 +85,32 @@ class Writer(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is CodeType:
             return made_by, (PYTHON, obj.co_filename, *self.dispatch_table[CodeType](obj))
+        if type(obj) is functools.cached_property:  # holds a lock, before Python 3.12
+            return cached_again, (obj.func, obj.attrname)
+        if type(obj) is FunctionType and is_generic(obj):  # holds a cache by weak references
+            known = dict(obj.registry)  # type: ignore[attr-defined]
+            return generic_again, (known.pop(object), list(known.items()))
         return super().reducer_override(obj)
+
+
+def is_generic(function: FunctionType) -> bool:
+    """Whether it is one of `functools.singledispatch`, in the user's script."""
+    return hasattr(function, "registry") and hasattr(function, "dispatch") and function.__module__ == "__main__"
+
+
+def cached_again(function: Callable[..., Any], name: str | None) -> functools.cached_property[Any]:
+    """Make a `functools.cached_property` again."""
+    made = functools.cached_property(function)
+    made.attrname = name
+    return made
+
+
+def generic_again(function: Callable[..., Any], implementations: list[tuple[type, Callable[..., Any]]]) -> Any:
+    """Make a function of `functools.singledispatch` again."""
+    made = functools.singledispatch(function)
+    for cls, implementation in implementations:
+        made.register(cls, implementation)
+    return made
 
 
 class _ByName(Writer):

@@ -46,6 +46,19 @@ class Derived(Base):
 class Unmentioned:
     pass
 
+class Mesh:
+    @functools.cached_property
+    def cells(self):
+        return T
+
+@functools.singledispatch
+def size(x):
+    return 0
+
+@size.register
+def _(x: int):
+    return x
+
 T = 300
 lock = threading.Lock()
 table = np.arange(20_000.0)
@@ -71,6 +84,7 @@ def by_name(other):
     return [
         loaded[0] is Phase.LIQUID, type(loaded[1]) is Point, loaded[2].phase is Phase.LIQUID, loaded[3] is by_name,
         __main__.Phase is Phase, __main__.spelt(2) is Phase.SOLID, Base.known["Derived"] is Derived, seen == {1: 1},
+        size("x") == 0 and size(4) == 4 and Mesh().cells == T,
     ]
 
 def spelt(number):
@@ -124,8 +138,8 @@ class MainModuleContract:
             run = _runner(engine)
             with script() as main:
                 other = main.stored(main.Unmentioned)
-                assert await run(main.by_name, other) == [True] * 8
-                assert await run(main.by_name, other) == [True] * 8, "the cache of the worker lives on"
+                assert await run(main.by_name, other) == [True] * 9
+                assert await run(main.by_name, other) == [True] * 9, "the cache of the worker lives on"
                 assert await run(main.forked) == [9]
                 phase, point, found, derived, function = await run(main.results)
                 assert phase is found.phase is main.Phase.SOLID
