@@ -21,8 +21,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 # cluster or their Slurm.
 TOGETHER = {
     "tests/scoring/": "kernels",
-    "tests/acquisition/": "kernels",
-    "test_acquisition_that_looks_at_more_than_scores": "kernels",
+    "tests/acquisition/": "acquisition",
+    "test_acquisition_that_looks_at_more_than_scores": "acquisition",
     "test_surrogate": "kernels",
     "test_models.py::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
