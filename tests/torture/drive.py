@@ -46,6 +46,7 @@ def drive(job: dict[str, Any]) -> None:
     history of `history.play` is played.
     """
     note("driver", os.getpid())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     faulthandler.register(signal.SIGUSR1)  # for `zygote.Driver.story`
     _watch("trace" in job, job.get("hold"))
     if job.get("lease"):
