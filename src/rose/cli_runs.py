@@ -96,7 +96,7 @@ def _json(parser: argparse.ArgumentParser) -> None:
 
 
 def _text(text: str) -> str:
-    """What was typed; a locale without its letters has given bytes of it."""
+    """Return what was typed, of which a locale without its letters has given bytes."""
     return os.fsencode(text).decode(errors="surrogateescape")
 
 

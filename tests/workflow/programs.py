@@ -11,6 +11,21 @@ import numpy as np
 from rose import ParallelUQLearner, Pool, SeqUQLearner
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
 
+# The stages, but for simulations, of a program that is run in a process of its own.
+STAGES = """
+@learner.training_task(as_executable=False)
+def training(*args, **kwargs):
+    return 1
+
+@learner.prediction_task(as_executable=False)
+def prediction(*args, **kwargs):
+    return 1
+
+@learner.active_learn_task(as_executable=False)
+def active_learn(*args, **kwargs):
+    return 1
+"""
+
 
 def dataflow(engine: Any, log: Path, kind: type = ParallelUQLearner, criterion: float | None = 0.5) -> Any:
     """ROSE's dataflow with functions; every task appends a line to `log`."""

@@ -15,7 +15,7 @@ from rose import StopReason
 from rose.engine import ThreadEngine
 from rose.store import IterationDone
 
-from .programs import classifier, dataflow, lines
+from .programs import STAGES, classifier, dataflow, lines
 
 TWO = ["a", "b"]
 
@@ -31,18 +31,9 @@ learner = ParallelUQLearner(4)
 def simulation(*args, **kwargs):
     return 1
 
-@learner.training_task(as_executable=False)
-def training(*args, **kwargs):
-    return 1
-
-@learner.prediction_task(as_executable=False)
-def prediction(*args, **kwargs):
-    return 1
-
-@learner.active_learn_task(as_executable=False)
-def active_learn(*args, **kwargs):
-    return 1
-
+"""
+PROGRAM += STAGES
+PROGRAM += """
 @learner.simulation_task({command})
 def simulation(*args, **kwargs):
     {simulate}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from .programs import STAGES
+
 PROGRAM = """
 import asyncio, multiprocessing, os, signal, sys, time, warnings
 warnings.filterwarnings("ignore", category=DeprecationWarning)  # of forks, where there are threads
@@ -19,19 +21,8 @@ from rose.engine import ThreadEngine
 fork = multiprocessing.get_context("fork")
 learner = ParallelUQLearner(ThreadEngine(2))
 
-@learner.training_task(as_executable=False)
-def training(*args, **kwargs):
-    return 1
-
-@learner.prediction_task(as_executable=False)
-def prediction(*args, **kwargs):
-    return 1
-
-@learner.active_learn_task(as_executable=False)
-def active_learn(*args, **kwargs):
-    return 1
-
 """
+PROGRAM += STAGES
 
 FORKS = """
 @learner.simulation_task(as_executable=False)

@@ -152,7 +152,7 @@ class HostedEngine(PooledEngine):
         return pickle.dumps(order)
 
     def _settings(self) -> bytes | None:
-        """What the program has set when the first task is sent, for the children of the pool's workers."""
+        """Return what the program has set when the first task is sent, for the children of the pool's workers."""
         if self._interpreter is None and self._where == "child":
             settings = current()
             self._interpreter = pickle.dumps(settings if self._near else settings.elsewhere())

@@ -1,4 +1,4 @@
-"""What the user has each worker process call once, before the first function that it runs."""
+"""Call what the user gives once in each worker process, before the first function that it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the driver's program has set in its interpreter, and its workers take over before their first task.
+"""Have workers take over what the driver's program has set in its interpreter, before their first task.
 
 A function in a worker is to find what it would find in the driver. `sys.path`, the environment, the working directory,
 umask and limits come by themselves or with the start of the process; the rest is here. What is not, an `initializer`
@@ -53,7 +53,7 @@ class Interpreter:
     authkey: bytes | None = field(repr=False)
 
     def elsewhere(self) -> Interpreter:
-        """The same for workers on other machines: without keys, files and locales of this one."""
+        """Return the settings for workers on other machines: without keys, files and locales of this one."""
         handlers = [handler for handler in self.handlers if handler.target in _STREAMS]
         return replace(self, authkey=None, locale={}, handlers=handlers)
 

@@ -1,4 +1,4 @@
-"""What is asked of the kernel, and what stands in where an old one, a container's filter or a parent refuses it."""
+"""Ask the kernel, and do without where an old one, a container's filter or a parent refuses."""
 
 from __future__ import annotations
 

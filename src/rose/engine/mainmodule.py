@@ -50,7 +50,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a task finds in its main module.
+    """Hold what a task finds in its main module.
 
     Attributes:
         program: tells the main modules of several drivers apart.
@@ -74,7 +74,7 @@ class _Spec(ModuleSpec):
 
     @property
     def parent(self) -> str | None:
-        """What relative imports start from: the script's package."""
+        """Return what relative imports start from: the script's package."""
         return self._package
 
 

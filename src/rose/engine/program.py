@@ -95,7 +95,7 @@ class Piece:
 
 
 class State:
-    """What tasks of one kind reach, as it is now: pieces in the order in which they can be loaded."""
+    """Hold what tasks of one kind reach, as it is now: pieces in the order in which they can be loaded."""
 
     def __init__(self, program: str, main: ModuleType, pieces: list[Piece], asked: set[str]) -> None:
         self.pieces = pieces
@@ -288,7 +288,7 @@ def _in_order(found: dict[str, Piece]) -> list[Piece]:
 
 
 def _inside(value: Any) -> tuple[Any, ...]:
-    """What a function or class is made of, to be compared by identity."""
+    """Return what a function or class is made of, to be compared by identity."""
     if isinstance(value, FunctionType):
         cells = tuple(_content(cell) for cell in value.__closure__ or ())
         return value.__code__, value.__defaults__, value.__kwdefaults__, *value.__dict__.values(), *cells

@@ -1,4 +1,4 @@
-"""What tasks need of the main module, as files in an engine's directory: each content once."""
+"""Write what tasks need of the main module into an engine's directory: each content once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Taken:
 
 
 class Shipments:
-    """What an engine's workers can read of the main module."""
+    """Keep what an engine's workers can read of the main module."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = weakref.ref(shelf)

@@ -1,4 +1,4 @@
-"""What tasks print is shown where that can be: a lost terminal, a closed pipe or a full disk is no failure."""
+"""Show what tasks print where that can be: a lost terminal, a closed pipe or a full disk is no failure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Shown:
 
     @property
     def buffer(self) -> Shown:
-        """The same for bytes."""
+        """Return the stream of bytes below it, shown likewise."""
         return Shown(self.stream.buffer)
 
     def __getattr__(self, name: str) -> Any:

@@ -57,7 +57,7 @@ def main(descriptor: int, folder: str, path: list[str]) -> None:
 
 
 def settings() -> bytes:
-    """What the standard input holds, a file of the driver's; tasks find it empty."""
+    """Return what the standard input holds, a file of the driver's; tasks find it empty."""
     with open(0, "rb", closefd=False) as file:
         packed = file.read()
     null = os.open(os.devnull, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What identifies a value by its content, in every process, on every platform, and for every supported Python."""
+"""Identify a value by its content, in every process, on every platform, and for every supported Python."""
 
 from rose.identity.values import Functions, value_digest
 

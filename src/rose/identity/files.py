@@ -1,4 +1,4 @@
-"""What a user says that a task depends on: files, directories and programs, by their contents."""
+"""Know what a user says that a task depends on (files, directories and programs) by their contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an identity is made of, each part with a name, so that a change of one can be told in words."""
+"""Name the parts that an identity is made of, so that a change of one can be told in words."""
 
 from __future__ import annotations
 

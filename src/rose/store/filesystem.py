@@ -1,4 +1,4 @@
-"""What a file system can do: share memory between processes, lock files, tell letters by their case."""
+"""Find out what a file system can do: share memory between processes, lock files, tell letters by their case."""
 
 from __future__ import annotations
 

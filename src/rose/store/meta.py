@@ -1,4 +1,4 @@
-"""What is noted of a run as a whole, in plain JSON, by name."""
+"""Note and read what is said of a run as a whole, in plain JSON, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rose.store.records import checksum
 
 
 def read_meta(connection: sqlite3.Connection, name: str) -> Any:
-    """What was noted under that name, or None.
+    """Return what was noted under that name, or None.
 
     Raises:
         CorruptRunError: if it is damaged.

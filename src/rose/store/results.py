@@ -13,7 +13,7 @@ _NOT_READ = object()
 
 
 class Result:
-    """What a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store).
+    """Return what a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store).
 
     `what` is how errors call it.
     """

@@ -149,7 +149,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _open_copy(path: Path) -> sqlite3.Connection:
-    """What a dead run has recorded, in memory: what its driver left undone is done in a copy of its files."""
+    """Open what a dead run has recorded, in memory: what its driver left undone is done in a copy of its files."""
     with tempfile.TemporaryDirectory(prefix="rose-read-") as folder:
         for suffix in ("", "-wal", "-journal"):
             with contextlib.suppress(FileNotFoundError):

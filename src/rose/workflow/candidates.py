@@ -124,7 +124,7 @@ def digests(X: Any, name: str = "X") -> Iterator[bytes]:
 
 
 def digest_of(candidate: Any, name: str) -> bytes:
-    """What identifies a candidate by its content, in any pool of the same kind: 16 bytes, see `rose.identity`.
+    """Return what identifies a candidate by its content, in any pool of the same kind: 16 bytes, see `rose.identity`.
 
     Raises:
         NoIdentityError: if it holds what has no canonical form; `name` is what the message calls it.

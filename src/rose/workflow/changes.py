@@ -1,4 +1,4 @@
-"""What the functions of a run were when it was begun, and what happens when it is resumed with others."""
+"""Compare a run's functions with those it was begun with, and say what happens where they differ."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ async def _accept_simulation(run: Run, now: str) -> None:
 
 
 def _changed(name: str, begun: str, now: str, known: Parts | None, parts: Parts | None) -> str | None:
-    """What has changed, in words; None where nothing has."""
+    """Say what has changed, in words; None where nothing has."""
     if parts is None or begun == "none":
         return None if begun == now else _plainly(name, begun, now)
     if known is None:  # noted by a version of ROSE that looked at the function's text alone

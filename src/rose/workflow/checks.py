@@ -131,7 +131,7 @@ def check_workdirs(stages: Iterable[Stage]) -> None:
 
 
 def check_waits(stages: Mapping[str, Stage]) -> None:
-    """That a pool's predictions run on the engine: its tasks take blocks of candidates, and several models.
+    """Check that a pool's predictions run on the engine: its tasks take blocks of candidates, and several models.
 
     Raises:
         ConfigurationError: if they are to wait in the driver.

@@ -31,7 +31,7 @@ def is_same(X: Any) -> bool:
 
 
 def former_digest(candidate: Any) -> bytes | None:
-    """What identified a candidate by its content; None: nothing did."""
+    """Return what identified a candidate by its content; None: nothing did."""
     hasher = hashlib.blake2b(digest_size=16)
     if type(candidate).__module__.partition(".")[0] in ("torch", "jax", "jaxlib", "cupy"):
         candidate = as_array(candidate, "a candidate")
@@ -47,7 +47,7 @@ def former_digest(candidate: Any) -> bytes | None:
 
 
 def former_digests(X: Any, indices: Sequence[int]) -> Iterator[bytes | None]:
-    """What identified these candidates, in order."""
+    """Return what identified these candidates, in order."""
     if is_frame(X):
         try:
             yield from list(frame_digests(X.iloc[list(indices)], pickled_cell))
@@ -58,7 +58,7 @@ def former_digests(X: Any, indices: Sequence[int]) -> Iterator[bytes | None]:
 
 
 def former_config(config: LearnerConfig, iteration: int) -> str:
-    """What a workflow's configuration was known by, where objects are their types."""
+    """Return what a workflow's configuration was known by, where objects are their types."""
     stages = {}
     names = stage_fields(type(config))
     for name in names:
@@ -70,7 +70,7 @@ def former_config(config: LearnerConfig, iteration: int) -> str:
 
 
 def former_estimator(estimator: Any) -> str:
-    """What an estimator was known by: its text, in which long parameters are cut short."""
+    """Return what an estimator was known by: its text, in which long parameters are cut short."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(estimator))
 
 

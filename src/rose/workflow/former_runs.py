@@ -28,7 +28,7 @@ async def has_former_rule(run: Run) -> bool:
 
 
 def former_pool(pool: Pool, sampled: Sequence[int]) -> dict[str, str | None]:
-    """What a pool's candidates and extra samples were known by; nothing of those that are known as they were.
+    """Return what a pool's candidates and extra samples were known by; nothing of those that are known as they were.
 
     None: by what differs from process to process, so that no one can tell.
     """

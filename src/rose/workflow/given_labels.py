@@ -151,7 +151,7 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
 
 
 def _names_of(pool: Pool, candidates: str) -> Iterator[str | None]:
-    """What candidates are called, and what they were before."""
+    """Return what candidates are called, and what they were before."""
     yield candidates
     yield former_pool(pool, sampled(pool)).get("pool")
 

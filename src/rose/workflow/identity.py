@@ -1,4 +1,4 @@
-"""What a run's pool and configurations were when it was begun, so that resuming it with others is noticed."""
+"""Describe a run's pool and configurations as they are when it is begun, so that resuming with others is noticed."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _by_content(table: LabelTable, contents: Sequence[bytes], X: Any) -> Known:
 
 
 def _recomputed(table: LabelTable, X: Any) -> list[tuple[bytes, int]]:
-    """What the samples of a table are known by now, where it says otherwise, for an older version wrote it."""
+    """Return what a table's samples are known by now, where it says otherwise, for an older version wrote it."""
     if table.digests is None or table.X is None or not isinstance(X, list):
         return []
     now = [digest_of(row, f"labels: X[{i}]") for i, row in enumerate(_rows_like(X[0], table.X))]

@@ -149,7 +149,7 @@ def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
 
 
 def _check_waits(stage: Stage, given: Mapping[str, Any], where: str) -> None:
-    """That the function can wait in the driver's event loop, and asks for nothing of the engine."""
+    """Check that the function can wait in the driver's event loop, and asks for nothing of the engine."""
     if stage.as_executable:
         raise ConfigurationError(
             f"waits=True of {where}: a command runs on the engine; what waits is an async function, registered with "

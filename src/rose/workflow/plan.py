@@ -57,7 +57,7 @@ def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> L
 
 
 def code_of(registered: Registration, stages: Mapping[str, Stage]) -> Code:
-    """What the user's functions were that a recorded run was begun with, by stage."""
+    """Return the user's functions that a recorded run was begun with, by stage."""
     own = {
         kind: stage
         for kind, stage in stages.items()
@@ -92,7 +92,7 @@ def identity_of(registered: Registration, request: Request, code: Code) -> dict[
 
 
 def former_models(registered: Registration) -> dict[str, str]:
-    """What the models of a run were called that the first version of ROSE has begun."""
+    """Return what the models of a run were called that the first version of ROSE has begun."""
     return {f"model {name!r}": former_estimator(estimator) for name, estimator in registered.estimators.items()}
 
 
@@ -161,7 +161,7 @@ class DataflowPlan:
 
     @cached_property
     def code(self) -> Code:
-        """What the user's functions are."""
+        """Return the user's functions."""
         return code_of(self._registered, self._stages)
 
     @property
@@ -171,7 +171,7 @@ class DataflowPlan:
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
 
     def former_identity(self) -> Mapping[str, str | None]:
-        """What of it is called otherwise by a run that the first version of ROSE has begun."""
+        """Return what of it is called otherwise by a run that the first version of ROSE has begun."""
         return former_models(self._registered)
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:

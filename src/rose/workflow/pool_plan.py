@@ -80,7 +80,7 @@ class PoolPlan:
 
     @cached_property
     def code(self) -> Code:
-        """What the user's functions are."""
+        """Return the user's functions."""
         return code_of(self._registered, self._stages)
 
     @property
@@ -90,7 +90,7 @@ class PoolPlan:
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     def former_identity(self) -> Mapping[str, str | None]:
-        """What of it is called otherwise by a run that the first version of ROSE has begun."""
+        """Return what of it is called otherwise by a run that the first version of ROSE has begun."""
         return former_models(self._registered) | former_pool(self._pool, sampled(self._pool))
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:

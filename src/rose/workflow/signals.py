@@ -1,4 +1,4 @@
-"""What signals do to a driver: the first ends its sessions in order, a second one the process at once.
+"""Handle a driver's signals: the first ends its sessions in order, a second one the process at once.
 
 The handlers are the driver's alone. A process that it forks (`multiprocessing`, a pool's worker, a task of a
 `ThreadEngine`) inherits them, and the pipe by which signals wake the event loop: what would end the child would go

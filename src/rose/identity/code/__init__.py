@@ -1,4 +1,4 @@
-"""What a function can reach of the user's own code and constants, by which changes of it are noticed."""
+"""Find what a function can reach of the user's own code and constants, by which changes of it are noticed."""
 
 from rose.identity.code.reach import code_digest, code_of_values, reach
 

@@ -1,4 +1,4 @@
-"""What is the user's own in a class: its statements, the values that it holds, and which methods may be called."""
+"""Find what is the user's own in a class: its statements, the values that it holds, and which methods may be called."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def constants(
 
 
 class _Constants(NamedTuple):
-    """What is known of all values of one place; arguments of `constants`."""
+    """Hold what is known of all values of one place; arguments of `constants`."""
 
     of_class: Changed
     functions: Functions

@@ -1,4 +1,4 @@
-"""What has been found out about a function: its parts, the values that it reaches, and what the code changes itself."""
+"""Keep what has been found out about a function: its parts, the values that it reaches, what its code changes."""
 
 from __future__ import annotations
 

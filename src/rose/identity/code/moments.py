@@ -88,7 +88,7 @@ def momentary_arguments(node: ast.AST, tree: ast.Module) -> set[str]:
 
 
 class _Known(NamedTuple):
-    """What is known where an expression stands: the names of what is imported, functions, and what differs."""
+    """Hold what is known where an expression stands: the names of what is imported, functions, and what differs."""
 
     aliases: dict[str, str]
     functions: Returned
@@ -209,7 +209,7 @@ def _is_known(node: ast.AST, known: _Known) -> bool:
 
 
 def _called(node: ast.AST, known: _Known) -> str:
-    """What a function is called: in full, if it is imported; a method of anything: its name behind a dot."""
+    """Return what a function is called: in full, if it is imported; a method of anything: its name behind a dot."""
     if isinstance(node, ast.Name):
         name = known.aliases.get(node.id, "")
         return node.id if node.id in known.functions or not name else name

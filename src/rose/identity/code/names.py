@@ -1,4 +1,4 @@
-"""What a piece of code refers to by name, and what of that it changes itself."""
+"""Find what a piece of code refers to by name, and what of that it changes itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEYED = ("get", "getenv", "pop", "setdefault")  # called with a constant, they 
 
 @dataclass
 class References:
-    """What code refers to.
+    """Hold what code refers to.
 
     Attributes:
         paths: free names, each with the attributes and constant keys that follow: `("settings", ("[", "T"))`.
@@ -225,7 +225,7 @@ class _Reader(ast.NodeVisitor):
     visit_Name = visit_Attribute = visit_Subscript = _chain
 
     def _steps(self, node: ast.AST) -> tuple[list[Step | None], ast.AST]:
-        """What follows a root, None for what is only known when it runs; and the root."""
+        """Return what follows a root, None for what is only known when it runs; and the root."""
         steps: list[Step | None] = []
         while isinstance(node, (ast.Attribute, ast.Subscript)):
             if isinstance(node, ast.Attribute):
@@ -265,7 +265,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _entries_changed(node: ast.Call, how: str) -> list[ast.expr]:
-    """What a method that changes its object changes: of a dict, the entries that are named where it is called."""
+    """Return what a method that changes its object changes: of a dict, the entries that the call names."""
     assert isinstance(node.func, ast.Attribute)
     target = node.func.value
     keys: list[ast.expr] = []

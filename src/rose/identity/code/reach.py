@@ -1,4 +1,4 @@
-"""What a function can reach of the user's own code and constants: it decides what the function gives.
+"""Walk over what a function can reach of the user's own code and constants: it decides what the function gives.
 
 From the function on, what its code names is followed: functions and classes of the user's own modules (see `modules`)
 with what they name in turn, the values of globals, closures, defaults and of the object that a method is bound to, and

@@ -1,4 +1,4 @@
-"""What a name in some code stands for, as far as its attributes and constant keys are known."""
+"""Find what a name in some code stands for, as far as its attributes and constant keys are known."""
 
 from __future__ import annotations
 
