@@ -159,18 +159,6 @@ def test_labels_alone_may_grow_too_and_be_given_later(program: Program) -> None:
     assert set(later.indices.tolist()) >= {0, 1, 2}
 
 
-def test_a_run_of_an_older_version_keeps_its_initial_candidates(program: Program) -> None:
-    first = program(1, initial=4)["w"]
-    import sqlite3
-
-    with sqlite3.connect(program.directory / "run" / "journal.sqlite") as connection:
-        connection.execute("DELETE FROM meta WHERE name = 'initial'")
-    connection.close()
-    both = program(2, names=("w", "new"), initial=4, labels=square(0))
-    assert both["new"].indices[:4].tolist() == first.indices.tolist()
-    assert 0 in both["w"].indices[4:]
-
-
 @pytest.mark.parametrize("dies", ["0/b", "1/b"])
 def test_labels_join_no_round_that_is_half_played(dies: str, program: Program) -> None:
     settings = {"initial": 4, "acquisition": "top"}

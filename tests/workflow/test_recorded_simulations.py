@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,14 +15,13 @@ from sklearn.linear_model import Ridge
 
 from rose import ParallelUQLearner, Pool, UQLearnerConfig
 from rose.engine import ThreadEngine
-from rose.errors import ChangedRunError, NoIdentityError
+from rose.errors import NoIdentityError
 from rose.learner import LearnerConfig, TaskConfig
 from rose.metrics import PREDICTIVE_VARIANCE
 from rose.store import labels_of_run
 from rose.workflow.identity import describe_config, describe_estimator
-from tests.workflow.former import program
+from tests.workflow import objects_program as program
 
-FORMER = Path(program.__file__).parent
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,7 +34,7 @@ def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2, 3):
         environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": f"{ROOT / 'src'}"}
-        arguments = [str(FORMER / "program.py"), "run", "log", str(seed)]
+        arguments = [program.__file__, "run", "log", str(seed)]
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, check=True, capture_output=True)
         assert len(simulated(tmp_path / "log")) == 3 + 2 * seed
         assert len(labels_of_run(tmp_path / "run")) == 3 + 2 * seed
@@ -44,36 +42,6 @@ def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path, monke
     program.run(Path("run"), Path("log"), 3)
     program.run(Path("other"), Path("again"), 3)
     assert (tmp_path / "again").read_text() == (tmp_path / "log").read_text()
-
-
-@pytest.fixture
-def former(tmp_path: Path) -> Path:
-    """A run of five labels and two, killed in its second round by a version that knew objects by their pickles."""
-    shutil.copytree(FORMER / "run", tmp_path / "run")
-    shutil.copy(FORMER / "log", tmp_path / "log")
-    return tmp_path / "run"
-
-
-def test_a_run_that_knew_objects_by_their_pickles_is_resumed(
-    former: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    recorded = {float(x["x"]) for x in program.OBJECTS if program.OBJECTS.index(x) in labels_of_run(former).candidates}
-    assert len(recorded) == 7
-    for _ in range(2):
-        assert len(program.run(former, tmp_path / "new", 3).labels) == 9
-    assert len(simulated(tmp_path / "new")) == 2
-    assert not {float(x) for x in simulated(tmp_path / "new")} & recorded
-    assert "its pool is what it is now is taken as given" in caplog.text
-    with pytest.raises(ChangedRunError, match="pool has changed"):
-        program.run(former, tmp_path / "new", 3, X=[{**x, "x": x["x"] + 1} for x in program.OBJECTS], initial=5)
-
-
-def test_the_labels_of_such_a_run_are_given_to_a_pool(former: Path) -> None:
-    # No pickle of this process is like one of that, but where the set holds one text at most.
-    table = labels_of_run(former)
-    known = Pool(program.OBJECTS, labels=former).known
-    assert known
-    assert known.items() <= dict(zip(table.candidates.tolist(), table.labels, strict=True)).items()
 
 
 class Solver:

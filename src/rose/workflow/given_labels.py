@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,7 @@ import numpy as np
 
 from rose.errors import ChangedRunError, PoolError
 from rose.store import DONE, LabelRecord, Run, as_label, decode, not_finite, same_label
-from rose.workflow.former import former_digests, is_same
-from rose.workflow.former_runs import former_pool
-from rose.workflow.identity import AS_BEGUN, describe_initial, describe_pool, sampled
+from rose.workflow.identity import AS_BEGUN, describe_initial, describe_pool
 from rose.workflow.pool import Pool
 from rose.workflow.values import plain
 
@@ -85,10 +83,6 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
     indices = sorted(pool.known)
     of_content: dict[bytes, int] = {}
     digests = dict(zip(indices, pool.digests(indices), strict=True))
-    known = {one: {digest} for one, digest in digests.items()}  # all that a record may know it by
-    if not is_same(pool.X):
-        for one, former in zip(indices, former_digests(pool.X, indices), strict=True):
-            known[one] |= {former} if former else set()
     for one, digest in digests.items():
         other = of_content.setdefault(digest, one)
         if not by_index and not same_label(pool.known[other], pool.known[one]):
@@ -96,13 +90,10 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
                 f"labels: candidates {other} and {one} are equal, but are given different labels, "
                 f"{_short(pool.known[other])} and {_short(pool.known[one])}"
             )
-    for one, several in known.items():
-        for digest in several:
-            of_content.setdefault(digest, one)
     found = []
     for record in await run.journal.current_labels():
         index: int | None = record.candidate if by_index else of_content.get(record.digest)
-        if index is None or record.digest not in known.get(index, ()):
+        if index is None or record.digest != digests.get(index):
             continue
         if record.state != DONE:  # what was dropped has a label now: rounds that are played again learn it
             run.relearns = True
@@ -138,22 +129,11 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     may be given more labels now."""
     now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
     noted = await run.journal.meta("initial")
-    if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] in _names_of(pool, candidates):
+    if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] == candidates:
         return np.array(noted[2], dtype=np.int64)
     first = pool.initial
-    if (
-        noted is None and run.journal.epoch > 1 and await run.journal.current_labels()
-    ):  # begun by a version that noted nothing
-        begun = await run.journal.meta("identity") or {}
-        first = pool.drawn() if begun.get("Pool(initial=)") == describe_initial(pool, drawn=True) else first
     await run.journal.note("initial", [now, candidates, first.tolist()])
     return first
-
-
-def _names_of(pool: Pool, candidates: str) -> Iterator[str | None]:
-    """Return what candidates are called, and what they were before."""
-    yield candidates
-    yield former_pool(pool, sampled(pool)).get("pool")
 
 
 async def joined(run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from rose.identity import value_digest
 from rose.identity.code import code_digest
 from rose.identity.digest import class_name
 from rose.workflow.config import LearnerConfig, setting, stage_fields
-from rose.workflow.former_text import plain_text
 from rose.workflow.pool import Pool
 
 _log = logging.getLogger("rose")
@@ -89,9 +89,9 @@ def sampled(pool: Pool) -> list[int]:
     return indices
 
 
-def describe_initial(pool: Pool, drawn: bool = False) -> str:
-    """Say what a pool's `initial` is, whatever labels are given beside it; without it, they decide (unless `drawn`)."""
-    return AS_BEGUN if pool.asked is None and pool.known and not drawn else _digest(pool.drawn().tolist())
+def describe_initial(pool: Pool) -> str:
+    """Say what a pool's `initial` is, whatever labels are given beside it; without it, they decide."""
+    return AS_BEGUN if pool.asked is None and pool.known else _digest(pool.drawn().tolist())
 
 
 def describe_estimator(estimator: Any) -> str:
@@ -120,11 +120,16 @@ def _parameter(value: Any, name: str) -> str:
 
 
 def _lenient(value: Any, where: str) -> bytes:
-    """As `configured_digest`; what has no identity is known by its class."""
+    """Return a digest as `configured_digest` does; what in it has no identity is known by its class."""
     try:
         return configured_digest(value, where)
     except NoIdentityError:
-        return configured_digest(plain_text(value), where)
+        parts: Any = class_name(type(value))
+        if isinstance(value, Mapping):
+            parts = {str(key): _lenient(one, f"{where}[{key!r}]") for key, one in value.items()}
+        elif isinstance(value, (list, tuple)):
+            parts = [_lenient(one, f"{where}[{place}]") for place, one in enumerate(value)]
+        return configured_digest(parts, where)
 
 
 _DIGEST_LETTERS = 32

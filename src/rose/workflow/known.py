@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from rose.errors import PoolError
 from rose.paths import expanded
 from rose.store import LabelTable, as_label, labels_of_run, not_finite, read_labels_file, same_label
 from rose.workflow.candidates import digest_of, digests
-from rose.workflow.former import former_digests, is_same
 from rose.workflow.frames import frame_digests, is_frame, with_columns
 
 _log = logging.getLogger("rose")
@@ -169,10 +168,10 @@ def _by_content(table: LabelTable, contents: Sequence[bytes], X: Any) -> Known:
     first: dict[bytes, int] = {}
     same: dict[int, int] = {}
     used: set[int] = set()
-    for digest, row in _recomputed(table, X):
-        rows_of.setdefault(digest, []).append(row)
-    for index, digest in _recognised(X, rows_of, table):
-        rows = rows_of[digest]
+    for index, digest in enumerate(digests(X)):
+        rows = rows_of.get(digest)
+        if rows is None:
+            continue
         # A simulation that asks for the index may label equal candidates differently.
         used.update(rows)
         itself = [row for row in rows if table.candidates is not None and int(table.candidates[row]) == index]
@@ -184,24 +183,6 @@ def _by_content(table: LabelTable, contents: Sequence[bytes], X: Any) -> Known:
     if known and (unused := len(table) - len(used)):
         _log.warning("%d of the %d labels given are of no candidate of this pool", unused, len(table))
     return Known(known, np.array(list(first.values()), dtype=np.int64), same)
-
-
-def _recomputed(table: LabelTable, X: Any) -> list[tuple[bytes, int]]:
-    """Return what a table's samples are known by now, where it says otherwise, for an older version wrote it."""
-    if table.digests is None or table.X is None or not isinstance(X, list):
-        return []
-    now = [digest_of(row, f"labels: X[{i}]") for i, row in enumerate(_rows_like(X[0], table.X))]
-    return [(digest, row) for row, (digest, told) in enumerate(zip(now, table.digests, strict=True)) if digest != told]
-
-
-def _recognised(X: Any, rows_of: Container[bytes], table: LabelTable) -> Iterator[tuple[int, bytes]]:
-    """The candidates that have rows, with the digest that these are known by: today's, or that of an older version."""
-    formerly = table.digests is not None and not is_same(X)
-    for index, digest in enumerate(digests(X)):
-        if digest in rows_of:
-            yield index, digest
-        elif formerly and (former := next(former_digests(X, [index]))) is not None and former in rows_of:
-            yield index, former
 
 
 def _digests(table: LabelTable, X: Any) -> Sequence[bytes] | None:

@@ -19,7 +19,6 @@ from rose.workflow.binding import PROVIDED, Binding
 from rose.workflow.calling import bind_stage, run_stage
 from rose.workflow.candidate_file import CandidateFile
 from rose.workflow.config import LearnerConfig
-from rose.workflow.former_runs import FormerLabels
 from rose.workflow.frames import is_frame, plain_row
 from rose.workflow.identity import configured_digest
 from rose.workflow.overrides import stage_for
@@ -138,7 +137,6 @@ class Simulator:
         check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
             may raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. A label may be
             looked at several times.
-        former: labels that are recorded as an older version of ROSE knew them.
     """
 
     def __init__(
@@ -149,7 +147,6 @@ class Simulator:
         store: LabelStore,
         identity: str,
         check: Callable[[Any, int], None] | None = None,
-        former: FormerLabels | None = None,
     ) -> None:
         self._pool = pool
         self._identity = identity.encode()
@@ -157,7 +154,6 @@ class Simulator:
         self._runner = runner
         self._store = store
         self._check = check
-        self._former = former
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
         """How the simulation is called under this configuration.
@@ -310,10 +306,7 @@ class Simulator:
         if extra or said:
             hasher.update(value_digest([extra, said], "the simulation's arguments"))
         kept = plain_row(self._pool.X, index) if is_frame(self._pool.X) else x
-        sample = Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
-        if self._former is None:
-            return sample
-        return self._former.as_recorded(sample, x, self._pool, extra, binding.configured, context, self._store)
+        return Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
 
     def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
         """The seed of a sample's simulation: its own, whatever the simulation's code is."""

@@ -19,7 +19,6 @@ from rose.store import EventLog, Run, check_run_dir
 from rose.workflow import checks
 from rose.workflow.changes import AcceptChanges, check_accept, check_identity
 from rose.workflow.config import LearnerConfig, UQLearnerConfig
-from rose.workflow.former_runs import take_over
 from rose.workflow.options import make_stage
 from rose.workflow.plan import DataflowPlan, Request, check_limits
 from rose.workflow.pool import Pool
@@ -205,7 +204,6 @@ class UQLearner(Registration):
             run = await Run.open(self._directory(), self._keep_models)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
-            await take_over(run, identity, plan.former_identity)
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())

@@ -19,7 +19,6 @@ from rose.workflow.config import LearnerConfig
 from rose.workflow.dataflow import Dataflow, DataflowRounds
 from rose.workflow.dataflow_calls import check_calls, tell_of_the_untold
 from rose.workflow.estimators import is_of_estimators
-from rose.workflow.former import former_estimator
 from rose.workflow.identity import check_configured, describe_estimator
 from rose.workflow.registration import Registration
 from rose.workflow.rounds import Limits, Rounds, Workflow
@@ -89,11 +88,6 @@ def identity_of(registered: Registration, request: Request, code: Code) -> dict[
     named["model_names"] = ", ".join(request.model_names)
     named["num_predictions"] = str(request.num_predictions)
     return named
-
-
-def former_models(registered: Registration) -> dict[str, str]:
-    """Return what the models of a run were called that the first version of ROSE has begun."""
-    return {f"model {name!r}": former_estimator(estimator) for name, estimator in registered.estimators.items()}
 
 
 def make_workflow(request: Request, name: str, rounds: Rounds, criterion: StopCriterion | None) -> Workflow:
@@ -169,10 +163,6 @@ class DataflowPlan:
         """What a resumed run must have been begun with, by name."""
         named = identity_of(self._registered, self._request, self.code)
         return named | {"skip_pre_loop": str(self._request.skip_pre_loop)}
-
-    def former_identity(self) -> Mapping[str, str | None]:
-        """Return what of it is called otherwise by a run that the first version of ROSE has begun."""
-        return former_models(self._registered)
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""

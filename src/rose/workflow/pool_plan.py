@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import cached_property
 
@@ -20,15 +19,14 @@ from rose.workflow.coordinates import given_coordinates, own_coordinates
 from rose.workflow.criterion import Criterion, Holdout
 from rose.workflow.ensemble import Ensemble
 from rose.workflow.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
-from rose.workflow.former_runs import FormerLabels, former_pool
 from rose.workflow.given_labels import correct, first_candidates
 from rose.workflow.holdout import check_holdout_metric
-from rose.workflow.identity import check_configured, describe_pool, sampled
+from rose.workflow.identity import check_configured, describe_pool
 from rose.workflow.labelling import Simulator, bind_simulation
 from rose.workflow.learning import Learning, SharedPool
 from rose.workflow.notices import Notices
 from rose.workflow.overrides import stage_for, together
-from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, former_models, identity_of, make_workflow
+from rose.workflow.plan import DataflowPlan, Request, all_stages, code_of, identity_of, make_workflow
 from rose.workflow.pool import Pool
 from rose.workflow.pool_checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.workflow.pool_rounds import PoolRounds
@@ -89,10 +87,6 @@ class PoolPlan:
         named = identity_of(self._registered, self._request, self.code)
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
-    def former_identity(self) -> Mapping[str, str | None]:
-        """Return what of it is called otherwise by a run that the first version of ROSE has begun."""
-        return former_models(self._registered) | former_pool(self._pool, sampled(self._pool))
-
     async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
         """The workflows, ready to run."""
         assert runner.run is not None
@@ -104,8 +98,7 @@ class PoolPlan:
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self.code)
-        former = await FormerLabels.of(runner.run, identity)
-        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels, former)
+        simulator = Simulator(self._pool, self._stages["simulation"], runner, store, identity, self._labels)
         holdout = None
         if self._pool.holdout is not None:
             X_test, y_test = self._pool.holdout

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from rose.errors import ChangedRunError
 from rose.store import EventLog, IterationDone, Run, decode
 from rose.workflow.config import LearnerConfig
-from rose.workflow.former import former_config
 from rose.workflow.identity import describe_config
 from rose.workflow.reporting import Reports, reports
 from rose.workflow.stages import StopCriterion
@@ -194,7 +193,7 @@ class Workflow:
             return None
         record = decode(row.value)
         now = describe_config(config, iteration)
-        if record["config"] not in (now, former_config(config, iteration)):
+        if record["config"] != now:
             if not run.accepts_changes:
                 raise ChangedRunError(
                     f"workflow {self.name!r} was configured otherwise in iteration {iteration}, which is recorded; "

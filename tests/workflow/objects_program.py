@@ -1,9 +1,4 @@
-"""A run over objects, by whichever version of ROSE imports it; as a program: RUN LOG ITERATIONS [STOP].
-
-`run` in this directory was written by the version that knew candidates by their pickles (8b0bd4b), and killed in its
-second round: this module imported with that version's `src`, PYTHONHASHSEED=1 and STOP[0] = 7, and `run("run", "log",
-3)`; then a checkpoint of the database's log.
-"""
+"""A run over objects, as a program: RUN LOG ITERATIONS [STOP]."""
 
 from __future__ import annotations
 
