@@ -17,10 +17,10 @@ import psutil
 
 from rose import ParallelUQLearner
 from rose.engine import LocalEngine, Task, ThreadEngine
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import reading
 from rose.store.objects import ObjectStore
 from rose.store.records import DONE
-from rose.store.schema import reading
 
 MEMBERS = PASSES = 8
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from rose import ParallelUQLearner, Pool
 from rose.metrics import MARGIN, PREDICTIVE_ENTROPY
-from rose.workflow.screening import Bars, Question, Screened
+from rose.pool.screening.part import Bars, Question, Screened
 from scale_simulated import SimulatedEngine, SimulatedLoop, rss_peak, watch_journals
 
 SEED = 7

@@ -22,13 +22,13 @@ import numpy as np
 
 from rose.engine import Ref, Task, TaskKey
 from rose.engine.base import BaseEngine
-from rose.engine.parcel import pack_task
+from rose.engine.local.task_codec import pack_task
+from rose.engine.shipping.serialization import FileRef
 from rose.engine.threads import ThreadEngine
-from rose.engine.transfer import FileRef
 from rose.errors import WorkerLostError
+from rose.stages.reporting import Watched
+from rose.stages.seeds import derive_seed
 from rose.store.journal import Journal
-from rose.workflow.seeds import derive_seed
-from rose.workflow.watched import Watched
 
 
 class _Selector(selectors.DefaultSelector):

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
+    from rose.learners.base import ParallelUQLearner, SeqUQLearner
+    from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
+    from rose.pool.pool import Pool
+    from rose.stages.config import LearnerConfig, TaskConfig, UQLearnerConfig
     from rose.store import retry
-    from rose.workflow.config import LearnerConfig, TaskConfig, UQLearnerConfig
-    from rose.workflow.learner import ParallelUQLearner, SeqUQLearner
-    from rose.workflow.pool import Pool
-    from rose.workflow.state import IterationState, Results, StopReason, WorkflowResult
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    "IterationState": "rose.workflow.state",
-    "LearnerConfig": "rose.workflow.config",
+    "IterationState": "rose.loop.state",
+    "LearnerConfig": "rose.stages.config",
     "LocalEngine": "rose.engine",
-    "ParallelUQLearner": "rose.workflow.learner",
-    "Pool": "rose.workflow.pool",
-    "Results": "rose.workflow.state",
-    "SeqUQLearner": "rose.workflow.learner",
-    "StopReason": "rose.workflow.state",
-    "TaskConfig": "rose.workflow.config",
+    "ParallelUQLearner": "rose.learners.base",
+    "Pool": "rose.pool.pool",
+    "Results": "rose.loop.state",
+    "SeqUQLearner": "rose.learners.base",
+    "StopReason": "rose.loop.state",
+    "TaskConfig": "rose.stages.config",
     "ThreadEngine": "rose.engine",
-    "UQLearnerConfig": "rose.workflow.config",
-    "WorkflowResult": "rose.workflow.state",
+    "UQLearnerConfig": "rose.stages.config",
+    "WorkflowResult": "rose.loop.state",
     "retry": "rose.store",
 }
 

@@ -1,6 +1,6 @@
 """ROSE's import path of the configuration and state classes."""
 
-from rose.workflow.config import LearnerConfig, TaskConfig
-from rose.workflow.state import IterationState
+from rose.loop.state import IterationState
+from rose.stages.config import LearnerConfig, TaskConfig
 
 __all__ = ["IterationState", "LearnerConfig", "TaskConfig"]

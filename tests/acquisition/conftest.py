@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rose.acquisition import joint, kcenter, lcmd, tie_keys
+from rose.acquisition import tie_keys
+from rose.acquisition.methods import joint, kcenter, lcmd
 
 
 def drawn(n: int, seed: int = 0) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rose.acquisition import SaturatedBatchWarning, acquire
 from rose.acquisition.compiled import kernels, workers
-from rose.acquisition.joint import Joint, conditional_entropies, entropy
+from rose.acquisition.methods.joint import Joint, conditional_entropies, entropy
 from rose.errors import ConfigurationError, PredictionError
 
 Probabilities = NDArray[np.float64]
@@ -111,7 +111,7 @@ def test_the_coarse_view_is_an_upper_bound(seed: int) -> None:
 def test_a_big_pool_goes_through_all_blocks(arithmetic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     p = predictions(0, members=20, n=5000, classes=4, sharp=1.0)
     kept = acquire(p, 4, method="batchbald", configurations=64)
-    monkeypatch.setattr("rose.acquisition.batchbald._KEEP", 0)
+    monkeypatch.setattr("rose.acquisition.methods.batchbald._KEEP", 0)
     assert acquire(list(p), 4, method="batchbald", configurations=64).tolist() == kept.tolist()
 
 
@@ -120,7 +120,7 @@ def test_bounds_spare_work_and_change_nothing(arithmetic: str, seed: int, monkey
     p = predictions(seed, members=20, n=300, classes=4, sharp=1.0)
     choices = []
     for look in (1, 300):  # one candidate between two looks at the bound; all of them before the first look
-        monkeypatch.setattr("rose.acquisition.batchbald._LOOK", look)
+        monkeypatch.setattr("rose.acquisition.methods.batchbald._LOOK", look)
         choices.append(acquire(p, 5, method="batchbald", configurations=100).tolist())
     assert choices[0] == choices[1]
 

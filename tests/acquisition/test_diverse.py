@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rose.acquisition import acquire
-from rose.acquisition.kmeans import _spread_seeds, kmeans
+from rose.acquisition.methods.kmeans import _spread_seeds, kmeans
 from rose.errors import ConfigurationError
 
 RNG = np.random.default_rng(0)

@@ -32,8 +32,10 @@ def question(seed: int, n: int = 30) -> tuple[Points, Points]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_against_the_definition(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rose.acquisition.facility._LOOK", 1 + seed % 3)  # lazier or not, the picks are the same
-    monkeypatch.setattr("rose.acquisition.facility._CELLS", 50)
+    monkeypatch.setattr(
+        "rose.acquisition.methods.facility._LOOK", 1 + seed % 3
+    )  # lazier or not, the picks are the same
+    monkeypatch.setattr("rose.acquisition.methods.facility._CELLS", 50)
     x, scores = question(seed)
     batch, candidates = [3, 8, 11], [i for i in range(30) if i not in (3, 8, 11)]
     for _ in range(6):

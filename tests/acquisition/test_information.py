@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rose.acquisition import acquire, tie_keys
-from rose.acquisition.gaussian import InColumns, InWeights
+from rose.acquisition.methods.gaussian import InColumns, InWeights
 from rose.errors import ConfigurationError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rose.engine import Capacity, Resources, Task, TaskKey
-from rose.engine.dask_places import AHEAD, Place, PlacedRequest, Places
+from rose.engine.dask.placement import AHEAD, Place, PlacedRequest, Places
 from rose.errors import CapacityError
 
 

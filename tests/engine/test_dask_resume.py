@@ -22,8 +22,8 @@ from rose import ParallelUQLearner, Pool, TaskConfig, UQLearnerConfig
 from rose.engine import DaskEngine, ThreadEngine
 from rose.errors import RunFailedError
 from rose.metrics import MUTUAL_INFORMATION, PREDICTIVE_ENTROPY
-from rose.store.rows import read_labels
-from rose.store.schema import reading
+from rose.store.database.schema import reading
+from rose.store.database.sql import read_labels
 from rose.testing import tasks
 from rose.testing.engine_contract import begun
 

@@ -11,7 +11,7 @@ import pytest
 
 from rose.cli import main
 from rose.engine import Capabilities, ThreadEngine
-from rose.engine.catalogue import KINDS, MEANINGS, capability_names, get_kind
+from rose.engine.registry import KINDS, MEANINGS, capability_names, get_kind
 from rose.engine.selfcheck import check
 from rose.errors import ConfigurationError
 

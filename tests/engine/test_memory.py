@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, ThreadEngine, oomkiller
+from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, ThreadEngine
+from rose.engine.processes import memory as oomkiller
 from rose.errors import (
     CommandFailedError,
     CommandPlaceError,

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, crew, transfer
+from rose.engine import Command, LocalEngine, Resources, Task, TaskKey
+from rose.engine.local import worker_handle as crew
+from rose.engine.shipping import serialization as transfer
 from rose.errors import (
     ConfigurationError,
     OutOfMemoryError,

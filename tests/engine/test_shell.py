@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rose.engine.shell import needs_shell, split
+from rose.engine.processes.shell import needs_shell, split
 from rose.errors import ConfigurationError
 
 

@@ -33,8 +33,8 @@ from rose.scoring.calibration import (
     risk_coverage_curve,
     sharpness,
 )
-from rose.scoring.conformal import conformal_intervals, conformal_sets
-from rose.scoring.temperature import temperature_scaling
+from rose.scoring.calibration.conformal import conformal_intervals, conformal_sets
+from rose.scoring.calibration.temperature import temperature_scaling
 from tests.scoring.conftest import probabilities, values
 
 # All numbers are eighths or sixteenths, which bfloat16 holds exactly: every kind must give the same result.

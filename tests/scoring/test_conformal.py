@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
-from rose.scoring.conformal import conformal_intervals, conformal_sets
+from rose.scoring.calibration.conformal import conformal_intervals, conformal_sets
 
 RNG = np.random.default_rng(0)
 HOLD, NEW = slice(0, 1000), slice(1000, 21000)

@@ -64,8 +64,8 @@ def logarithm_errors() -> dict[str, float]:
     """The largest error of the compiled logarithm relative to max(|log x|, 0.35), by dtype."""
     import numba
 
-    from rose.scoring.kernels_lanes import LANES, load, store
-    from rose.scoring.kernels_logarithm import log
+    from rose.scoring._kernels.logarithm import log
+    from rose.scoring._kernels.simd import LANES, load, store
 
     @numba.njit
     def logs(x: Any, out: Any) -> None:
@@ -204,7 +204,7 @@ def test_no_place_for_a_cache_is_no_error(tmp_path: Path) -> None:
         import numba.core.caching as caching
         # what a read-only package without a home comes to
         (getattr(caching, "CacheImpl", None) or caching._CacheImpl)._locator_classes = []
-        from rose.scoring.kernels_common import kernel
+        from rose.scoring._kernels.compiling import kernel
 
         @kernel
         def add(a, b):

@@ -11,8 +11,8 @@ from rose.arrays import probability_tolerance, two_columns
 from rose.errors import ConfigurationError, PredictionError
 from rose.scoring import UQScorer, check_predictions, metrics, register_metric, register_uq, registry, score, top_k
 from rose.scoring.calibration import brier_decomposition, expected_calibration_error, reliability_curve
-from rose.scoring.conformal import conformal_sets
-from rose.scoring.temperature import temperature_scaling
+from rose.scoring.calibration.conformal import conformal_sets
+from rose.scoring.calibration.temperature import temperature_scaling
 from tests.scoring.conftest import probabilities
 from tests.scoring.test_device import far  # noqa: F401  # a fixture
 

@@ -7,7 +7,7 @@ import pytest
 
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
 from rose.scoring.calibration import expected_calibration_error
-from rose.scoring.temperature import temperature_scaling
+from rose.scoring.calibration.temperature import temperature_scaling
 from tests.scoring.conftest import probabilities
 
 P = probabilities(1, 6000, 4, seed=3)[0]

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rose.errors import CorruptRunError
-from rose.store.batches import forget_files, read_task, read_tasks
+from rose.store.database.batches import forget_files, read_task, read_tasks
+from rose.store.database.schema import open_for_writing
+from rose.store.database.sql import insertions, is_used
 from rose.store.records import DONE, TaskRecord
-from rose.store.rows import insertions, is_used
-from rose.store.schema import open_for_writing
 
 # Names may hold slashes, and numbers where an iteration could be.
 keys = st.lists(st.sampled_from(["a", "b", "ab", "3", "30", "é\n", "training", "round"]), min_size=1, max_size=6).map(

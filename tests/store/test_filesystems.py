@@ -15,7 +15,7 @@ import pytest
 
 from rose.store import Run, filesystem
 from rose.store.filesystem import is_network, mount_of
-from rose.store.places import DATABASE, STREAMS, fitting, place_of
+from rose.store.paths import DATABASE, STREAMS, fitting, place_of
 from rose.watch.task import view_task
 
 from .other_user import as_root
@@ -27,7 +27,7 @@ PROGRAM = """
 import asyncio, io, json, logging, os, sys
 from pathlib import Path
 from rose.errors import RoseError
-from rose.store import durable
+from rose.store import fsync as durable
 from tests.torture import history
 said = {}
 for lack, code in json.loads(sys.argv[2]):

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from rose.errors import RunDirectoryError
-from rose.store import Run, schema
-from rose.store.batches import read_tasks
-from rose.store.places import DATABASE
-from rose.store.schema import reading
+from rose.store import Run
+from rose.store.database import schema
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import reading
+from rose.store.paths import DATABASE
 
 
 @pytest.fixture(autouse=True)

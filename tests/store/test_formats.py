@@ -12,11 +12,11 @@ import pytest
 
 from rose.errors import RunDirectoryError
 from rose.store import Dropped, Run, lease
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.meta import write_meta
+from rose.store.database.schema import DATABASE, FORMAT, open_for_reading, reading
+from rose.store.database.sql import read_events, read_labels
 from rose.store.lease import last_driver
-from rose.store.meta import write_meta
-from rose.store.rows import read_events, read_labels
-from rose.store.schema import DATABASE, FORMAT, open_for_reading, reading
 from rose.store.summary import summarize
 
 SAMPLES = Path(__file__).parent / "formats"

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 
 from rose.errors import CorruptRunError, RunLockedError, RunLostError
-from rose.store import Run, lease, schema
+from rose.store import Run, lease
+from rose.store.database import schema
+from rose.store.database.schema import open_for_writing
 from rose.store.journal import Journal
 from rose.store.lease import Driver, last_driver
-from rose.store.places import DATABASE
-from rose.store.schema import open_for_writing
+from rose.store.paths import DATABASE
 
 
 def alter(directory: Path, **columns: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from rose import portable
 from rose.errors import MissingDefinitionError, NotPlainError, OtherPythonError
-from rose.store.plain import load_plainly
+from rose.store.safe_unpickle import load_plainly
 from rose.testing.main_contract import script
 from tests.store.pythons import ROOT, python
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from rose.errors import CorruptRunError, RunDirectoryError, UnpicklableError
-from rose.store import DONE, Run, schema
-from rose.store.batches import read_tasks
+from rose.store import DONE, Run
+from rose.store.database import schema
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import DATABASE, reading
 from rose.store.objects import ObjectStore
-from rose.store.schema import DATABASE, reading
 
 LARGE = np.arange(5000.0)
 

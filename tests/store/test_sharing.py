@@ -17,10 +17,10 @@ import pytest
 
 from rose import Pool
 from rose.errors import CorruptRunError
+from rose.pool.candidates.opening import digest_of
 from rose.store import LabelTable, Sample, labels_of_run, write_labels
-from rose.store.places import DATABASE
+from rose.store.paths import DATABASE
 from rose.store.summary import summarize
-from rose.workflow.candidates import digest_of
 from tests.torture import history
 
 from .other_user import COLLEAGUE, GROUP, as_root, crash, finish, in_child, public_directory, umask

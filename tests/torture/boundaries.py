@@ -9,7 +9,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from rose.store import journal, lease, objects, run, schema
+from rose.store import journal, lease, objects, run
+from rose.store.database import schema
 
 
 def signalled(number: int) -> None:

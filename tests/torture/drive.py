@@ -24,7 +24,8 @@ import numpy as np
 from rose.engine import LocalEngine, ThreadEngine
 from rose.engine.base import BaseEngine
 from rose.errors import RunFailedError
-from rose.store import Run, lease, schema
+from rose.store import Run, lease
+from rose.store.database import schema
 
 from . import boundaries, faults, history
 from .scenarios import LEDGER, Scenario, build, note

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from rose.store import Result, Run, Sample
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import reading
+from rose.store.database.sql import read_events, read_labels
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS
+from rose.store.paths import OBJECTS
 from rose.store.records import DONE, DROPPED, decode
-from rose.store.rows import read_events, read_labels
-from rose.store.schema import reading
 
 ROUNDS, SAMPLES = 2, 3
 STAGES = ("training/m", "prediction/m/0", "criterion")

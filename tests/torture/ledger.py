@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import DATABASE, holds_run, open_for_reading
+from rose.store.database.sql import read_labels
 from rose.store.records import DONE, DROPPED
-from rose.store.rows import read_labels
-from rose.store.schema import DATABASE, holds_run, open_for_reading
 
 
 @dataclass

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from rose.store.places import DATABASE
-from rose.store.whole import has_log
+from rose.store.database.whole import has_log
+from rose.store.paths import DATABASE
 
 from .conftest import Trial
 from .ledger import recorded

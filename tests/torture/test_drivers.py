@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from rose.store.database.schema import reading
 from rose.store.lease import read_drivers
-from rose.store.places import DATABASE
-from rose.store.schema import reading
+from rose.store.paths import DATABASE
 
 from .conftest import Trial
 from .ledger import Tally, recorded

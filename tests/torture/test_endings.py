@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from rose.store.database.schema import reading
 from rose.store.lease import last_driver
-from rose.store.schema import reading
 
 from .conftest import Trial
 from .ledger import recorded

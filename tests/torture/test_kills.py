@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rose.store.plain import load_plainly
-from rose.store.rows import read_labels
+from rose.store.database.sql import read_labels
+from rose.store.safe_unpickle import load_plainly
 
 from .boundaries import BOUNDARIES
 from .conftest import Trial

@@ -25,14 +25,14 @@ from hypothesis.stateful import (
 
 from rose.errors import RunLockedError, RunLostError
 from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, Result, Run, Sample
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.meta import read_meta
+from rose.store.database.schema import reading
+from rose.store.database.sql import read_events, read_labels
 from rose.store.garbage import collect_garbage
 from rose.store.journal import Journal
-from rose.store.meta import read_meta
 from rose.store.objects import ObjectStore
-from rose.store.places import DATABASE, OBJECTS
-from rose.store.rows import read_events, read_labels
-from rose.store.schema import reading
+from rose.store.paths import DATABASE, OBJECTS
 
 from .history import same
 

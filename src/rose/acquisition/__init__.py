@@ -6,7 +6,8 @@
 Arrays in, indices out: no files, no workflow. `acquisitions()` lists the methods, `register_acquisition` adds one.
 """
 
-from rose.acquisition import (  # noqa: F401  (they register)
+from rose.acquisition.choose import acquire
+from rose.acquisition.methods import (  # noqa: F401  (they register)
     badge,
     batchbald,
     diverse,
@@ -17,9 +18,8 @@ from rose.acquisition import (  # noqa: F401  (they register)
     stochastic,
     top,
 )
-from rose.acquisition.batchbald import SaturatedBatchWarning
-from rose.acquisition.choose import acquire
-from rose.acquisition.parts import draws_by_keys, kept_of_part, keys_of_part
+from rose.acquisition.methods.batchbald import SaturatedBatchWarning
+from rose.acquisition.partwise import draws_by_keys, kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
 from rose.acquisition.registry import Acquisition, acquisitions, get_acquisition, register_acquisition

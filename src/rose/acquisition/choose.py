@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rose.acquisition import check
 from rose.acquisition.check import Seed
-from rose.acquisition.geometry import blocks
+from rose.acquisition.methods.geometry import blocks
+from rose.acquisition.methods.top import top_k
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Direction, Index, Problem
 from rose.acquisition.registry import Acquisition, get_acquisition
 from rose.acquisition.ties import candidate_keys, drawn_order
-from rose.acquisition.top import top_k
 from rose.arrays import as_array
 from rose.errors import ConfigurationError
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rose.engine.accept import as_engine
 from rose.engine.protocol import (
     Capabilities,
     Capacity,
@@ -21,6 +20,7 @@ from rose.engine.protocol import (
     Task,
     TaskKey,
 )
+from rose.engine.resolve import as_engine
 
 if TYPE_CHECKING:
     from rose.engine.asyncflow import AsyncFlowEngine

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rose.engine.command import CommandRunner
 from rose.engine.cpus import usable_cpus
-from rose.engine.custody import Custody
 from rose.engine.failures import of_place
-from rose.engine.program import submitted
+from rose.engine.processes.command import CommandRunner
+from rose.engine.processes.scratch import Custody
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
+from rose.engine.shipping.program import submitted
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
 from rose.paths import expanded

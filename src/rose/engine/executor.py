@@ -11,8 +11,14 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
-from rose.engine.executor_facts import check_open, is_near, starts_python_for_each, where_functions_run, workers_of
-from rose.engine.hosted import HostedEngine
+from rose.engine._remote.executor_traits import (
+    check_open,
+    is_near,
+    starts_python_for_each,
+    where_functions_run,
+    workers_of,
+)
+from rose.engine._remote.hosted import HostedEngine
 from rose.engine.protocol import Resources, Task
 from rose.errors import CapacityError, EngineClosedError
 

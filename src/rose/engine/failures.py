@@ -11,7 +11,7 @@ from typing import Any
 import cloudpickle
 
 from rose.engine.blame import is_of_place
-from rose.engine.transfer import pack_result
+from rose.engine.shipping.serialization import pack_result
 from rose.errors import PlaceError, TaskError, TaskFailedError, UnpicklableError
 
 

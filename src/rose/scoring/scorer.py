@@ -26,7 +26,7 @@ from rose.scoring import registry
 from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
 from rose.scoring.ranking import Indices, check_k, most_uncertain
 from rose.scoring.registry import Array, Direction, Metric, Task, add, documented, get_metric
-from rose.scoring.requests import check_level
+from rose.scoring.request import check_level
 from rose.scoring.scores import score, top_k
 
 UQFunction = Callable[..., Any]

@@ -18,7 +18,7 @@ from rose.scoring.probabilities import ROUNDED, below_0, without_signs
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-from rose.scoring.requests import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
+from rose.scoring.request import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
 from rose.scoring.users import fill_whole, of_block
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there

@@ -11,7 +11,7 @@ from rose.errors import PredictionError
 from rose.scoring.inputs import Rows
 from rose.scoring.probabilities import below_0, without_signs
 from rose.scoring.registry import Array, Metric
-from rose.scoring.requests import Request
+from rose.scoring.request import Request
 
 
 def of_block(metric: Metric, rows: Rows, targets: Any, spread: Rows | None) -> Array:

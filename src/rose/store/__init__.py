@@ -12,10 +12,11 @@ from rose.store.events import (
     TaskRetried,
     WorkflowStopped,
 )
-from rose.store.label_files import read_labels_file, write_labels
-from rose.store.label_table import LabelTable, labels_of_run
-from rose.store.label_values import as_label, not_finite, same_label, stacked
-from rose.store.labels import Dropped, LabelStore
+from rose.store.labels.by_content import Dropped, LabelStore
+from rose.store.labels.files import read_labels_file, write_labels
+from rose.store.labels.table import LabelTable, labels_of_run
+from rose.store.labels.values import as_label, not_finite, same_label, stacked
+from rose.store.labels.versions import Simulations
 from rose.store.records import (
     CANCELLED,
     DONE,
@@ -31,7 +32,6 @@ from rose.store.records import (
 from rose.store.results import Result, given
 from rose.store.retrying import RETRIED, DroppedCandidate, retry
 from rose.store.run import Run, check_run_dir
-from rose.store.versions import Simulations
 
 __all__ = [
     "CANCELLED",

@@ -13,14 +13,14 @@ from typing import Literal
 
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
-from rose.store.batches import forget_files, read_tasks
-from rose.store.failures import explained
+from rose.store.database.batches import forget_files, read_tasks
+from rose.store.database.failures import explained
+from rose.store.database.schema import holds_run, open_for_writing, reading
+from rose.store.database.transaction import exclusive
 from rose.store.objects import ObjectStore
-from rose.store.places import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
+from rose.store.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
 from rose.store.records import DONE
-from rose.store.schema import holds_run, open_for_writing, reading
 from rose.store.summary import TIDYING, is_round
-from rose.store.transaction import exclusive
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\.(npy|pkl)")  # what else is there is not ours
 _CHUNK = 500  # files that are removed between two signs of life

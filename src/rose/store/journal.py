@@ -20,15 +20,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rose.store import lease
-from rose.store.batches import forget_files, read_tasks
-from rose.store.failures import explain, explained
-from rose.store.meta import read_meta, write_meta
-from rose.store.places import DATABASE
-from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
-from rose.store.rows import Insertion, Record, insertions, is_used, read_labels
-from rose.store.schema import open_for_writing
-from rose.store.transaction import patiently
-from rose.store.versions import (
+from rose.store.database.batches import forget_files, read_tasks
+from rose.store.database.failures import explain, explained
+from rose.store.database.meta import read_meta, write_meta
+from rose.store.database.schema import open_for_writing
+from rose.store.database.sql import Insertion, Record, insertions, is_used, read_labels
+from rose.store.database.transaction import patiently
+from rose.store.database.whole import checkpoint
+from rose.store.labels.versions import (
     Simulations,
     current_labels,
     forget_rounds,
@@ -36,7 +35,8 @@ from rose.store.versions import (
     read_simulations,
     write_simulations,
 )
-from rose.store.whole import checkpoint
+from rose.store.paths import DATABASE
+from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
 
 T = TypeVar("T")
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rose.errors import CorruptRunError, RunLockedError, RunLostError
-from rose.store.places import DATABASE
-from rose.store.transaction import exclusive, is_busy, patiently
+from rose.store.database.transaction import exclusive, is_busy, patiently
+from rose.store.paths import DATABASE
 
 _log = logging.getLogger("rose")
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from rose.errors import ConfigurationError, RunLockedError
 from rose.paths import expanded
 from rose.store import lease
-from rose.store.batches import read_task
-from rose.store.meta import read_meta, write_meta
+from rose.store.database.batches import read_task
+from rose.store.database.meta import read_meta, write_meta
+from rose.store.database.schema import open_for_writing, reading
+from rose.store.database.sql import Record, insertions
+from rose.store.labels.versions import current_labels
 from rose.store.records import CANCELLED, DROPPED, EventRecord, LabelRecord, TaskRecord
-from rose.store.rows import Record, insertions
-from rose.store.schema import open_for_writing, reading
 from rose.store.summary import TIDYING
-from rose.store.versions import current_labels
 
 RETRIED = "retried"  # a note of the journal: of which samples (hex), as a list
 

@@ -15,11 +15,12 @@ from typing import Any, Literal
 import numpy as np
 
 from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
-from rose.store.durable import make_directory, sync_tree
+from rose.store.database.schema import holds_run
+from rose.store.fsync import make_directory, sync_tree
 from rose.store.journal import Journal
-from rose.store.labels import Dropped
+from rose.store.labels.by_content import Dropped
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, WORK, folds, place_of
+from rose.store.paths import OBJECTS, OUTPUT, WORK, folds, place_of
 from rose.store.records import (
     CANCELLED,
     DONE,
@@ -36,7 +37,6 @@ from rose.store.records import (
     is_small,
 )
 from rose.store.results import Result, given
-from rose.store.schema import holds_run
 
 _log = logging.getLogger("rose")
 Resume = bool | Literal["new"]

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rose.errors import RunDirectoryError
-from rose.store.batches import read_tasks
+from rose.store.database.batches import read_tasks
+from rose.store.database.schema import reading
+from rose.store.database.sql import read_events
+from rose.store.labels.versions import count_labels
 from rose.store.lease import Driver, read_drivers
 from rose.store.records import DROPPED, FAILED, RUNNING, EventRecord
-from rose.store.rows import read_events
-from rose.store.schema import reading
-from rose.store.versions import count_labels
 
 # running: its driver lives. finished, failed (a workflow did), stopped (by the user), preempted (SIGTERM) and
 # interrupted (Ctrl-C, `break`, an error outside its workflows): its driver has said so. crashed: its driver is gone

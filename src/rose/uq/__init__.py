@@ -1,8 +1,8 @@
 """ROSE's import path for uncertainty-driven learning: names from `rose.workflow` and `rose.scoring`, no logic."""
 
+from rose.learners.base import ParallelUQLearner, SeqUQLearner, UQLearner
 from rose.scoring import UQ_REGISTRY, UQScorer, register_uq
-from rose.workflow.config import UQLearnerConfig
-from rose.workflow.learner import ParallelUQLearner, SeqUQLearner, UQLearner
+from rose.stages.config import UQLearnerConfig
 
 __all__ = [
     "UQ_REGISTRY",

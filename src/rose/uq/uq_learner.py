@@ -1,6 +1,6 @@
 """ROSE's import path of the learners' base and their configuration."""
 
-from rose.workflow.config import UQLearnerConfig
-from rose.workflow.learner import UQLearner
+from rose.learners.base import UQLearner
+from rose.stages.config import UQLearnerConfig
 
 __all__ = ["UQLearner", "UQLearnerConfig"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rose.errors import CorruptRunError, RoseError, RunDirectoryError
+from rose.store.database.schema import holds_run
 from rose.store.lease import describe_seconds
-from rose.store.schema import holds_run
 from rose.store.summary import RunSummary, summarize
 from rose.watch.terminal import size, table
 

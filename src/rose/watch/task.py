@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_you_mean
-from rose.store.batches import read_task, read_tasks
+from rose.store.database.batches import read_task, read_tasks
+from rose.store.database.schema import reading
+from rose.store.database.sql import read_labels
 from rose.store.lease import describe_seconds
 from rose.store.objects import ObjectStore
-from rose.store.places import OBJECTS, OUTPUT, STREAMS, place_in
-from rose.store.plain import read_plainly
+from rose.store.paths import OBJECTS, OUTPUT, STREAMS, place_in
 from rose.store.records import DROPPED, FAILED, RUNNING, TaskRecord
-from rose.store.rows import read_labels
-from rose.store.schema import reading
+from rose.store.safe_unpickle import read_plainly
 from rose.store.summary import is_round
 from rose.watch.terminal import clean, one_line, table
 

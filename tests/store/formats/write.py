@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from rose.store.database.schema import FORMAT
 from rose.store.journal import Journal
-from rose.store.schema import FORMAT
 from tests.torture import history
 
 

@@ -1,0 +1,103 @@
+"""The `rose` command."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from rose import __version__
+from rose.cli.runs import add_run_commands
+from rose.errors import RoseError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a locale has no letters for is written out
+            stream.reconfigure(errors="backslashreplace")
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    try:
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (RoseError, OSError) as error:
+        from rose.watch.terminal import clean
+
+        print(clean(f"rose: {error}"), file=sys.stderr)
+        return 1
+    return code or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rose",
+        description="ROSE: uncertainty-driven active learning. Runs are Python programs; this command looks at "
+        "them and tidies up after them, and tells what they can be made of.",
+    )
+    parser.add_argument("--version", action="version", version=f"rose-uq {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    add_run_commands(commands)
+    metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
+    metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
+    metrics.add_argument("--markdown", action="store_true", help="as a table for documents")
+    metrics.set_defaults(run=_metrics)
+    acquisitions = commands.add_parser(
+        "acquisitions", help="list the ways to choose a batch", description="List the ways to choose a batch."
+    )
+    acquisitions.set_defaults(run=_acquisitions)
+    engines = commands.add_parser(
+        "engines", help="list where tasks can run, or try it out", description="List the engines, or try one out."
+    )
+    engines.add_argument(
+        "--check", metavar="NAME", help="run a few real tasks on this engine (or at a Dask scheduler's tcp://...)"
+    )
+    engines.set_defaults(run=_engines)
+    return parser
+
+
+def _metrics(arguments: argparse.Namespace) -> None:
+    from rose.scoring import describe, metrics
+
+    if arguments.markdown:
+        print(describe(arguments.task))
+        return
+    for metric in metrics(arguments.task):
+        names = ", ".join((metric.name, *metric.aliases))
+        print(f"{names}  ({metric.task}; {metric.direction} is more uncertain)")
+        _wrapped(metric.summary)
+        _wrapped(f"{metric.formula}.  [{metric.reference}]")
+
+
+def _acquisitions(arguments: argparse.Namespace) -> None:
+    from rose.acquisition import acquisitions, get_acquisition
+
+    for method in map(get_acquisition, acquisitions()):
+        names = ", ".join((method.name, *method.aliases))
+        few = f"mc_preds ({method.min_samples} or more)" if method.min_samples > 1 else "mc_preds"
+        needs = " and ".join(need.replace("|", " or ") for need in method.needs).replace("mc_preds", few)
+        task = "" if method.task == "any" else f"{method.task}; "
+        print(f"{names}  ({task}needs {needs or 'nothing'})")
+        _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
+
+
+def _engines(arguments: argparse.Namespace) -> int:
+    from rose.cli.engines import check_engine, list_engines
+
+    if arguments.check is not None:
+        return check_engine(arguments.check)
+    list_engines()
+    return 0
+
+
+def _wrapped(text: str) -> None:
+    print(textwrap.fill(text, width=100, initial_indent="    ", subsequent_indent="    "))

@@ -1,0 +1,76 @@
+"""`rose engines`: where tasks can run, and whether they do."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, chdir
+
+from rose.engine import Engine, as_engine
+from rose.engine.registry import KINDS, MEANINGS, capability_names, get_kind
+from rose.engine.selfcheck import Finding, check
+from rose.errors import RoseError
+
+WIDTH = 12
+REMARKS = """\
+Commands are stopped with all that they started, and timed out, on every engine. asyncflow and executor are as threads
+where the pool is one of threads; in a pool with an initializer, or of MPI, functions run in the workers themselves, and
+nothing can stop them. `rose engines --check NAME` tries an engine out."""
+
+
+def list_engines() -> None:
+    """Print the engines, what is installed of them, and what they can do."""
+    for kind in KINDS:
+        state = f"not installed: {kind.install}"
+        if kind.is_installed:
+            state = f"installed, {kind.needs} {kind.installed_version}" if kind.needs else "always there"
+        print(f"{kind.name:{WIDTH}}{kind.summary}  ({state})")
+        print(f"{'':{WIDTH}}{kind.given}")
+    width = max(map(len, MEANINGS.values())) + 2
+    print(f"\n{'of functions:':{width}}{''.join(f'{kind.name:{WIDTH}}' for kind in KINDS)}".rstrip())
+    for name in capability_names():
+        marks = ["yes" if getattr(kind.capabilities, name) else "no" for kind in KINDS]
+        print(f"{MEANINGS[name]:{width}}{''.join(f'{mark:{WIDTH}}' for mark in marks)}".rstrip())
+    print(f"\n{REMARKS}")
+
+
+def check_engine(name: str) -> int:
+    """Try an engine out, by its name or a Dask scheduler's address; the exit code: 1 if it does not do what it says."""
+    try:
+        return asyncio.run(_check(name))
+    except RoseError as error:
+        print(f"rose engines: {error}")
+        return 1
+
+
+async def _check(name: str) -> int:
+    failed = 0
+    async with _opened(name) as engine:
+        print(engine)
+        async for finding in check(engine):
+            print(_line(finding))
+            failed += bool(finding.error)
+    print(f"{failed} of its parts FAILED" if failed else "it does what it declares")
+    return int(bool(failed))
+
+
+@asynccontextmanager
+async def _opened(name: str) -> AsyncIterator[Engine]:
+    if "://" in name:
+        engine = as_engine(name)
+        try:
+            yield engine
+        finally:
+            await engine.close()
+        return
+    kind = get_kind(name)
+    with tempfile.TemporaryDirectory(prefix="rose-check-") as folder, chdir(folder):  # back ends leave files
+        async with kind.open() as engine:
+            yield engine
+
+
+def _line(finding: Finding) -> str:
+    state = "FAILED" if finding.error else "absent" if finding.absent else "ok"
+    text = finding.error or finding.absent or f"{finding.seconds:.2f} s"
+    return f"{state:8}{finding.name:24}{text}"

@@ -1,0 +1,59 @@
+"""What waits, shown to Dask: an adaptive cluster grows with the tasks that Dask knows of, and ours wait with us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from distributed import Future
+
+if TYPE_CHECKING:
+    from rose.engine.dask.cluster import Fleet
+
+DELAY = 0.5  # seconds for which something waits before it is shown
+MOST = 100  # tasks that are shown; Dask looks at no more itself
+NOWHERE = {"rose-demand": 1}  # a resource that no worker has
+
+
+class Demand:
+    """Dask tasks that can run nowhere, as many as cpus are waited for.
+
+    They bear the names of the stages that wait, so Dask counts them with the time that such tasks took.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._shown: dict[str, list[Future]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def changed(self) -> None:
+        """More wait, or fewer."""
+        if self._timer is None and (self._shown or self._fleet.places.has_waiting):
+            self._timer = self._fleet.loop.call_later(DELAY, self._show)
+
+    def close(self) -> None:
+        """Show nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _show(self) -> None:
+        self._timer = None
+        if self._fleet.lost is not None:
+            return
+        wanted: Counter[str] = Counter()
+        for task in self._fleet.places.waiting(MOST):
+            wanted[task.key.stage] += min(task.resources.cpus, MOST - wanted.total())
+        for stage in {*wanted, *self._shown}:
+            self._show_stage(stage, wanted[stage])
+
+    def _show_stage(self, stage: str, count: int) -> None:
+        shown = self._shown.setdefault(stage, [])
+        while len(shown) > count:
+            shown.pop().release()
+        missing = count - len(shown)
+        if missing:
+            keys = [self._fleet.key(stage) for _ in range(missing)]
+            shown += self._fleet.client.map(abs, range(missing), key=keys, resources=NOWHERE, pure=False)
+        if not shown:
+            del self._shown[stage]

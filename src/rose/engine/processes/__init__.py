@@ -1,0 +1,1 @@
+"""Processes of this machine: started in groups, limited, watched, and ended with all that they started."""

@@ -1,0 +1,1 @@
+"""The public classes: what users construct, decorate and run."""

@@ -1,0 +1,205 @@
+"""The decorators with which a user tells a learner what its stages are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, overload
+
+from rose.errors import ConfigurationError
+from rose.metrics import TOTAL_UNCERTAINTY
+from rose.stages.config import AdaptiveSchedule, TaskConfig, iteration_schedule
+from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
+from rose.stages.options import make_stage
+from rose.stages.stage import (
+    Reduction,
+    Registered,
+    Stage,
+    StopCriterion,
+    UncertaintyRule,
+    make_criterion,
+    make_rule,
+)
+
+_log = logging.getLogger("rose")
+
+QUERY_SIZE = 10  # candidates that a round chooses, where the user does not say
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+
+class Registration:
+    """Holds what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
+
+    Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
+    the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
+    False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
+    (seconds), `retries`, `retry_delay` (seconds), `depends_on` (names of files, directories and programs whose contents
+    decide the results: a change of one is noticed), `waits` (True: an async function waits in the driver's event loop,
+    thousands at a time, and takes no worker) and, of trainings and simulations, `on_failure` ("raise", or "drop": do
+    without). None of that counts where the place failed and not the task (a full disk, a missing program, a killed
+    worker, see docs/failures.md): then `place_retries` (None: as `retries`) says how often it runs again.
+
+    Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}
+    {command}"; also {cpus}, of each, and {gpus}), `cwd` (where they work, "work/{workflow}/{iteration}/{model}"; also
+    {stage} and {index}; under the run's directory) and, for pools, `collect` (what reads their result). Of simulations:
+    `batch` (candidates a task) and `max_failed_simulations` (a count, or a share such as 0.1). Of trainings:
+    `min_members` (how many models must have trained). Of trainings and predictions: `per_model`, options for some of
+    the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`. Of predictions: `classes` (the label of each column
+    of the probabilities, where models have no `classes_` that say it) and `normalise` (True: rounded probabilities are
+    divided by their sums).
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, Stage] = {}
+        self.criterion: StopCriterion | None = None
+        self.rule: UncertaintyRule | None = None
+        self.estimators: dict[str, Any] = {}
+
+    @overload
+    def simulation_task(self, func: F) -> F: ...
+    @overload
+    def simulation_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def simulation_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what labels a candidate."""
+        return self._register("simulation", func, options)
+
+    @overload
+    def training_task(self, func: F) -> F: ...
+    @overload
+    def training_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def training_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what trains one member of the ensemble."""
+        return self._register("training", func, options)
+
+    @overload
+    def prediction_task(self, func: F) -> F: ...
+    @overload
+    def prediction_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def prediction_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what predicts with one member."""
+        return self._register("prediction", func, options)
+
+    @overload
+    def active_learn_task(self, func: F) -> F: ...
+    @overload
+    def active_learn_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    def active_learn_task(self, func: Any = None, **options: Any) -> Any:
+        """Register what chooses the next candidates."""
+        return self._register("active_learn", func, options)
+
+    def uncertainty_quantification(
+        self,
+        uq_metric_name: str = TOTAL_UNCERTAINTY,
+        query_size: float = QUERY_SIZE,
+        threshold: float | None = None,
+        operator: str = "",
+        as_executable: bool = True,
+        *,
+        reduction: Reduction | None = None,
+        **options: Any,
+    ) -> Decorator[Any]:
+        """Say how candidates are scored; decorating a function makes it the score. With a pool the call is enough.
+
+        Args:
+            uq_metric_name: a metric of `rose.scoring`, or a name for the decorated function's. By default what the
+                members together are unsure of: the entropy of their mean probabilities, or the variance of their values
+                with what they know of their own.
+            query_size: how many candidates a round chooses.
+            threshold: stop when the uncertainty (with a pool: the mean score of the `query_size` most uncertain
+                candidates) is below it, or above it for metrics where low means uncertain. None (pools): never.
+            operator: `<  >  =  <=  >=` instead of the metric's own.
+            as_executable: whether the decorated function returns a command line.
+            reduction: how the scores of several outputs, predictions `[n, D]`, become one: "mean", "max", "sum" or
+                "norm".
+            **options: as for the other decorators.
+
+        Raises:
+            ConfigurationError: if the threshold is NaN or the query size not 1, 2, 3, ...
+        """
+        self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator, reduction)
+
+        def decorator(func: F) -> F:
+            stage = make_stage("uncertainty", func, {"as_executable": as_executable, **options})
+            self.rule = replace(rule, stage=stage)
+            return func
+
+        return decorator
+
+    def as_stop_criterion(
+        self,
+        metric_name: str,
+        threshold: float,
+        operator: str = "",
+        as_executable: bool = True,
+        **options: Any,
+    ) -> Decorator[Any]:
+        """Say when to stop; decorating a function makes it the metric. With a pool's hold-out the call is enough.
+
+        Args:
+            metric_name: a metric of `rose.metrics`, or a name of your own together with `operator`.
+            threshold: stop when `metric operator threshold` holds.
+            operator: `<  >  =  <=  >=` instead of the metric's own.
+            as_executable: whether the decorated function returns a command line.
+            **options: as for the other decorators.
+
+        Raises:
+            ConfigurationError: if the threshold is NaN, or a metric of your own comes without an operator.
+        """
+        self.criterion = criterion = make_criterion(metric_name, threshold, operator)
+
+        def decorator(func: F) -> F:
+            stage = make_stage("criterion", func, {"as_executable": as_executable, **options})
+            self.criterion = replace(criterion, stage=stage)
+            return func
+
+        return decorator
+
+    def models(self, *unnamed: Any, **estimators: Any) -> None:
+        """Register scikit-learn estimators, by model name, instead of training and prediction functions.
+
+        Each round fits fresh clones; every seed is derived from the task's. Regressors that all know how sure they are
+        (`return_std`: Gaussian processes, BayesianRidge) give their variances, too. A prediction task of your own may
+        go with them: it gets what was fitted as `model`.
+
+        Raises:
+            ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
+        """
+        if unnamed:
+            raise ConfigurationError("models() wants estimators by name, as in models(forest=RandomForestClassifier())")
+        training, prediction = estimator_stages(estimators)
+        own = self.stages.get("prediction")
+        kept = own is not None and not is_of_estimators(own) and ("training" not in self.stages or self.estimators)
+        made = {"training": training} if kept else {"training": training, "prediction": prediction}
+        if not self.estimators and (replaced := [self.stages[kind].name for kind in made if kind in self.stages]):
+            _log.warning("models(...) takes the place of %s", " and ".join(replaced))
+        self.estimators = dict(estimators)
+        self.stages |= made
+
+    def registered(self) -> Registered:
+        """Return what has been registered, as it is now."""
+        task = estimator_task(self.estimators) if is_of_estimators(self.stages.get("prediction")) else None
+        return Registered(dict(self.stages), self.criterion, self.rule, dict(self.estimators), task)
+
+    def create_iteration_schedule(
+        self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
+    ) -> dict[int, TaskConfig]:
+        """`{iteration: {"args": ..., "kwargs": ...}}` for a configuration; -1 is the default."""
+        return iteration_schedule(schedule)
+
+    def create_adaptive_schedule(
+        self, task_name: str, param_schedule: Callable[[int], Mapping[str, Any]]
+    ) -> AdaptiveSchedule:
+        """A configuration computed for each iteration when it comes, by `param_schedule(iteration)`."""
+        return AdaptiveSchedule(param_schedule)
+
+    def _register(self, kind: str, func: Any, options: dict[str, Any]) -> Any:
+        def decorator(function: F) -> F:
+            self.stages[kind] = make_stage(kind, function, options)
+            if kind == "training":
+                self.estimators = {}
+            return function
+
+        return decorator if func is None else decorator(func)

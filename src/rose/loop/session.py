@@ -1,0 +1,194 @@
+"""All workflows of a run, side by side: the owner of their asyncio tasks, from the first round to the last clean-up."""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from rose.errors import NotANumberError, RunFailedError, remedy
+from rose.loop.signals import ending_on_signals
+from rose.loop.state import IterationState, Results, StopReason
+from rose.loop.workflow import Workflow
+from rose.stages.reporting import Reports
+from rose.store import EventLog, Run, WorkflowStopped
+
+Publish = Callable[[IterationState], Awaitable[None]]
+
+
+@dataclass
+class _Handover:
+    """A state on its way to the caller; its workflow goes on when the caller asks for the next one."""
+
+    state: IterationState
+    taken: asyncio.Future[None]
+
+
+class Session:
+    """One `teach`, `start` or `run`.
+
+    Args:
+        open_workflows: makes the workflows, with distinct names, and opens their run; what has to be closed after them
+            (engine, label store, run) it puts on the stack.
+        events: the run's event log.
+        shared_state: what was registered outside any workflow, with who is told of all state.
+    """
+
+    def __init__(
+        self,
+        open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
+        events: EventLog,
+        shared_state: Reports,
+    ) -> None:
+        self._open = open_workflows
+        self._events = events
+        self._shared_state = shared_state
+        self._workflows: list[Workflow] = []
+        self._work: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+        self.stopped = False
+
+    @property
+    def over(self) -> bool:
+        """Whether it has run and ended."""
+        return self._end is not None and self._end.is_set()
+
+    def stop(self) -> None:
+        """End all workflows now; what runs for them is cancelled. Their results say `stopped`. From any thread."""
+        if self._loop is None or self.over:
+            return
+        self.stopped = True
+        self._loop.call_soon_threadsafe(self._cancel_work)
+
+    async def ended(self) -> None:
+        """Wait until it is over; one that never began is."""
+        if self._end is not None:
+            await self._end.wait()
+
+    async def run(self) -> Results:
+        """Run all workflows to their ends.
+
+        Raises:
+            RunFailedError: after all have ended, if one failed.
+        """
+        await self._supervise(_no_one_waits)
+        return self._finish()
+
+    def results(self) -> Results:
+        """Return what all workflows have learned so far."""
+        return Results({workflow.name: workflow.result() for workflow in self._workflows})
+
+    async def states(self) -> AsyncGenerator[IterationState, None]:
+        """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
+
+        Leaving the iteration early (`break`, an exception) ends all workflows.
+
+        Raises:
+            RunFailedError: after all have ended, if one failed.
+        """
+        queue: asyncio.Queue[_Handover | None] = asyncio.Queue()
+
+        async def publish(state: IterationState) -> None:
+            handover = _Handover(state, asyncio.get_running_loop().create_future())
+            queue.put_nowait(handover)
+            await handover.taken
+
+        async def supervise() -> None:
+            try:
+                await self._supervise(publish)
+            finally:
+                queue.put_nowait(None)
+
+        supervisor = asyncio.create_task(supervise())
+        try:
+            while (handover := await queue.get()) is not None:
+                yield handover.state
+                if not handover.taken.done():
+                    handover.taken.set_result(None)
+            await supervisor  # raises what went wrong outside the workflows
+        finally:
+            supervisor.cancel()
+            await asyncio.wait([supervisor])
+        self._finish()
+
+    async def _supervise(self, publish: Publish) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self._shared_state.thread = threading.get_ident()
+        try:
+            with ending_on_signals() as ending:
+                async with AsyncExitStack() as stack:
+                    self._workflows, run = await self._open(stack)
+                    try:
+                        await self._run_all(run, publish)
+                        run.outcome = "failed" if any(w.error for w in self._workflows) else "finished"
+                    finally:
+                        if self.stopped:
+                            run.outcome = "stopped"
+                        if ending.came:
+                            run.outcome = "preempted"
+        finally:
+            self._shared_state.thread = None
+            self._end.set()
+
+    async def _run_all(self, run: Run, publish: Publish) -> None:
+        self._work = [asyncio.create_task(self._run(workflow, run, publish)) for workflow in self._workflows]
+        run.journal.on_failure(self._cancel_work)  # nothing that is done now could be kept
+        if self.stopped:
+            self._cancel_work()
+        try:
+            done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
+            await asyncio.wait(self._work)
+        for work, workflow in zip(self._work, self._workflows, strict=True):
+            # From Python 3.13 on, one that failed while it was cancelled may count as cancelled: its error tells.
+            # One that is stopped before it has begun is cancelled, and has none.
+            if work in done and workflow.error is None and not (self.stopped and work.cancelled()):
+                work.result()
+
+    def _cancel_work(self) -> None:
+        for task in self._work:
+            task.cancel()
+
+    async def _run(self, workflow: Workflow, run: Run, publish: Publish) -> None:
+        """One workflow to its end; its error ends it alone."""
+        try:
+            workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, publish)
+        except asyncio.CancelledError:
+            if run.journal.failure is not None:
+                workflow.stop_reason, workflow.error = StopReason.ERROR, run.journal.failure
+            elif not self.stopped:
+                raise
+        except Exception as error:
+            not_a_number = isinstance(error, NotANumberError)
+            workflow.stop_reason = StopReason.NOT_A_NUMBER if not_a_number else StopReason.ERROR
+            workflow.error = error
+        finally:
+            error_text = None if workflow.error is None else str(workflow.error)
+            self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
+            if run.journal.failure is None:
+                body = {"reason": str(workflow.stop_reason), "error": error_text}
+                run.journal.event("workflow_stopped", workflow.name, body=body)
+
+    def _finish(self) -> Results:
+        results = self.results()
+        errors = {w.name: w.error for w in self._workflows if w.error is not None}
+        if errors:
+            first = next(iter(errors.values()))
+            what = "".join(f"\n{name}: {textwrap.indent(str(error), '  ').lstrip()}" for name, error in errors.items())
+            what += "".join("\n" + text for text in dict.fromkeys(filter(None, map(remedy, errors.values()))))
+            raise RunFailedError(
+                f"{len(errors)} of {len(self._workflows)} workflows failed; what all of them learned is in this "
+                f"error's `results`{what}",
+                errors,
+                results,
+            ) from first
+        return results
+
+
+async def _no_one_waits(state: IterationState) -> None:
+    """Nobody looks at the states one by one: go on at once."""

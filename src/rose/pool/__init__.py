@@ -1,0 +1,1 @@
+"""The loop over a pool of candidates: label, train, judge, score, choose."""

@@ -1,0 +1,66 @@
+"""Where candidates lie near each other: in the pool's features, else in what the candidates themselves are.
+
+Methods that spread a batch measure distances between what the members of an ensemble say. One member, or members that
+predict alike, say nothing about that: then distances are those of the candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rose.arrays import as_numbers
+from rose.errors import ConfigurationError
+from rose.pool.pool import Pool, take
+
+_SAMPLED = 1000  # candidates that tell how widely each coordinate varies
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinates of a pool's candidates.
+
+    Attributes:
+        source: the features `[N, F]`, or the candidates.
+        centre, scale: `[F]`, what is taken off each coordinate, and what it is then divided by; None: nothing is.
+    """
+
+    source: Any
+    centre: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def of(self, indices: np.ndarray) -> np.ndarray:
+        """`[n, F]` of the candidates at these indices; what is missing (NaN) lies in the middle."""
+        rows = take(self.source, indices)
+        if self.centre is None or self.scale is None:
+            return np.asarray(rows)
+        return np.asarray(np.nan_to_num((_flat(rows) - self.centre) / self.scale, copy=False))
+
+
+def given_coordinates(pool: Pool) -> Coordinates | None:
+    """Return the features that the user gave, as they are."""
+    return None if pool.features is None else Coordinates(pool.features)
+
+
+def own_coordinates(pool: Pool) -> Coordinates | None:
+    """Return the candidates as coordinates of unit variance; None where they are no arrays of numbers of one shape.
+
+    >>> own = own_coordinates(Pool(np.array([[0.0, 100.0], [2.0, 300.0]]), initial=1))
+    >>> own.of(np.array([0]))
+    array([[-1., -1.]])
+    """
+    sampled = np.unique(np.linspace(0, len(pool) - 1, _SAMPLED).astype(np.int64))
+    try:
+        rows = _flat(take(pool.source, sampled))
+    except ConfigurationError:
+        return None
+    some = np.ma.masked_invalid(rows)
+    centre, scale = some.mean(axis=0).filled(0.0), some.std(axis=0).filled(0.0)
+    return Coordinates(pool.source, centre, np.where(scale > 0.0, scale, 1.0)) if rows.shape[1] else None
+
+
+def _flat(rows: Any) -> np.ndarray:
+    numbers = as_numbers(rows, "X")
+    return np.asarray(numbers.reshape(len(numbers), -1), dtype=np.float64)

@@ -1,0 +1,1 @@
+"""The ensemble: its members, what they predict, and what the columns of predictions mean."""

@@ -1,0 +1,330 @@
+"""A round of a pool's workflow: label what was chosen, train, judge, and choose anew.
+
+A workflow that stops chooses nothing: its ensemble has seen every label it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rose.arrays import as_array
+from rose.errors import PlaceError, PoolError, PredictionError, TaskError
+from rose.loop.state import Prediction, StopReason, WorkflowResult
+from rose.loop.workflow import Ending, Outcome
+from rose.pool.candidates.file import CandidateFile
+from rose.pool.candidates.frames import is_frame
+from rose.pool.corrections import joined
+from rose.pool.criterion import Criterion
+from rose.pool.ensemble.columns import only_class, task_of_labels
+from rose.pool.ensemble.members import Ensemble, Round
+from rose.pool.ensemble.passes import means
+from rose.pool.ensemble.predictions import usable
+from rose.pool.labelling import LabelledSet, Labelling, Simulator
+from rose.pool.learning import Learned, Learning, SharedPool, Wanted
+from rose.pool.notices import Notices
+from rose.pool.pool import Pool, take
+from rose.pool.scoring_rule import Scoring, make_scoring, score_passes, silent
+from rose.pool.screening.screener import Screener
+from rose.pool.selection import Candidates, Chooser
+from rose.pool.simulated import with_retried
+from rose.stages.config import LearnerConfig, stage_for
+from rose.stages.quorum import FailureLimit
+from rose.stages.runner import Runner
+from rose.stages.shared import Shared
+from rose.stages.stage import UncertaintyRule
+from rose.store import Dropped
+
+
+class Looked(NamedTuple):
+    """What an ensemble says of the candidates.
+
+    Attributes:
+        scores: their uncertainty.
+        silent: whether members that all predict the same were asked what they differ in.
+        level: whether all scores are equal.
+        choose: gives the pool indices of the next batch, told how many.
+    """
+
+    scores: np.ndarray
+    silent: bool
+    level: bool
+    choose: Callable[[int], Awaitable[np.ndarray]]
+
+
+@dataclass
+class PoolRounds:
+    """Plays the rounds of one workflow, and holds what it has: the labelled set and the last ensemble."""
+
+    name: str
+    pool: Pool
+    first: np.ndarray
+    shared: SharedPool
+    runner: Runner
+    simulator: Simulator
+    ensemble: Ensemble
+    chooser: Chooser
+    screener: Screener
+    learning: Learning
+    rule: UncertaintyRule
+    acquisition: str
+    criterion: Criterion | None
+    budget: int | None
+    notices: Notices
+    task: str | None = None  # what the models do, where that is known before they have predicted
+    labelled: LabelledSet = field(init=False)
+    _chosen: np.ndarray = field(init=False)
+    _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
+    _iteration: int = field(init=False, default=0)
+    _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
+    _added: Labelling = field(init=False)
+    _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.labelled = LabelledSet(len(self.pool))
+        payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
+        self._chosen = self.first[:payable]
+
+    async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
+        """One round, as the module says."""
+        round = Round(self.name, iteration, self.pool.seed)
+        assert self.runner.run is not None
+        taken = self.labelled.indices.tolist()
+        asked = await joined(self.runner.run, self.name, iteration, self._chosen, taken, self.pool)
+        left = self.labelled.dropped, self.simulator.is_dropped
+        asked, left_out = await with_retried(self.runner.run, self.name, iteration, asked, *left)
+        self._added = await self.simulator.label(self.name, iteration, asked, config, left_out)
+        dropped = self._added.into(self.labelled)
+        await self._recall_members()
+        scoring = self._scoring(config, iteration)
+        stage = stage_for(self.simulator.stage, config, iteration)
+        if self._failures.exceeded(self._added.labels, stage, scoring.rule.query_size):
+            return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
+        outcome = await self._play(round, scoring, config, ending)
+        return replace(outcome, dropped=dropped)
+
+    def _scoring(self, config: LearnerConfig, iteration: int) -> Scoring:
+        scoring = make_scoring(self.rule, config, self.acquisition, iteration, self.task)
+        # Values are learned as values; what texts are (classes, paths of results) only predictions tell.
+        values = scoring.task is None and task_of_labels(self._training_labels()) == "regression"
+        return replace(scoring, task="regression") if values else scoring
+
+    async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
+        labels = self._training_labels()
+        data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
+        alone = only_class(labels, scoring.task)
+        wanted: Wanted = None
+        if self._left and alone is None:
+            screens = self._screens(scoring)
+            wanted = self.labelled.taken if screens else self.runner.share(self._rows(scoring))
+        try:
+            learned = await self._learn(round, data, wanted, scoring, config, alone)
+            self._config, self._iteration = config, round.iteration
+            outcome = self._judged(learned, ending)
+            if alone is not None:
+                return self._drawn(round, scoring, outcome)
+            if learned is None or (learned.shortlist is None and not learned.passes):
+                return outcome
+            looked = await self._look(round, scoring, learned, wanted, config)
+            return await self._choose(scoring, looked, outcome)
+        finally:
+            await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
+
+    async def _learn(
+        self,
+        round: Round,
+        data: Mapping[str, Shared],
+        wanted: Wanted,
+        scoring: Scoring,
+        config: LearnerConfig,
+        alone: Any,
+    ) -> Learned | None:
+        """Let the ensemble learn; None where it cannot, since all labels so far are of the class `alone`."""
+        if alone is not None:
+            self.notices.one_class(len(self.labelled), alone)
+        try:
+            learned = await self.learning.learn(round, data, wanted, scoring, config)
+            self._meet_holdout(learned)
+            return learned
+        except TaskError as error:
+            if alone is None or isinstance(error, PlaceError):
+                raise
+            self.notices.untrained(error)
+            return None
+
+    def _meet_holdout(self, learned: Learned) -> None:
+        """Say so if the hold-out has labels that are none of the classes that the ensemble knows."""
+        classes = list(dict.fromkeys(name for names in learned.classes.values() for name in names or ()))
+        if self.pool.holdout is not None and len(classes) > 1 and self.pool.holdout[1].ndim == 1:
+            labels = self.pool.holdout[1].tolist()
+            if not set(classes) & set(labels):
+                self.notices.strangers(labels[0], classes)
+
+    async def _training_samples(self) -> Any:
+        source, indices, extra = self.pool.source, self.labelled.indices, self.pool.extra
+        if isinstance(source, CandidateFile):
+            found = await asyncio.to_thread(source.take, indices)
+        else:
+            found = take(source, indices)
+        return found if extra is None else extra.before(found)
+
+    def _training_labels(self) -> Any:
+        extra = self.pool.extra
+        return self.labelled.y if extra is None else extra.labels_before(self.labelled.labels)
+
+    def _screens(self, scoring: Scoring) -> bool:
+        """Whether the candidates are looked at part by part: they are too many for a block, and no command or function
+        of the user's wants them all."""
+        whole = self.ensemble.prediction.as_executable or self.chooser.asks_the_user
+        return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
+
+    def _rows(self, scoring: Scoring) -> np.ndarray:
+        """The rows to be predicted: the candidates, then those labelled ones that the choice needs."""
+        candidates = self.labelled.candidates
+        looks = self.chooser.looks_at_labelled(scoring)
+        return np.concatenate([candidates, self.labelled.indices]) if looks else candidates
+
+    def memento(self) -> Mapping[str, Any]:
+        """Which candidates were labelled, by what their labels are recorded as, and who was trained."""
+        return {
+            "indices": self._added.indices.tolist(),
+            "contents": list(self._added.contents),
+            "members": list(self.ensemble.members),
+        }
+
+    async def restore(
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, memento: Mapping[str, Any]
+    ) -> None:
+        """The labels of that round, what it chose, and (unread) its members."""
+        indices = np.array(memento["indices"], dtype=np.int64)
+        added = await self.simulator.recorded(
+            self.name, iteration, indices, memento["contents"], outcome.dropped, config
+        )
+        final = self._final(added)
+        added.into(self.labelled)
+        self._failures.exceeded(final, self.simulator.stage, len(indices))
+        self._chosen = np.array(outcome.selection, dtype=np.int64)
+        self._config, self._iteration = config, iteration
+        self._restored = Round(self.name, iteration, self.pool.seed), memento["members"]
+
+    def _final(self, added: Labelling) -> list[Any]:
+        """The labels, of those that failed for good, and for the first time, as `Dropped`: how many may is limited."""
+        final: list[Any] = []
+        for index, content, label in zip(added.indices.tolist(), added.contents, added.labels, strict=True):
+            again = index in self.labelled.dropped or not self.simulator.is_dropped(content)
+            final.append(None if isinstance(label, Dropped) and again else label)
+        return final
+
+    def goes_on(self) -> bool:
+        """Whether there are candidates that the last round, which is recorded, could not know of."""
+        return any(not self.simulator.is_dropped(content) for content in self.labelled.dropped.values())
+
+    async def _recall_members(self) -> None:
+        restored, self._restored = self._restored, None
+        if restored is not None:
+            await self.ensemble.recall(*restored)
+
+    async def close(self) -> None:
+        """Free what the last ensemble occupies on the engine; the result keeps the models themselves."""
+        await self._recall_members()
+        await self.runner.release(self.ensemble.members.values())
+
+    def result(self) -> WorkflowResult:
+        """The last ensemble, the labels, and how to predict."""
+        models = {name: member.result for name, member in self.ensemble.members.items()}
+        labels, indices = self.labelled.y, self.labelled.indices
+        return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
+
+    def _judged(self, learned: Learned | None, ending: Ending) -> Outcome:
+        """What is known before the candidates are looked at."""
+        count, values = len(self.labelled), None if learned is None else learned.values
+        mean = None if values is None else sum(values.values()) / len(values)
+        reason = ending(count)
+        if self.criterion is not None and values is not None and self.criterion.met(values):
+            reason = StopReason.CRITERION_MET
+        elif not self._left:
+            reason = StopReason.POOL_EXHAUSTED
+        quality, failed = (None, ()) if learned is None else (learned.quality, learned.failed)
+        return Outcome(mean, values, labels=count, selection=[], quality=quality, failed_members=failed, stop=reason)
+
+    @property
+    def _left(self) -> int:
+        """How many candidates may still be chosen."""
+        return len(self.pool) - len(self.labelled) - len(self.labelled.dropped)
+
+    async def _look(
+        self, round: Round, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
+    ) -> Looked:
+        """Return what the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
+        labelled, shortlist = self.labelled.indices, learned.shortlist
+        if shortlist is not None:
+            given = (round, scoring, shortlist, learned.members, learned.classes, labelled)
+            scores = shortlist.uncertain[1]
+            return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
+        assert isinstance(wanted, Shared)
+        check = (learned.passes, learned.classes, len(wanted.value), scoring.task, round.where)
+        predicted = await asyncio.to_thread(usable, *check, self.ensemble.prediction.normalise)
+        scoring = replace(scoring, task=predicted.task)
+        span = scoring.metric.range if scoring.metric else None
+        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span)
+        scores = await self.chooser.scores(round, scoring, found, config)
+        metric, reduction = scoring.metric if scoring.rule.stage is None else None, scoring.rule.reduction
+        mute = metric is not None and await asyncio.to_thread(silent, found.candidates, metric, reduction)
+        more = {"labelled": labelled, "y": self.labelled.y}
+        chosen = (round, scoring, found, scores)
+        level = bool(scores.min() == scores.max())
+        return Looked(scores, mute, level, lambda k: self.chooser.choose(*chosen, k, config, more))
+
+    async def _choose(self, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
+        """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch.
+
+        A threshold that is met in a round which is the last for another reason is the reason: the workflow is sure.
+        """
+        uncertainty, stop = self.chooser.uncertainty(scoring, looked.scores), outcome.stop
+        if looked.silent:
+            self.notices.alike()
+        elif looked.level and len(looked.scores) > 1:
+            self.notices.level(scoring.rule.metric_name, uncertainty)
+        if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
+            stop = StopReason.CERTAIN_ENOUGH
+        if stop is None:
+            self._chosen = (await looked.choose(self._payable(scoring)))[: self._affordable]
+        return self._chosen_by(outcome, uncertainty, stop)
+
+    def _drawn(self, round: Round, scoring: Scoring, outcome: Outcome) -> Outcome:
+        """The outcome with a batch that is drawn by the seed, unless it stops."""
+        if outcome.stop is None:
+            self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
+        return self._chosen_by(outcome, None, outcome.stop)
+
+    def _chosen_by(self, outcome: Outcome, uncertainty: float | None, stop: StopReason | None) -> Outcome:
+        selection = self._chosen.tolist() if stop is None else []
+        return replace(outcome, uncertainty=uncertainty, selection=selection, stop=stop)
+
+    @property
+    def _affordable(self) -> int:
+        """How many more labels may be had."""
+        return self._left if self.budget is None else max(0, min(self._left, self.budget - len(self.labelled)))
+
+    def _payable(self, scoring: Scoring) -> int:
+        return min(scoring.rule.query_size, self._affordable)
+
+    def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
+        round = Round(self.name, self._iteration, self.pool.seed)
+        scoring = self._scoring(self._config, self._iteration)
+        if isinstance(self.pool.X, np.ndarray) and not is_frame(X):
+            X = as_array(X, "X", PoolError)
+        if not len(X):
+            raise PoolError("predict: X holds no samples")
+        predicted = self.ensemble.predict_here(round, models, X, scoring.task, self._config)
+        if scoring.metric is None:
+            raise PredictionError(
+                f"the uncertainty {scoring.rule.metric_name!r} is a task of the run, which has ended; use `.models`"
+            )
+        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+        scores = score_passes(predicted.ordered, scoring.metric, scoring.rule.reduction)
+        return Prediction(mean, scores, predicted.classes)

@@ -1,0 +1,1 @@
+"""Compiled statistics of stacked predictions; imported only where they are worth loading, for numba takes a second."""

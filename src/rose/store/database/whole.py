@@ -1,0 +1,77 @@
+"""Whether a database has its log: what a crashed run recorded last is in `journal.sqlite-wal`, which copies may lack.
+
+A database without its log is a sound one, only older. So before a driver writes to the log, the database itself notes
+that more follows there, and the first thing in the log is that nothing does: who reads both sees the second note, also
+when SQLite has brought the log into the database, and who has lost the log sees the first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from rose.errors import CorruptRunError
+from rose.store.database.meta import read_meta, write_meta
+
+_NOTE = "more in the log since"  # when (Unix time), or None
+
+
+def checkpoint(connection: sqlite3.Connection, transaction: Callable[[], AbstractContextManager[None]]) -> None:
+    """Bring the log into the database, which notes that what comes now is in the log; nothing where there is none.
+
+    Args:
+        connection: the driver's.
+        transaction: makes what is done inside one commit.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        return
+    with transaction():
+        write_meta(connection, _NOTE, time.time())
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    with transaction():
+        write_meta(connection, _NOTE, None)
+
+
+def check_whole(connection: sqlite3.Connection, database: Path) -> None:
+    """Check that a database that was found without a log needs none.
+
+    Raises:
+        CorruptRunError: if it does.
+    """
+    tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+    since = read_meta(connection, _NOTE) if tables else None
+    lacks = since is not None if tables else connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    if not lacks or has_log(database):
+        return
+    held = f"it ends on {time.ctime(since)}" if tables else "there is nothing in the database alone"
+    log = beside(database, "-wal")
+    raise CorruptRunError(
+        f"{log} is missing: its run was copied, or restored, without it, and what was recorded last is only there "
+        f"({held}). Copy {log.name} too, from where the run was. If it is lost, `echo > {log}` goes on without what it "
+        "held: simulations that it had recorded run again"
+    )
+
+
+def has_log(database: Path) -> bool:
+    """Whether there is a log that holds anything."""
+    try:
+        return beside(database, "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def uses_log(database: Path) -> bool:
+    """Whether the last driver wrote a log; in a database without one a commit is made in the database itself.
+
+    Not for a database that this process may have open: closing the file here would release its locks.
+    """
+    with database.open("rb") as file:
+        return file.read(20)[18:19] == b"\x02"
+
+
+def beside(database: Path, suffix: str) -> Path:
+    """One of the files that SQLite makes beside a database."""
+    return database.with_name(database.name + suffix)

@@ -1,1 +1,0 @@
-"""The workflow: what the user registers, and the loop that learns from it."""
