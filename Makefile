@@ -70,6 +70,7 @@ docs: $(VENV)/.installed
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/orchestration/compare.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/modules_entered.py
 	$(BIN)/python benchmarks/engine_throughput.py
 	$(BIN)/python benchmarks/durability.py $(filter --quick,$(BENCH_ARGS))
 
