@@ -2,8 +2,9 @@
 
     python benchmarks/modules_entered.py
 
-On the floors above engine and store, which acquisition and scoring share. Counted by a profiler in every thread, from the first state to the second: what is only set up once is not in it. These
-are the files that who wants to follow an iteration has to read.
+Counted by a profiler in every thread, from the first state to the second: what is only set up once is not in it. These
+are the files that who wants to follow an iteration has to read; acquisition and scoring, on the floor of engine and
+store, are counted apart.
 """
 
 from __future__ import annotations
