@@ -17,7 +17,7 @@ from rose.engine.cpus import usable_cpus
 from rose.engine.failures import of_place
 from rose.engine.processes.command import CommandRunner
 from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
+from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, OnStart, Ref, Task
 from rose.engine.shipping.program import submitted
 from rose.engine.slots import Request, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
@@ -26,6 +26,25 @@ from rose.paths import expanded
 logger = logging.getLogger(__name__)
 
 LAST = 10.0  # seconds that a thread has to close its engine when the program ends
+
+
+class _Beginning:
+    """Tells who asked that a task has begun: once, and not when it has ended."""
+
+    __slots__ = ("_on_start",)
+
+    def __init__(self, on_start: OnStart) -> None:
+        self._on_start: OnStart | None = on_start
+
+    def tell(self, worker: str) -> None:
+        """Say that it has begun. Called by the event loop, which reports what `on_start` raises."""
+        on_start, self._on_start = self._on_start, None
+        if on_start is not None:
+            on_start(worker)
+
+    def end(self) -> None:
+        """Tell nobody any more."""
+        self._on_start = None
 
 
 class BaseEngine(ABC):
@@ -73,19 +92,24 @@ class BaseEngine(ABC):
         self._custody.guard()
         return self._custody.folder
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
         submitted()
+        beginning = None if on_start is None else _Beginning(on_start)
+        tell = None if beginning is None else beginning.tell
         try:
             if isinstance(task.call, Command):
-                return await self._run_command(task)
-            return await self._run_function(task)
+                return await self._run_command(task, tell)
+            return await self._run_function(task, tell)
         except OSError as error:
             if isinstance(error, RoseError):
                 raise
             raise of_place("the engine could not run it", error, str(task.key)) from error
+        finally:
+            if beginning is not None:
+                beginning.end()
 
     async def share(self, value: Any) -> Ref:
         """Store a value once, for many tasks; they get it read-only and must not change it."""
@@ -138,7 +162,8 @@ class BaseEngine(ABC):
     # --- for subclasses ------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def _run_function(self, task: Task) -> Any: ...
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
+        """Run it; have the event loop call `on_start` with the worker's name when it begins."""
 
     @abstractmethod
     async def _store(self, value: Any) -> Ref: ...
@@ -203,11 +228,11 @@ class BaseEngine(ABC):
             del self._waiting[request]
         return request
 
-    async def _run_command(self, task: Task) -> CommandOutput:
+    async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
         request = await self._acquire(task)
         try:
             gpus = ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
-            return await self._commands.run(task, gpus)
+            return await self._commands.run(task, gpus, on_start)
         finally:
             self._slots.release(request)
 

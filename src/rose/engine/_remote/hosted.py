@@ -24,7 +24,7 @@ from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
 from rose.engine.local.task_codec import pack_task, unpack_reply
 from rose.engine.local.worker_protocol import RESULT
-from rose.engine.protocol import Command, CommandOutput, Ref, Task
+from rose.engine.protocol import Command, CommandOutput, OnStart, Ref, Task
 from rose.engine.shipping.serialization import Packed
 from rose.engine.shipping.shared_store import Shelf
 from rose.engine.threads import MemoryRef
@@ -98,12 +98,12 @@ class HostedEngine(PooledEngine):
 
     # --- functions and commands ----------------------------------------------------------------------------------
 
-    async def _run_command(self, task: Task) -> CommandOutput:
+    async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
         self._check_given(task)
         output: CommandOutput = await self._run_hosted(task)
         return output
 
-    async def _run_function(self, task: Task) -> Any:
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
         self._check_given(task)
         return await (self._run_in_thread(task) if self._where == "thread" else self._run_hosted(task))
 

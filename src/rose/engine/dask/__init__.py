@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from rose.engine.local import LocalEngine
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
 from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Capacity, Ref, Task
+from rose.engine.protocol import Capacity, OnStart, Ref, Task
 from rose.engine.shipping.program import submitted
 from rose.engine.shipping.shared_store import Shelf
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
@@ -65,7 +66,7 @@ class DaskEngine:
         learner = ParallelUQLearner(engine)          # or give it the cluster itself
     """
 
-    capabilities = LocalEngine.capabilities  # one is what runs the tasks, on each worker
+    capabilities = replace(LocalEngine.capabilities, tells_start=False)  # one is what runs the tasks, on each worker
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class DaskEngine:
         assert self._scheduler.identity is not None
         return total(capacities(self._scheduler.identity(), self._workers))
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for a worker that has the task's resources free, run it there, and return its result; see `Engine.run`.
 
         Raises:

@@ -12,7 +12,7 @@ from rose.engine.base import BaseEngine
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.pool import Pool
 from rose.engine.processes.memory import ENFORCED
-from rose.engine.protocol import Capabilities, Ref, Task
+from rose.engine.protocol import Capabilities, OnStart, Ref, Task
 from rose.engine.shipping.shared_store import Shelf
 from rose.errors import ConfigurationError
 
@@ -52,6 +52,7 @@ class LocalEngine(BaseEngine):
         isolates_memory=True,
         limits_memory=ENFORCED,
         assigns_gpus=True,
+        tells_start=True,
     )
 
     def __init__(
@@ -70,8 +71,8 @@ class LocalEngine(BaseEngine):
         self._pool = Pool(self._slots, self._custody, self._shelf, self._gpu_names, checked_initializer(initializer))
         self._abandon_first(self._pool.abandon)
 
-    async def _run_function(self, task: Task) -> Any:
-        return await self._pool.run(task)
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
+        return await self._pool.run(task, on_start)
 
     async def _store(self, value: Any) -> Ref:
         return await self._shelf.store(value, lambda: self._enter("share: "))

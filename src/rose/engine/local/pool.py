@@ -19,7 +19,7 @@ from rose.engine.local.worker_handle import Job, Worker
 from rose.engine.local.worker_protocol import BROKEN, BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
 from rose.engine.processes.memory import refused, worker_lost
 from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Task
+from rose.engine.protocol import OnStart, Task
 from rose.engine.shipping.shared_store import Shelf
 from rose.engine.slots import Slots
 from rose.errors import (
@@ -85,9 +85,9 @@ class Pool:
         for worker in self._workers:
             self._custody.tell(loop, worker.starting, partial(self._started, worker, loop))
 
-    async def run(self, task: Task) -> object:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> object:
         """Run one task; cancelling the caller ends it."""
-        job = Job(task, self._start, self._loop.create_future(), next(self._numbers))
+        job = Job(task, self._start, self._loop.create_future(), next(self._numbers), on_start)
         self._jobs.add(job)
         self._slots.submit(job)
         try:
@@ -230,6 +230,8 @@ class Pool:
         job = worker.jobs[0]
         worker.since = self._loop.time()
         job.kills = self._custody.killer.kills()
+        if job.on_start is not None and worker.name and not job.future.done():
+            self._loop.call_soon(job.on_start, worker.name)
         if job.task.timeout is not None:
             job.deadline = Deadline(self._loop, job.task.timeout, partial(self._overrun, job))
 

@@ -18,10 +18,10 @@ from concurrent.futures import Future
 from rose.engine.deadline import Deadline
 from rose.engine.local.interpreter import Interpreter, flags
 from rose.engine.local.worker_protocol import BROKEN, REPLY, TASK, socket_pair
-from rose.engine.processes.process import Child
+from rose.engine.processes.process import Child, worker_name
 from rose.engine.processes.scratch import Custody
 from rose.engine.processes.thread_limits import environment
-from rose.engine.protocol import Task
+from rose.engine.protocol import OnStart, Task
 from rose.engine.shipping.serialization import Packed
 from rose.engine.slots import Request
 from rose.errors import TaskError
@@ -46,10 +46,21 @@ main(fd, folder, path)
 class Job(Request):
     """A function task on its way: `future` ends with its result."""
 
-    __slots__ = ("deadline", "error", "future", "holds", "kills", "message", "number", "packed", "worker", "written")
+    __slots__ = (
+        *("deadline", "error", "future", "holds", "kills", "message", "number", "on_start", "packed", "worker"),
+        "written",
+    )
 
-    def __init__(self, task: Task, start: Callable[[Job], None], future: asyncio.Future[object], number: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        start: Callable[[Job], None],
+        future: asyncio.Future[object],
+        number: int,
+        on_start: OnStart | None = None,
+    ) -> None:
         super().__init__(task, start)
+        self.on_start = on_start
         self.future = future
         self.number = number
         self.packed: Packed | None = None
@@ -81,6 +92,7 @@ class Worker:
         self.since = 0.0  # when the running job began (loop time)
         self.last_seconds = 1.0  # how long the last job ran
         self.child: Child | None = None
+        self.name = ""  # of its process, when it has been started
         self.starting: Future[None]  # until `start` has ended
         self._custody = custody
         self._interpreter = interpreter
@@ -103,6 +115,7 @@ class Worker:
             settings.write(pickle.dumps(self._interpreter))
             settings.seek(0)
             self.child = Child(argv, env=env, pass_fds=(fd,), stdin=settings)
+        self.name = worker_name(self.child.pid)
         self._custody.adopt(self.child)
 
     @property

@@ -14,11 +14,11 @@ from rose.engine.blame import command_met_place, is_asked_to_end
 from rose.engine.deadline import Deadline
 from rose.engine.processes.kernel import reachable
 from rose.engine.processes.memory import ENFORCED, command_refused, limited
-from rose.engine.processes.process import UNKNOWN, Child, describe_exit
+from rose.engine.processes.process import UNKNOWN, Child, describe_exit, worker_name
 from rose.engine.processes.scratch import Custody
 from rose.engine.processes.shell import split
 from rose.engine.processes.thread_limits import environment
-from rose.engine.protocol import Command, CommandOutput, Task
+from rose.engine.protocol import Command, CommandOutput, OnStart, Task
 from rose.errors import (
     CommandFailedError,
     CommandPlaceError,
@@ -48,7 +48,7 @@ class CommandRunner:
         """Whether any command has not ended."""
         return bool(self._running)
 
-    async def run(self, task: Task, gpus: str | None = None) -> CommandOutput:
+    async def run(self, task: Task, gpus: str | None = None, on_start: OnStart | None = None) -> CommandOutput:
         """Run one command; cancelling the caller ends it, and all that it started.
 
         Raises:
@@ -63,7 +63,7 @@ class CommandRunner:
         run = _Run(task, gpus, self._custody, self._count, loop)
         self._running[run] = ended = loop.create_future()
         try:
-            await run.to_end()
+            await run.to_end(on_start)
             return await loop.run_in_executor(self._custody.threads, run.outcome)
         finally:
             self._custody.threads.submit(run.remove_files)
@@ -108,12 +108,14 @@ class _Run:
         self._error: Exception | None = None  # why it is being stopped
         self._began = self._seconds = 0.0
 
-    async def to_end(self) -> None:
+    async def to_end(self, on_start: OnStart | None) -> None:
         """Start the command and wait for its end; cancelled, it ends first."""
         starting = self._loop.run_in_executor(self._custody.threads, self._start)
         try:
             await asyncio.shield(starting)
             self._watch()
+            if on_start is not None and self._child is not None and not self._stopping:
+                self._loop.call_soon(on_start, worker_name(self._child.pid))
             await asyncio.shield(self._exit)
         except asyncio.CancelledError:
             await asyncio.wait([starting])
