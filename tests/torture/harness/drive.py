@@ -163,13 +163,13 @@ def _watch(trace: bool, hold: int | None) -> None:
 
     run_task, begun = BaseEngine.run, itertools.count(1)
 
-    async def run(self: Any, task: Any) -> Any:
+    async def run(self: Any, task: Any, on_start: Any = None) -> Any:
         if hold is not None and task.key.stage == "simulation" and next(begun) > hold:
             await asyncio.Event().wait()
         workflow, now = place(str(task.key))
         settle([key for key, (its_own, then) in early.items() if its_own == workflow and then < now])
         note("ran", task.key)
-        return await run_task(self, task)
+        return await run_task(self, task, on_start)
 
     BaseEngine.run = run  # type: ignore[method-assign]
     for name in ("done", "labelled", "dropped"):
