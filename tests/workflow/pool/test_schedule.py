@@ -91,7 +91,7 @@ def test_what_is_gathered_in_order_of_submission_is_the_same_whatever_comes_firs
     assert found[0] == found[1]
     chosen = [index for one in found[0][1] for index in one]
     assert len(set(chosen)) == len(chosen) == 6, (
-        "what is pending is not chosen again; the last iteration chooses nothing"
+        "what is pending is not chosen again, and the last chooses nothing"
     )
 
 
