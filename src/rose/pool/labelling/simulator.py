@@ -1,10 +1,9 @@
-"""Labelled candidates, and the simulations that label them."""
+"""Simulations of candidates: each distinct sample once, whoever asks."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,110 +16,22 @@ from rose.identity import value_digest
 from rose.loop.identity import configured_digest
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
+from rose.pool.labelling.labelled_set import Arrived
+from rose.pool.labelling.simulated import simulated_labels
 from rose.pool.pool import Pool, take
-from rose.pool.simulated import simulated_labels
 from rose.stages.binding import PROVIDED, Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
 from rose.stages.seeds import derive_seed
 from rose.stages.stage import Stage
-from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
-
-_log = logging.getLogger("rose")
+from rose.store import Asked, Dropped, LabelStore, Sample, as_label, same_label
 
 # A label may depend on these only if the simulation asks for them; then workflows that differ in them cannot share it.
 _CONTEXT = ("index", "iteration", "workflow")
 
 
-class LabelledSet:
-    """The candidates of one workflow that have a label, in the order they came. Takes memory for these alone, not for
-    all `size` candidates of the pool."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._taken: set[int] = set()  # those that are labelled or dropped
-        self._indices: list[int] = []
-        self._labels: list[Any] = []
-        self._dropped: dict[int, bytes] = {}  # candidates that could not be simulated, with what identifies the samples
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def add(self, indices: np.ndarray, labels: Sequence[Any]) -> None:
-        """Add candidates with their labels.
-
-        Raises:
-            PoolError: if one of them is labelled already.
-        """
-        for index, label in zip(indices.tolist(), labels, strict=True):
-            if self._dropped.pop(index, None) is None and index in self._taken:  # else its label has come since
-                raise PoolError(f"candidate {index} is labelled already")
-            self._taken.add(index)
-            self._indices.append(index)
-            self._labels.append(label)
-
-    def drop(self, samples: Mapping[int, bytes]) -> None:
-        """Have these candidates not chosen any more, though they have no label."""
-        self._taken.update(samples)
-        self._dropped.update(samples)
-
-    @property
-    def dropped(self) -> Mapping[int, bytes]:
-        """The candidates that could not be simulated, with what identifies the samples."""
-        return self._dropped
-
-    @property
-    def indices(self) -> np.ndarray:
-        """int64 `[L]`: which candidates."""
-        return np.array(self._indices, dtype=np.int64)
-
-    @property
-    def taken(self) -> np.ndarray:
-        """int64: those that cannot be chosen any more, ascending."""
-        return np.array(sorted(self._taken), dtype=np.int64)
-
-    @property
-    def candidates(self) -> np.ndarray:
-        """int64: those that may be chosen, ascending."""
-        return np.delete(np.arange(self._size), self.taken)
-
-    @property
-    def labels(self) -> list[Any]:
-        """The labels as they came."""
-        return list(self._labels)
-
-    @property
-    def y(self) -> Any:
-        """The labels: an array `[L, ...]` where they are of one kind and shape, else a list."""
-        return as_stack(self._labels)
-
-
-def as_stack(labels: Sequence[Any]) -> Any:
-    """Labels as an array `[L, ...]` where they are of one kind and shape, else as they are, in a list."""
-    array = stacked(labels)
-    return list(labels) if array is None else array
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """Candidates that were asked for, in order, with what identifies each sample, and its label or `Dropped`."""
-
-    indices: np.ndarray
-    contents: Sequence[bytes]
-    labels: Sequence[Any]
-
-    def into(self, labelled: LabelledSet) -> list[int]:
-        """Add them to a labelled set; returns those that were dropped."""
-        failed = np.array([isinstance(label, Dropped) for label in self.labels], dtype=bool)
-        labelled.add(self.indices[~failed], [label for label, bad in zip(self.labels, failed, strict=True) if not bad])
-        dropped: list[int] = self.indices[failed].tolist()
-        places = np.flatnonzero(failed).tolist()
-        labelled.drop({index: self.contents[place] for index, place in zip(dropped, places, strict=True)})
-        return dropped
-
-
 def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> Binding:
-    """How a simulation is called under this configuration.
+    """Return how a simulation is called under this configuration.
 
     Raises:
         BindingError: if it asks for what there is not.
@@ -128,8 +39,26 @@ def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> 
     return bind_stage(stage, PROVIDED["simulation batch" if stage.batch else "simulation"], config, iteration)
 
 
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """Hold what one candidate was asked for in: which iteration, what identifies the sample, and who simulates it.
+
+    `asked` None: it is left out, and counts as dropped.
+    """
+
+    iteration: int
+    index: int
+    content: bytes
+    asked: Asked | None
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """Return the execution that is waited for; None: there is nothing to wait for."""
+        return None if self.asked is None else self.asked.task
+
+
 class Simulator:
-    """Labels candidates for all workflows of a run; each distinct sample once.
+    """Label candidates for all workflows of a run; each distinct sample once.
 
     Args:
         check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
@@ -154,7 +83,7 @@ class Simulator:
         self._check = check
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
-        """How the simulation is called under this configuration.
+        """Return how the simulation is called under this configuration.
 
         Raises:
             BindingError: if it asks for what there is not.
@@ -162,18 +91,18 @@ class Simulator:
         return bind_simulation(self.stage, config, iteration)
 
     def is_dropped(self, content: bytes) -> bool:
-        """Whether a sample's simulation has failed, and nobody has asked to try it again."""
+        """Tell whether a sample's simulation has failed, and nobody has asked to try it again."""
         return self._store.is_dropped(content)
 
-    async def label(
+    async def ask(
         self,
         workflow: str,
         iteration: int,
         indices: np.ndarray,
         config: LearnerConfig,
         left_out: Container[bytes] = (),
-    ) -> Labelling:
-        """The labels of these candidates; simulated in parallel, or taken from who simulated them before.
+    ) -> list[Submission]:
+        """Ask for the labels of these candidates: simulated in parallel, or taken from who simulated them before.
 
         Of the samples that are `left_out`, only what is known already is taken.
         """
@@ -200,18 +129,36 @@ class Simulator:
             self._check_all(chunk, labels)
             return labels
 
-        await self._forget_unfit(indices, keys)
         await self._offer(samples)
-        asked = [key for key in keys if key not in left_out or key in self._store]
-        places = {key: place for place, key in reversed(list(enumerate(keys)))}
+        places = [place for place, key in enumerate(keys) if key not in left_out or key in self._store]
 
         async def simulate_asked(positions: Sequence[int]) -> Sequence[Any]:
-            return await simulate([places[asked[position]] for position in positions])
+            return await simulate([places[position] for position in positions])
 
-        found = dict(zip(asked, await self._store.get(asked, simulate_asked, self.stage.batch or 1), strict=True))
-        labels = [as_label(found[key]) if key in found else Dropped() for key in keys]
+        found = self._store.ask([keys[place] for place in places], simulate_asked, self.stage.batch or 1)
+        asked = dict(zip(places, found, strict=True))
+        each = enumerate(zip(indices.tolist(), keys, strict=True))
+        return [Submission(iteration, index, key, asked.get(place)) for place, (index, key) in each]
+
+    async def gathered(self, submissions: Sequence[Submission]) -> Arrived:
+        """Wait for all of these, and return their labels.
+
+        Raises:
+            TaskError: the first simulation that has failed.
+            ConfigurationError: if a label cannot be used, see `check`.
+        """
+        waited = {one.task for one in submissions if one.task is not None}
+        while waited:
+            done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        indices = np.array([one.index for one in submissions], dtype=np.int64)
+        labels = [Dropped() if one.asked is None else as_label(await one.asked.label()) for one in submissions]
         self._check_all(indices, labels)
-        return Labelling(indices, keys, labels)
+        for one in submissions:
+            if one.asked is not None:
+                one.asked.let_go()
+        return Arrived(indices, [one.content for one in submissions], labels)
 
     async def recorded(
         self,
@@ -221,12 +168,11 @@ class Simulator:
         contents: Sequence[bytes],
         dropped: Sequence[int],
         config: LearnerConfig,
-    ) -> Labelling:
-        """The labels of candidates that are recorded under these contents, but of those that were dropped then.
+    ) -> Arrived:
+        """Return the labels of candidates that are recorded under these contents, but of those that were dropped then.
 
         A label that is not there any more, or that cannot be one, is simulated.
         """
-        await self._forget_unfit(indices, contents)
         left_out = set(dropped)
         missing = [
             place
@@ -235,8 +181,8 @@ class Simulator:
         ]
         again = {}
         if missing:
-            labelling = await self.label(workflow, iteration, indices[missing], config)
-            again = dict(zip(missing, labelling.labels, strict=True))
+            asked = await self.ask(workflow, iteration, indices[missing], config)
+            again = dict(zip(missing, (await self.gathered(asked)).labels, strict=True))
         labels: list[Any] = []
         for place, (index, content) in enumerate(zip(indices.tolist(), contents, strict=True)):
             if index in left_out:
@@ -244,7 +190,7 @@ class Simulator:
             else:
                 labels.append(again[place] if place in again else as_label(await self._store.known(content)))
         self._check_all(indices, labels)
-        return Labelling(indices, contents, labels)
+        return Arrived(indices, contents, labels)
 
     async def _offer(self, samples: Sequence[Sample]) -> None:
         """Take the labels that are given for these samples."""
@@ -261,17 +207,6 @@ class Simulator:
                 )
         new = self._store.offer({content: known[sample.candidate] for content, sample in given.items()})
         await self._runner.imported([given[content] for content in new], list(new.values()))
-
-    async def _forget_unfit(self, indices: np.ndarray, contents: Sequence[bytes]) -> None:
-        unfit = await self._store.forget_unfit(contents)
-        for index, content in zip(indices.tolist(), contents, strict=True):
-            if content in unfit:
-                _log.warning(
-                    "the label of candidate %d, which an older version of ROSE has recorded, holds %s: it is taken as "
-                    "not there, and is simulated again",
-                    index,
-                    unfit[content],
-                )
 
     def _check_all(self, indices: Iterable[int], labels: Iterable[Any]) -> None:
         if self._check is not None:
@@ -297,7 +232,7 @@ class Simulator:
     def _sample(
         self, index: int, x: Any, digest: bytes, binding: Binding, said: Mapping[str, bytes], context: Mapping[str, Any]
     ) -> Sample:
-        """A candidate with what decides its label: itself, the configuration, and what else the simulation asks for."""
+        """Return a candidate with what decides its label: itself, the configuration, and what else is asked for."""
         wanted = {"index": index, **context}
         extra = {name: wanted[name] for name in _CONTEXT if name in binding.names}
         hasher = hashlib.blake2b(digest, digest_size=16, key=self._identity[:64])
@@ -307,7 +242,7 @@ class Simulator:
         return Sample(hasher.digest(), index, digest, np.asarray(kept) if isinstance(kept, np.ndarray) else kept)
 
     def _seed(self, sample: Sample, binding: Binding, context: Mapping[str, Any]) -> int:
-        """The seed of a sample's simulation: its own, whatever the simulation's code is."""
+        """Return the seed of a sample's simulation: its own, whatever the simulation's code is."""
         wanted = {"index": sample.candidate, **context}
         asked = [str(wanted[name]) for name in _CONTEXT if name in binding.names]
         return derive_seed(self._pool.seed, "/".join([sample.digest.hex(), *asked]))

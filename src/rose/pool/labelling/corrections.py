@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ async def _chosen_with(run: Run, workflow: str, wrong: set[bytes]) -> str:
     """The recorded iterations of a workflow that chose when it held one of these labels, in words."""
     first = last = None
     for iteration, record in enumerate(await _rounds(run, workflow)):
-        if first is None and not wrong.isdisjoint(record["memento"]["contents"]):
+        if first is None and not wrong.isdisjoint(record["checkpoint"]["contents"]):
             first = iteration
         if first is not None and record["outcome"]["selection"]:
             last = iteration
@@ -135,29 +135,6 @@ async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
     first = pool.initial
     await run.journal.note("initial", [now, candidates, first.tolist()])
     return first
-
-
-async def joined(run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool) -> Any:
-    """The candidates that are labelled in this round: those chosen, then those whose labels are given since.
-
-    What joins is noted before anything is learned from it, so that a resumed round is the same round.
-
-    Args:
-        run, workflow, iteration: which round.
-        chosen: int64, what was chosen before.
-        taken: the candidates that are labelled.
-        pool: the pool.
-    """
-    if run.temporary:
-        return chosen
-    name = f"given {workflow}/{iteration}"
-    new = await run.journal.meta(name) if run.journal.epoch > 1 else None
-    if new is None:
-        new = [] if run.has_learned(workflow, iteration) else pool.given.beside([*taken, *chosen.tolist()])
-        if new:
-            await run.journal.note(name, new)
-    there = {*taken, *chosen.tolist()}
-    return np.concatenate([chosen, np.array([index for index in new if index not in there], dtype=np.int64)])
 
 
 def _short(value: Any) -> str:
