@@ -63,7 +63,7 @@ class DataflowPlan:
                     )
         self.variants = checks.check_options(self._stages.values(), request.configs, request.model_names)
         for name, stage in self.variants.items():
-            if stage.kind == "simulation" and stage.on_failure == "drop":
+            if stage.row.label and stage.on_failure == "drop":
                 raise ConfigurationError(
                     f"{name}: without a pool there are no candidates to drop, and a round cannot do without its "
                     "simulation; use retries=, or give the learner a pool"

@@ -12,6 +12,7 @@ from rose.engine import Command, TaskKey
 from rose.engine.processes.thread_limits import environment
 from rose.errors import ConfigurationError, near_miss
 from rose.paths import expanded
+from rose.stages.kinds import Kind
 from rose.stages.stage import Stage
 from rose.store.paths import fitting
 
@@ -86,8 +87,6 @@ DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
 _LAUNCHER = ("ranks", "cpus", "gpus", "command")
 _CWD = ("workflow", "iteration", "stage", "model", "index")
 _HEAD = re.compile(r"(?:\$\{\w+\}|[^{])*")  # up to the first placeholder
-_WITH_MODEL = ("training", "prediction", "criterion")
-_WITH_INDEX = ("simulation", "prediction")
 
 
 def check_launcher(template: object, where: str) -> None:
@@ -103,7 +102,7 @@ def check_launcher(template: object, where: str) -> None:
         )
 
 
-def check_cwd(template: object, kind: str, where: str) -> None:
+def check_cwd(template: object, kind: Kind, where: str) -> None:
     """That a working directory such as "work/{workflow}/{iteration}" can be filled in for tasks of this kind.
 
     Raises:
@@ -111,9 +110,9 @@ def check_cwd(template: object, kind: str, where: str) -> None:
     """
     head, tail = split_cwd(template) if isinstance(template, str) else ("", template)
     names = _placeholders(tail, "cwd", _CWD, where)
-    for name, kinds in (("model", _WITH_MODEL), ("index", _WITH_INDEX)):
-        if name in names and kind not in kinds:
-            raise ConfigurationError(f"cwd={template!r} of {where}: {kind} tasks have no {name}")
+    for name, has in (("model", kind.has_model), ("index", kind.has_index)):
+        if name in names and not has:
+            raise ConfigurationError(f"cwd={template!r} of {where}: {kind.name} tasks have no {name}")
     if not str(template).strip():
         raise ConfigurationError(f"cwd={template!r} of {where} is empty")
     expanded(head, f"cwd of {where}")  # a variable that is missing is an error now

@@ -11,10 +11,11 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
+from rose.stages.kinds import KINDS, loop_kinds
 from rose.stages.options import check_option, check_per_model, with_options
 from rose.stages.stage import OnFailure, Stage, check_query_size, check_threshold
 
@@ -90,11 +91,14 @@ StageConfig = TaskConfig | AdaptiveSchedule | dict[int, TaskConfig] | None
 class LearnerConfig(BaseModel):
     """Per stage: a `TaskConfig` for all iterations, `{iteration: TaskConfig}` with -1 as the default, or a schedule.
 
+    Beside the stages that are named here it takes those whose kind has been registered (`learner.register_decorator`).
+
     Raises:
-        ConfigurationError: if one of them cannot be.
+        ConfigurationError: if one of them cannot be, or there is no such stage.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+    __pydantic_extra__: dict[str, StageConfig] = Field(init=False)
 
     simulation: StageConfig = None
     training: StageConfig = None
@@ -108,28 +112,38 @@ class LearnerConfig(BaseModel):
         except ValidationError as error:
             raise ConfigurationError(f"{type(self).__name__}: {_told(error)}") from error
 
-    @field_validator("*")
+    def __setattr__(self, name: str, value: Any) -> None:
+        _check_setting(type(self), name)
+        super().__setattr__(name, value)
+
+    @model_validator(mode="before")
     @classmethod
-    def _iterations(cls, value: Any) -> Any:
-        if isinstance(value, dict) and any(i < -1 for i in value):
-            raise ValueError(f"iterations are 0, 1, 2, ... or -1 for the default; got {sorted(value)}")
-        return value
+    def _names(cls, values: Any) -> Any:
+        for name in values if isinstance(values, Mapping) else ():
+            _check_setting(cls, name)
+        return values
+
+    @model_validator(mode="after")
+    def _iterations(self) -> LearnerConfig:
+        for name in stage_fields(self):
+            value = getattr(self, name)
+            if isinstance(value, dict) and any(i < -1 for i in value):
+                raise ValueError(f"{name}: iterations are 0, 1, 2, ... or -1 for the default; got {sorted(value)}")
+        return self
 
     def get_task_config(self, task_name: str, iteration: int) -> TaskConfig | None:
-        """The configuration of one stage in one iteration (0-based), or None where there is none.
+        """Return the configuration of one stage in one iteration (0-based), or None where there is none.
 
         Raises:
             ConfigurationError: if there is no such stage.
         """
-        config = getattr(self, task_name, task_name)
-        if config is None or isinstance(config, TaskConfig):
-            return config
-        if isinstance(config, dict):
-            found: TaskConfig | None = config.get(iteration, config.get(-1))
-            return found
+        if task_name not in loop_kinds():
+            raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(loop_kinds())}")
+        config = getattr(self, task_name, None)
         if isinstance(config, AdaptiveSchedule):
             return config[iteration]
-        raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(stage_fields(type(self)))}")
+        found: TaskConfig | None = config.get(iteration, config.get(-1)) if isinstance(config, dict) else config
+        return found
 
 
 class UQLearnerConfig(LearnerConfig):
@@ -163,6 +177,12 @@ class UQLearnerConfig(LearnerConfig):
         return {int(iteration): check(one, f"iteration {iteration}") for iteration, one in value.items()}
 
 
+def _check_setting(model: type[LearnerConfig], name: str) -> None:
+    known = {*model.model_fields, *loop_kinds()}
+    if name not in known and not name.startswith("_"):
+        raise ConfigurationError(f"no stage or setting is called {name!r}; {near_miss(name, known)}")
+
+
 def setting(config: LearnerConfig, name: str, iteration: int) -> Any:
     """Return what a configuration says of its `query_size`, `threshold`, ... in one iteration; None: nothing."""
     value = getattr(config, name, None)
@@ -179,9 +199,9 @@ def set_iterations(config: LearnerConfig) -> list[int]:
     return [*sorted(named - {-1}), max(named, default=-1) + 1]
 
 
-def stage_fields(model: type[LearnerConfig]) -> list[str]:
-    """The names of the stages that a configuration class knows."""
-    return [name for name, field in model.model_fields.items() if field.annotation == StageConfig]
+def stage_fields(config: LearnerConfig) -> list[str]:
+    """Return the names of the stages that a configuration may say something of."""
+    return [name for name in (*type(config).model_fields, *(config.model_extra or ())) if name in KINDS]
 
 
 def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfig:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from rose.errors import ConfigurationError
+from rose.stages.kinds import PREDICTION, TRAINING
 from rose.stages.stage import Stage
 
 _SEEDS = ("random_state", "random_seed")  # what estimators call it, in the order in which it is looked for
@@ -146,13 +147,14 @@ def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
         unfitted(estimator)
     regressors = estimator_task(estimators) == "regression"
     predict = predict_with_variance if regressors and knows_variances(estimators) else predict_estimator
-    training = Stage("training", FitEstimator(estimators), as_executable=False)
-    return training, Stage("prediction", predict, as_executable=False)
+    training = Stage(TRAINING.name, FitEstimator(estimators), as_executable=False)
+    return training, Stage(PREDICTION.name, predict, as_executable=False)
 
 
 def is_of_estimators(stage: Stage | None) -> bool:
-    """Return whether a prediction stage is one of `estimator_stages`, not a function of the user's."""
-    return stage is not None and stage.func in (predict_estimator, predict_with_variance)
+    """Return whether a stage is one of `estimator_stages`, not a function of the user's."""
+    functions = (predict_estimator, predict_with_variance)
+    return stage is not None and (isinstance(stage.func, FitEstimator) or stage.func in functions)
 
 
 def gives_variances(stage: Stage) -> bool | None:

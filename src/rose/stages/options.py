@@ -15,6 +15,7 @@ import numpy as np
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.stages.commands import check_cwd, check_launcher
+from rose.stages.kinds import KINDS
 from rose.stages.stage import OnFailure, Stage
 
 # What may differ from model to model, and be changed by a configuration.
@@ -26,21 +27,13 @@ OPTIONS = (
     "per_model", "depends_on", "waits",
 )  # fmt: skip
 
-_KINDS = {  # options that only some stages take
-    "batch": ("simulation",),
-    "max_failed_simulations": ("simulation",),
-    "min_members": ("training",),
-    "per_model": ("training", "prediction"),
-    "classes": ("prediction",),
-    "normalise": ("prediction",),
-}
+_OF_SOME = ("batch", "max_failed_simulations", "min_members", "per_model", "classes", "normalise")  # see `Kind.options`
 _COMMANDS = {  # options that only commands take
     "collect": "reads what a command wrote; a function returns its result",
     "ranks": "starts a command under MPI; a function runs in one process",
     "launcher": "starts a command; a function runs in one process",
     "cwd": "is where a command works; functions of several tasks share a process and its directory",
 }
-_DROPPABLE = ("simulation", "training")  # the others' results cannot be done without
 
 
 def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) -> Stage:
@@ -51,6 +44,8 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     """
     if not callable(func):
         raise ConfigurationError(f"{kind}_task decorates a function, got {func!r}")
+    if kind not in KINDS:
+        raise ConfigurationError(f"there is no kind of stage {kind!r}; {near_miss(kind, KINDS)}")
     for name in options:
         if name not in OPTIONS:
             raise ConfigurationError(f"{kind}_task has no option {name!r}; {near_miss(name, OPTIONS)}")
@@ -60,7 +55,7 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     if "launcher" in given:
         check_launcher(given["launcher"], where)
     if "cwd" in given:
-        check_cwd(given["cwd"], kind, where)
+        check_cwd(given["cwd"], stage.row, where)
     if options.get("classes") is not None:
         given["classes"] = _check_classes(options["classes"], where)
     if options.get("normalise") is not None:
@@ -123,24 +118,21 @@ def check_option(name: str, value: Any, where: str) -> Any:
     return value
 
 
-_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "place_retries": 0, "min_members": 1}
+_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "place_retries": 0, "min_members": 1, "batch": 1}
 
 
 def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
     """That this kind of stage takes these options, and that they do not contradict each other."""
-    kind, batch = stage.kind, given.get("batch")
-    if batch is not None and (kind != "simulation" or not isinstance(batch, int) or batch < 1):
-        raise ConfigurationError(f"batch={batch!r}: only simulation tasks take it, a whole number of 1 or more")
-    for name, kinds in _KINDS.items():
-        if not _is_nothing(given.get(name)) and kind not in kinds:
-            raise ConfigurationError(f"{name}= of {where}: only {' and '.join(kinds)} tasks take it")
+    for name in _OF_SOME:
+        if not _is_nothing(given.get(name)) and name not in stage.row.options:
+            takers = " and ".join(kind.name for kind in KINDS.values() if name in kind.options)
+            raise ConfigurationError(f"{name}= of {where}: only {takers} tasks take it")
     for name, why in _COMMANDS.items():
         if name in given and not stage.as_executable:
             raise ConfigurationError(f"{name}= of {where} {why}")
-    if given.get("on_failure") == "drop" and kind not in _DROPPABLE:
-        raise ConfigurationError(
-            f"on_failure='drop' of {where}: only {' and '.join(_DROPPABLE)} tasks can be done without"
-        )
+    if given.get("on_failure") == "drop" and not stage.row.droppable:
+        only = " and ".join(kind.name for kind in KINDS.values() if kind.droppable)
+        raise ConfigurationError(f"on_failure='drop' of {where}: only {only} tasks can be done without")
     if stage.waits:
         _check_waits(stage, given, where)
     quorum = next((name for name in QUORUMS if name in given), None)

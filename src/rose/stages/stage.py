@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.metrics import LEARNING_METRICS, check_operator
+from rose.stages.kinds import KINDS, Kind
 
 Reduction = Literal["mean", "max", "sum", "norm"]
 OnFailure = Literal["raise", "drop"]
@@ -62,6 +63,11 @@ class Stage:
     waits: bool = False
 
     @property
+    def row(self) -> Kind:
+        """Return what its kind is."""
+        return KINDS[self.kind]
+
+    @property
     def retries_of_place(self) -> int:
         """How often a task runs again because its place failed."""
         return self.retries if self.place_retries is None else self.place_retries
@@ -111,7 +117,7 @@ class Registered:
 
     def all_stages(self) -> dict[str, Stage]:
         """Return the stages of the loop by kind, those of the uncertainty rule and the criterion among them."""
-        stages = {kind: stage for kind, stage in self.stages.items() if kind != "utility"}
+        stages = dict(self.stages)
         for one in (self.rule, self.criterion):
             if one is not None and one.stage is not None:
                 stages[one.stage.kind] = one.stage
