@@ -29,6 +29,8 @@ class DataflowPlan:
         BindingError: if a stage's function cannot take what it will be given.
     """
 
+    rounds: type[DataflowRounds] = DataflowRounds  # a loop with more stages brings its own
+
     def __init__(self, registered: Registered, request: Request) -> None:
         checks.check_stages(registered.stages, ("simulation", "training", "prediction", "active_learn"))
         self._registered = registered
@@ -96,4 +98,4 @@ class DataflowPlan:
             num_predictions=request.num_predictions,
             skip_pre_loop=request.skip_pre_loop,
         )
-        return make_workflow(request, name, DataflowRounds(flow, runner), registered.criterion)
+        return make_workflow(request, name, self.rounds(flow, runner), registered.criterion)
