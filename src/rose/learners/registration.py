@@ -42,7 +42,7 @@ Decorator = Callable[[F], F]
 
 
 class Registration:
-    """Holds what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
+    """Hold what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
 
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
     the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
@@ -222,13 +222,13 @@ class Registration:
     def create_iteration_schedule(
         self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
     ) -> dict[int, TaskConfig]:
-        """`{iteration: {"args": ..., "kwargs": ...}}` for a configuration; -1 is the default."""
+        """Return a schedule for a configuration of `{iteration: {"args": ..., "kwargs": ...}}`; -1 is the default."""
         return iteration_schedule(schedule)
 
     def create_adaptive_schedule(
         self, task_name: str, param_schedule: Callable[[int], Mapping[str, Any]]
     ) -> AdaptiveSchedule:
-        """A configuration computed for each iteration when it comes, by `param_schedule(iteration)`."""
+        """Return a configuration that is computed for each iteration when it comes, by `param_schedule(iteration)`."""
         return AdaptiveSchedule(param_schedule)
 
     def _register(self, kind: Kind, func: Any, options: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from rose.engine import TaskKey
 from rose.errors import PlaceError, PoolError, TaskError
 from rose.identity import value_digest
 from rose.loop.identity import configured_digest
+from rose.loop.seeds import derive_seed
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
 from rose.pool.pool import Pool, take
@@ -22,7 +23,6 @@ from rose.pool.simulated import simulated_labels
 from rose.stages.binding import Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.stage import Stage
 from rose.store import Dropped, LabelStore, Sample, as_label, same_label, stacked
 

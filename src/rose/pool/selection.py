@@ -11,6 +11,7 @@ import numpy as np
 
 from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
+from rose.loop.seeds import derive_seed
 from rose.pool.candidates.coordinates import Coordinates
 from rose.pool.ensemble.members import Round
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
@@ -22,7 +23,6 @@ from rose.scoring import most_uncertain
 from rose.stages.binding import bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 

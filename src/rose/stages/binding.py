@@ -1,4 +1,7 @@
-"""Binding by name: a task function of a pool's workflow names what it wants, as a pytest test names its fixtures."""
+"""Bind a pool's task functions by name, and call them so, as functions or as commands.
+
+A function names what it wants, as a pytest test names its fixtures.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ from rose.store import given as at_hand
 
 @dataclass(frozen=True)
 class Binding:
-    """A function and the provided names that it wants; `configured` holds what its configuration adds."""
+    """Hold a function and the provided names that it wants; `configured` is what its configuration adds."""
 
     func: Callable[..., Any]
     names: frozenset[str]
     configured: Mapping[str, Any]
 
     def arguments(self, **provided: Any) -> dict[str, Any]:
-        """Those of `provided` that the function wants, and its configured arguments."""
+        """Return those of `provided` that the function wants, and its configured arguments."""
         return {**self.configured, **{name: value for name, value in provided.items() if name in self.names}}
 
 
@@ -113,15 +116,15 @@ async def run_stage(
     stage: Stage,
     key: TaskKey,
     binding: Binding,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     accept: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Run a stage that is a function or a command; a command's value is what it left or printed.
 
-    `given` holds the values by name; of what is `Shared`, functions get it in their worker and commands here. `accept`
-    makes the result of the value, or raises a TaskError: then this attempt has failed.
+    `values` has what is provided, by name; of what is `Shared`, functions get it in their worker and commands here.
+    `accept` makes the result of the value, or raises a TaskError: then this attempt has failed.
     """
-    result, _ = await run_stage_lazily(runner, stage, key, binding, given, accept)
+    result, _ = await run_stage_lazily(runner, stage, key, binding, values, accept)
     return await result.get()
 
 
@@ -130,11 +133,11 @@ async def run_stage_lazily(
     stage: Stage,
     key: TaskKey,
     binding: Binding,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     accept: Callable[[Any], Any] | None = None,
 ) -> tuple[Result, Note | None]:
-    """As `run_stage`, but a recorded result is not read; and what came beside it."""
-    arguments = binding.arguments(**given)
+    """Do as `run_stage`, but do not read a recorded result; return it and what came beside it."""
+    arguments = binding.arguments(**values)
     if stage.as_executable:
         return at_hand(await _run_command(runner, stage, key, binding, arguments, accept)), None
 

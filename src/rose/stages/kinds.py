@@ -1,4 +1,4 @@
-"""The kinds of stages, a row each: everything that differs between a training and a simulation is said here.
+"""Say what each kind of stage is, in a row: everything that differs between a training and a simulation.
 
 Who needs to know asks the row (`Stage.row`), so that another kind (an `environment`, an `update`, a user's own) is one
 more row and a loop that plays it.

@@ -21,7 +21,7 @@ from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedErr
 from rose.stages import kinds
 from rose.stages.commands import launch, working_directory
 from rose.stages.parsing import collect_file
-from rose.stages.reporting import Note, Observed, Watched, mentions, register
+from rose.stages.reporting import Note, Observed, TaskFunction, mentions, register
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 from rose.stages.waiting import run_here
@@ -303,7 +303,7 @@ class Runner:
         observed = stage is not None and (waits or stage.row.observed or self._reports(stage))
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
-            call = Watched(call, observed, kept, name)
+            call = TaskFunction(call, observed, kept, name)
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)

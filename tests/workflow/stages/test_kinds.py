@@ -95,7 +95,7 @@ def test_a_kind_of_ones_own_is_durable(command: bool, tmp_path: Path) -> None:
         teach()
     (tmp_path / "cold").unlink()
     before = log.read_text().split("\n")
-    assert before.count("look 0") == before.count("look 1") == 1 and before.count("other") == 4
+    assert (before.count("look 0"), before.count("look 1"), before.count("other")) == (1, 1, 4)
     result = teach()
     assert [one["selection"] for one in result.iterations] == ["300", "0"]
     after = log.read_text().split("\n")
@@ -120,8 +120,8 @@ def test_it_is_checked_as_others_are(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=message):
             learner.register_decorator("environment")(**options)(print)
     learner.register_decorator("environment")(as_executable=False)(lambda: 3)
+    config = UQLearnerConfig(environment=TaskConfig(args=(1,)))
     with pytest.raises(BindingError, match="environment task '<lambda>' cannot be called"):
-        config = UQLearnerConfig(environment=TaskConfig(args=(1,)))
         asyncio.run(learner.teach(["a"], max_iter=1, learning_config=config))
 
 
@@ -136,4 +136,5 @@ def test_names_that_mean_something_else() -> None:
     with pytest.raises(ConfigurationError, match="was given the kind 'environment'"):
         learner.register_decorator("update", ENVIRONMENT)
     learner.register_decorator("update", Kind("update", upstream=2))
-    assert learner.register_decorator("update") and KINDS["update"].upstream == 2
+    learner.register_decorator("update")
+    assert KINDS["update"].upstream == 2

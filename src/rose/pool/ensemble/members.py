@@ -8,6 +8,7 @@ from typing import Any
 
 from rose.engine import TaskKey
 from rose.loop.groups import all_of
+from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.passes import Passed, as_passed, joined
 from rose.pool.ensemble.predictions import Predicted, predict, predict_slice, sliced, usable
@@ -15,7 +16,6 @@ from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
 from rose.stages.reporting import class_names
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
