@@ -27,8 +27,8 @@ from rose.engine.protocol import OnStart
 from rose.engine.shipping.serialization import FileRef
 from rose.engine.threads import ThreadEngine
 from rose.errors import WorkerLostError
+from rose.loop.seeds import derive_seed
 from rose.stages.reporting import Watched
-from rose.stages.seeds import derive_seed
 from rose.store.journal import Journal
 
 

@@ -90,9 +90,7 @@ def test_what_is_gathered_in_order_of_submission_is_the_same_whatever_comes_firs
         found.append((result.indices.tolist(), [one["selection"] for one in result.iterations], program.trained))
     assert found[0] == found[1]
     chosen = [index for one in found[0][1] for index in one]
-    assert len(set(chosen)) == len(chosen) == 6, (
-        "what is pending is not chosen again, and the last chooses nothing"
-    )
+    assert len(set(chosen)) == len(chosen) == 6, "what is pending is not chosen again, and the last chooses nothing"
 
 
 def test_what_came_first_is_recorded_before_it_is_learned_from(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class DataflowPlan:
     """
 
     labels = False
+    loop: type[UQLoop] = UQLoop  # a loop with more stages brings its own
 
     def __init__(self, request: RunRequest) -> None:
         self.request = request
@@ -48,7 +49,7 @@ class DataflowPlan:
             for name, stage in checks.check_options(stages.values(), configs, request.model_names).items():
                 self.variants[where + name] = stage
         for name, stage in self.variants.items():
-            if stage.kind == "simulation" and stage.on_failure == "drop":
+            if stage.row.label and stage.on_failure == "drop":
                 raise ConfigurationError(
                     f"{name}: without a pool there are no candidates to drop, and a round cannot do without its "
                     "simulation; use retries=, or give the learner a pool"
@@ -66,7 +67,7 @@ class DataflowPlan:
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
         """Return the loops, ready to be played."""
-        return {name: UQLoop(name, self.request.stages[name], self.request, runner) for name in self.request.names}
+        return {name: self.loop(name, self.request.stages[name], self.request, runner) for name in self.request.names}
 
     def _check_registered(self, registered: Registered) -> None:
         checks.check_stages(registered.stages, ("simulation", "training", "prediction", "active_learn"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from rose.errors import ChangedRunError, ConfigurationError
@@ -23,6 +23,7 @@ from rose.identity.parts import (
 from rose.loop.identity import describe_estimator
 from rose.loop.protocol import RunRequest
 from rose.stages.estimators import is_of_estimators
+from rose.stages.kinds import KINDS, loop_kinds
 from rose.stages.stage import Registered, Stage
 from rose.store import Run, Simulations
 
@@ -35,7 +36,6 @@ T = TypeVar("T")
 AcceptChanges = bool | Literal["resimulate"]
 Code = Mapping[str, Parts]  # by stage, as `named` calls it
 
-_SIMULATION = "simulation task"
 _LISTED = 8  # differences of one stage that a message lists
 
 
@@ -96,32 +96,38 @@ async def check_identity(run: Run, identity: Mapping[str, str], code: Code, acce
             f"the run in {str(run.path)!r} was begun with other settings: "
             + "; ".join(told.values())
             + ". Give it what it had; or accept_changes=True to keep what is recorded and go on like this; "
-            + ("or accept_changes='resimulate' to label anew; " if _SIMULATION in told else "")
+            + ("or accept_changes='resimulate' to label anew; " if _labelling(told) else "")
             + "or resume='new' to start another run"
         )
     _tell_of_the_unknown(begun, known, code, run)
     if told:
         run.accept(list(told))
+    labelling = _labelling(code)
     notes: dict[str, Any] = {
         "identity": {**begun, **identity},
         "code": {name: to_plain(parts) for name, parts in {**known, **code}.items() if identity.get(name) != "none"},
     }
-    if _SIMULATION in told and _SIMULATION in code:
-        before = parts_digest(known[_SIMULATION]) if _SIMULATION in known else begun[_SIMULATION]
+    if labelling in told:
+        before = parts_digest(known[labelling]) if labelling in known else begun[labelling]
         if accept == "resimulate":
-            await _start_over(run, before, parts_digest(code[_SIMULATION]), notes)
+            await _start_over(run, before, parts_digest(code[labelling]), notes)
             return
-        await _accept_simulation(run, parts_digest(code[_SIMULATION]))
+        await _accept_simulation(run, parts_digest(code[labelling]))
     for name, value in notes.items():
         if await run.journal.meta(name) != value:
             await run.journal.note(name, value)
+
+
+def _labelling(named: Iterable[str]) -> str:
+    """Return which of these is the stage whose results are labels; "" where there is none."""
+    return next((kind.task for kind in KINDS.values() if kind.label and kind.task in named), "")
 
 
 async def simulation_identity(run: Run, code: Code) -> str:
     """Return what labels are known by, beside their candidates: the simulation as it was when its labels began."""
     begun = await run.journal.meta("simulation")
     if begun is None:
-        begun = parts_digest(code[_SIMULATION])
+        begun = parts_digest(code[_labelling(code)])
         await run.journal.note("simulation", begun)
     return str(begun)
 
@@ -216,10 +222,8 @@ def _merged(request: RunRequest, describe: Callable[[Registered], Mapping[str, T
 
 
 def _code(registered: Registered) -> dict[str, Parts]:
-    code: dict[str, Parts] = {}
-    for kind, stage in registered.all_stages().items():
-        if not ((kind == "training" and registered.estimators) or is_of_estimators(stage)):
-            code[f"{kind} task"] = describe_stage(stage)
+    own = [stage for stage in registered.all_stages().values() if not is_of_estimators(stage)]
+    code: dict[str, Parts] = {stage.row.task: describe_stage(stage) for stage in own}
     for name, estimator in registered.estimators.items():
         classes = code_of_values([estimator, *getattr(estimator, "get_params", dict)().values()])
         code |= {f"code of model {name!r}": classes} if classes else {}
@@ -229,7 +233,7 @@ def _code(registered: Registered) -> dict[str, Parts]:
 def _settings(registered: Registered) -> dict[str, str]:
     """Return the settings of what is registered, by name; functions that are not there are "none"."""
     named = {"uncertainty_quantification": "none", "stop criterion": "none"}
-    named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
+    named |= {kind.task: "none" for kind in loop_kinds().values()}
     for name, estimator in registered.estimators.items():
         named[f"model {name!r}"] = describe_estimator(estimator)
     rule, criterion = registered.rule, registered.criterion

@@ -100,8 +100,7 @@ class Workflow:
                     "give it what it had, or accept_changes=True to keep what is recorded and go on with this one"
                 )
             run.accept(["configuration"], self.name, iteration)
-            simulation = describe_config(config, iteration, "simulation")
-            if run.relabels and record.get("simulation", simulation) != simulation:
+            if run.relabels and record["labelling"] != describe_config(config, iteration, labelling=True):
                 await run.forget_rounds(self.name, iteration)
                 return None
             run.revise(row, {**record, "config": now})
@@ -125,7 +124,7 @@ class Workflow:
             "outcome": outcome.to_record(),
             "checkpoint": dict(self.loop.checkpoint()),
             "config": describe_config(config, iteration),
-            "simulation": describe_config(config, iteration, "simulation"),
+            "labelling": describe_config(config, iteration, labelling=True),
         }
         summary = {**self.iterations[-1], "metric_name": self.criterion.metric_name if self.criterion else None}
         await run.round_done(self.name, iteration, record, dict(reported), summary)

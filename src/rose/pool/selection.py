@@ -11,6 +11,7 @@ import numpy as np
 
 from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
+from rose.loop.seeds import derive_seed
 from rose.pool.candidates.coordinates import Coordinates
 from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
@@ -19,10 +20,9 @@ from rose.pool.notices import Notices
 from rose.pool.pool import take
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import most_uncertain
-from rose.stages.binding import PROVIDED, bind_stage, run_stage
+from rose.stages.binding import bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
@@ -240,7 +240,7 @@ class Chooser:
     async def _call(
         self, stage: Stage, key: Any, found: Candidates, given: Mapping[str, Any], config: LearnerConfig
     ) -> Any:
-        binding = bind_stage(stage, PROVIDED[stage.kind], config, key.iteration)
+        binding = bind_stage(stage, config, key.iteration)
         stage = stage_for(stage, config, key.iteration)
         if stage.as_executable or "X" not in binding.names:
             samples = {"X": take(found.X.value, found.indices)} if "X" in binding.names else {}

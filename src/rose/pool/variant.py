@@ -14,7 +14,7 @@ from rose.pool.checks import Ensembles, LabelCheck, check_query_sizes, check_sco
 from rose.pool.holdout import check_holdout_metric
 from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring
-from rose.stages.binding import PROVIDED, bind_stage, criterion_names
+from rose.stages.binding import bind_stage
 from rose.stages.config import LearnerConfig, set_iterations, stage_for, together
 from rose.stages.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
 from rose.stages.stage import Registered, Stage, StopCriterion, UncertaintyRule
@@ -119,19 +119,13 @@ class Variant:
         where = f"workflow {name!r}: "
         check_configured(config, where, strict=True)
         for stage in self.stages.values():
-            bind_stage(stage, self._provided(stage), config, 0)
+            bind_stage(stage, config, 0, tested=self._pool.holdout is not None)
         every = self._scorings(config)
         self._check_end(where, every[-1].rule.threshold)
         for scoring in every:
             check_scoring(where, scoring, self.known, "active_learn" in self.stages)
         sizes = [scoring.rule.query_size for scoring in every]
         check_query_sizes(where, sizes, len(self._pool), len(self._pool.initial))
-
-    def _provided(self, stage: Stage) -> tuple[str, ...]:
-        """Return what a stage's function may ask for."""
-        if stage.kind == "criterion":
-            return criterion_names(self._pool.holdout is not None)
-        return PROVIDED["simulation batch" if stage.batch else stage.kind]
 
     def _check_criterion(self, criterion: StopCriterion | None) -> None:
         if criterion is None or criterion.stage is not None:

@@ -18,9 +18,10 @@ from rose.engine import CommandOutput, Engine, Task, TaskKey
 from rose.engine.blame import is_asked_to_end, is_of_place
 from rose.engine.functions.printing import showing
 from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedError, UnpicklableError
+from rose.stages import kinds
 from rose.stages.commands import launch, working_directory
 from rose.stages.parsing import collect_file
-from rose.stages.reporting import Note, Observed, Watched, mentions, register
+from rose.stages.reporting import Note, Observed, TaskFunction, mentions, register
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 from rose.stages.waiting import run_here
@@ -299,10 +300,10 @@ class Runner:
                 kwargs = {name: await _shipped(value, waits) for name, value in kwargs.items()}
                 break
         name = str(key)
-        observed = stage is not None and (waits or stage.kind == "training" or self._reports(stage))
+        observed = stage is not None and (waits or stage.row.observed or self._reports(stage))
         kept = None if stage is None or self.run is None or self.run.temporary else str(self.run.path)
         if observed or kept is not None:
-            call = Watched(call, observed, kept, name)
+            call = TaskFunction(call, observed, kept, name)
         task = Task(key, call, args, kwargs)
         if stage is not None:
             task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
@@ -323,7 +324,7 @@ class Runner:
     ) -> Result:
         if self.run is None or running is None:
             return given(value)
-        if stage is not None and stage.kind == "simulation" and self._labels:
+        if stage is not None and stage.row.label and self._labels:
             self._unsettled[running.key] = running
             return given(value)
         return await self.run.done(running, value, None if note is None else tuple(note), early)
@@ -402,7 +403,8 @@ class Runner:
         return None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
 
     def _lasted(self, key: TaskKey, seconds: float) -> None:
-        if key.stage == "training" and key.model is not None:
+        row = kinds.KINDS.get(key.stage)
+        if row is not None and row.timed and key.model is not None:
             self._seconds[key.workflow, key.model] = seconds
 
     def _reports(self, stage: Stage) -> bool:

@@ -8,14 +8,14 @@ from typing import Any
 
 from rose.engine import TaskKey
 from rose.loop.groups import all_of
+from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.passes import Passed, as_passed, joined
 from rose.pool.ensemble.predictions import Predicted, predict, predict_slice, sliced, usable
-from rose.stages.binding import PROVIDED, Binding, bind_stage, run_stage, run_stage_lazily
+from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
 from rose.stages.reporting import class_names
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
@@ -57,11 +57,11 @@ class Ensemble:
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """How training is called under this configuration."""
-        return bind_stage(self.training, PROVIDED["training"], config, iteration)
+        return bind_stage(self.training, config, iteration)
 
     def bind_prediction(self, config: LearnerConfig, iteration: int) -> Binding:
         """How prediction is called under this configuration."""
-        return bind_stage(self.prediction, PROVIDED["prediction"], config, iteration)
+        return bind_stage(self.prediction, config, iteration)
 
     async def train(self, round: RoundId, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
         """Train one member on the labelled set; it replaces its predecessor when the round's members are kept."""

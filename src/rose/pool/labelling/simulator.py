@@ -14,15 +14,15 @@ from rose.engine import TaskKey
 from rose.errors import PlaceError, PoolError, TaskError
 from rose.identity import value_digest
 from rose.loop.identity import configured_digest
+from rose.loop.seeds import derive_seed
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
 from rose.pool.labelling.labelled_set import Arrived
 from rose.pool.labelling.simulated import simulated_labels
 from rose.pool.pool import Pool, take
-from rose.stages.binding import PROVIDED, Binding, bind_stage, run_stage
+from rose.stages.binding import Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.stage import Stage
 from rose.store import Asked, Dropped, LabelStore, Sample, as_label, same_label
 
@@ -36,7 +36,7 @@ def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> 
     Raises:
         BindingError: if it asks for what there is not.
     """
-    return bind_stage(stage, PROVIDED["simulation batch" if stage.batch else "simulation"], config, iteration)
+    return bind_stage(stage, config, iteration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class Simulator:
 
         async def simulate(positions: Sequence[int]) -> Sequence[Any]:
             chunk = indices[list(positions)]
-            key = TaskKey(workflow, iteration, "simulation", index=int(chunk[0]))
+            key = TaskKey(workflow, iteration, stage.kind, index=int(chunk[0]))
             seed = self._seed(samples[positions[0]], binding, context)
             asked = [samples[position] for position in positions]
             try:
