@@ -20,7 +20,7 @@ from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.parsing import number, plain
 from rose.stages.quorum import Quorum
 from rose.stages.reporting import register
-from rose.stages.runner import Runner
+from rose.stages.runner import Runner, result_keys
 from rose.stages.stage import Stage, StopCriterion, UncertaintyRule
 
 _SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set, which the history need not repeat
@@ -76,7 +76,7 @@ class DataflowRounds:
             if self._certain(uncertainty):
                 return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
             upstream = (value,)
-        chosen = await self._stage("active_learn", iteration, config, upstream, early=self.flow.criterion is None)
+        chosen = await self._stage("active_learn", iteration, config, upstream, unflushed=self.flow.criterion is None)
         outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
         if self.flow.criterion is not None:
             outcome = await self._judge(iteration, config, chosen, outcome)
@@ -92,6 +92,11 @@ class DataflowRounds:
         """Which models still learn follows from the criterion's values."""
         if outcome.criterion_values is not None:
             self._active = self._unmet(outcome.criterion_values)
+
+    def carries(self, iteration: int) -> list[str]:
+        """Return the keys of the trainings: of what else was learned, nothing is needed."""
+        keys = (TaskKey(self.flow.name, iteration, "training", model) for model in self.flow.model_names)
+        return [name for key in keys for name in result_keys(key)]
 
     def goes_on(self) -> bool:
         """Never: candidates are the user's files."""
@@ -124,18 +129,20 @@ class DataflowRounds:
         if excused:
             return None
         passes = (
-            self._stage("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i, early=True)
+            self._stage(
+                "prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i, unflushed=True
+            )
             for i in range(self.flow.num_predictions)
         )
         predictions = await all_of(passes)
-        await self.runner.settled()
+        await self.runner.flushed()
         return predictions
 
     async def _judge(self, iteration: int, config: LearnerConfig, chosen: Any, outcome: Outcome) -> Outcome:
         criterion = self.flow.criterion
         assert criterion is not None
         checks = (
-            self._stage("criterion", iteration, config, (chosen,), {"--model_name": model}, model, early=True)
+            self._stage("criterion", iteration, config, (chosen,), {"--model_name": model}, model, unflushed=True)
             for model in self._active
         )
         values = {}
@@ -161,9 +168,9 @@ class DataflowRounds:
         injected: Mapping[str, Any] | None = None,
         model: str | None = None,
         index: int | None = None,
-        early: bool = False,
+        unflushed: bool = False,
     ) -> Any:
-        """Run a stage's task; `early`: who uses the result waits until it is on disk (what ends a round: the round)."""
+        """Run a stage's task; `unflushed`: who uses its result waits for the disk (what ends a round: the round)."""
         stage = stage_for(self.flow.stages[kind], config, iteration, model)
         key = TaskKey(self.flow.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
@@ -172,7 +179,7 @@ class DataflowRounds:
         kwargs = {**(configured.kwargs if configured else {}), **told}
         if stage.as_executable:
             return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
-        run = self.runner.early if early else self.runner.function
+        run = self.runner.unflushed if unflushed else self.runner.function
         result = await run(key, stage, stage.func, *args, **kwargs)
         if isinstance(result, dict):
             register(result)

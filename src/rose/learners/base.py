@@ -30,7 +30,7 @@ from rose.stages.config import LearnerConfig, UQLearnerConfig
 from rose.stages.options import make_stage
 from rose.stages.reporting import LearnerInTask, Listener, Reports, register, reports
 from rose.stages.runner import Runner
-from rose.store import EventLog, Run, check_run_dir
+from rose.store import DriverStarted, EventLog, Run, check_run_dir
 
 _log = logging.getLogger("rose")
 
@@ -201,7 +201,7 @@ class UQLearner(Registration):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            run = await Run.open(self._directory(), self._keep_models)
+            run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
@@ -210,7 +210,7 @@ class UQLearner(Registration):
             runner = Runner(engine, self.events, run, self, labels=self.pool is not None)
             self._workflows = await plan.open(runner, stack)
             names = [workflow.name for workflow in self._workflows]
-            run.journal.event("driver_started", body={"epoch": run.journal.epoch, "workflows": names})
+            run.emit(DriverStarted(run.journal.epoch, names))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rose.arrays import as_array
+from rose.engine import TaskKey
 from rose.errors import PlaceError, PoolError, PredictionError, TaskError
 from rose.loop.state import Prediction, StopReason, WorkflowResult
 from rose.loop.workflow import Ending, Outcome
@@ -34,7 +35,7 @@ from rose.pool.selection import Candidates, Chooser
 from rose.pool.simulated import with_retried
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.quorum import FailureLimit
-from rose.stages.runner import Runner
+from rose.stages.runner import Runner, result_keys
 from rose.stages.shared import Shared
 from rose.stages.stage import UncertaintyRule
 from rose.store import Dropped
@@ -218,6 +219,11 @@ class PoolRounds:
             again = index in self.labelled.dropped or not self.simulator.is_dropped(content)
             final.append(None if isinstance(label, Dropped) and again else label)
         return final
+
+    def carries(self, iteration: int) -> list[str]:
+        """Return the keys of the trainings: of what else was learned, nothing is needed."""
+        keys = (TaskKey(self.name, iteration, "training", model) for model in self.ensemble.model_names)
+        return [name for key in keys for name in result_keys(key)]
 
     def goes_on(self) -> bool:
         """Whether there are candidates that the last round, which is recorded, could not know of."""

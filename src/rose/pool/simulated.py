@@ -10,6 +10,7 @@ import numpy as np
 from rose.engine import TaskKey
 from rose.errors import TaskFailedError
 from rose.pool.candidates.given_labels import rows_of
+from rose.pool.corrections import is_label
 from rose.store import RETRIED, Run, as_label, not_finite
 
 
@@ -72,7 +73,7 @@ async def with_retried(
     """
     if run.temporary or run.journal.epoch == 1:
         return asked, frozenset()
-    name, learned = f"retried {workflow}/{iteration}", run.has_learned(workflow, iteration)
+    name, learned = f"retried {workflow}/{iteration}", run.has_recorded(workflow, iteration, but=is_label)
     again: list[int] | None = await run.journal.meta(name)
     if again is None:
         again = [] if learned else [index for index, content in dropped.items() if not is_dropped(content)]
