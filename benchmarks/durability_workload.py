@@ -18,8 +18,8 @@ import psutil
 from rose import ParallelUQLearner
 from rose.engine import LocalEngine, Task, ThreadEngine
 from rose.engine.protocol import OnStart
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import reading
+from rose.store.database.sql import read_tasks
 from rose.store.objects import ObjectStore
 from rose.store.records import DONE
 

@@ -19,8 +19,8 @@ from rose.engine import ThreadEngine
 from rose.errors import PoolError, RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_VARIANCE
 from rose.store import DROPPED, labels_of_run
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import reading
+from rose.store.database.sql import read_tasks
 
 NAN = float("nan")
 X = np.linspace(-1, 1, 40)[:, None]
@@ -121,7 +121,7 @@ def test_a_label_that_is_not_finite_is_a_failed_simulation(bad: str, batch: int 
     with reading(tmp_path / "run") as connection:
         tasks = {task.key: task for task in read_tasks(connection, "w/0/simulation")}
     dropped = tasks["w/0/simulation/2"]
-    assert (dropped.state, dropped.attempts) == (DROPPED, 2)
+    assert (dropped.state, dropped.attempt) == (DROPPED, 2)
     assert "candidate 2" in str(dropped.error) or "None" in str(dropped.error)
     run(learner(pool, simulate, tmp_path / "run", **options))
     assert Counter(log.read_text().split()) == ran, "nothing that was dropped runs again"

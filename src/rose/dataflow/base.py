@@ -64,7 +64,7 @@ class DataflowLoop:
         injected: Mapping[str, Any] | None = None,
         model: str | None = None,
         index: int | None = None,
-        early: bool = False,
+        unflushed: bool = False,
     ) -> Any:
         """Run a stage's task.
 
@@ -74,7 +74,7 @@ class DataflowLoop:
             upstream: results of earlier stages, which come after the configured arguments.
             injected: what the task is told by name, as far as its function can take it.
             model, index: the rest of the task's key.
-            early: whether the result may come before it is on disk (who uses it waits for `Runner.settled`).
+            unflushed: whether the result may come before it is on disk (who uses it waits for `Runner.flushed`).
         """
         stage = stage_for(self.stages[kind], config, iteration, model)
         key = TaskKey(self.name, iteration, kind, model, index)
@@ -84,7 +84,7 @@ class DataflowLoop:
         kwargs = {**(configured.kwargs if configured else {}), **told}
         if stage.as_executable:
             return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
-        run = self.runner.early if early else self.runner.function
+        run = self.runner.unflushed if unflushed else self.runner.function
         result = await run(key, stage, stage.func, *args, **kwargs)
         if isinstance(result, dict):
             register(result)

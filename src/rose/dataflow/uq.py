@@ -22,7 +22,7 @@ from rose.scoring import get_metric
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import number, plain
 from rose.stages.quorum import Quorum
-from rose.stages.runner import Runner
+from rose.stages.runner import Runner, result_keys
 from rose.stages.stage import Registered, UncertaintyRule
 
 _SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set, which the history need not repeat
@@ -72,7 +72,7 @@ class UQLoop(DataflowLoop):
             if self._certain(uncertainty):
                 return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
             upstream = (value,)
-        chosen = await self.call("active_learn", iteration, config, upstream, early=self._criterion is None)
+        chosen = await self.call("active_learn", iteration, config, upstream, unflushed=self._criterion is None)
         outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
         if self._criterion is not None:
             outcome = await self._judge(iteration, config, chosen, outcome)
@@ -80,7 +80,8 @@ class UQLoop(DataflowLoop):
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings: their results stay, for the user to look at."""
-        return [str(TaskKey(self.name, self._iteration, "training", model)) for model in self._trained]
+        keys = (TaskKey(self.name, self._iteration, "training", model) for model in self._trained)
+        return [name for key in keys for name in result_keys(key)]
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
@@ -92,7 +93,7 @@ class UQLoop(DataflowLoop):
     async def _ensemble(
         self, iteration: int, config: LearnerConfig, simulated: Any
     ) -> tuple[list[list[Any]], tuple[str, ...]]:
-        """Return the predictions of the models that still learn, by the order of their names, and who did not train."""
+        """Return the predictions of the models that still learn, in the order of their names; and who failed."""
         order = self.runner.longest_first(self.name, self._active)
         quorum = Quorum(self.stages["training"], config, iteration, self.runner)
         members = await all_of(self._member(model, iteration, config, simulated, quorum) for model in order)
@@ -113,18 +114,20 @@ class UQLoop(DataflowLoop):
         if excused:
             return None
         passes = (
-            self.call("prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i, early=True)
+            self.call(
+                "prediction", iteration, config, (trained,), {**named, "--iteration": i}, model, i, unflushed=True
+            )
             for i in range(self._passes)
         )
         predictions = await all_of(passes)
-        await self.runner.settled()
+        await self.runner.flushed()
         return predictions
 
     async def _judge(self, iteration: int, config: LearnerConfig, chosen: Any, outcome: Outcome) -> Outcome:
         criterion = self._criterion
         assert criterion is not None
         checks = (
-            self.call("criterion", iteration, config, (chosen,), {"--model_name": model}, model, early=True)
+            self.call("criterion", iteration, config, (chosen,), {"--model_name": model}, model, unflushed=True)
             for model in self._active
         )
         values = {}

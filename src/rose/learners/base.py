@@ -27,7 +27,7 @@ from rose.stages.config import LearnerConfig
 from rose.stages.options import make_stage
 from rose.stages.reporting import LearnerInTask, Listener, Reports, register, reports
 from rose.stages.runner import Runner
-from rose.store import EventLog, Run, check_run_dir
+from rose.store import DriverStarted, EventLog, Run, check_run_dir
 
 _log = logging.getLogger("rose")
 
@@ -238,7 +238,7 @@ class Learner(Registration, Generic[R]):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            run = await Run.open(self._directory(), self._keep_models)
+            run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
@@ -246,8 +246,7 @@ class Learner(Registration, Generic[R]):
             checks.check_capacity(plan.variants, engine.capacity())
             runner = Runner(engine, self.events, run, self, labels=plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
-            names = list(plan.request.names)
-            run.journal.event("driver_started", body={"epoch": run.journal.epoch, "workflows": names})
+            run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 

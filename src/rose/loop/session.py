@@ -170,10 +170,7 @@ class Session:
         finally:
             workflow.loop.end()
             error_text = None if workflow.error is None else str(workflow.error)
-            self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
-            if run.journal.failure is None:
-                body = {"reason": str(workflow.stop_reason), "error": error_text}
-                run.journal.event("workflow_stopped", workflow.name, body=body)
+            run.emit(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
 
     def _finish(self) -> Results:
         results = self.results()

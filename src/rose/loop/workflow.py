@@ -63,9 +63,11 @@ class Workflow:
             ending = self.limits.ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
             outcome = recorded or await self.loop.play(iteration, config, ending)
-            self._remember(iteration, outcome, events)
+            done = self._remember(iteration, outcome)
             if recorded is None:
-                await self._record(run, iteration, config, outcome, reported)
+                await self._record(run, done, config, outcome, reported)
+            else:
+                events.append(done)
             shared_state.tell()
             reported.tell()
             added = {key: value for key, value in outcome.state().items() if key not in {**shared_state, **reported}}
@@ -89,9 +91,9 @@ class Workflow:
     ) -> Outcome | None:
         """Return the outcome of a round that is recorded as complete, and holds; it fills `reported`."""
         row = await run.round(self.name, iteration)
-        if row is None or row.value is None:
+        if row is None or row.record is None:
             return None
-        record = decode(row.value)
+        record = decode(row.record)
         now = describe_config(config, iteration)
         if record["config"] != now:
             if not run.accepts_changes:
@@ -118,39 +120,35 @@ class Workflow:
         return outcome
 
     async def _record(
-        self, run: Run, iteration: int, config: LearnerConfig, outcome: Outcome, reported: Mapping[str, Any]
+        self, run: Run, done: IterationDone, config: LearnerConfig, outcome: Outcome, reported: Mapping[str, Any]
     ) -> None:
+        iteration = done.iteration
         record = {
             "outcome": outcome.to_record(),
             "checkpoint": dict(self.loop.checkpoint()),
             "config": describe_config(config, iteration),
             "labelling": describe_config(config, iteration, labelling=True),
         }
-        summary = {**self.iterations[-1], "metric_name": self.criterion.metric_name if self.criterion else None}
-        await run.round_done(self.name, iteration, record, dict(reported), summary)
+        await run.round_done(done, record, dict(reported), self.loop.carries())
 
-    def _remember(self, iteration: int, outcome: Outcome, events: EventLog) -> None:
+    def _remember(self, iteration: int, outcome: Outcome) -> IterationDone:
         if outcome.metric_value is not None:
             self.metrics[iteration] = outcome.metric_value
         if outcome.uncertainty is not None:
             self.uncertainties[iteration] = outcome.uncertainty
-        self.iterations.append(
-            {
-                "iteration": iteration,
-                "labels": outcome.labels,
-                "metric": plain(outcome.metric_value),
-                "criterion_values": plain(outcome.criterion_values),
-                "uncertainty": plain(outcome.uncertainty),
-                "selection": outcome.selection,
-                **({} if outcome.quality is None else {"holdout": plain(outcome.quality)}),
-                **({"dropped": list(outcome.dropped)} if outcome.dropped else {}),
-                **({"failed_members": list(outcome.failed_members)} if outcome.failed_members else {}),
-            }
-        )
+        told = {
+            "labels": outcome.labels,
+            "criterion_values": plain(outcome.criterion_values),
+            "uncertainty": plain(outcome.uncertainty),
+            "selection": outcome.selection,
+            **({} if outcome.quality is None else {"holdout": plain(outcome.quality)}),
+            **({"dropped": list(outcome.dropped)} if outcome.dropped else {}),
+            **({"failed_members": list(outcome.failed_members)} if outcome.failed_members else {}),
+        }
+        metric = plain(outcome.metric_value)
+        self.iterations.append({"iteration": iteration, "metric": metric, **told})
         name = self.criterion.metric_name if self.criterion else None
-        events.append(
-            IterationDone(self.name, iteration, outcome.labels, name, outcome.metric_value, outcome.uncertainty)
-        )
+        return IterationDone(self.name, iteration, metric_name=name, metric_value=metric, **told)
 
     def _state(self, iteration: int, outcome: Outcome, config: LearnerConfig, state: dict[str, Any]) -> IterationState:
         return IterationState(

@@ -33,7 +33,7 @@ from rose.pool.scoring_rule import Scoring, make_scoring, score_passes, silent
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Candidates, Chooser
 from rose.stages.config import LearnerConfig
-from rose.stages.runner import Runner, collecting
+from rose.stages.runner import Runner, result_keys
 from rose.stages.shared import Shared
 from rose.stages.stage import UncertaintyRule
 
@@ -188,7 +188,7 @@ class PoolLoop:
         """Return the keys of the trainings of the members, and of what was collected of them."""
         round = RoundId(self.name, self._iteration, self.pool.seed)
         keys = (round.key("training", model) for model in self.ensemble.members)
-        return [str(one) for key in keys for one in (key, collecting(key))]
+        return [name for key in keys for name in result_keys(key)]
 
     def pending(self) -> list[int]:
         """Return the candidates that are being simulated."""

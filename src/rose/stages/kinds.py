@@ -146,3 +146,13 @@ def register_kind(kind: Kind) -> Kind:
 def loop_kinds() -> Mapping[str, Kind]:
     """Return the kinds of which loops are made, by name."""
     return {name: kind for name, kind in KINDS.items() if kind.in_loop}
+
+
+def gives_label(task: str) -> bool:
+    """Tell whether a task gives labels, by its key behind the iteration: it does not depend on what was learned.
+
+    >>> gives_label("simulation/17"), gives_label("simulation.collect/17"), gives_label("training/mlp")
+    (True, True, False)
+    """
+    kind = KINDS.get(task.partition("/")[0].partition(".")[0])
+    return kind is not None and kind.label

@@ -13,8 +13,9 @@ from rose.errors import ChangedRunError, PoolError
 from rose.loop.changes import AS_BEGUN
 from rose.pool.identity import describe_initial, describe_pool
 from rose.pool.pool import Pool
+from rose.stages.kinds import gives_label
 from rose.stages.parsing import plain
-from rose.store import DONE, LabelRecord, Run, as_label, decode, not_finite, same_label
+from rose.store import DONE, LabelCorrected, LabelRecord, Run, as_label, decode, not_finite, same_label
 
 _log = logging.getLogger("rose")
 _SHOWN = 3  # corrections that a message lists
@@ -31,14 +32,10 @@ class Correction:
     def __str__(self) -> str:
         return f"candidate {self.record.candidate}: recorded {_short(self.recorded)}, given {_short(self.given)}"
 
-    def body(self) -> dict[str, Any]:
-        """As the journal's event has it."""
-        values = {"recorded": self.recorded, "given": self.given}
-        return {
-            "candidate": self.record.candidate,
-            "task": self.record.key,
-            **{name: plain(one) if len(repr(one)) < 1000 else _short(one) for name, one in values.items()},
-        }
+    def event(self) -> LabelCorrected:
+        """Return it as the journal has it."""
+        recorded, given = (plain(one) if len(repr(one)) < 1000 else _short(one) for one in (self.recorded, self.given))
+        return LabelCorrected(self.record.candidate, self.record.key, recorded, given)
 
 
 async def correct(run: Run, pool: Pool, by_index: bool, workflows: Iterable[str]) -> None:
@@ -67,7 +64,7 @@ async def correct(run: Run, pool: Pool, by_index: bool, workflows: Iterable[str]
             "labels out to keep what is recorded; or accept_changes=True to record those that are given in their place"
         )
     run.accept(["Pool(labels=)"])
-    await run.corrected([(one.record, one.given, one.body()) for one in found])
+    await run.corrected([(one.record, one.given, one.event()) for one in found], gives_label)
     wrong = {one.record.content for one in found}
     chosen = [text for workflow in workflows if (text := await _chosen_with(run, workflow, wrong))]
     _log.warning(
@@ -97,7 +94,7 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
         if index is None or record.digest != digests.get(index):
             continue
         if record.state != DONE:  # what was dropped has a label now: rounds that are played again learn it
-            run.relearns = True
+            run.relearn(gives_label)
             continue
         recorded, given = as_label(await run.result(record).get()), pool.known[index]
         if not_finite(recorded) is None and not same_label(recorded, given):
@@ -120,8 +117,8 @@ async def _chosen_with(run: Run, workflow: str, wrong: set[bytes]) -> str:
 
 async def _rounds(run: Run, workflow: str) -> list[Any]:
     found: list[Any] = []
-    while (row := await run.complete_round(workflow, len(found))) is not None and row.value is not None:
-        found.append(decode(row.value))
+    while (row := await run.complete_round(workflow, len(found))) is not None and row.record is not None:
+        found.append(decode(row.record))
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from rose.pool.pool import Pool
+from rose.stages.kinds import gives_label
 from rose.store import RETRIED, Run
 
 
@@ -31,7 +32,11 @@ async def joined(
     name = f"given {workflow}/{iteration}"
     new = await run.journal.meta(name) if run.journal.epoch > 1 else None
     if new is None:
-        new = [] if run.has_learned(workflow, iteration) else pool.given.beside([*taken, *chosen.tolist()])
+        new = (
+            []
+            if run.has_recorded(workflow, iteration, but=gives_label)
+            else pool.given.beside([*taken, *chosen.tolist()])
+        )
         if new:
             await run.journal.note(name, new)
     there = {*taken, *chosen.tolist()}
@@ -62,7 +67,7 @@ async def with_retried(
     """
     if run.temporary or run.journal.epoch == 1:
         return asked, frozenset()
-    name, learned = f"retried {workflow}/{iteration}", run.has_learned(workflow, iteration)
+    name, learned = f"retried {workflow}/{iteration}", run.has_recorded(workflow, iteration, but=gives_label)
     again: list[int] | None = await run.journal.meta(name)
     if again is None:
         again = [] if learned else [index for index, content in dropped.items() if not is_dropped(content)]

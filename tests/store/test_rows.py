@@ -1,8 +1,7 @@
-"""Task records in rows of many: whatever is written together, the last record of each task is found by any prefix."""
+"""Rows of tasks: whatever is written together, the last record of each task is found by any prefix."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rose.errors import CorruptRunError
-from rose.store.database.batches import forget_files, read_task, read_tasks
 from rose.store.database.schema import open_for_writing
-from rose.store.database.sql import insertions, is_used
+from rose.store.database.sql import forget_files, is_used, read_task, read_task_changes, read_tasks, write
 from rose.store.records import DONE, TaskRecord
 
 # Names may hold slashes, and numbers where an iteration could be.
@@ -23,25 +21,22 @@ keys = st.lists(st.sampled_from(["a", "b", "ab", "3", "30", "é\n", "training", 
     "/".join
 )
 pickled = st.none() | st.binary(max_size=20)
-times = st.floats(allow_nan=False, allow_infinity=False)
+times = st.floats(0.0, 1e12)  # SQLite knows no -0.0
 records = st.builds(
     TaskRecord,
     key=keys,
-    state=st.sampled_from(["running", "done", "failed"]),
-    started=times,
+    state=st.sampled_from(["queued", "running", "done", "failed"]),
+    attempt=st.integers(1, 10**6),
+    queued=times,
+    began=st.none() | times,
     ended=st.none() | times,
-    attempts=st.integers(1, 10**6),
+    worker=st.none() | st.just("host:1"),
+    error=st.none() | st.text(st.characters(codec=None), max_size=9),
     value=pickled,
     file=st.none() | st.sampled_from(["x.npy", "y.pkl"]),
     note=pickled,
-    error=st.none() | st.text(st.characters(codec=None), max_size=9),
     output=st.none() | st.just("output/a"),
 )
-
-
-def write(connection: sqlite3.Connection, *some: TaskRecord) -> None:
-    for insertion in insertions(some):
-        insertion.write(connection)
 
 
 @pytest.fixture
@@ -63,7 +58,7 @@ def test_the_last_record_of_each_task_is_found(
     database.execute("DELETE FROM tasks")
     expected: dict[str, TaskRecord] = {}
     for commit in commits:
-        write(database, *commit)
+        write(database, commit)
         expected.update((record.key, record) for record in commit)
     for prefix in ("", probe, probe + "/", probe[:-1], *expected):
         found = list(read_tasks(database, prefix))
@@ -78,7 +73,7 @@ def test_forgotten_files_are_forgotten_and_no_others(
 ) -> None:
     database.execute("DELETE FROM tasks")
     for commit in commits:
-        write(database, *commit)
+        write(database, commit)
     before = list(read_tasks(database))
     spent = {record.key for record in before if record.key.startswith(prefix) and len(record.key) % 2}
     names = forget_files(database, prefix, lambda key: len(key) % 2 == 1)
@@ -88,19 +83,25 @@ def test_forgotten_files_are_forgotten_and_no_others(
         assert is_used(database, name)
 
 
-def test_tasks_of_one_stage_share_rows_of_bounded_size(journal: sqlite3.Connection) -> None:
-    small = [TaskRecord(f"w/0/criterion/m/{i:04}", DONE, 1.0, 2.0, value=b"x") for i in range(1000)]
-    large = [TaskRecord(f"w/0/prediction/m/{i:04}", DONE, 1.0, 2.0, note=b"x" * 16_000) for i in range(1000)]
-    huge = [TaskRecord(f"w/0/simulation/{i}", "failed", 1.0, 2.0, error="x" * 10**6) for i in range(3)]
-    write(journal, *small, *large, *huge)
-    sql = "SELECT count(*), max(json_array_length(records)) FROM tasks GROUP BY batch ORDER BY batch"
-    assert journal.execute(sql).fetchall() == [(4, 256), (125, 8), (3, 1)]
-    assert list(read_tasks(journal, "w/0/")) == small + large + huge
+def test_a_change_has_a_larger_number_than_any_before(journal: sqlite3.Connection) -> None:
+    """Also of what was written last: that is what readers go on from."""
+    first = [TaskRecord(f"w/0/criterion/m/{i:04}", DONE, 1, 1.0, value=b"x") for i in range(300)]
+    write(journal, first)
+    (*_, (last, _)) = read_task_changes(journal, 0)
+    for record in (first[-1], first[7]):
+        write(journal, [record._replace(state="failed")])
+        ((number, found),) = read_task_changes(journal, last)
+        assert number > last
+        assert found == record._replace(state="failed")
+        last = number
 
 
-@pytest.mark.parametrize("change", ["batch = batch || 'x'", "file = 'x'", "records = '[]'", "data = x'00'", "crc = 1"])
+COLUMNS = [f"{name} = '9x'" for name in TaskRecord._fields if name != "key"] + ["key = key || 'x'", "crc = 1"]
+
+
+@pytest.mark.parametrize("change", COLUMNS)
 def test_a_damaged_row_is_an_error(journal: sqlite3.Connection, change: str) -> None:
-    write(journal, TaskRecord("w/0/training/m", DONE, 1.0, 2.0, value=b"12"))
+    write(journal, [TaskRecord("w/0/training/m", DONE, 1, 1.0, value=b"12")])
     journal.execute(f"UPDATE tasks SET {change}")
     with pytest.raises(CorruptRunError, match=r"w/0/training.* is damaged"):
         list(read_tasks(journal))
@@ -108,15 +109,8 @@ def test_a_damaged_row_is_an_error(journal: sqlite3.Connection, change: str) -> 
 
 def test_damage_met_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     with closing(open_for_writing(tmp_path, durable=False)) as connection:
-        write(connection, *(TaskRecord(f"w/{i}/training/m", DONE, 1.0) for i in range(3)))
+        write(connection, (TaskRecord(f"w/{i}/training/m", DONE, 1, 1.0) for i in range(3)))
         connection.execute("UPDATE tasks SET crc = 1 WHERE seq = 1")
         with pytest.raises(CorruptRunError) as caught:
             list(read_tasks(connection))
     del caught  # and with it the reader, when its connection is closed already: pytest would tell
-
-
-def test_the_records_can_be_read_with_any_sqlite_shell(journal: sqlite3.Connection) -> None:
-    write(journal, TaskRecord("w/0/training/m", DONE, 1.0, 2.0, value=b"12", error="no\nlicence"))
-    sql = "SELECT value ->> 0, value ->> 1, value ->> 8 FROM tasks, json_each(records)"
-    assert journal.execute(sql).fetchone() == ("w/0/training/m", "done", "no\nlicence")
-    assert json.loads(journal.execute("SELECT records FROM tasks").fetchone()[0])[0][5] == 2
