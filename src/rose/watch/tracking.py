@@ -10,7 +10,6 @@ import contextlib
 import copy
 import json
 import logging
-import math
 import os
 import queue
 import threading
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 
 from rose.errors import ConfigurationError, UnknownNameError
 from rose.plugins import Registry
+from rose.stages.parsing import plain
 
 _log = logging.getLogger("rose")
 
@@ -100,7 +100,7 @@ class JSONTracker(TrackerBase):
     """Writes a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
 
     Args:
-        path: the file; lines are added to what it holds. What is not finite is null.
+        path: the file; lines are added to what it holds. What JSON has no form for is its text.
     """
 
     def __init__(self, path: str | os.PathLike[str] = "tracking.jsonl") -> None:
@@ -120,17 +120,9 @@ class JSONTracker(TrackerBase):
         self._write("stop", {"reason": str(reason), "final_state": last})
 
     def _write(self, event: str, what: Mapping[str, Any]) -> None:
-        line = json.dumps(_finite({"event": event, "time": time.time(), **what}), default=str)
+        line = json.dumps(plain({"event": event, "time": time.time(), **what}))
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 TRACKERS.seal()
