@@ -14,9 +14,9 @@ from rose.cli import main
 from rose.engine import ThreadEngine
 from rose.engine.registry import ENGINES, get_kind, register_engine
 from rose.errors import ConfigurationError, PluginError, UnknownAcquisitionError, UnknownMetricError, UnknownNameError
+from rose.learners.tracking import TRACKERS
 from rose.plugins import Registry
 from rose.scoring import METRICS, get_metric, register_metric, score
-from rose.watch.tracking import TRACKERS
 from tests.plugged import fresh, install
 
 LAB = """

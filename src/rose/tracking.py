@@ -1,6 +1,6 @@
-"""ROSE's import path for trackers: names from `rose.watch.tracking`, no logic."""
+"""ROSE's import path for trackers: names from `rose.learners.tracking`, no logic."""
 
-from rose.watch.tracking import (
+from rose.learners.tracking import (
     CriterionManifest,
     JSONTracker,
     PipelineManifest,

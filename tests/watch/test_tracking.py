@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rose.errors import ConfigurationError, UnknownNameError
+from rose.learners.tracking import TRACKERS, Tracking
 from rose.testing import TrackerContract
 from rose.testing.tracker_contract import MANIFEST, state
 from rose.tracking import JSONTracker, TrackerBase, register_tracker
-from rose.watch.tracking import TRACKERS, Tracking
 from tests.plugged import fresh
 
 

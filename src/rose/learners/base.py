@@ -6,8 +6,8 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -15,11 +15,12 @@ from typing import Any, Generic, Literal, TypeVar
 from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
 from rose.learners.registration import Registration
+from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
-from rose.loop.protocol import Plan
+from rose.loop.protocol import Plan, RunRequest
 from rose.loop.session import Session
-from rose.loop.state import Results, States
+from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
 from rose.loop.workflow import Workflow, workflows_of
 from rose.paths import expanded
@@ -83,6 +84,7 @@ class Learner(Registration, Generic[R]):
         self._callbacks: list[Listener] = []
         self._state = Reports(self._callbacks)
         self._utility_calls = itertools.count()
+        self._tracking = Tracking()
 
     def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
         """In a task's process a learner is only what state is registered with."""
@@ -117,6 +119,15 @@ class Learner(Registration, Generic[R]):
         if not callable(callback) or inspect.iscoroutinefunction(callback):
             raise ConfigurationError(f"on_state_update takes a plain function of (key, value), got {callback!r}")
         self._callbacks.append(callback)
+
+    def add_tracker(self, tracker: Any) -> None:
+        """Have a tracker follow the runs of this learner: one of `rose.tracking`, or by its name a registered one.
+
+        Raises:
+            ConfigurationError: if it is none.
+            UnknownNameError: for a name that no tracker has.
+        """
+        self._tracking.add(tracker)
 
     def set_next_config(self, config: LearnerConfig, learner_name: str | None = None) -> None:
         """Use another configuration from the next iteration on, for one workflow or (None) for all.
@@ -238,6 +249,7 @@ class Learner(Registration, Generic[R]):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
+            await stack.enter_async_context(self._tracked(plan.request))
             run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
@@ -250,9 +262,25 @@ class Learner(Registration, Generic[R]):
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state)
+        session = Session(open_workflows, self.events, self._state, self._tracking.iteration)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
+
+    @asynccontextmanager
+    async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
+        """Tell the trackers of a run's beginning and of its end."""
+        self._workflows = []
+        self._tracking.started(manifest_of(type(self).__name__, request))
+        reason = StopReason.ERROR
+        try:
+            yield
+            reason = overall([workflow.stop_reason for workflow in self._workflows])
+        except asyncio.CancelledError:
+            reason = StopReason.STOPPED
+            raise
+        finally:
+            self._tracking.stopped(self._tracking.last, reason)
+            await asyncio.to_thread(self._tracking.close)
 
     def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:
         """The engine for one use. The embedded one lives as long as the use; one that was given stays open."""

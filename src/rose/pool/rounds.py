@@ -92,7 +92,8 @@ class PoolLoop:
         """Ask for what was chosen, gather what the schedule waits for, learn from it, judge, and choose."""
         round = RoundId(self.name, iteration, self.pool.seed)
         await self._recall()
-        dropped = await self.labeller.label(iteration, self._chosen, config)
+        chosen, self._chosen = self._chosen, self._chosen[:0]
+        dropped = await self.labeller.label(iteration, chosen, config)
         scoring = self._scoring(config, iteration)
         if self.labeller.fails(config, iteration, scoring.rule.query_size):
             return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
@@ -175,10 +176,11 @@ class PoolLoop:
         return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
 
     def _rows(self, scoring: Scoring) -> np.ndarray:
-        """The rows to be predicted: the candidates, then those labelled ones that the choice needs."""
+        """Return the rows to be predicted: the candidates, then those labelled and pending that the choice needs."""
         candidates = self.labelled.candidates
-        looks = self.chooser.looks_at_labelled(scoring)
-        return np.concatenate([candidates, self.labelled.indices]) if looks else candidates
+        if not self.chooser.looks_at_labelled(scoring):
+            return candidates
+        return np.concatenate([candidates, self.labelled.indices, self.labelled.pending])
 
     def checkpoint(self) -> Mapping[str, Any]:
         """Return which candidates were asked for and arrived, see `Labeller.checkpoint`, and who was trained."""
@@ -235,7 +237,7 @@ class PoolLoop:
         reason = ending(count)
         if self.criterion is not None and values is not None and self.criterion.met(values):
             reason = StopReason.CRITERION_MET
-        elif not self._left:
+        elif not self._left and not len(self.labelled.pending):
             reason = StopReason.POOL_EXHAUSTED
         quality, failed = (None, ()) if learned is None else (learned.quality, learned.failed)
         return Outcome(mean, values, labels=count, selection=[], quality=quality, failed_members=failed, stop=reason)
@@ -249,9 +251,9 @@ class PoolLoop:
         self, round: RoundId, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
     ) -> Looked:
         """Return what the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
-        labelled, shortlist = self.labelled.indices, learned.shortlist
+        labelled, pending, shortlist = self.labelled.indices, self.labelled.pending, learned.shortlist
         if shortlist is not None:
-            given = (round, scoring, shortlist, learned.members, learned.classes, labelled)
+            given = (round, scoring, shortlist, learned.members, learned.classes, labelled, pending)
             scores = shortlist.uncertain[1]
             return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
         assert isinstance(wanted, Shared)
@@ -259,7 +261,8 @@ class PoolLoop:
         predicted = await asyncio.to_thread(usable, *check, self.ensemble.prediction.normalise)
         scoring = replace(scoring, task=predicted.task)
         span = scoring.metric.range if scoring.metric else None
-        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span)
+        waiting = len(pending) if self.chooser.looks_at_labelled(scoring) else 0
+        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span, waiting)
         scores = await self.chooser.scores(round, scoring, found, config)
         metric, reduction = scoring.metric if scoring.rule.stage is None else None, scoring.rule.reduction
         mute = metric is not None and await asyncio.to_thread(silent, found.candidates, metric, reduction)
@@ -281,7 +284,8 @@ class PoolLoop:
         if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
             stop = StopReason.CERTAIN_ENOUGH
         if stop is None:
-            self._chosen = (await looked.choose(self._payable(scoring)))[: self._affordable]
+            k = self._payable(scoring)
+            self._chosen = (await looked.choose(k))[: self._affordable] if k else self._chosen
         return self._chosen_by(outcome, uncertainty, stop)
 
     def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:

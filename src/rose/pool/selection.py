@@ -33,13 +33,14 @@ class Candidates:
 
     Attributes:
         rows: pool indices of the rows of the predictions: the candidates first, then (where the acquisition method
-            looks at them) the labelled.
+            looks at them) the labelled, and last those that are being simulated.
         count: how many of the rows are candidates.
         passes: S predictions of the rows, members in order, each with all its passes; none where the acquisition method
             does not look at them.
         classes: the label of each column of the predictions, where it is known.
         X: the shared pool.
         range: smallest and largest possible score, where known.
+        pending: how many of the rows are being simulated.
     """
 
     rows: Shared
@@ -48,6 +49,7 @@ class Candidates:
     classes: Sequence[Any] | None
     X: Shared
     range: tuple[float, float] | None
+    pending: int = 0
 
     @property
     def indices(self) -> np.ndarray:
@@ -109,7 +111,7 @@ class Chooser:
         return self._active_learn is not None
 
     def looks_at_labelled(self, scoring: Scoring) -> bool:
-        """Whether the choice needs predictions of the labelled candidates too."""
+        """Tell whether the choice needs predictions of the labelled and the pending candidates, too."""
         return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
 
     def least_seen(self, scoring: Scoring) -> int:
@@ -187,7 +189,8 @@ class Chooser:
             direction=scoring.direction,  # type: ignore[arg-type]
             range=found.range,
             features=None if features is None else features.of(rows),
-            labelled=np.arange(found.count, len(rows)),
+            labelled=np.arange(found.count, len(rows) - found.pending),
+            pending=np.arange(len(rows) - found.pending, len(rows)),
             ids=rows,
             seed=tie_seed(round),
             warn=self._notices.told,

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rose.learners.tracking import CriterionManifest, PipelineManifest, TaskManifest, Tracking
 from rose.loop.state import IterationState
 from rose.stages.config import LearnerConfig, TaskConfig
-from rose.watch.tracking import CriterionManifest, PipelineManifest, TaskManifest, Tracking
 
 MANIFEST = PipelineManifest(
     "ParallelUQLearner",

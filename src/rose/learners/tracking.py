@@ -15,13 +15,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rose.errors import ConfigurationError, UnknownNameError
+from rose.loop.protocol import RunRequest
 from rose.plugins import Registry
 from rose.stages.parsing import plain
+from rose.stages.stage import Stage
 
 _log = logging.getLogger("rose")
 
@@ -57,6 +59,35 @@ class PipelineManifest:
     tasks: Mapping[str, TaskManifest] = field(default_factory=dict)
     criterion: CriterionManifest | None = None
     parallel_count: int | None = None
+
+
+def manifest_of(learner_type: str, request: RunRequest) -> PipelineManifest:
+    """Return what a run is made of: the stages of its first workflow, and how many there are."""
+    registered = request.stages[request.names[0]]
+    criterion = registered.criterion
+    return PipelineManifest(
+        learner_type,
+        {kind: TaskManifest(*_described(stage)) for kind, stage in registered.all_stages().items()},
+        None
+        if criterion is None
+        else CriterionManifest(
+            *(("", "", False, {}, {}) if criterion.stage is None else _described(criterion.stage)),
+            criterion.metric_name,
+            criterion.threshold,
+            criterion.operator,
+        ),
+        len(request.names) if request.learner_ids else None,
+    )
+
+
+def _described(stage: Stage) -> tuple[str, str, bool, dict[str, Any], dict[str, Any]]:
+    name, module = getattr(stage.func, "__name__", repr(stage.func)), getattr(stage.func, "__module__", "")
+    options = {field.name: getattr(stage, field.name) for field in fields(stage) if field.name not in _NO_OPTIONS}
+    given = {name: value for name, value in options.items() if value != getattr(Stage(stage.kind, stage.func), name)}
+    return name, module, stage.as_executable, given, dict(stage.log_params)
+
+
+_NO_OPTIONS = ("kind", "func", "as_executable", "log_params")
 
 
 class TrackerBase:
@@ -134,6 +165,7 @@ class Tracking:
     def __init__(self) -> None:
         self._trackers: list[_Told] = []
         self._manifest: PipelineManifest | None = None  # of the run that is going on
+        self.last: Any | None = None  # its last state
 
     def add(self, tracker: Any) -> None:
         """Add a tracker, or by its name one that is registered; if a run is going on, it is told of the start at once.
@@ -160,12 +192,13 @@ class Tracking:
 
     def iteration(self, state: Any) -> None:
         """Tell all of a state after an iteration."""
+        self.last = state
         for tracker in self._trackers:
             tracker.tell("on_iteration", _copied(state))
 
     def stopped(self, final_state: Any | None, reason: str) -> None:
         """Tell all that the run has ended."""
-        self._manifest = None
+        self._manifest = self.last = None
         for tracker in self._trackers:
             tracker.tell("on_stop", _copied(final_state), reason)
 
