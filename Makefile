@@ -34,7 +34,7 @@ tests: $(VENV)/.installed
 
 # A short form for the other Pythons, each in an environment with what these tests need: what is written and read, forks
 # and signals, asyncio's ways, a disk that fails. `SHORT=tests` runs all that can run.
-SHORT ?= tests/store/test_portable.py tests/store/test_formats.py tests/workflow/loop/test_signals.py tests/torture/test_faults.py
+SHORT ?= tests/store/test_portable.py tests/store/test_formats.py tests/loop/test_signals.py tests/torture/test_faults.py
 
 test-3.12 test-3.13: test-%: .venv-%/.installed
 	.venv-$*/bin/python -m pytest -n 2 $(SHORT) $(PYTEST_ARGS)
@@ -69,7 +69,8 @@ docs: $(VENV)/.installed
 
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/orchestration.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/orchestration/compare.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/modules_entered.py
 	$(BIN)/python benchmarks/engine_throughput.py
 	$(BIN)/python benchmarks/durability.py $(filter --quick,$(BENCH_ARGS))
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings  # early: Python 3.11.7 cannot compile it late in a session (gh-106905)
 
 from rose.engine import Engine, LocalEngine, ThreadEngine
+from tests.warm import either_engine, engine, warmth  # noqa: F401  # fixtures
 
 MakeEngine = Callable[[], Engine]
 
@@ -24,12 +25,12 @@ TOGETHER = {
     "tests/acquisition/": "acquisition",
     "test_acquisition_that_looks_at_more_than_scores": "acquisition",
     "test_surrogate": "kernels",
-    "test_models.py::test_members_that": "kernels",
+    "pool/test_models.py::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
     "tests/slurm/": "slurm",
-    "tests/engine/test_dask.py": "cluster",
-    "tests/engine/test_dask_faults.py": "cut off",
+    "tests/engine/on_dask/test_cluster.py": "cluster",
+    "tests/engine/on_dask/test_faults.py": "cut off",
 }
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.warm import cool
+
 
 class Driver:
     """A script that uses an engine, run as a program of its own, and what it has started."""
@@ -47,7 +49,7 @@ class Driver:
             process.stdout.close()
 
     def left(self) -> list[psutil.Process]:
-        """All processes alive that the script started, guardians too."""
+        """All processes alive that the script started, reapers too."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -65,6 +67,12 @@ class Driver:
                 return False
             time.sleep(0.05)
         return True
+
+
+@pytest.fixture(autouse=True, scope="package")
+def alone() -> None:
+    """No processes of the engine that other tests keep warm: these count them."""
+    cool()
 
 
 @pytest.fixture

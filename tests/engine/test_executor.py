@@ -29,7 +29,7 @@ from rose.testing import EngineContract, tasks
 from rose.testing.engine_contract import assert_still, begun, is_cancelled, task
 
 if TYPE_CHECKING:
-    from conftest import Driver
+    from tests.engine.conftest import Driver
 
 
 class TestInThreads(EngineContract):

@@ -32,7 +32,7 @@ async def opened(kind: str, folder: Path) -> AsyncIterator[Any]:
         yield await asyncflow.WorkflowEngine.create(backend, work_dir=str(folder))
     else:
         pytest.importorskip("distributed")
-        from dask_clusters import local_cluster
+        from tests.engine.on_dask.clusters import local_cluster
 
         with local_cluster(1) as cluster:
             yield cluster

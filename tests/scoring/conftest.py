@@ -21,6 +21,7 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def use_path(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if name == "numba":
         pytest.importorskip("numba")
+        assert compiled.kernels() is not None
     monkeypatch.setattr(compiled, "WORTHWHILE", 0 if name == "numba" else 1 << 62)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rose.store.journal import Journal
-from tests.torture import history
+from tests.torture.harness import history
 
 COLLEAGUE, GROUP = 12_345, 23_456  # no one has these ids
 

@@ -28,7 +28,7 @@ import asyncio, io, json, logging, os, sys
 from pathlib import Path
 from rose.errors import RoseError
 from rose.store import fsync as durable
-from tests.torture import history
+from tests.torture.harness import history
 said = {}
 for lack, code in json.loads(sys.argv[2]):
     logged = io.StringIO()

@@ -21,7 +21,7 @@ from rose.pool.candidates.opening import digest_of
 from rose.store import LabelTable, Sample, labels_of_run, write_labels
 from rose.store.paths import DATABASE
 from rose.store.summary import summarize
-from tests.torture import history
+from tests.torture.harness import history
 
 from .other_user import COLLEAGUE, GROUP, as_root, crash, finish, in_child, public_directory, umask
 

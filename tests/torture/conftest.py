@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from .ledger import Recorded, Tally, recorded
-from .scenarios import LEDGER, Scenario
-from .zygote import Driver, Zygote
+from .harness.ledger import Recorded, Tally, recorded
+from .harness.scenarios import LEDGER, Scenario
+from .harness.zygote import Driver, Zygote
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

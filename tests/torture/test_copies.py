@@ -18,10 +18,10 @@ from rose.store.database.whole import has_log
 from rose.store.paths import DATABASE
 
 from .conftest import Trial
-from .ledger import recorded
-from .scenarios import SCENARIOS
+from .harness.ledger import recorded
+from .harness.scenarios import SCENARIOS
+from .harness.zygote import Zygote
 from .test_endings import until
-from .zygote import Zygote
 
 DAY = 86400.0
 

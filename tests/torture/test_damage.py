@@ -14,9 +14,9 @@ import pytest
 from rose.errors import CorruptRunError, RunDirectoryError
 from rose.store.paths import DATABASE, OBJECTS
 
-from . import history
 from .conftest import Trial
-from .zygote import Zygote
+from .harness import history
+from .harness.zygote import Zygote
 
 SECTOR, REACH = 512, 16 * 1024
 Damage = Callable[[Path, int, random.Random], None]

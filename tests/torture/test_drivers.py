@@ -18,10 +18,10 @@ from rose.store.lease import read_drivers
 from rose.store.paths import DATABASE
 
 from .conftest import Trial
-from .ledger import Tally, recorded
-from .scenarios import SCENARIOS
+from .harness.ledger import Tally, recorded
+from .harness.scenarios import SCENARIOS
+from .harness.zygote import Driver, Zygote
 from .test_endings import simulated, until
-from .zygote import Driver, Zygote
 
 SLOW = replace(SCENARIOS["pool-files"], rounds=2, seconds=0.05)
 LEASE = {"BEAT": 0.1, "SILENCE": 0.4}

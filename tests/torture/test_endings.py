@@ -18,9 +18,9 @@ from rose.store.database.schema import reading
 from rose.store.lease import last_driver
 
 from .conftest import Trial
-from .ledger import recorded
-from .scenarios import SCENARIOS
-from .zygote import Driver, Zygote
+from .harness.ledger import recorded
+from .harness.scenarios import SCENARIOS
+from .harness.zygote import Driver, Zygote
 
 SLOW = {
     "pool": replace(SCENARIOS["pool"], holdout=False, rounds=2, seconds=0.05, options={"on_failure": "drop"}),

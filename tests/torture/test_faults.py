@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from . import faults, history
 from .conftest import Trial
-from .ledger import recorded
-from .powerloss import Disk, operations
-from .scenarios import SCENARIOS, Scenario
-from .zygote import Zygote
+from .harness import faults, history
+from .harness.ledger import recorded
+from .harness.powerloss import Disk, operations
+from .harness.scenarios import SCENARIOS, Scenario
+from .harness.zygote import Zygote
 
 pytestmark = pytest.mark.skipif(faults.compiler() is None, reason="no C compiler to make the failing disk with")
 ERRORS = ("full", "broken", "once", "short")

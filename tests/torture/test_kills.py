@@ -16,11 +16,11 @@ import pytest
 from rose.store.database.sql import read_labels
 from rose.store.safe_unpickle import load_plainly
 
-from .boundaries import BOUNDARIES
 from .conftest import Trial
-from .ledger import Recorded, journal_of
-from .scenarios import SCENARIOS, points
-from .zygote import Zygote
+from .harness.boundaries import BOUNDARIES
+from .harness.ledger import Recorded, journal_of
+from .harness.scenarios import SCENARIOS, points
+from .harness.zygote import Zygote
 
 Reference = Callable[[str], dict[str, Any]]
 

@@ -34,7 +34,7 @@ from rose.store.journal import Journal
 from rose.store.objects import ObjectStore
 from rose.store.paths import DATABASE, OBJECTS
 
-from .history import same
+from .harness.history import same
 
 WORKFLOWS, ROUNDS = st.sampled_from(["a", "b"]), st.integers(0, 2)
 STAGES = st.sampled_from(["training/m", "prediction/m/0", "criterion"])

@@ -15,10 +15,10 @@ import pytest
 import rose
 
 from .conftest import Trial
-from .scenarios import SCENARIOS
+from .harness.scenarios import SCENARIOS
+from .harness.zygote import Zygote
 from .test_endings import until
 from .test_faults import refused
-from .zygote import Zygote
 
 FILES = replace(SCENARIOS["pool-files"], rounds=2, options={"on_failure": "drop"})
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rose import ThreadEngine
 from rose.store import EventLog, IterationDone, TaskCancelled, TaskDone, TaskFailed, TaskQueued, WorkflowStopped
 from rose.watch import progress
-from tests.workflow.programs import classifier
+from tests.programs import classifier
 
 
 class Learner:

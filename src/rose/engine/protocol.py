@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+# Is given the worker's name, "HOST:PID": that of the process that runs the function, or of the command itself.
+OnStart = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class TaskKey:
@@ -113,6 +116,7 @@ class Capabilities:
     isolates_memory: bool  # a task cannot change the driver's objects
     limits_memory: bool  # a task that takes more memory than it asked for is stopped, and the others live on
     assigns_gpus: bool  # each task sees its own gpus (CUDA_VISIBLE_DEVICES), and no two tasks the same
+    tells_start: bool  # `on_start` is called when a task really begins
 
 
 @runtime_checkable
@@ -122,10 +126,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for a slot, run the task, and return its result (for a `Command`: its `CommandOutput`).
 
-        Cancelling the awaiting asyncio task stops the work itself.
+        Cancelling the awaiting asyncio task stops the work itself. `on_start` is called when the task has really begun
+        (`Capabilities.tells_start`): in the event loop, once, not after the task's end; never if it does not begin.
 
         Raises:
             CapacityError: at once, if the request can never fit.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 
 from rose.engine._remote.executor_traits import CAPABILITIES
+from rose.engine.local import LocalEngine
 from rose.engine.protocol import Capabilities, Engine
+from rose.engine.threads import ThreadEngine
 from rose.errors import ConfigurationError, UnknownNameError, near_miss
 
 WORKERS = 2  # of an engine that is opened to be looked at
@@ -26,6 +28,7 @@ MEANINGS = {
     "isolates_memory": "a task cannot change the driver's objects",
     "limits_memory": "a function that takes more memory than it asked for is stopped",
     "assigns_gpus": "each task sees gpus of its own",
+    "tells_start": "a task tells when it has really begun, and where",
 }
 
 
@@ -66,16 +69,12 @@ class Kind:
 
 @asynccontextmanager
 async def _local() -> AsyncIterator[Engine]:
-    from rose.engine.local import LocalEngine
-
     async with LocalEngine(WORKERS) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def _threads() -> AsyncIterator[Engine]:
-    from rose.engine.threads import ThreadEngine
-
     async with ThreadEngine(WORKERS) as engine:
         yield engine
 
@@ -118,8 +117,10 @@ async def _executor() -> AsyncIterator[Engine]:
 
 
 KINDS = (
-    Kind("local", "processes of this machine", "ParallelUQLearner(8)", CAPABILITIES["child"], _local),
-    Kind("threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", CAPABILITIES["thread"], _threads),
+    Kind("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities, _local),
+    Kind(
+        "threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities, _threads
+    ),
     Kind(
         name="dask",
         summary="a Dask cluster",

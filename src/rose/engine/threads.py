@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import decimal
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rose.engine.apart import apart
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
-from rose.engine.protocol import Capabilities, Command, Ref, Task
-from rose.engine.shown import showing
+from rose.engine.functions.copies import apart
+from rose.engine.functions.coroutines import Interrupt, finished, interruptible
+from rose.engine.functions.printing import showing
+from rose.engine.processes.process import worker_name
+from rose.engine.protocol import Capabilities, Command, OnStart, Ref, Task
 from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 T = TypeVar("T")
@@ -102,6 +104,7 @@ class ThreadEngine(BaseEngine):
         isolates_memory=False,
         limits_memory=False,
         assigns_gpus=False,
+        tells_start=True,
     )
 
     def __init__(
@@ -116,13 +119,15 @@ class ThreadEngine(BaseEngine):
         self._threads = ThreadPoolExecutor(self.capacity().cpus, thread_name_prefix="rose-task")
         self._running: set[_Running] = set()
 
-    async def _run_function(self, task: Task) -> Any:
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
         request = await self._acquire(task)
         loop = asyncio.get_running_loop()
         job = _Running(str(task.key), loop.create_future(), loop.create_future(), Interrupt())
         try:
             assert not isinstance(task.call, Command)
             call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
+            if on_start is not None:
+                loop.call_soon(on_start, worker_name(os.getpid()))  # a granted slot is a free thread
             work = self._threads.submit(as_here(_call), call, job.interrupt)
         except BaseException:
             self._slots.release(request)

@@ -168,6 +168,7 @@ class Session:
             workflow.stop_reason = StopReason.NOT_A_NUMBER if not_a_number else StopReason.ERROR
             workflow.error = error
         finally:
+            workflow.loop.end()
             error_text = None if workflow.error is None else str(workflow.error)
             self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
             if run.journal.failure is None:

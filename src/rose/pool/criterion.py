@@ -10,7 +10,7 @@ import numpy as np
 
 from rose.loop.groups import all_of
 from rose.metrics import compare
-from rose.pool.ensemble.members import Round
+from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.predictions import Predicted, with_models
 from rose.pool.holdout import holdout_metric
 from rose.stages.binding import bind_stage, run_stage
@@ -40,7 +40,7 @@ class Criterion:
 
     async def values(
         self,
-        round: Round,
+        round: RoundId,
         members: Mapping[str, Shared],
         data: Mapping[str, Shared],
         tested: Predicted | None,

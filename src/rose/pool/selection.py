@@ -13,7 +13,7 @@ from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
 from rose.loop.seeds import derive_seed
 from rose.pool.candidates.coordinates import Coordinates
-from rose.pool.ensemble.members import Round
+from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
 from rose.pool.ensemble.predictions import with_rows
 from rose.pool.notices import Notices
@@ -123,7 +123,7 @@ class Chooser:
         there = {"scores", "mc_preds"} if self._near(method) is None else {"scores", "mc_preds", "features"}
         return method.takes("mc_preds", there)
 
-    async def scores(self, round: Round, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
+    async def scores(self, round: RoundId, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
         """`[N]` scores of the candidates, by the metric or the user's function.
 
         Raises:
@@ -153,7 +153,7 @@ class Chooser:
 
     async def choose(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Candidates,
         scores: np.ndarray,
@@ -170,7 +170,7 @@ class Chooser:
         chosen = await asyncio.to_thread(self._acquire, round, scoring, found, scores, k)
         return np.asarray(found.rows.value[chosen])
 
-    def _acquire(self, round: Round, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
+    def _acquire(self, round: RoundId, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
         rows: np.ndarray = found.rows.value
         method = get_acquisition(scoring.acquisition)
         features, mc_preds = self._near(method), means(found.passes) or None
@@ -194,14 +194,14 @@ class Chooser:
             **wide,
         )
 
-    def draw(self, round: Round, candidates: np.ndarray, k: int) -> np.ndarray:
+    def draw(self, round: RoundId, candidates: np.ndarray, k: int) -> np.ndarray:
         """Any `k` of these candidates, by the seed: where there are no scores to choose by."""
         nothing = np.zeros(len(candidates))
         return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round), warn=False)]
 
     async def _ask(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Candidates,
         scores: np.ndarray,
@@ -234,7 +234,7 @@ class Chooser:
     def _predicted(self, found: Candidates) -> dict[str, Any]:
         return {"mc_preds": np.stack(found.mc_preds), "classes": found.classes}
 
-    def _given(self, round: Round, stage: str, scoring: Scoring, found: Candidates) -> dict[str, Any]:
+    def _given(self, round: RoundId, stage: str, scoring: Scoring, found: Candidates) -> dict[str, Any]:
         return {"candidates": found.indices, "query_size": scoring.rule.query_size, **round.given(stage)}
 
     async def _call(
@@ -260,6 +260,6 @@ def _wide(method: Acquisition, k: int) -> dict[str, float]:
     return {} if beta is None or k == 0 else {"beta": max(beta, WIDE / k)}
 
 
-def tie_seed(round: Round) -> int:
+def tie_seed(round: RoundId) -> int:
     """Return what a round's acquisition draws by, and puts equal candidates in order by."""
     return derive_seed(round.seed, str(round.key("acquisition")))

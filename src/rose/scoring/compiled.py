@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Iterable
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,15 +35,18 @@ VALUE_STATISTICS = frozenset({
 
 
 @cache
-def _kernels(name: str) -> ModuleType | None:
-    """The kernel module, or None where numba is missing or broken."""
+def kernels() -> tuple[Any, Any] | None:
+    """The kernel modules, of classification and of regression, or None where numba is missing or broken."""
     if importlib.util.find_spec("numba") is None:
         return None
     try:
-        return importlib.import_module(f"rose.scoring.{name}")
+        importlib.import_module("numba")
     except ImportError as error:
         _LOG.warning("numba is installed but cannot be used (%s); scoring with NumPy", error)
         return None
+    from rose.scoring._kernels import classification, regression
+
+    return classification, regression
 
 
 def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
@@ -53,8 +55,7 @@ def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozense
         return frozenset()
     known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
     uses = frozenset().union(*(m.uses for m in metrics if m.kind == "formula")) & known
-    name = "kernels_classification" if task == "classification" else "kernels_regression"
-    return uses if uses and _kernels(name) is not None else frozenset()
+    return uses if uses and kernels() is not None else frozenset()
 
 
 def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
@@ -86,16 +87,17 @@ def fill_class_statistics(
         low: the number of the first candidate.
         tolerance: how far the sum of probabilities may be from 1.
     """
-    kernels = _kernels("kernels_classification")
-    assert kernels is not None
+    found = kernels()
+    assert found is not None
+    kernel = found[0]
     n, classes = statistics.rows[0].shape
     rows, addresses, start = _readable(statistics.rows, addresses, low)
-    where = np.full(len(kernels.STATISTICS), -1, dtype=np.int64)
-    width = n + kernels.BEYOND
-    where[[kernels.STATISTICS.index(name) for name in sorted(names)]] = np.arange(len(names)) * width
+    where = np.full(len(kernel.STATISTICS), -1, dtype=np.int64)
+    width = n + kernel.BEYOND
+    where[[kernel.STATISTICS.index(name) for name in sorted(names)]] = np.arange(len(names)) * width
     out = np.empty((len(names), width))
     shares = np.arange(statistics.members + 1) / statistics.members
-    wrong = kernels.classify(
+    wrong = kernel.classify(
         addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
         tolerance / statistics.members, where, out.reshape(-1),
     )  # fmt: skip
@@ -113,17 +115,18 @@ def fill_value_statistics(
     statistics: ValueStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
 ) -> bool:
     """As `fill_class_statistics`, for values. What needs too many order statistics is left to the definition."""
-    kernels = _kernels("kernels_regression")
-    assert kernels is not None
+    found = kernels()
+    assert found is not None
+    kernel = found[1]
     n = len(statistics.rows[0])
     quantiles = {name: q for name, q in _quantiles(statistics).items() if name in names}
     places = _places(quantiles.values(), statistics.members)
     rows, addresses, start = _readable(statistics.rows, addresses, low)
-    moments = np.empty((2, n + kernels.BEYOND if names & {"mean", "variance"} else 0))
+    moments = np.empty((2, n + kernel.BEYOND if names & {"mean", "variance"} else 0))
     picked = np.empty((len(places), n))
     ends = max((place + 1 if place >= 0 else -place for place in places), default=0)
-    wrong = kernels.summarise(
-        addresses, start, n, rows[0][:0], moments.reshape(-1), math.ceil(ends / kernels.LEVELS),
+    wrong = kernel.summarise(
+        addresses, start, n, rows[0][:0], moments.reshape(-1), math.ceil(ends / kernel.LEVELS),
         np.array(places, dtype=np.int64), picked,
     )  # fmt: skip
     if moments.size:

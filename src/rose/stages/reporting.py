@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 from rose.engine.shipping.serialization import reduced_quickly
 from rose.errors import ConfigurationError
 from rose.stages.capture import capturing, capturing_awaited

@@ -16,7 +16,7 @@ from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
 from rose.engine.blame import is_asked_to_end, is_of_place
-from rose.engine.shown import showing
+from rose.engine.functions.printing import showing
 from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedError, UnpicklableError
 from rose.stages import kinds
 from rose.stages.commands import launch, working_directory
@@ -159,21 +159,21 @@ class Runner:
         """Read what a stage's command left in its working directory, as a task of its own; `accept` makes the result of
         it, or raises a TaskError: then it has failed."""
         assert stage.collect is not None
-        collecting, make = _collecting(key), accept or _itself
-        record = self._recorded(collecting)
+        own, make = collecting(key), accept or _itself
+        record = self._recorded(own)
         if record is not None:
             assert self.run is not None
             try:
                 return make(await self.run.result(record).get())
             except TaskError as error:  # an older version recorded it before it was judged; the command has run again
-                _log.warning("task %s runs again: %s", collecting, error.message)
+                _log.warning("task %s runs again: %s", own, error.message)
 
         async def judged(value: Any) -> Any:
             make(value)
             return value
 
         arguments = (stage.collect, workdir)
-        result, _ = await self._run_function(collecting, None, collect_file, arguments, {}, early=False, accept=judged)
+        result, _ = await self._run_function(own, None, collect_file, arguments, {}, early=False, accept=judged)
         return make(await result.get())
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
@@ -227,7 +227,7 @@ class Runner:
             return None
         note = None if record.note is None else Note(*decode(record.note))
         if note is not None and note.workdir is not None:  # a command: its model is what was collected, or where it is
-            record = await self.run.task(str(_collecting(key)))
+            record = await self.run.task(str(collecting(key)))
             if record is None:
                 return Shared(self.engine, given(self.run.path / note.workdir))
             note = None
@@ -451,8 +451,8 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _collecting(key: TaskKey) -> TaskKey:
-    """The key of the task that reads what a command has left."""
+def collecting(key: TaskKey) -> TaskKey:
+    """Return the key of the task that reads what a command has left."""
     return replace(key, stage=f"{key.stage}.collect")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rose.engine import Engine, Ref
-from rose.engine.shipping.serialization import mapped_again
+from rose.engine.shipping.array_files import mapped_again
 from rose.stages.reporting import Note, class_names
 
 if TYPE_CHECKING:  # workers import this file for `private`, and need no record

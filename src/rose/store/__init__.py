@@ -12,7 +12,7 @@ from rose.store.events import (
     TaskRetried,
     WorkflowStopped,
 )
-from rose.store.labels.by_content import Dropped, LabelStore
+from rose.store.labels.by_content import Asked, Dropped, LabelStore
 from rose.store.labels.files import read_labels_file, write_labels
 from rose.store.labels.table import LabelTable, labels_of_run
 from rose.store.labels.values import as_label, not_finite, same_label, stacked
@@ -40,6 +40,7 @@ __all__ = [
     "FAILED",
     "RETRIED",
     "RUNNING",
+    "Asked",
     "Dropped",
     "DroppedCandidate",
     "Event",

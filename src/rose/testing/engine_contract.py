@@ -267,6 +267,56 @@ class EngineContract(MainModuleContract):
 
         self.drive(body)
 
+    # --- when a task begins --------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("call", [tasks.whereabouts, Command("echo $(uname -n):$$")], ids=["function", "command"])
+    def test_says_when_a_task_really_begins_and_where(self, tmp_path: Path, call: Callable[[], str] | Command) -> None:
+        async def body(engine: Engine) -> None:
+            told: list[tuple[str, str]] = []
+
+            def start(name: str, work: Callable[..., Any] | Command, *args: Any, cpus: int = 1) -> asyncio.Future[Any]:
+                wanted = task(work, *args, name=name, resources=Resources(cpus=cpus))
+                return asyncio.ensure_future(engine.run(wanted, lambda worker: told.append((name, worker))))
+
+            gate = tmp_path / "gate"
+            first = start("first", tasks.whereabouts_after, gate)
+            second, third = start("second", call), start("third", call)
+            refused = start("refused", call, cpus=2)
+            while not told:  # noqa: ASYNC110 (another process begins)
+                await asyncio.sleep(0.01)
+            await asyncio.wait([refused])
+            assert isinstance(refused.exception(), CapacityError)
+            assert await is_cancelled(third)
+            assert [name for name, _ in told] == ["first"]
+            gate.touch()
+            assert ("first", await first) == told[0]
+            output = await second
+            assert told[1:] == [("second", output.stdout.strip() if isinstance(output, CommandOutput) else output)]
+
+        self.drive(body, workers=1, needs="tells_start")
+
+    def test_says_once_that_a_task_begins_and_before_it_has_ended(self) -> None:
+        async def body(engine: Engine) -> None:
+            told: list[int] = []
+
+            async def run(number: int) -> bool:
+                before = number in told
+                await engine.run(task(tasks.add, number), lambda _: told.append(number))
+                return not before and told.count(number) == 1
+
+            assert all(await asyncio.gather(*[run(number) for number in range(200)]))
+            assert sorted(told) == list(range(200))
+
+        self.drive(body, needs="tells_start")
+
+    def test_an_engine_that_cannot_tell_does_not(self) -> None:
+        async def body(engine: Engine) -> None:
+            told: list[str] = []
+            assert await engine.run(task(tasks.add, 1), told.append) == 1
+            assert bool(told) is engine.capabilities.tells_start
+
+        self.drive(body)
+
     # --- slots ---------------------------------------------------------------------------------------------------
 
     def test_capacity_is_kept_by_functions_and_commands_together(self, tmp_path: Path) -> None:

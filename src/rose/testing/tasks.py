@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +48,18 @@ async def add_later(first: Any, second: Any = 0) -> Any:
     """The same, after a moment."""
     await asyncio.sleep(0.01)
     return first + second
+
+
+def whereabouts() -> str:
+    """Return the name of this process, as `Engine.run` tells it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def whereabouts_after(gate: Path) -> str:
+    """Return the same when a file is there."""
+    while not gate.exists():
+        time.sleep(0.01)
+    return whereabouts()
 
 
 def fail(error: type[Exception], *args: Any) -> NoReturn:

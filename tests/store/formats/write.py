@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rose.store.database.schema import FORMAT
 from rose.store.journal import Journal
-from tests.torture import history
+from tests.torture.harness import history
 
 
 def write(folder: Path) -> None:

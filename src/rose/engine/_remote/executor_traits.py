@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal
 
 from rose.engine.local import LocalEngine
@@ -24,11 +25,12 @@ _IN_WORKER = Capabilities(
     isolates_memory=True,
     limits_memory=False,
     assigns_gpus=False,
+    tells_start=False,
 )
 CAPABILITIES: Mapping[Where, Capabilities] = {
-    "child": LocalEngine.capabilities,
+    "child": replace(LocalEngine.capabilities, tells_start=False),
     "worker": _IN_WORKER,
-    "thread": ThreadEngine.capabilities,
+    "thread": replace(ThreadEngine.capabilities, tells_start=False),
 }
 
 

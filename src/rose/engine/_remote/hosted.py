@@ -24,9 +24,9 @@ from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
 from rose.engine.local.task_codec import pack_task, unpack_reply
 from rose.engine.local.worker_protocol import RESULT
-from rose.engine.protocol import Command, CommandOutput, Ref, Task
+from rose.engine.protocol import Command, CommandOutput, OnStart, Ref, Task
 from rose.engine.shipping.serialization import Packed
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.engine.threads import MemoryRef
 from rose.errors import CapacityError, ConfigurationError, WorkerTakenError
 
@@ -69,8 +69,8 @@ class HostedEngine(PooledEngine):
         self.capabilities = replace(CAPABILITIES[where], assigns_gpus=self._assigns_gpus)
         self._where: Where = where
         self._near = address is None
-        self._shelf = Shelf(self._custody, remap=self._near)
-        self._hosts = Hosts(self._custody, address)
+        self._shared = SharedStore(self._scratch, remap=self._near)
+        self._hosts = Hosts(self._scratch, address)
         self._guarded = False
         self._numbers = itertools.count(1)
         self._abandon_first(self._hosts.abandon)
@@ -98,12 +98,12 @@ class HostedEngine(PooledEngine):
 
     # --- functions and commands ----------------------------------------------------------------------------------
 
-    async def _run_command(self, task: Task) -> CommandOutput:
+    async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
         self._check_given(task)
         output: CommandOutput = await self._run_hosted(task)
         return output
 
-    async def _run_function(self, task: Task) -> Any:
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
         self._check_given(task)
         return await (self._run_in_thread(task) if self._where == "thread" else self._run_hosted(task))
 
@@ -124,13 +124,13 @@ class HostedEngine(PooledEngine):
         """The order for a job, after the files that it needs have been written."""
         task = job.task
         call: bytes | Command
-        used = Used(self._shelf.paths)
+        used = Used(self._shared.paths)
         if isinstance(task.call, Command):
             call = absolute(task.call)
         else:
             if self._near:
-                job.prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
-            main, first = self._shelf.main, self._initializer
+                job.prefix = os.path.join(self._scratch.folder, f"task-{job.number}-")
+            main, first = self._shared.main, self._initializer
             job.packed = pack_task(task, job.prefix, used, remap=self._near, shipper=main, initializer=first)
             call = job.packed.body
         await self._prepare(job.packed)
@@ -164,11 +164,11 @@ class HostedEngine(PooledEngine):
             return
 
         def prepare() -> None:
-            self._custody.guard()
+            self._scratch.ensure_reaper()
             if packed is not None:
                 packed.write()
 
-        await asyncio.get_running_loop().run_in_executor(self._custody.threads, prepare)
+        await asyncio.get_running_loop().run_in_executor(self._scratch.threads, prepare)
         self._guarded = True
 
     # --- a job in the pool ---------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class HostedEngine(PooledEngine):
             for path in iglob(f"{escape(prefix)}*"):
                 os.unlink(path)
 
-        self._custody.threads.submit(sweep)
+        self._scratch.threads.submit(sweep)
 
     def _end(self, job: Job) -> None:
         super()._end(job)
@@ -225,13 +225,13 @@ class HostedEngine(PooledEngine):
     async def _store(self, value: Any) -> Ref:
         if self._where == "thread":
             return MemoryRef.of(value)
-        return await self._shelf.store(value, lambda: self._enter("share: "))
+        return await self._shared.store(value, lambda: self._enter("share: "))
 
     async def _forget(self, ref: Ref) -> None:
         if self._where == "thread":
             MemoryRef.free(ref)
             return
-        removed = await self._shelf.remove(ref)
+        removed = await self._shared.remove(ref)
         self._hosts.drop(_number(removed.path))
 
 

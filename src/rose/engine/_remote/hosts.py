@@ -25,7 +25,7 @@ from rose.engine._remote.host_protocol import (
     STOP,
     Driver,
 )
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ class Hosts:
     """All hosts of one engine. They call the driver; nothing that they send is ever unpickled.
 
     Args:
-        custody: of the engine's directory, with its shared values.
+        scratch: of the engine's directory, with its shared values.
         address: the name by which the hosts find the driver's machine; None: they are on it.
     """
 
-    def __init__(self, custody: Custody, address: str | None) -> None:
-        self._custody = custody
+    def __init__(self, scratch: Scratch, address: str | None) -> None:
+        self._scratch = scratch
         self._address = address
         self.fetched = 0  # how often a shared value has been sent
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,7 +93,7 @@ class Hosts:
                 address=self._address or "127.0.0.1",
                 port=self._listening.getsockname()[1],
                 secret=secrets.token_bytes(SECRET),
-                folder=self._custody.folder,
+                folder=self._scratch.folder,
                 pid=os.getpid() if near else None,
             )
         return self._driver
@@ -203,7 +203,7 @@ class Hosts:
             self._forget_line(line)
             self.fetched += 1
             (ref,) = NUMBER.unpack(words[1 + SECRET :])
-            self._custody.threads.submit(_send_folder, line.connection, self._driver.place(ref))
+            self._scratch.threads.submit(_send_folder, line.connection, self._driver.place(ref))
             return False
         return True
 

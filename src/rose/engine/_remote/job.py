@@ -8,13 +8,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from rose.engine.apart import apart
-from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
+from rose.engine.functions.copies import apart
+from rose.engine.functions.coroutines import Interrupt, finished, interruptible
+from rose.engine.functions.printing import showing
 from rose.engine.protocol import Task
 from rose.engine.shipping.serialization import Packed
-from rose.engine.shown import showing
-from rose.engine.slots import Request
+from rose.engine.slots import SlotRequest
 
 
 @dataclass(eq=False, slots=True)
@@ -22,7 +22,7 @@ class Job:
     """A task in the pool: `result` is what its caller awaits, `future` the pool's own."""
 
     task: Task
-    request: Request
+    request: SlotRequest
     result: asyncio.Future[Any]
     number: int = 0  # of its order; 0: it is not hosted
     packed: Packed | None = None

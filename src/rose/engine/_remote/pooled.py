@@ -13,9 +13,9 @@ from typing import Any
 from rose.engine._remote.hosts import FAREWELL
 from rose.engine._remote.job import Job, Outcome, in_thread
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt
 from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, failed
+from rose.engine.functions.coroutines import Interrupt
 from rose.engine.protocol import Command, Task
 from rose.engine.threads import GRACE, as_here, loaded, until_ended
 from rose.errors import EngineClosedError, RoseError, TaskTimeoutError, WorkerTakenError

@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,10 +20,10 @@ from rose.engine.dask.membership import capacities, total
 from rose.engine.local import LocalEngine
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
-from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Capacity, Ref, Task
+from rose.engine.processes.scratch import Scratch
+from rose.engine.protocol import Capacity, OnStart, Ref, Task
 from rose.engine.shipping.program import submitted
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
 from rose.paths import expanded
 
@@ -65,7 +66,7 @@ class DaskEngine:
         learner = ParallelUQLearner(engine)          # or give it the cluster itself
     """
 
-    capabilities = LocalEngine.capabilities  # one is what runs the tasks, on each worker
+    capabilities = replace(LocalEngine.capabilities, tells_start=False)  # one is what runs the tasks, on each worker
 
     def __init__(
         self,
@@ -89,13 +90,13 @@ class DaskEngine:
         # Now, in the user's thread: the connection has one of its own, where other settings hold.
         self._initializer = checked_initializer(initializer)
         self._interpreter = pickle.dumps(current().elsewhere())
-        self._custody = Custody(temp_dir)
-        self._shelf = Shelf(self._custody, remap=False)
+        self._scratch = Scratch(temp_dir)
+        self._shared = SharedStore(self._scratch, remap=False)
         self._connection = _Connection()
         self._connecting: Future[Fleet] | None = None
         self._lock = threading.Lock()
         self._closing: Future[None] | None = None
-        self._finalizer = weakref.finalize(self, _abandon, self._connection, self._custody)
+        self._finalizer = weakref.finalize(self, _abandon, self._connection, self._scratch)
         if self._scheduler.identity is None:
             self._connect()
 
@@ -110,7 +111,7 @@ class DaskEngine:
         assert self._scheduler.identity is not None
         return total(capacities(self._scheduler.identity(), self._workers))
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for a worker that has the task's resources free, run it there, and return its result; see `Engine.run`.
 
         Raises:
@@ -124,12 +125,12 @@ class DaskEngine:
     async def share(self, value: Any) -> Ref:
         """Store a value once, for many tasks; they get it read-only and must not change it."""
         self._check_open("share: ")
-        return await self._shelf.store(value, lambda: self._check_open("share: "))
+        return await self._shared.store(value, lambda: self._check_open("share: "))
 
     async def release(self, ref: Ref) -> None:
         """Free what `share` stored, also on the workers; the Ref must not be used again."""
         self._check_open("release: ")
-        stored = await self._shelf.remove(ref)
+        stored = await self._shared.remove(ref)
         fleet = self._connection.fleet
         if fleet is not None and fleet.lost is None:
             await across(fleet.loop, lambda: fleet.forget(stored.path))
@@ -147,9 +148,9 @@ class DaskEngine:
             if self._connecting is not None:
                 await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
             try:
-                await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close)
+                await asyncio.get_running_loop().run_in_executor(self._scratch.threads, self._connection.close)
             finally:
-                await self._custody.close()
+                await self._scratch.close()
                 self._finalizer.detach()
         finally:
             closing.set_result(None)
@@ -171,7 +172,7 @@ class DaskEngine:
         if fleet is None or fleet.lost is not None:
             with self._lock:
                 if self._connecting is None or self._connecting.done():
-                    self._connecting = self._custody.threads.submit(self._connect)
+                    self._connecting = self._scratch.threads.submit(self._connect)
                 connecting = self._connecting
             try:
                 fleet = await _result(connecting)
@@ -195,7 +196,7 @@ class DaskEngine:
     async def _open(self) -> Fleet:
         client = await self._scheduler.connect(self._patience)
         settings = self._interpreter, self._initializer
-        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience, *settings)
+        fleet = Fleet(client, self._scratch, self._shared, self._workers, self._patience, *settings)
         try:
             await fleet.open()
         except BaseException:
@@ -231,8 +232,8 @@ async def _result(connecting: Future[Fleet]) -> Fleet:
     return await asyncio.shield(waiting)
 
 
-def _abandon(connection: _Connection, custody: Custody) -> None:
+def _abandon(connection: _Connection, scratch: Scratch) -> None:
     """The engine was never closed. When its connection goes, the workers stop what runs for it."""
     if connection.thread is not None and connection.fleet is not None:
         connection.thread.end_after(connection.fleet.close)
-    custody.abandon()
+    scratch.abandon()

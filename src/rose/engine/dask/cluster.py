@@ -22,9 +22,9 @@ from rose.engine.dask.worker import Site
 from rose.engine.deadline import within
 from rose.engine.failures import describe
 from rose.engine.local.initializer import Initializer
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capacity, Task
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
 
 T = TypeVar("T")
@@ -40,8 +40,8 @@ class Fleet:
     def __init__(
         self,
         client: Client,
-        custody: Custody,
-        shelf: Shelf,
+        scratch: Scratch,
+        shared_store: SharedStore,
         names: Collection[str] | None,
         patience: float,
         interpreter: bytes,
@@ -52,9 +52,9 @@ class Fleet:
         self.client = client
         self.loop = asyncio.get_running_loop()
         self.driver = secrets.token_hex(6)
-        self.custody = custody
-        self.shelf = shelf  # what `share` has stored
-        self.threads = custody.threads
+        self.scratch = scratch
+        self.shared_store = shared_store  # what `share` has stored
+        self.threads = scratch.threads
         self.places = Places()
         self.shared = SharedValues(self)
         self.lost: Exception | None = None  # why the connection is no more

@@ -16,7 +16,7 @@ from rose.engine.dask import host as dask_host
 from rose.engine.dask.message import Facts, Greeting, gpus_of
 from rose.engine.dask.worker import Site
 from rose.engine.failures import describe
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capacity
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def total(known: dict[str, Capacity]) -> Capacity:
     return Capacity(sum(each.cpus for each in has), sum(each.gpus for each in has), memory)
 
 
-def greeting(driver: str, custody: Custody, interpreter: bytes) -> Greeting:
+def greeting(driver: str, scratch: Scratch, interpreter: bytes) -> Greeting:
     """What to tell each worker; writes the file by which it can prove that it sees our directory. Blocks."""
-    custody.guard()
-    folder = custody.folder
+    scratch.ensure_reaper()
+    folder = scratch.folder
     secret, token = secrets.token_hex(16), Path(folder, f"token-{driver}")
     token.write_text(secret)
     path = tuple(os.path.abspath(entry) for entry in sys.path)
@@ -114,7 +114,7 @@ class Roster:
 
     async def _greet(self) -> Greeting:
         fleet = self._fleet
-        return await fleet.loop.run_in_executor(fleet.threads, greeting, fleet.driver, fleet.custody, fleet.interpreter)
+        return await fleet.loop.run_in_executor(fleet.threads, greeting, fleet.driver, fleet.scratch, fleet.interpreter)
 
     async def _meet(self, address: str, has: Capacity) -> None:
         client, lease = self._fleet.client, self._fleet.key("rose_lease")

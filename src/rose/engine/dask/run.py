@@ -16,7 +16,7 @@ from rose.engine.local.initializer import Initializer
 from rose.engine.local.task_codec import pack_task
 from rose.engine.protocol import Command, Task
 from rose.engine.shipping.serialization import Packed
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 
 BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's scheduler with the graph; more goes as data
 
@@ -59,7 +59,7 @@ def pack(
     facts: Facts,
     driver: str,
     settled: int,
-    shelf: Shelf,
+    shared_store: SharedStore,
     folder: str,
     initializer: Initializer | None = None,
 ) -> tuple[Message, list[str]]:
@@ -74,9 +74,9 @@ def pack(
     if isinstance(task.call, Command):
         errand = Errand(task.key, absolute(task.call), task.resources, task.timeout)
         return Message(facts.host, driver, run.number, settled, errand), []
-    used = Used(shelf.paths)
+    used = Used(shared_store.paths)
     prefix = os.path.join(folder, f"task-{driver}-{run.number}-") if facts.sees_files else None
-    run.packed = pack_task(task, prefix, used, remap=False, shipper=shelf.main, initializer=initializer)
+    run.packed = pack_task(task, prefix, used, remap=False, shipper=shared_store.main, initializer=initializer)
     results = None if prefix is None else f"{prefix}result-"
     errand = Errand(task.key, run.packed.body, task.resources, task.timeout, results)
     return Message(facts.host, driver, run.number, settled, errand), [] if facts.sees_files else used.paths

@@ -59,7 +59,7 @@ class Site(Place):
                 self._fleet.end(run)
                 continue
             try:
-                own = fleet.driver, fleet.settled, fleet.shelf, fleet.custody.folder, fleet.initializer
+                own = fleet.driver, fleet.settled, fleet.shared_store, fleet.scratch.folder, fleet.initializer
                 message, refs = pack(run, self.facts, *own)
             except (RoseError, OSError) as error:
                 run.fail(error if isinstance(error, RoseError) else of_place("it could not be sent", error, run.key))

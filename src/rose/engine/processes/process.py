@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,16 @@ from rose.engine.processes.kernel import hear_of_children, open_pidfd
 from rose.engine.processes.reaper import kill_group
 
 UNKNOWN = 1 << 16  # the exit code of a process of which somebody else has collected it
+
+
+def worker_name(pid: int) -> str:
+    """Return the name of a process of this machine, as `on_start` gives it."""
+    return f"{_host()}:{pid}"
+
+
+@functools.cache
+def _host() -> str:
+    return socket.gethostname()
 
 
 class Child:

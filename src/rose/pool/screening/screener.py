@@ -23,7 +23,7 @@ from rose.errors import (
 )
 from rose.loop.groups import all_of, task_group
 from rose.pool.ensemble.columns import Classes
-from rose.pool.ensemble.members import Ensemble, Round
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import usable
 from rose.pool.scoring_rule import Scoring
@@ -59,7 +59,7 @@ class Screener:
 
     async def screen(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
@@ -107,7 +107,7 @@ class Screener:
 
     async def choose(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Shortlist,
         members: Mapping[str, Shared],
@@ -139,7 +139,7 @@ class Screener:
 
     async def _predict(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
@@ -173,7 +173,7 @@ class Screener:
 
     def _question(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
