@@ -11,7 +11,7 @@ from rose.loop.protocol import Outcome
 from rose.loop.state import WorkflowResult
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.reporting import register
-from rose.stages.runner import Runner
+from rose.stages.runner import Runner, result_keys
 from rose.stages.stage import Stage
 
 
@@ -30,6 +30,11 @@ class DataflowLoop:
         self.runner = runner
         # The names that each stage's function can take, of those that are injected.
         self._told = {kind: injected_names(stage) for kind, stage in stages.items()}
+        self._kept: dict[int, list[str]] = {}  # of the last iteration, what is needed after it
+
+    def carries(self) -> list[str]:
+        """Return the keys of the tasks whose kind says that their results are kept."""
+        return [key for keys in self._kept.values() for key in keys]
 
     def checkpoint(self) -> Mapping[str, Any]:
         """Return nothing beside the outcome: results travel within an iteration."""
@@ -83,9 +88,12 @@ class DataflowLoop:
         told = {name: value for name, value in (injected or {}).items() if name in self._told[kind]}
         kwargs = {**(configured.kwargs if configured else {}), **told}
         if stage.as_executable:
-            return await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
-        run = self.runner.unflushed if unflushed else self.runner.function
-        result = await run(key, stage, stage.func, *args, **kwargs)
+            result = await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
+        else:
+            run = self.runner.unflushed if unflushed else self.runner.function
+            result = await run(key, stage, stage.func, *args, **kwargs)
         if isinstance(result, dict):
             register(result)
+        if stage.row.kept:
+            self._kept = {iteration: [*self._kept.get(iteration, ()), *result_keys(key)]}
         return result

@@ -22,7 +22,7 @@ from rose.scoring import get_metric
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import number, plain
 from rose.stages.quorum import Quorum
-from rose.stages.runner import Runner, result_keys
+from rose.stages.runner import Runner
 from rose.stages.stage import Registered, UncertaintyRule
 
 _SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set, which the history need not repeat
@@ -31,7 +31,7 @@ _SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set,
 class UQLoop(DataflowLoop):
     """Play the iterations of one workflow of ROSE's UQ learners.
 
-    It remembers which models have not met the criterion, and who was trained.
+    It remembers which models have not met the criterion.
 
     Args:
         name: the workflow's.
@@ -48,12 +48,9 @@ class UQLoop(DataflowLoop):
         self._passes = request.num_predictions
         self._skips = request.skip_pre_loop
         self._active = list(request.model_names)
-        self._trained: list[str] = []
-        self._iteration = 0
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Simulate once, train and predict every model that has not met the criterion, then judge and choose."""
-        self._iteration, self._trained = iteration, []
         if not iteration and self._skips:
             return await self._decide(iteration, config, ending, ())
         simulated = await self.call("simulation", iteration, config, ())
@@ -78,11 +75,6 @@ class UQLoop(DataflowLoop):
             outcome = await self._judge(iteration, config, chosen, outcome)
         return replace(outcome, stop=outcome.stop or ending(None))
 
-    def carries(self) -> list[str]:
-        """Return the keys of the trainings: their results stay, for the user to look at."""
-        keys = (TaskKey(self.name, self._iteration, "training", model) for model in self._trained)
-        return [name for key in keys for name in result_keys(key)]
-
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
     ) -> None:
@@ -99,8 +91,7 @@ class UQLoop(DataflowLoop):
         members = await all_of(self._member(model, iteration, config, simulated, quorum) for model in order)
         quorum.check(self.name, len(order))
         predicted = dict(zip(order, members, strict=True))
-        self._trained = [model for model in self._active if predicted[model] is not None]
-        passes = [one for model in self._trained if (one := predicted[model]) is not None]
+        passes = [one for model in self._active if (one := predicted[model]) is not None]
         return passes, tuple(quorum.failed)
 
     async def _member(

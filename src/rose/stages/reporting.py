@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any, NamedTuple, NoReturn
 
-from rose.arrays import as_array
 from rose.engine.functions.coroutines import finished
 from rose.engine.shipping.serialization import reduced_quickly
 from rose.errors import ConfigurationError
@@ -83,6 +82,7 @@ def class_names(model: Any) -> list[Any] | None:
     names = getattr(model, "classes_", None)
     if names is None or isinstance(names, (str, bytes)):
         return None
+    from rose.arrays import as_array  # here: most tasks give no model, and NumPy is slow to import
 
     try:
         labels = as_array(names, "classes_")
