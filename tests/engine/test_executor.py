@@ -88,7 +88,7 @@ class TestInChildrenOfPoolWorkers(EngineContract):
         return ExecutorEngine(self.executor, 2, gpus=gpus)
 
 
-for _name in [name for name in vars(EngineContract) if name.startswith("test_")]:
+for _name in [name for name in dir(EngineContract) if name.startswith("test_")]:
     if _name not in TestInChildrenOfPoolWorkers.KEPT:
         setattr(TestInChildrenOfPoolWorkers, _name, None)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rose.engine.cpus import usable_cpus
+from rose.cpus import usable_cpus
 from rose.engine.failures import of_place
 from rose.engine.processes.command import CommandRunner
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, OnStart, Ref, Task
 from rose.engine.shipping.program import submitted
-from rose.engine.slots import Request, Slots
+from rose.engine.slots import SlotRequest, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
 from rose.paths import expanded
 
@@ -69,13 +69,13 @@ class BaseEngine(ABC):
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         self._slots = Slots(Capacity(cpus, len(names), memory))
         self._gpu_names = names
-        self._custody = Custody(temp_dir)
-        self._commands = CommandRunner(self._custody)
-        self._waiting: dict[Request, asyncio.Future[None]] = {}
+        self._scratch = Scratch(temp_dir)
+        self._commands = CommandRunner(self._scratch)
+        self._waiting: dict[SlotRequest, asyncio.Future[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Future[None] | None = None
         self._closed = False
-        self._abandoning = [self._custody.abandon]
+        self._abandoning = [self._scratch.abandon]
         self._finalizer = weakref.finalize(self, _abandon, weakref.ref(self), self._abandoning)
 
     def capacity(self) -> Capacity:
@@ -89,8 +89,8 @@ class BaseEngine(ABC):
 
     def private_folder(self) -> str:
         """A directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
-        self._custody.guard()
-        return self._custody.folder
+        self._scratch.ensure_reaper()
+        return self._scratch.folder
 
     async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
@@ -139,7 +139,7 @@ class BaseEngine(ABC):
             try:
                 self._refuse_waiting()
                 await asyncio.gather(self._close_functions(), self._commands.close())
-                await self._custody.close()
+                await self._scratch.close()
                 self._finalizer.detach()
             finally:
                 self._closing.set_result(None)
@@ -201,18 +201,18 @@ class BaseEngine(ABC):
         if loop is not self._loop:
             self._bind(loop)
 
-    async def _acquire(self, task: Task) -> Request:
+    async def _acquire(self, task: Task) -> SlotRequest:
         """Wait for the task's resources; the caller must release the request in the end."""
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
 
-        def grant(request: Request) -> None:
+        def grant(request: SlotRequest) -> None:
             if granted.done():
                 self._slots.release(request)
             else:
                 granted.set_result(None)
 
-        request = Request(task, grant)
+        request = SlotRequest(task, grant)
         request.plain = False
         self._waiting[request] = granted
         self._slots.submit(request)
@@ -248,7 +248,7 @@ def _abandon(engine: weakref.ref[BaseEngine], actions: list[Callable[[], None]])
     """End what nobody closed: an engine that was forgotten, or all that are left when the program ends."""
     left = engine()
     loop = None if left is None else left._loop
-    if left is not None and loop is not None and left._custody.is_own and _runs_elsewhere(loop):
+    if left is not None and loop is not None and left._scratch.is_own and _runs_elsewhere(loop):
         # The program ends over a thread that still works with it, and only that thread may touch it.
         closing = asyncio.run_coroutine_threadsafe(left.close(), loop)
         try:

@@ -101,7 +101,7 @@ class ExecutorEngine(PoolEngine):
 
         try:
             # In a thread: it may have to start workers first.
-            return await asyncio.get_running_loop().run_in_executor(self._custody.threads, submit)
+            return await asyncio.get_running_loop().run_in_executor(self._scratch.threads, submit)
         except BrokenExecutor:
             raise
         except RuntimeError as error:  # this is how executors say it

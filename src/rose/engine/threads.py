@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rose.engine.apart import apart
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
+from rose.engine.functions.copies import apart
+from rose.engine.functions.coroutines import Interrupt, finished, interruptible
+from rose.engine.functions.printing import showing
 from rose.engine.processes.process import worker_name
 from rose.engine.protocol import Capabilities, Command, OnStart, Ref, Task
-from rose.engine.shown import showing
 from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
-from rose.engine.shown import Shown
+from rose.engine.functions.printing import Shown
 
 KEPT = 64 * 1024  # bytes of each stream that are kept: the last ones
 

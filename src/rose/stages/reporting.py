@@ -15,7 +15,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rose.arrays import as_array
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 from rose.engine.shipping.serialization import reduced_quickly
 from rose.errors import ConfigurationError
 from rose.stages.capture import keeping_awaited_prints, keeping_prints

@@ -16,7 +16,7 @@ from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
 from rose.engine.blame import is_asked_to_end, is_of_place
-from rose.engine.shown import showing
+from rose.engine.functions.printing import showing
 from rose.errors import CommandFailedError, PlaceError, TaskError, TaskFailedError, UnpicklableError
 from rose.stages.commands import launch, working_directory
 from rose.stages.parsing import collect_file

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rose.engine import Engine, Ref
-from rose.engine.shipping.serialization import mapped_again
+from rose.engine.shipping.array_files import mapped_again
 from rose.stages.reporting import Note, class_names
 from rose.store import Result
 

@@ -7,9 +7,9 @@ import logging
 from typing import Any
 
 from rose.engine import Task
-from rose.engine.apart import apart
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
+from rose.engine.functions.copies import apart
 from rose.errors import TaskError, TaskTimeoutError
 from rose.stages.reporting import Watched
 from rose.stages.shared import private

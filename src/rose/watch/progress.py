@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rose.engine.shown import Shown
+from rose.engine.functions.printing import Shown
 from rose.store import (
     Event,
     EventLog,

@@ -304,12 +304,12 @@ def wait_for(file: Path, size: int, driver: subprocess.Popen[str]) -> None:
 
 
 def workers_of(driver: int) -> list[int]:
-    """The driver's descendants, but for guardians, which outlive such signals."""
+    """The driver's descendants, but for reapers, which outlive such signals."""
     found = [driver]
     for pid in found:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (thread / "children").read_text().split())
-    return [pid for pid in found[1:] if "guardian" not in Path(f"/proc/{pid}/cmdline").read_text()]
+    return [pid for pid in found[1:] if "reaper" not in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -13,7 +13,7 @@ from rose.engine._remote import host_protocol as wire
 from rose.engine._remote.host import send_folder
 from rose.engine._remote.host_protocol import DriverAddress, place_of
 from rose.engine._remote.job import PoolJob
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.errors import WorkerTakenError
 
 logger = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ class Hosts:
     """Keep the lines to all hosts of one engine. They call the driver; nothing that they send is ever unpickled.
 
     Args:
-        custody: of the engine's directory, with its shared values.
+        scratch: of the engine's directory, with its shared values.
         address: the name by which the hosts find the driver's machine; None: they are on it.
     """
 
-    def __init__(self, custody: Custody, address: str | None) -> None:
-        self._custody = custody
+    def __init__(self, scratch: Scratch, address: str | None) -> None:
+        self._scratch = scratch
         self._address = address
         self.fetched = 0  # how often a shared value has been sent
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,7 +72,7 @@ class Hosts:
                 address=self._address or "127.0.0.1",
                 port=self._listening.getsockname()[1],
                 secret=secrets.token_bytes(32),
-                folder=self._custody.folder,
+                folder=self._scratch.folder,
                 pid=os.getpid() if near else None,
             )
         return self._driver
@@ -171,7 +171,7 @@ class Hosts:
         elif kind == wire.FETCH:
             self._forget_line(line)
             self.fetched += 1
-            self._custody.threads.submit(_send, line.connection, place_of(self._driver.folder, ref))
+            self._scratch.threads.submit(_send, line.connection, place_of(self._driver.folder, ref))
         else:
             line.machine = machine.rstrip(b"\0").decode(errors="replace") or "?"
         return bool(line.machine)

@@ -10,14 +10,14 @@ from typing import Any
 
 from rose.engine._remote.host_protocol import RAISED, REFUSED, STOPPED, UNREACHABLE, Reply, ref_of
 from rose.engine._remote.remote_task import RemoteTask, absolute, unpack_error
-from rose.engine.coroutines import Interrupt
 from rose.engine.deadline import Deadline
+from rose.engine.functions.coroutines import Interrupt
 from rose.engine.local.initializer import Initializer
 from rose.engine.local.task_codec import pack_task, unpack_reply
 from rose.engine.protocol import Command, OnStart, Task
 from rose.engine.shipping.serialization import Packed
-from rose.engine.shipping.shared_store import Shelf
-from rose.engine.slots import Request
+from rose.engine.shipping.shared_store import SharedStore
+from rose.engine.slots import SlotRequest
 from rose.errors import EngineClosedError, WorkerTakenError
 
 
@@ -28,7 +28,7 @@ class RemoteJob:
     task: Task
     number: int  # of its order
     result: asyncio.Future[Any]
-    request: Request
+    request: SlotRequest
     on_start: OnStart | None
     packed: Packed = field(default_factory=lambda: Packed(b"", []))
 
@@ -99,7 +99,7 @@ class UsedRefs:
 
 
 def pack(
-    job: RemoteJob, shelf: Shelf, prefix: str | None, initializer: Initializer | None, remap: bool = False
+    job: RemoteJob, shared_store: SharedStore, prefix: str | None, initializer: Initializer | None, remap: bool = False
 ) -> tuple[RemoteTask, list[int]]:
     """Pack a job's task: what travels, and the numbers of the shared values that it reads.
 
@@ -112,8 +112,8 @@ def pack(
     task = job.task
     if isinstance(task.call, Command):
         return RemoteTask(task.key, absolute(task.call), task.resources, task.timeout), []
-    used = UsedRefs(shelf.paths)
-    job.packed = pack_task(task, prefix, used, remap=remap, shipper=shelf.main, initializer=initializer)
+    used = UsedRefs(shared_store.paths)
+    job.packed = pack_task(task, prefix, used, remap=remap, shipper=shared_store.main, initializer=initializer)
     results = None if prefix is None else f"{prefix}result-"
     remote = RemoteTask(task.key, job.packed.body, task.resources, task.timeout, results)
     return remote, [ref_of(path) for path in used.paths]

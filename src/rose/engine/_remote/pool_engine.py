@@ -24,15 +24,15 @@ from rose.engine._remote.job import PoolJob, pack, settle, taken
 from rose.engine._remote.remote_task import Surroundings
 from rose.engine._remote.thread_call import ThreadCall, ThreadResult, in_thread
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt
 from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, failed
+from rose.engine.functions.coroutines import Interrupt
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
 from rose.engine.local.worker_protocol import RESULT
 from rose.engine.processes.process import worker_name
 from rose.engine.protocol import Command, CommandOutput, OnStart, Ref, Task
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.engine.threads import GRACE, MemoryRef, as_here, loaded, until_ended
 from rose.errors import (
     CapacityError,
@@ -83,8 +83,8 @@ class PoolEngine(BaseEngine):
         self._what = what
         self._where: Where = where
         self._near = address is None
-        self._shelf = Shelf(self._custody, remap=self._near)
-        self._hosts = Hosts(self._custody, address)
+        self._shared = SharedStore(self._scratch, remap=self._near)
+        self._hosts = Hosts(self._scratch, address)
         self._guarded = False
         self._numbers = itertools.count(1)
         self._jobs: set[PoolJob] = set()  # all that hold resources
@@ -166,8 +166,8 @@ class PoolEngine(BaseEngine):
     async def _order(self, job: PoolJob) -> bytes:
         """Return the order for a job, after the files that it needs have been written."""
         if self._near and not isinstance(job.task.call, Command):
-            job.prefix = os.path.join(self._custody.folder, f"task-{job.number}-")
-        remote, refs = pack(job, self._shelf, job.prefix, self._initializer, remap=self._near)
+            job.prefix = os.path.join(self._scratch.folder, f"task-{job.number}-")
+        remote, refs = pack(job, self._shared, job.prefix, self._initializer, remap=self._near)
         await self._prepare(job)
         if job.result.done():  # the engine was closed meanwhile
             return b""
@@ -203,10 +203,10 @@ class PoolEngine(BaseEngine):
             return
 
         def prepare() -> None:
-            self._custody.guard()
+            self._scratch.ensure_reaper()
             job.packed.write()
 
-        await asyncio.get_running_loop().run_in_executor(self._custody.threads, prepare)
+        await asyncio.get_running_loop().run_in_executor(self._scratch.threads, prepare)
         self._guarded = True
 
     async def _work(self, job: PoolJob, function: Callable[[Any], Any], argument: Any) -> None:
@@ -269,7 +269,7 @@ class PoolEngine(BaseEngine):
             for path in iglob(f"{escape(prefix)}*"):
                 os.unlink(path)
 
-        self._custody.threads.submit(sweep)
+        self._scratch.threads.submit(sweep)
 
     def _overrun(self, job: PoolJob, timeout: float) -> None:
         cancelled = job.interrupt is not None and job.interrupt.cancel()
@@ -318,11 +318,11 @@ class PoolEngine(BaseEngine):
     async def _store(self, value: Any) -> Ref:
         if self._where == "thread":
             return MemoryRef.of(value)
-        return await self._shelf.store(value, lambda: self._enter("share: "))
+        return await self._shared.store(value, lambda: self._enter("share: "))
 
     async def _forget(self, ref: Ref) -> None:
         if self._where == "thread":
             MemoryRef.free(ref)
             return
-        removed = await self._shelf.remove(ref)
+        removed = await self._shared.remove(ref)
         self._hosts.drop(ref_of(removed.path))

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rose.engine.failures import pack_failure, unpack_failure
+from rose.engine.functions.printing import showing
 from rose.engine.local.interpreter import take_over_once
 from rose.engine.local.worker import compute, reply
 from rose.engine.local.worker_protocol import BROKEN, RESULT
 from rose.engine.processes.memory import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
-from rose.engine.shipping.main_module import relocate
-from rose.engine.shown import showing
+from rose.engine.shipping.array_files import relocate
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rose.engine.apart import apart
-from rose.engine.coroutines import Interrupt, finished, interruptible
-from rose.engine.shown import showing
+from rose.engine.functions.copies import apart
+from rose.engine.functions.coroutines import Interrupt, finished, interruptible
+from rose.engine.functions.printing import showing
 
 
 @dataclass(frozen=True, slots=True)

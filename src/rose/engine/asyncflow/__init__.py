@@ -104,9 +104,9 @@ class AsyncFlowEngine(PoolEngine):
 
     async def _submit_program(self, message: bytes, options: dict[str, Any]) -> Future[Reply]:
         """Submit an order to a back end that runs command lines only: as a host of its own."""
-        threads, reply = self._custody.threads, Future[Reply]()
+        threads, reply = self._scratch.threads, Future[Reply]()
         reply.set_running_or_notify_cancel()
-        order = Path(self._custody.folder, f"order-{next(self._programs)}")
+        order = Path(self._scratch.folder, f"order-{next(self._programs)}")
         await asyncio.get_running_loop().run_in_executor(threads, order.write_bytes, message)
         ended = await self._reports.submit_command(host_program.command(order), options)
 

@@ -20,7 +20,7 @@ from rose.engine.local import LocalEngine
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
 from rose.engine.protocol import Capacity, CommandOutput, OnStart, Ref, Task
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.engine.slots import Slots, check_meaning
 from rose.errors import ConfigurationError, WorkerTakenError
 from rose.paths import expanded
@@ -94,7 +94,7 @@ class DaskEngine(BaseEngine):
         # Now, in the user's thread: the connection has one of its own, where other settings hold.
         self._initializer = checked_initializer(initializer)
         self._interpreter = pickle.dumps(current().elsewhere())
-        self._shelf = Shelf(self._custody, remap=False)
+        self._shared = SharedStore(self._scratch, remap=False)
         self._last = _ClusterThread()
         self._connecting: Future[Cluster] | None = None
         self._running = 0
@@ -127,10 +127,10 @@ class DaskEngine(BaseEngine):
             self._running -= 1
 
     async def _store(self, value: Any) -> Ref:
-        return await self._shelf.store(value, lambda: self._enter("share: "))
+        return await self._shared.store(value, lambda: self._enter("share: "))
 
     async def _forget(self, ref: Ref) -> None:
-        stored = await self._shelf.remove(ref)
+        stored = await self._shared.remove(ref)
         cluster = self._last.cluster
         if cluster is not None and cluster.lost is None:
             await across(cluster.loop, lambda: cluster.forget(stored.path))
@@ -138,7 +138,7 @@ class DaskEngine(BaseEngine):
     async def _close_functions(self) -> None:
         if self._connecting is not None:
             await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
-        await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._last.close)
+        await asyncio.get_running_loop().run_in_executor(self._scratch.threads, self._last.close)
 
     @property
     def _is_busy(self) -> bool:
@@ -151,7 +151,7 @@ class DaskEngine(BaseEngine):
         cluster = self._last.cluster
         if cluster is None or cluster.lost is not None:
             if self._connecting is None or self._connecting.done():
-                self._connecting = self._custody.threads.submit(self._connect)
+                self._connecting = self._scratch.threads.submit(self._connect)
             connecting = asyncio.wrap_future(self._connecting)  # who stops waiting for it does not end it
             connecting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been seen
             try:
@@ -176,7 +176,7 @@ class DaskEngine(BaseEngine):
     async def _open(self) -> Cluster:
         client = await self._scheduler.connect(self._patience)
         settings = self._interpreter, self._initializer
-        cluster = Cluster(client, self._custody, self._shelf, self._workers, self._patience, *settings)
+        cluster = Cluster(client, self._scratch, self._shared, self._workers, self._patience, *settings)
         try:
             await cluster.open()
         except BaseException:

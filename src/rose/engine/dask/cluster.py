@@ -24,9 +24,9 @@ from rose.engine.dask.shared_values import SharedValues
 from rose.engine.dask.worker import DaskWorker, Sending
 from rose.engine.failures import describe
 from rose.engine.local.initializer import Initializer
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capacity, OnStart, Task
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.errors import EngineClosedError
 
 logger = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class Cluster:
 
     Args:
         client: connected, and ours.
-        custody: of the engine's directory.
-        shelf: what `share` has stored.
+        scratch: of the engine's directory.
+        shared_store: what `share` has stored.
         names: the names or addresses of the workers that may be used; None: all.
         patience: seconds for an answer.
         interpreter: what the driver's program has set, pickled, for the children of the workers.
@@ -51,20 +51,20 @@ class Cluster:
     def __init__(
         self,
         client: Client,
-        custody: Custody,
-        shelf: Shelf,
+        scratch: Scratch,
+        shared_store: SharedStore,
         names: Collection[str] | None,
         patience: float,
         interpreter: bytes,
         initializer: Initializer | None,
     ) -> None:
-        self._connection = Connection(client, custody.threads, patience)
+        self._connection = Connection(client, scratch.threads, patience)
         self.loop = self._connection.loop
-        self._custody = custody
+        self._scratch = scratch
         self._interpreter = interpreter
         self._jobs = Jobs(self._connection)
-        self._shared = SharedValues(self._connection, custody)
-        sending = Sending(self._connection, self._jobs, self._shared, shelf, custody, initializer)
+        self._shared = SharedValues(self._connection, scratch)
+        sending = Sending(self._connection, self._jobs, self._shared, shared_store, scratch, initializer)
         self._membership = Membership(sending, names, self._greeting)
         self._connection.on_loss = self._lost
 
@@ -120,8 +120,8 @@ class Cluster:
 
     def _greeting(self) -> Greeting:
         """Return what to tell each worker; writes the file by which it can prove that it sees our directory. Blocks."""
-        self._custody.guard()
-        folder, driver, secret = self._custody.folder, self._connection.driver, secrets.token_hex(16)
+        self._scratch.ensure_reaper()
+        folder, driver, secret = self._scratch.folder, self._connection.driver, secrets.token_hex(16)
         token = Path(folder, f"token-{driver}")
         token.write_text(secret)
         path = tuple(os.path.abspath(entry) for entry in sys.path)

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from rose.engine.protocol import Capacity, Resources, Task
-from rose.engine.slots import Request, Slots, check_meaning
+from rose.engine.slots import SlotRequest, Slots, check_meaning
 from rose.errors import CapacityError
 
 AHEAD = 16  # tasks that a worker is sent beyond its cpus, so that short ones do not wait for a round trip each
@@ -41,8 +41,8 @@ class Place:
             self.free_memory -= sign * wanted.memory
 
 
-class PlacedRequest(Request):
-    """Request resources of one place."""
+class PlacedRequest(SlotRequest):
+    """SlotRequest resources of one place."""
 
     __slots__ = ("place",)
 
@@ -111,7 +111,7 @@ class Placement(Slots):
         """Note how long a task ran."""
         self._seconds[_kind(task)] = seconds
 
-    def is_short(self, request: Request) -> bool:
+    def is_short(self, request: SlotRequest) -> bool:
         """Return whether it is like one that ran for milliseconds, and asks for nothing but a cpu."""
         return request.plain and self._seconds.get(_kind(request.task), SHORT) < SHORT
 
@@ -173,13 +173,13 @@ class Placement(Slots):
         place = max(others, key=lambda place: place.free_cpus, default=None)
         return place if place is not None and place.free_cpus > -AHEAD else None
 
-    def _hold(self, request: Request) -> None:
+    def _hold(self, request: SlotRequest) -> None:
         self._occupy(request, 1)
 
-    def _let_go(self, request: Request) -> None:
+    def _let_go(self, request: SlotRequest) -> None:
         self._occupy(request, -1)
 
-    def _occupy(self, request: Request, sign: int) -> None:
+    def _occupy(self, request: SlotRequest, sign: int) -> None:
         assert isinstance(request, PlacedRequest)
         assert request.place is not None
         request.place.occupy(request.task.resources, sign)

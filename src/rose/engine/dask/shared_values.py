@@ -13,7 +13,7 @@ from rose.engine._remote.host import send_folder
 from rose.engine._remote.host_protocol import place_of
 from rose.engine.dask import host as dask_host
 from rose.engine.dask.connection import Connection, Peer, finished
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class SharedValues:
     """Know where in the cluster each shared value is. A worker copies one that it needs from one that has it."""
 
-    def __init__(self, connection: Connection, custody: Custody) -> None:
+    def __init__(self, connection: Connection, scratch: Scratch) -> None:
         self._connection = connection
-        self._custody = custody
+        self._scratch = scratch
         self._shipped: dict[int, asyncio.Task[Future]] = {}  # the value's files in the cluster's memory
         self._kept: dict[tuple[int, Peer], asyncio.Task[None]] = {}  # ... and as files of a worker's
 
@@ -68,7 +68,7 @@ class SharedValues:
         return shipping
 
     async def _ship_to(self, ref: int, peer: Peer) -> Future:
-        folder = place_of(self._custody.folder, ref)
+        folder = place_of(self._scratch.folder, ref)
         return await peer.ship("rose_shared", await self._connection.in_thread(_archive, folder))
 
 

@@ -19,9 +19,9 @@ from rose.engine.dask.placement import Place
 from rose.engine.dask.shared_values import SharedValues
 from rose.engine.failures import describe, of_place
 from rose.engine.local.initializer import Initializer
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capacity
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.shared_store import SharedStore
 from rose.errors import RoseError, WorkerTakenError
 
 BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's scheduler with the graph; more goes as data
@@ -34,8 +34,8 @@ class Sending:
     connection: Connection
     jobs: Jobs
     shared: SharedValues
-    shelf: Shelf  # what the engine's `share` has stored
-    custody: Custody  # of the engine's directory
+    shared_store: SharedStore  # what the engine's `share` has stored
+    scratch: Scratch  # of the engine's directory
     initializer: Initializer | None
 
 
@@ -97,8 +97,8 @@ class DaskWorker(Place):
     def _order(self, job: DaskJob) -> Order:
         """Return the order for a job; its refs are those that must be brought first."""
         sending, sees_files = self._sending, self.facts.sees_files
-        name = os.path.join(sending.custody.folder, f"task-{self._connection.driver}-{job.number}-")
-        remote, refs = pack(job, sending.shelf, name if sees_files else None, sending.initializer)
+        name = os.path.join(sending.scratch.folder, f"task-{self._connection.driver}-{job.number}-")
+        remote, refs = pack(job, sending.shared_store, name if sees_files else None, sending.initializer)
         return Order(
             number=job.number,
             task=remote,

@@ -9,8 +9,9 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.functions.coroutines import finished
+from rose.engine.functions.printing import let_go_of_broken, show_all
 from rose.engine.local.initializer import InitializerError
 from rose.engine.local.interpreter import take_over
 from rose.engine.local.worker_protocol import (
@@ -29,7 +30,6 @@ from rose.engine.processes.kernel import hear_signals
 from rose.engine.processes.memory import ENFORCED, MemoryLimit, was_refused
 from rose.engine.processes.thread_limits import ThreadLimits
 from rose.engine.shipping.serialization import load_task, pack_result
-from rose.engine.shown import let_go_of_broken, show_all
 
 
 def main(descriptor: int, folder: str, path: list[str]) -> None:

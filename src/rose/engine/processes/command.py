@@ -15,7 +15,7 @@ from rose.engine.deadline import Deadline
 from rose.engine.processes.kernel import reachable
 from rose.engine.processes.memory import ENFORCED, command_refused, limited
 from rose.engine.processes.process import UNKNOWN, Child, describe_exit, worker_name
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.processes.shell import split
 from rose.engine.processes.thread_limits import environment
 from rose.engine.protocol import Command, CommandOutput, OnStart, Task
@@ -38,8 +38,8 @@ GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 class CommandRunner:
     """Runs commands, as many as it is given: how many at a time is the slots' matter."""
 
-    def __init__(self, custody: Custody) -> None:
-        self._custody = custody
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
         self._running: dict[_Run, asyncio.Future[None]] = {}
         self._count = 0
 
@@ -60,13 +60,13 @@ class CommandRunner:
         """
         loop = asyncio.get_running_loop()
         self._count += 1
-        run = _Run(task, gpus, self._custody, self._count, loop)
+        run = _Run(task, gpus, self._scratch, self._count, loop)
         self._running[run] = ended = loop.create_future()
         try:
             await run.to_end(on_start)
-            return await loop.run_in_executor(self._custody.threads, run.outcome)
+            return await loop.run_in_executor(self._scratch.threads, run.outcome)
         finally:
-            self._custody.threads.submit(run.remove_files)
+            self._scratch.threads.submit(run.remove_files)
             del self._running[run]
             ended.set_result(None)
 
@@ -82,7 +82,7 @@ class _Run:
     """One run of one command."""
 
     def __init__(
-        self, task: Task, gpus: str | None, custody: Custody, number: int, loop: asyncio.AbstractEventLoop
+        self, task: Task, gpus: str | None, scratch: Scratch, number: int, loop: asyncio.AbstractEventLoop
     ) -> None:
         assert isinstance(task.call, Command)
         self.key = str(task.key)
@@ -90,16 +90,16 @@ class _Run:
         self._command = task.call
         self._timeout = task.timeout
         self._argv = split(task.call.line)
-        self._marker = custody.new_marker()
+        self._marker = scratch.new_marker()
         self._env = os.environ | environment(task.resources.cpus) | {self._marker: "1"}
         if gpus is not None:
             self._env["CUDA_VISIBLE_DEVICES"] = gpus
         self._env.update(task.call.env)
-        self._custody = custody
-        self._kills = custody.killer.kills()
+        self._scratch = scratch
+        self._kills = scratch.killer.kills()
         # Made absolute now: the driver may change its directory.
-        self._stdout = (task.call.stdout or Path(custody.folder, f"command-{number}.out")).absolute()
-        self._stderr = (task.call.stderr or Path(custody.folder, f"command-{number}.err")).absolute()
+        self._stdout = (task.call.stdout or Path(scratch.folder, f"command-{number}.out")).absolute()
+        self._stderr = (task.call.stderr or Path(scratch.folder, f"command-{number}.err")).absolute()
         self._loop = loop
         self._exit: asyncio.Future[int] = loop.create_future()
         self._child: Child | None = None
@@ -110,7 +110,7 @@ class _Run:
 
     async def to_end(self, on_start: OnStart | None) -> None:
         """Start the command and wait for its end; cancelled, it ends first."""
-        starting = self._loop.run_in_executor(self._custody.threads, self._start)
+        starting = self._loop.run_in_executor(self._scratch.threads, self._start)
         try:
             await asyncio.shield(starting)
             self._watch()
@@ -150,10 +150,10 @@ class _Run:
         return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
 
     def _failed(self, code: int, stderr: str) -> TaskError:
-        line, custody = self._command.line, self._custody
+        line, scratch = self._command.line, self._scratch
         if code == UNKNOWN:
             return WorkerTakenError(f"command ended with {describe_exit(code)}: {line}", self.key)
-        error = command_refused(self._task, code, _end(stderr), custody.killer, self._kills)
+        error = command_refused(self._task, code, _end(stderr), scratch.killer, self._kills)
         if error is not None:
             return type(error)(f"{error.message}: {line}{_shown(stderr)}", self.key)
         text = f"command ended with {describe_exit(code)}: {line}{_shown(stderr)}"
@@ -173,7 +173,7 @@ class _Run:
     def _start(self) -> None:
         """Blocks: called in a thread."""
         cwd = self._command.cwd
-        self._custody.guard()
+        self._scratch.ensure_reaper()
         try:
             if cwd is not None:
                 cwd.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ class _Run:
         except (OSError, ValueError, TypeError) as error:  # the latter: what is no text in its line, env or cwd
             raise self._cannot_start(error) from error
         self._began = monotonic()
-        self._custody.adopt(self._child)
+        self._scratch.adopt(self._child)
 
     def _cannot_start(self, error: Exception) -> CommandFailedError:
         program, line = self._argv[0], self._command.line
@@ -231,9 +231,9 @@ class _Run:
         self._seconds = monotonic() - self._began
         for timer in self._timers:
             timer.cancel()
-        code = self._custody.reap(self._child)
+        code = self._scratch.reap(self._child)
         if self._stopping:
-            self._custody.kill_marked(self._marker)
+            self._scratch.kill_marked(self._marker)
         self._exit.set_result(code)
 
 

@@ -1,6 +1,6 @@
 """The process that outlives the driver by a moment: it kills what the driver left, and removes its directory.
 
-Run as a script (standard library only, no site-packages), one per engine: `guardian.py FOLDER PREFIX DRIVER_PID`.
+Run as a script (standard library only, no site-packages), one per engine: `reaper.py FOLDER PREFIX DRIVER_PID`.
 It reads orders, one a line, from its standard input:
 
     + PGID      this process group is the engine's

@@ -17,26 +17,22 @@ from collections.abc import Callable, Iterable
 from enum import EnumMeta
 from types import (
     BuiltinFunctionType,
-    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
     ModuleType,
 )
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rose.engine.shipping.array_files import may_change
 from rose.engine.shipping.main_module import Manifest
+from rose.engine.shipping.names import Names
+from rose.engine.shipping.serialization import pack_names
 from rose.portable import name_in_main
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from rose.engine.shipping.serialization import Names
 
 SMALL = 64 * 1024  # bytes of a part that goes with every manifest; a longer one is a file of its own
 _ABSENT = object()
 _FACTS = ("__file__", "__package__", "__doc__")
-_ASKS = {"__main__", "globals", "vars", "eval", "exec", "modules"}  # code with these may use names that it only spells
 _CACHED = type(functools.lru_cache(int))
 _PLAIN = (
     *(type(None), bool, int, float, complex, str, bytes),
@@ -207,8 +203,6 @@ class Program:
         return piece
 
     def _pickled(self, names: tuple[str, ...]) -> Piece:
-        from rose.engine.shipping.serialization import pack_names
-
         main = self._main()
         assert main is not None
         values = {name: main.__dict__[name] for name in names}
@@ -226,35 +220,6 @@ def program(remap: bool) -> Program:
     if remap not in both:
         both[remap] = Program(main, remap)
     return both[remap]
-
-
-def spelt_names(code: CodeType) -> set[str]:
-    """Return the names of the main module that code may use although it does not refer to them (`__main__.x`)."""
-    names, texts = set(code.co_names), {one for one in code.co_consts if isinstance(one, str)}
-    if not _ASKS.isdisjoint(names | texts):
-        return {name for name in names | texts if name in sys.modules["__main__"].__dict__}
-    return set().union(*[spelt_names(one) for one in code.co_consts if isinstance(one, CodeType)])
-
-
-def digest_of_array(array: np.ndarray[Any, Any]) -> str:
-    """Return what tells an array's content from another's: type, shape, layout and bytes."""
-    import numpy as np
-
-    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-    content = np.ascontiguousarray(array.T if fortran else array)
-    hasher = hashlib.sha256(f"{array.dtype.descr} {array.shape} {fortran}".encode())
-    hasher.update(content.reshape(-1).view(np.uint8).data)
-    return hasher.hexdigest()[:40]
-
-
-def may_change(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array's content may be written to, by it or by what it is a view of."""
-    owner: Any = array
-    while isinstance(owner, type(array)) or hasattr(owner, "flags"):
-        if owner.flags.writeable:
-            return True
-        owner = owner.base
-    return not (owner is None or isinstance(owner, bytes))
 
 
 def _reach(name: str, found: dict[str, Piece], runs: bool = False) -> set[str]:

@@ -1,4 +1,4 @@
-"""How many cpus this process may really use."""
+"""Count the cpus that this process may really use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def usable_cpus() -> int:
-    """The cpus of the machine, less those that the scheduler or the container keeps from this process; at least 1."""
+    """Return how many cpus of the machine the scheduler and the container leave to this process; at least 1."""
     try:
         cpus = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # another system; a container's filter
