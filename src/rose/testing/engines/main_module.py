@@ -1,19 +1,15 @@
-"""The contract of engines for what the user's script defines: found by name, as it is when a task is submitted."""
+"""Test that what the user's script defines is found by name, as it is when a task is submitted."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import pytest
-
 from rose.engine import Engine, Task, TaskKey
-from rose.errors import UnpicklableError
+from rose.testing.engines.suite import EngineTests
 
 # What a user might write in a script; it is not run in any worker.
 SCRIPT = """
@@ -124,52 +120,8 @@ def script(text: str = SCRIPT) -> Iterator[Any]:
         sys.modules["__main__"] = own
 
 
-class MainModuleContract:
-    """A part of `EngineContract`."""
-
-    def drive(
-        self, body: Callable[[Engine], Awaitable[None]], workers: int = 2, needs: str = "", gpus: int = 0
-    ) -> None:
-        """See `EngineContract.drive`."""
-        raise NotImplementedError
-
-    def test_what_the_script_defines_is_found_by_name(self) -> None:
-        async def body(engine: Engine) -> None:
-            run = _runner(engine)
-            with script() as main:
-                other = main.stored(main.Unmentioned)
-                assert await run(main.by_name, other) == [True] * 9
-                assert await run(main.by_name, other) == [True] * 9, "the cache of the worker lives on"
-                assert await run(main.forked) == [9]
-                phase, point, found, derived, function = await run(main.results)
-                assert phase is found.phase is main.Phase.SOLID
-                assert (type(point), type(found), type(derived)) == (main.Point, main.Found, main.Derived)
-                assert function(1) == 301
-                ref = await engine.share(derived)
-                assert await run(main.scaled, ref, 2) == await run(main.scaled, derived, 2) == (True, 600)
-
-        self.drive(body, workers=1, needs="isolates_memory")
-
-    def test_the_script_is_seen_as_it_is_now(self) -> None:
-        async def body(engine: Engine) -> None:
-            run = _runner(engine)
-            with script() as main:
-                assert await run(main.now) == (300, 7.0, 1)
-                assert await run(main.counted) == 1
-                main.T, main.table[7], main.settings["x"] = 350, -1.0, 2
-                assert await run(main.now) == (350, -1.0, 2)
-                assert await run(main.counted) == 2
-                exec("class Phase(Enum):\n    GAS = 3\ndef now():\n    return Phase.GAS", main.__dict__)
-                assert await run(main.now) is main.Phase.GAS
-                with pytest.raises(UnpicklableError, match=r"'unable', its variable 'lock' \(a lock\)"):
-                    await run(main.unable)
-                tasks = [run(main.scaled, main.Derived(), number) for number in range(20)]
-                assert await asyncio.gather(*tasks) == [(True, 350 * number) for number in range(20)]
-                main.late = np.float64(3)
-                exec("def scaled(x):\n    return late * x", main.__dict__)
-                assert await run(main.scaled, 2) == 6
-
-        self.drive(body, workers=1, needs="isolates_memory")
+class MainModuleContract(EngineTests):
+    """Hold a part of `EngineContract`."""
 
 
 def _runner(engine: Engine) -> Callable[..., Awaitable[Any]]:

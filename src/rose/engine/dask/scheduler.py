@@ -1,4 +1,4 @@
-"""What a user gives as a Dask cluster, and how to connect to its scheduler."""
+"""Understand what a user gives as a Dask cluster, and connect to its scheduler."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Where a scheduler is. `identity`: what it says of itself, if it lives in the event loop that runs just now."""
+    """Hold where a scheduler is. `identity`: what it says of itself, if it lives in the event loop that runs now."""
 
     address: str
     security: Any
     identity: Callable[[], dict[str, Any]] | None
 
     async def connect(self, patience: float) -> Client:
-        """A client of our own, in the event loop that runs.
+        """Return a client of our own, in the event loop that runs.
 
         Raises:
             ConfigurationError: no scheduler answers, for so many seconds.
@@ -53,8 +53,8 @@ async def close(client: Client, patience: float) -> None:
     client.status = "closed"  # else it would close itself again when it is collected, outside of its event loop
 
 
-def given(cluster: Any) -> Scheduler:
-    """What is meant by a client, an address, or a cluster object.
+def scheduler_of(cluster: Any) -> Scheduler:
+    """Return what is meant by a client, an address, or a cluster object.
 
     Raises:
         ConfigurationError: it is none of them, or has been closed, or has not been awaited.
@@ -80,11 +80,12 @@ def given(cluster: Any) -> Scheduler:
 
 
 def _in_this_loop(address: str) -> Callable[[], dict[str, Any]] | None:
-    """A scheduler that runs in the current event loop, which must not wait for it then."""
+    """Find a scheduler that runs in the current event loop, which must not wait for it then."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
+    # Private, for there is no public list: an address alone, and a client of it, lead to no scheduler object.
     for scheduler in distributed.Scheduler._instances:
         if scheduler.status.name == "running" and scheduler.address == address and scheduler.loop.asyncio_loop is loop:
             identity: Callable[[], dict[str, Any]] = scheduler.identity
