@@ -107,7 +107,7 @@ def command_met_place(code: int, last_words: str | None) -> bool:
 
 
 def is_asked_to_end(code: int) -> bool:
-    """Return whether it was ended by a signal that a batch system sends before it kills, perhaps to this process as well.
+    """Return whether it was ended by a signal that a batch system sends before it kills, perhaps to us as well.
 
     A shell adds 128 to the number of the signal that its program ended by.
     """

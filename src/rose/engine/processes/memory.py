@@ -213,7 +213,7 @@ def size(count: int) -> str:
 
 
 def refused(task: Task, peak: int | None, failure: bytes) -> OutOfMemoryError:
-    """Make the error of a function that was refused memory: `peak` is the most bytes it had, `failure` its exception as it was sent."""
+    """Make the error of a function that was refused memory at a `peak` of bytes; `failure` is its exception as sent."""
     reason = unpack_failure(memoryview(failure), str(task.key))
     held = "" if peak is None else f"; it had {size(peak)}"
     error = OutOfMemoryError(
@@ -226,7 +226,7 @@ def refused(task: Task, peak: int | None, failure: bytes) -> OutOfMemoryError:
 
 
 def worker_lost(task: Task, begun: bool, exit_code: int, killer: OutOfMemoryKiller, kills: int) -> WorkerLostError:
-    """Make the error of a function whose worker died unasked; `kills` is what the killer had counted when the task began."""
+    """Make the error of a function whose worker died; `kills` is what the killer had counted when the task began."""
     when = "while it ran" if begun else "before it could begin"
     text = f"its worker process died {when} ({describe_exit(exit_code)})"
     if exit_code == -signal.SIGKILL and killer.killed(kills):
