@@ -1,4 +1,4 @@
-"""The engines there are: how to give one, what it can do, and how to install what it needs."""
+"""List the engines there are: how to give one, what it can do, and how to install what it needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class EngineKind:
-    """One kind of engine.
+    """Describe one kind of engine.
 
     Attributes:
         name, aliases: what it is called.
