@@ -44,6 +44,8 @@ class Labeller:
         self._asked = _NOTHING
         self._arrived = Arrived(_NOTHING, [], [])
         self._was_pending: Sequence[tuple[int, int]] = ()
+        self._withdrawn: list[list[int]] = []  # by people: [iteration, candidate]
+        self._note = f"withdrawn {workflow}"
 
     async def label(self, iteration: int, chosen: np.ndarray, config: LearnerConfig) -> list[int]:
         """Ask for the chosen candidates, and add what arrives to the labelled set; return those that were dropped.
@@ -51,12 +53,13 @@ class Labeller:
         Raises:
             TaskError: if a simulation fails, and its policy is not to drop its candidate.
         """
+        await self._recall()
         for earlier, some in itertools.groupby(self._was_pending, key=lambda one: one[0]):
             await self._ask(earlier, np.array([index for _, index in some], dtype=np.int64), config)
         self._was_pending = ()
         taken = [*self.labelled.indices.tolist(), *self.labelled.pending.tolist()]
         asked = await joined(self._run, self._workflow, iteration, chosen, taken, self._pool)
-        left = self.labelled.dropped, self._simulator.is_dropped
+        left = self._retryable(), self._simulator.is_dropped
         self._asked, left_out = await with_retried(self._run, self._workflow, iteration, asked, *left)
         await self._ask(iteration, self._asked, config, left_out)
         self._arrived = await self._gather(iteration)
@@ -85,6 +88,7 @@ class Labeller:
         arrived = await self._simulator.recorded(
             self._workflow, iteration, indices, checkpoint["contents"], dropped, config
         )
+        await self._recall()
         final = self._final(arrived)
         arrived.into(self.labelled)
         self._failures.exceeded(final, self._simulator.stage, len(indices))
@@ -92,17 +96,46 @@ class Labeller:
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that were dropped, and have a label now."""
-        return any(not self._simulator.is_dropped(content) for content in self.labelled.dropped.values())
+        return any(not self._simulator.is_dropped(content) for content in self._retryable().values())
+
+    async def withdraw(self, candidate: int) -> bool:
+        """Do without a candidate that is being simulated, which counts as dropped; tells whether it is."""
+        one = self._submissions.find(candidate)
+        if one is None:
+            return False
+        self._withdrawn.append([one.iteration, candidate])
+        if not self._run.temporary:
+            await self._run.journal.note(self._note, self._withdrawn)
+        one.leave_out()
+        return True
+
+    async def give(self, candidate: int, label: Any) -> bool:
+        """Take a label from a person for a candidate that is being simulated; tells whether it is taken."""
+        one = self._submissions.find(candidate)
+        return one is not None and await self._simulator.give(one, label)
 
     def end(self) -> None:
         """Let go of what is pending."""
         self._submissions.end()
+
+    async def _recall(self) -> None:
+        """Have again what people have withdrawn, if that was before the run was resumed."""
+        if not self._withdrawn and not self._run.temporary and self._run.journal.epoch > 1:
+            self._withdrawn = await self._run.journal.meta(self._note) or []
+
+    def _retryable(self) -> dict[int, bytes]:
+        """Return what was dropped because it failed, with what identifies each sample."""
+        withdrawn = {candidate for _, candidate in self._withdrawn}
+        return {index: content for index, content in self.labelled.dropped.items() if index not in withdrawn}
 
     async def _ask(
         self, iteration: int, indices: np.ndarray, config: LearnerConfig, left_out: frozenset[bytes] = frozenset()
     ) -> None:
         await self._submissions.ask(iteration, indices, config, left_out)
         self.labelled.expect(indices)
+        for since, candidate in self._withdrawn:
+            if since == iteration and (one := self._submissions.find(candidate)) is not None:
+                one.leave_out()
 
     async def _gather(self, iteration: int) -> Arrived:
         """Wait as the schedule says. Where what comes first is chance, it is noted before it is learned from."""

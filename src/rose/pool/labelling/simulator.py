@@ -39,22 +39,42 @@ def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> 
     return bind_stage(stage, config, iteration)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Submission:
-    """Hold what one candidate was asked for in: which iteration, what identifies the sample, and who simulates it.
+    """Hold what one candidate was asked for in: in which iteration, the sample, and who simulates it.
 
-    `asked` None: it is left out, and counts as dropped.
+    `asked` None: it is left out, and counts as dropped. `arrival` is done when its label is there, or it is left out.
     """
 
     iteration: int
-    index: int
-    content: bytes
+    sample: Sample
     asked: Asked | None
+    arrival: asyncio.Future[None]
 
     @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """Return the execution that is waited for; None: there is nothing to wait for."""
-        return None if self.asked is None else self.asked.task
+    def index(self) -> int:
+        """Return the candidate's index in the pool."""
+        return self.sample.candidate
+
+    def leave_out(self) -> None:
+        """Do without its label; its simulation goes on if another workflow has asked for it."""
+        asked, self.asked = self.asked, None
+        if not self.arrival.done():
+            self.arrival.set_result(None)
+        if asked is not None:
+            asked.let_go()
+
+    def arrives(self, task: asyncio.Task[Any]) -> None:
+        """Take note that its simulation has ended."""
+        if self.arrival.done():
+            return
+        if task.cancelled():
+            self.arrival.cancel()
+        elif (error := task.exception()) is not None:
+            self.arrival.set_exception(error)
+            self.arrival.exception()  # marks it as seen: who gathers it raises it
+        else:
+            self.arrival.set_result(None)
 
 
 class Simulator:
@@ -136,9 +156,17 @@ class Simulator:
             return await simulate([places[position] for position in positions])
 
         found = self._store.ask([keys[place] for place in places], simulate_asked, self.stage.batch or 1)
-        asked = dict(zip(places, found, strict=True))
-        each = enumerate(zip(indices.tolist(), keys, strict=True))
-        return [Submission(iteration, index, key, asked.get(place)) for place, (index, key) in each]
+        asked, loop = dict(zip(places, found, strict=True)), asyncio.get_running_loop()
+        made = [
+            Submission(iteration, sample, asked.get(place), loop.create_future())
+            for place, sample in enumerate(samples)
+        ]
+        for one in made:
+            if one.asked is None or one.asked.task is None:
+                one.arrival.set_result(None)
+            else:
+                one.asked.task.add_done_callback(one.arrives)
+        return made
 
     async def gathered(self, submissions: Sequence[Submission]) -> Arrived:
         """Wait for all of these, and return their labels.
@@ -147,18 +175,32 @@ class Simulator:
             TaskError: the first simulation that has failed.
             ConfigurationError: if a label cannot be used, see `check`.
         """
-        waited = {one.task for one in submissions if one.task is not None}
+        waited = {one.arrival for one in submissions}
         while waited:
             done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            for arrival in done:
+                arrival.result()
         indices = np.array([one.index for one in submissions], dtype=np.int64)
         labels = [Dropped() if one.asked is None else as_label(await one.asked.label()) for one in submissions]
         self._check_all(indices, labels)
         for one in submissions:
             if one.asked is not None:
                 one.asked.let_go()
-        return Arrived(indices, [one.content for one in submissions], labels)
+        return Arrived(indices, [one.sample.content for one in submissions], labels)
+
+    async def give(self, one: Submission, value: Any) -> bool:
+        """Take a label from a person for what is being simulated; tells whether it is taken, which is then on disk.
+
+        Raises:
+            ConfigurationError: if it cannot be a label here.
+        """
+        if one.asked is None or one.asked.task is None or one.asked.task.done() or self.stage.batch is not None:
+            return False
+        label = as_label(value)
+        if self._check is not None:
+            self._check(label, one.index)
+        await self._runner.imported([one.sample], [label])
+        return self._store.give(one.sample.content, label)
 
     async def recorded(
         self,
