@@ -40,8 +40,9 @@ class ExploringLearner(SeqUQLearner):
 
 
 @pytest.fixture(autouse=True)
-def no_kinds_left() -> Iterator[None]:
+def own_kinds() -> Iterator[None]:
     there = dict(KINDS)
+    KINDS.pop("environment", None)
     yield
     KINDS.clear()
     KINDS.update(there)

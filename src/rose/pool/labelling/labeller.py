@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rose.loop.quorum import FailureLimit
 from rose.loop.schedule import Schedule
 from rose.pool.labelling.joining import joined, with_retried
 from rose.pool.labelling.labelled_set import Arrived, LabelledSet
@@ -15,7 +16,6 @@ from rose.pool.labelling.simulator import Simulator
 from rose.pool.labelling.submissions import Submissions
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, stage_for
-from rose.stages.quorum import FailureLimit
 from rose.store import Dropped, Run
 
 _NOTHING = np.empty(0, dtype=np.int64)
