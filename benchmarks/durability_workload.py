@@ -17,8 +17,9 @@ import psutil
 
 from rose import ParallelUQLearner
 from rose.engine import LocalEngine, Task, ThreadEngine
-from rose.store.database.batches import read_tasks
+from rose.engine.protocol import OnStart
 from rose.store.database.schema import reading
+from rose.store.database.sql import read_tasks
 from rose.store.objects import ObjectStore
 from rose.store.records import DONE
 
@@ -30,9 +31,9 @@ class Counting(ThreadEngine):
 
     count = 0
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         self.count += 1
-        return await super().run(task)
+        return await super().run(task, on_start)
 
 
 def main(what: str, iterations: int, run_dir: str | None = None) -> None:

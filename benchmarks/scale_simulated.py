@@ -23,11 +23,12 @@ import numpy as np
 from rose.engine import Ref, Task, TaskKey
 from rose.engine.base import BaseEngine
 from rose.engine.local.task_codec import pack_task
+from rose.engine.protocol import OnStart
 from rose.engine.shipping.serialization import FileRef
 from rose.engine.threads import ThreadEngine
 from rose.errors import WorkerLostError
+from rose.loop.seeds import derive_seed
 from rose.stages.reporting import Watched
-from rose.stages.seeds import derive_seed
 from rose.store.journal import Journal
 
 
@@ -153,11 +154,13 @@ class SimulatedEngine(BaseEngine):
         self.tasks = 0
         self._running = 0
 
-    async def _run_function(self, task: Task) -> Any:
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
         request = await self._acquire(task)
         self._running += 1
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
+        if on_start is not None:
+            loop.call_soon(on_start, "simulated:0")
         try:
             pack_task(task, None, self._shared)
             with loop.aside():

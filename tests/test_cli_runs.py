@@ -58,7 +58,7 @@ def start(directory):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         if (directory / "run" / "journal.sqlite").exists():
-            from rose.store.summary import summarize
+            from rose.watch.summary import summarize
 
             try:
                 if sum("/training/" in task.key for task in summarize(directory / "run").running) == 2:

@@ -25,7 +25,7 @@ class WarmEngine(LocalEngine):
 
     def holds_nothing(self) -> bool:
         """Whether all that was shared has been released."""
-        return not self._shelf.paths
+        return not self._shared.paths
 
 
 _running: list[WarmEngine] = []  # one, or none

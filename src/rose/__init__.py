@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
-    from rose.learners.base import ParallelUQLearner, SeqUQLearner
+    from rose.learners.uq import ParallelUQLearner, SeqUQLearner
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
     from rose.pool.pool import Pool
     from rose.stages.config import LearnerConfig, TaskConfig, UQLearnerConfig
@@ -21,10 +21,10 @@ _PLACES = {
     "IterationState": "rose.loop.state",
     "LearnerConfig": "rose.stages.config",
     "LocalEngine": "rose.engine",
-    "ParallelUQLearner": "rose.learners.base",
+    "ParallelUQLearner": "rose.learners.uq",
     "Pool": "rose.pool.pool",
     "Results": "rose.loop.state",
-    "SeqUQLearner": "rose.learners.base",
+    "SeqUQLearner": "rose.learners.uq",
     "StopReason": "rose.loop.state",
     "TaskConfig": "rose.stages.config",
     "ThreadEngine": "rose.engine",

@@ -59,6 +59,10 @@ class MissingPackageError(ConfigurationError, ImportError):
     """Something needs a package that is not installed, or a newer one; the message says what to install."""
 
 
+class PluginError(ConfigurationError, ImportError):
+    """What an installed package brings cannot be loaded, or is not what its entry point says."""
+
+
 class PoolError(ConfigurationError):
     """The pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
 

@@ -1,35 +1,32 @@
-"""Adding methods of one's own, by hand and by entry points."""
+"""Adding methods of one's own."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from importlib.metadata import EntryPoint
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from rose.acquisition import (
+    ACQUISITIONS,
     Acquisition,
     Problem,
     acquire,
     acquisitions,
     get_acquisition,
     register_acquisition,
-    registry,
 )
 from rose.cli import main
-from rose.errors import ConfigurationError, UnknownAcquisitionError
+from rose.errors import ConfigurationError
+from tests.plugged import fresh
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_methods", dict(registry._methods))
-    monkeypatch.setattr(registry, "_aliases", dict(registry._aliases))
+def own_registry() -> Iterator[None]:
+    with fresh(ACQUISITIONS):
+        yield
 
 
 def last(problem: Problem, *, skip: int = 0) -> Any:
@@ -51,15 +48,6 @@ def test_a_method_of_ones_own() -> None:
 
 def test_a_declaration_can_be_given_instead_of_a_name() -> None:
     assert acquire([1, 2, 3], 1, method=Acquisition("mine", last)).tolist() == [2]
-
-
-def test_names_are_taken_once() -> None:
-    with pytest.raises(ConfigurationError, match="'top_k' is already registered; say replace=True"):
-        register_acquisition("top_k")(last)
-    with pytest.raises(ConfigurationError, match="'coreset' is already registered"):
-        register_acquisition("mine", aliases=("coreset",))(last)
-    register_acquisition("top_k", replace=True)(last)
-    assert acquire([3, 2, 1], 1, method="top_k").tolist() == [2]
 
 
 def test_needs_are_known() -> None:
@@ -140,103 +128,3 @@ def test_others_methods_are_held_to_the_contract(answer: list[float], message: s
     register_acquisition("mine")(lambda problem: answer)
     with pytest.raises(ConfigurationError, match=message):
         acquire([1, 2, 3, 4], 2, method="mine", labelled=[1])
-
-
-def plugin(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    point = EntryPoint(name, value, registry.ENTRY_POINTS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINTS else [])
-
-
-DECLARED = Acquisition("from_elsewhere", last, needs=("scores",))
-
-
-@pytest.mark.parametrize("attribute", ["DECLARED", "last"])
-def test_installed_packages_are_loaded_when_asked_for(monkeypatch: pytest.MonkeyPatch, attribute: str) -> None:
-    plugin(monkeypatch, "from-elsewhere", f"{__name__}:{attribute}")
-    assert "from_elsewhere" not in registry._methods
-    assert "from_elsewhere" in acquisitions()
-    assert acquire([1, 2, 3], 1, method="from_elsewhere").tolist() == [2]
-
-
-def test_a_broken_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin(monkeypatch, "broken", "no_such_module:thing")
-    with pytest.raises(UnknownAcquisitionError, match="did you mean 'broken'"):
-        get_acquisition("brokn")  # looking for another one does not load it
-    with pytest.raises(ConfigurationError, match=r"'broken' \(no_such_module:thing\) cannot be loaded"):
-        get_acquisition("broken")
-
-
-def installed(folder: Path, name: str, module: str, entry_points: str) -> None:
-    """Lay out a package as pip would."""
-    (folder / f"{name}.py").write_text(module)
-    metadata = folder / f"{name}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(entry_points)
-
-
-LAB = """
-import numpy as np
-from rose.acquisition import Acquisition, register_acquisition
-from rose.scoring import register_metric
-
-@register_acquisition("lab_last")
-def lab_last(problem, *, skip=0):
-    "The highest indices."
-    return np.sort(problem.available)[::-1][skip : skip + problem.k]
-
-def plain(problem):
-    return np.sort(problem.available)[: problem.k]
-
-declared = Acquisition("whatever", plain, needs=("features",), aliases=("lab_alias",))
-
-@register_metric("lab_spread", task="regression", direction="higher")
-def lab_spread(p):
-    "Largest minus smallest."
-    return p.max(axis=0) - p.min(axis=0)
-"""
-POINTS = """
-[rose.acquisitions]
-lab-last = lab
-lab_plain = lab:plain
-lab_declared = lab:declared
-lab_forgotten = lab
-lab_number = lab:__doc__
-lab_twice = lab:plain
-
-[rose.metrics]
-lab_spread = lab
-"""
-USE = """
-import numpy as np
-from rose.acquisition import acquire, acquisitions
-from rose.errors import ConfigurationError
-from rose.scoring import get_metric, score
-
-assert {"lab_last", "lab_plain", "lab_declared"} <= set(acquisitions())
-assert acquire([1, 2, 3], 1, method="lab_last", skip=1).tolist() == [1]
-assert acquire([3, 2, 1], 1, method="lab_plain").tolist() == [0]
-assert acquire(features=[[0.0], [1.0]], k=1, method="lab_declared").tolist() == [0]
-assert acquire(features=[[0.0], [1.0]], k=1, method="lab_alias").tolist() == [0]
-for name in ("lab_forgotten", "lab_number", "lab_twice"):
-    try:
-        acquire([1.0], 1, method=name)
-    except ConfigurationError as error:
-        print(error)
-assert get_metric("lab_spread").direction == "higher"
-assert score(np.array([[0.0, 1.0], [3.0, 1.0]]), "lab_spread").tolist() == [3.0, 0.0]
-"""
-
-
-def test_packages_installed_for_real(tmp_path: Path) -> None:
-    installed(tmp_path, "lab", LAB, POINTS)
-    installed(tmp_path, "other", "from lab import lab_last", "[rose.acquisitions]\nlab_twice = other:lab_last\n")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", USE], env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    forgotten, number, twice = done.stdout.splitlines()
-    assert "'lab_forgotten' (lab) is a module, and importing it registered no method of that name" in forgotten
-    assert "'lab_number' (lab:__doc__) is a NoneType" in number
-    assert twice == "several installed packages offer acquisition 'lab_twice': lab:plain, other:lab_last"

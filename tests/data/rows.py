@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rose import Pool, SeqUQLearner, ThreadEngine
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Driver:
             process.stdout.close()
 
     def left(self) -> list[psutil.Process]:
-        """All processes alive that the script started, guardians too."""
+        """All processes alive that the script started, reapers too."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):

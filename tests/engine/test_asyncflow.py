@@ -263,6 +263,8 @@ def test_functions_and_commands_on_a_pilot(tmp_path: Path) -> None:
             "gpus_per_rank": 1,
             "mem_per_rank": 0,
         }
+        told: list[str] = []
+        assert [await engine.run(task(tasks.whereabouts), told.append)] == told
         ref = await engine.share(list(range(10)))
         failing = engine.run(task(tasks.fail, ValueError, "no convergence"))
         running = asyncio.ensure_future(engine.run(task(tasks.beat, tmp_path / "beats")))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 
 
 def test_results_and_errors() -> None:

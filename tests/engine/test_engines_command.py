@@ -11,7 +11,7 @@ import pytest
 
 from rose.cli import main
 from rose.engine import Capabilities, ThreadEngine
-from rose.engine.registry import KINDS, MEANINGS, capability_names, get_kind
+from rose.engine.registry import ENGINES, MEANINGS, capability_names, get_kind
 from rose.engine.selfcheck import check
 from rose.errors import ConfigurationError
 
@@ -19,7 +19,7 @@ from rose.errors import ConfigurationError
 def test_lists_what_there_is_and_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engines"]) == 0
     printed = capsys.readouterr().out
-    for kind in KINDS:
+    for kind in ENGINES.things():
         assert kind.given in printed
     assert set(MEANINGS) == set(capability_names())
     row = next(line for line in printed.splitlines() if line.startswith(MEANINGS["survives_crash"]))
@@ -41,7 +41,7 @@ def test_declared_capabilities_are_those_of_the_engines(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)  # AsyncFlow leaves a directory
 
     async def body() -> None:
-        for kind in KINDS:
+        for kind in ENGINES.things():
             if kind.name != "dask" and kind.is_installed:  # a cluster takes seconds; its contract tests look
                 async with kind.open() as engine:
                     assert engine.capabilities == kind.capabilities, kind.name

@@ -54,6 +54,8 @@ class TestInChildrenOfPoolWorkers(EngineContract):
     KEPT: ClassVar[set[str]] = {
         "test_declares_what_it_is",
         "test_returns_what_the_function_returns",
+        "test_says_when_a_task_really_begins_and_where",
+        "test_says_once_that_a_task_begins_and_before_it_has_ended",
         "test_an_exception_is_the_cause_of_a_named_error",
         "test_shares_an_array",
         "test_capacity_is_kept_by_functions_and_commands_together",
@@ -86,7 +88,7 @@ class TestInChildrenOfPoolWorkers(EngineContract):
         return ExecutorEngine(self.executor, 2, gpus=gpus)
 
 
-for _name in [name for name in vars(EngineContract) if name.startswith("test_")]:
+for _name in [name for name in dir(EngineContract) if name.startswith("test_")]:
     if _name not in TestInChildrenOfPoolWorkers.KEPT:
         setattr(TestInChildrenOfPoolWorkers, _name, None)
 
@@ -262,6 +264,8 @@ def test_what_an_initializer_left_is_there(tmp_path: Path) -> None:
     async def body(engine: ExecutorEngine) -> None:
         assert not engine.capabilities.stops_work
         assert await engine.run(task(use_model)) == 7
+        told: list[str] = []
+        assert [await engine.run(task(tasks.whereabouts), told.append)] == told
         array = np.ones(300_000)
         assert (await engine.run(task(tasks.add, array, second=array)) == 2).all()
         ref = await engine.share(array)
@@ -288,6 +292,8 @@ def test_workers_elsewhere_get_all_by_value_and_what_is_shared_once(tmp_path: Pa
 
     async def body(engine: ExecutorEngine) -> None:
         assert engine.capabilities.stops_work
+        told: list[str] = []
+        assert [await engine.run(task(tasks.whereabouts), told.append)] == told
         array = np.arange(300_000.0)
         assert (await engine.run(task(tasks.add, array, second=1)) == array + 1).all()
         ref, model = await engine.share(array), await engine.share(tasks.Model(array))

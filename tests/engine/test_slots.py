@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rose.engine import Capacity, Resources, Task, TaskKey
-from rose.engine.slots import Request, Slots
+from rose.engine.slots import SlotRequest, Slots
 
 CAPACITY = Capacity(cpus=4, gpus=2, memory=100)
 PLAIN = Resources()
 
 
-def request(workflow: str, resources: Resources, started: list[Request], index: int = 0) -> Request:
-    return Request(Task(TaskKey(workflow, 0, "s", index=index), len, resources=resources), started.append)
+def request(workflow: str, resources: Resources, started: list[SlotRequest], index: int = 0) -> SlotRequest:
+    return SlotRequest(Task(TaskKey(workflow, 0, "s", index=index), len, resources=resources), started.append)
 
 
 class SlotsMachine(RuleBasedStateMachine):
@@ -23,9 +23,9 @@ class SlotsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.slots = Slots(CAPACITY)
-        self.running: list[Request] = []  # hold resources; `start` appends
-        self.early: list[Request] = []
-        self.waiting: list[Request] = []  # in the order of submission
+        self.running: list[SlotRequest] = []  # hold resources; `start` appends
+        self.early: list[SlotRequest] = []
+        self.waiting: list[SlotRequest] = []  # in the order of submission
         self.count = 0
 
     def settle(self) -> None:
@@ -111,7 +111,7 @@ TestSlots.settings = settings(stateful_step_count=40)
 
 
 def test_the_workflow_that_occupies_least_is_next() -> None:
-    slots, started = Slots(Capacity(4)), list[Request]()
+    slots, started = Slots(Capacity(4)), list[SlotRequest]()
     for _ in range(10):
         slots.submit(request("many", PLAIN, started))
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_the_workflow_that_occupies_least_is_next() -> None:
 
 
 def test_equals_take_turns() -> None:
-    slots, started = Slots(Capacity(1)), list[Request]()
+    slots, started = Slots(Capacity(1)), list[SlotRequest]()
     for workflow in "aaabbbccc":
         slots.submit(request(workflow, PLAIN, started))
     for _ in range(8):
@@ -131,7 +131,7 @@ def test_equals_take_turns() -> None:
 
 
 def test_a_large_task_is_not_starved_by_small_ones() -> None:
-    slots, started = Slots(Capacity(2)), list[Request]()
+    slots, started = Slots(Capacity(2)), list[SlotRequest]()
     for _ in range(2):
         slots.submit(request("small", PLAIN, started))
     large = request("large", Resources(cpus=2), started)
@@ -145,7 +145,7 @@ def test_a_large_task_is_not_starved_by_small_ones() -> None:
 
 
 def test_who_waits_for_a_gpu_holds_up_nobody_else() -> None:
-    slots, started = Slots(Capacity(4, gpus=1)), list[Request]()
+    slots, started = Slots(Capacity(4, gpus=1)), list[SlotRequest]()
     for _ in range(2):
         slots.submit(request("gpu", Resources(gpus=1), started))
     slots.submit(request("cpu", PLAIN, started))
@@ -153,7 +153,7 @@ def test_who_waits_for_a_gpu_holds_up_nobody_else() -> None:
 
 
 def test_withdrawing_what_kept_others_waiting_lets_them_go() -> None:
-    slots, started = Slots(Capacity(2)), list[Request]()
+    slots, started = Slots(Capacity(2)), list[SlotRequest]()
     slots.submit(request("a", PLAIN, started))
     large = request("large", Resources(cpus=2), started)
     slots.submit(large)

@@ -16,6 +16,7 @@ from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, RunDirectoryError
 from rose.identity.code import reach
 from rose.metrics import MARGIN, MODEL_ACCURACY, PREDICTIVE_ENTROPY
+from rose.store import ChangesAccepted
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_labels
 from tests.programs import Centroids, blobs, lines
@@ -171,7 +172,7 @@ def test_what_has_changed_is_named_and_can_be_accepted(what: str, message: str, 
     if what not in ("pool", "simulation"):
         assert list(result.indices[: len(before.indices)]) == list(before.indices)
     with reading(tmp_path / "run") as connection:
-        accepted = [event for _, event in read_events(connection) if event.kind == "changes_accepted"]
+        accepted = [event for _, (_, event) in read_events(connection) if isinstance(event, ChangesAccepted)]
         labels = [label.candidate for label in read_labels(connection)]
     assert accepted
     assert len(set(labels)) == len(labels)

@@ -15,7 +15,7 @@ from rose import SeqUQLearner, StopReason
 from rose.cli import main
 from rose.engine import ThreadEngine
 from rose.errors import ConfigurationError, RunDirectoryError, RunFailedError, RunLockedError
-from rose.store import DROPPED
+from rose.store import DROPPED, RetryAsked
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_labels
 from tests.programs import Centroids, blobs, classifier
@@ -91,7 +91,7 @@ def test_they_join_in_the_next_round_and_what_was_decided_stays(tmp_path: Path, 
     assert rose.retry(program.run_dir) == []
     with reading(program.run_dir) as connection:
         assert not [label for label in read_labels(connection) if label.state == DROPPED]
-        assert sum(event.kind == "retry_asked" for _, event in read_events(connection)) == 2
+        assert sum(isinstance(event, RetryAsked) for _, (_, event) in read_events(connection)) == 2
 
 
 def test_a_workflow_that_stopped_for_them_goes_on(tmp_path: Path) -> None:

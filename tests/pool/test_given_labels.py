@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from rose import ParallelUQLearner, Pool, StopReason
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, PoolError, RunFailedError
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_VARIANCE
-from rose.store import DONE, labels_of_run, write_labels
-from rose.store.database.batches import read_tasks
+from rose.store import DONE, LabelCorrected, labels_of_run, write_labels
 from rose.store.database.schema import reading
-from rose.store.database.sql import read_events
+from rose.store.database.sql import read_events, read_tasks
 
 X = np.linspace(-1, 1, 60)[:, None]
 FUNCTION: dict[str, Any] = {"as_executable": False}
@@ -223,7 +223,7 @@ def test_a_correction_is_named_and_can_be_accepted(
     assert program.trained()["w/2/a:8"] == ran["w/2/a:8"] + 1, "the last round, which goes on, is learned anew"
     assert program.trained()["w/0/a:4"] == 1
     with reading(tmp_path / "run") as connection:
-        events = [json.loads(e.body) for _, e in read_events(connection) if e.kind == "label_corrected"]
+        events = [asdict(one) for _, (_, one) in read_events(connection) if isinstance(one, LabelCorrected)]
     assert events == [
         {"candidate": 2, "task": "w/0/simulation/2", "recorded": float(X[2, 0] ** 2), "given": 99.0}
     ]  # fmt: skip

@@ -19,8 +19,8 @@ from rose.engine import ThreadEngine
 from rose.errors import PoolError, RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_VARIANCE
 from rose.store import DROPPED, labels_of_run
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import reading
+from rose.store.database.sql import read_tasks
 
 NAN = float("nan")
 X = np.linspace(-1, 1, 40)[:, None]
@@ -121,7 +121,7 @@ def test_a_label_that_is_not_finite_is_a_failed_simulation(bad: str, batch: int 
     with reading(tmp_path / "run") as connection:
         tasks = {task.key: task for task in read_tasks(connection, "w/0/simulation")}
     dropped = tasks["w/0/simulation/2"]
-    assert (dropped.state, dropped.attempts) == (DROPPED, 2)
+    assert (dropped.state, dropped.attempt) == (DROPPED, 2)
     assert "candidate 2" in str(dropped.error) or "None" in str(dropped.error)
     run(learner(pool, simulate, tmp_path / "run", **options))
     assert Counter(log.read_text().split()) == ran, "nothing that was dropped runs again"
@@ -212,54 +212,6 @@ def test_tensors_become_arrays(tmp_path: Path) -> None:
     result = run(learner(Pool(X, initial=2), lambda x: torch.ones(3, requires_grad=True), tmp_path / "b"))
     assert result.labels.tolist() == [[1.0] * 3] * 2
     assert [type(label) for label in labels_of_run(tmp_path / "b").labels] == [np.ndarray] * 2
-
-
-def record_as_an_older_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is looked for inside of labels."""
-    monkeypatch.setattr("rose.pool.simulated.not_finite", lambda label: None)
-    monkeypatch.setattr("rose.store.labels.by_content.not_finite", lambda label: None)
-
-
-@pytest.mark.parametrize("complete", [False, True])
-def test_a_recorded_label_that_is_not_finite_is_simulated_again(
-    complete: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    pool, log = Pool(X, initial=[3, 4, 5]), tmp_path / "log"
-
-    def simulate(index: int) -> Any:
-        with log.open("a") as file:
-            file.write(f"{index}\n")
-        return [1.0, NAN if index == 4 and not good.exists() else 2.0]
-
-    def train(X: Any, y: Any, seed: int) -> Any:
-        assert complete or np.isfinite(y).all()
-        return seed % 7, len(y)
-
-    def made() -> Any:
-        one = learner(pool, simulate, tmp_path / "run")
-        one.training_task(**FUNCTION)(train)
-        return one
-
-    good = tmp_path / "good"
-    with monkeypatch.context() as patch:
-        record_as_an_older_version(patch)
-        if complete:
-            run(made())
-        else:
-            with pytest.raises(RunFailedError, match="AssertionError"):
-                run(made())
-    good.touch()
-    assert Counter(log.read_text().split()) == {"3": 1, "4": 1, "5": 1}
-    assert len(labels_of_run(tmp_path / "run")) == 2
-    result = run(made(), 2)
-    assert "the label of candidate 4, which an older version" in caplog.text
-    assert Counter(log.read_text().split())["4"] == 2
-    assert np.isfinite(result.labels).all()
-    assert len(result.indices) == 6
-    caplog.clear()
-    run(made(), 3)
-    assert Counter(log.read_text().split())["4"] == 2
-    assert "older version" not in caplog.text
 
 
 def test_a_raised_limit_of_failures_lets_a_workflow_go_on(tmp_path: Path) -> None:

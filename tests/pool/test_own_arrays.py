@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rose import Pool, SeqUQLearner
-from rose.engine.shipping.serialization import mapped_again
+from rose.engine.shipping.array_files import mapped_again
 from rose.stages.shared import own, private
 from tests.programs import blobs, teach
 

@@ -269,10 +269,10 @@ def test_own_uncertainty_and_own_choice(engine):
 
 
 def test_registered_metrics_are_metrics(engine, request):
-    from rose.scoring import registry
+    from rose.scoring import METRICS
     from rose.uq import register_uq
 
-    request.addfinalizer(lambda: registry.remove("least sure of class one"))
+    request.addfinalizer(lambda: METRICS.remove("least sure of class one"))
 
     @register_uq("least sure of class one")
     def one(scorer, mc_preds):

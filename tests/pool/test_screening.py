@@ -101,9 +101,9 @@ def test_diverse_chooses_the_same_bit_for_bit(metric):
 
 
 def test_scores_without_a_declared_end_weigh_as_those_of_the_whole(request):
-    from rose.scoring import registry
+    from rose.scoring import METRICS
 
-    request.addfinalizer(lambda: registry.remove("spread out"))
+    request.addfinalizer(lambda: METRICS.remove("spread out"))
 
     @register_metric("spread out", task="regression", direction="lower")
     def spread_out(preds):
@@ -267,9 +267,9 @@ def test_predictions_of_another_form_in_another_part(engine):
 
 
 def test_a_score_that_is_no_number_stops_the_workflow(engine, request):
-    from rose.scoring import registry
+    from rose.scoring import METRICS
 
-    request.addfinalizer(lambda: registry.remove("nothing"))
+    request.addfinalizer(lambda: METRICS.remove("nothing"))
 
     @register_metric("nothing", task="classification", direction="higher")
     def nothing(preds):

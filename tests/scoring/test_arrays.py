@@ -13,13 +13,13 @@ import pytest
 from rose.arrays import as_array, as_numbers, as_vector, two_columns
 from rose.errors import ConfigurationError, PredictionError, RoseError
 from rose.scoring import (
+    METRICS,
     UQ_REGISTRY,
     UQScorer,
     check_predictions,
     get_metric,
     most_uncertain,
     register_metric,
-    registry,
     score,
     top_k,
 )
@@ -172,7 +172,7 @@ def scores_of_a_users_metric(make: Callable[[Any], Any]) -> Any:
     try:
         return score(X, "its_own")
     finally:
-        registry.remove("its_own")
+        METRICS.remove("its_own")
 
 
 CLASSES, NUMBERS = UQScorer("classification"), UQScorer("regression")

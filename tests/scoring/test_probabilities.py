@@ -9,7 +9,7 @@ import pytest
 
 from rose.arrays import probability_tolerance, two_columns
 from rose.errors import ConfigurationError, PredictionError
-from rose.scoring import UQScorer, check_predictions, metrics, register_metric, register_uq, registry, score, top_k
+from rose.scoring import METRICS, UQScorer, check_predictions, metrics, register_metric, register_uq, score, top_k
 from rose.scoring.calibration import brier_decomposition, expected_calibration_error, reliability_curve
 from rose.scoring.calibration.conformal import conformal_sets
 from rose.scoring.calibration.temperature import temperature_scaling
@@ -107,8 +107,8 @@ def test_users_metrics_see_nothing_below_0() -> None:
     try:
         score(below_0(P, 1e-8), ["logs", "all_logs"])
     finally:
-        registry.remove("logs")
-        registry.remove("all_logs")
+        METRICS.remove("logs")
+        METRICS.remove("all_logs")
 
 
 # --- rounded by hand ---------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_users_metric_sees_them_normalised() -> None:
         exact = table / table.sum(axis=2, keepdims=True)
         assert (score(table, "first_column", normalise=True) == exact[0, :, 0]).all()
     finally:
-        registry.remove("first_column")
+        METRICS.remove("first_column")
 
 
 @pytest.mark.parametrize(

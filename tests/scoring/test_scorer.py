@@ -10,6 +10,7 @@ import pytest
 
 from rose.errors import ConfigurationError, NotANumberError, PredictionError, UnknownMetricError
 from rose.scoring import (
+    METRICS,
     UQ_REGISTRY,
     Metric,
     UQScorer,
@@ -18,7 +19,6 @@ from rose.scoring import (
     metrics,
     register_metric,
     register_uq,
-    registry,
     score,
     table,
     top_k,
@@ -34,7 +34,7 @@ def _tidy() -> Iterator[None]:
     before = {m.name for m in metrics()}
     yield
     for name in {m.name for m in metrics()} - before:
-        registry.remove(name)
+        METRICS.remove(name)
 
 
 # --- UQScorer ----------------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ def test_names_have_one_owner() -> None:
     register_uq("mine")(lambda self, mc_preds: mc_preds[1])  # a notebook cell run twice
     assert (score(X, "mine") == X[1]).all()
     with pytest.raises(ConfigurationError, match="belongs to metric 'mine'"):
-        registry.add(Metric("other", "any", "higher", aliases=("mine",)))
+        METRICS.add("other", Metric("other", "any", "higher"), ("mine",))
 
 
 def test_declarations_are_checked() -> None:
@@ -295,7 +295,7 @@ def test_declarations_are_checked() -> None:
     with pytest.raises(ConfigurationError, match=r"takes=\['luck'\]"):
         Metric("m", "any", "higher", takes=frozenset({"luck"}))
     with pytest.raises(ConfigurationError, match="must be a non-empty string"):
-        registry.add(Metric("", "any", "higher"))
+        METRICS.add("", Metric("", "any", "higher"))
     with pytest.raises(ConfigurationError, match="task='ranking' is none of"):
         metrics("ranking")
 
@@ -355,29 +355,6 @@ def test_a_nan_score_is_never_ranked() -> None:
 
 
 # --- finding metrics ---------------------------------------------------------------------------------------------
-
-
-def test_packages_offer_metrics_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.metadata
-
-    class Point:
-        def load(self) -> Metric:
-            return Metric("from_afar", "regression", "higher", kind="blockwise", definition=lambda x: x[0])
-
-    asked: list[str] = []
-
-    def entry_points(group: str) -> list[Point]:
-        asked.append(group)
-        return [Point()]
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    monkeypatch.setattr(registry, "_entry_points_loaded", False)
-    get_metric("margin")
-    assert asked == []  # known names look no further
-    assert (score(X, "from_afar") == X[0]).all()
-    with pytest.raises(UnknownMetricError):
-        get_metric("from_nowhere")
-    assert asked == ["rose.metrics"]
 
 
 def test_aliases_and_objects_find_the_same() -> None:

@@ -58,7 +58,7 @@ def held(folder: Path, count: int) -> bool:
 def silent(text: str) -> None:
     """Nothing of ours went wrong."""
     assert "Traceback" not in text, text
-    assert "guardian" not in text, text
+    assert "reaper" not in text, text
 
 
 def test_a_preempted_job_goes_on_on_another_node(mended: Slurm, tmp_path: Path, expected: dict[str, Any]) -> None:

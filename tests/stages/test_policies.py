@@ -28,10 +28,9 @@ from rose.errors import (
     TaskTimeoutError,
     WorkerLostError,
 )
-from rose.store import DONE, DROPPED, FAILED
-from rose.store.database.batches import read_tasks
+from rose.store import DONE, DROPPED, FAILED, TaskDropped
 from rose.store.database.schema import reading
-from rose.store.database.sql import read_events, read_labels
+from rose.store.database.sql import read_events, read_labels, read_tasks
 from rose.testing.tasks import take_memory
 from tests.programs import Centroids, blobs, classifier, dataflow
 
@@ -89,7 +88,7 @@ def test_failing_simulations_are_dropped_and_not_asked_again(percent: int, tmp_p
     assert tried(tmp_path / "parts.log") == tried(tmp_path / "whole.log"), "what failed is remembered"
     with reading(tmp_path / "parts") as connection:
         dropped = [label.candidate for label in read_labels(connection) if label.state == DROPPED]
-        events = [event for _, event in read_events(connection) if event.kind == "task_dropped"]
+        events = [one for _, (_, one) in read_events(connection) if isinstance(one, TaskDropped)]
     assert sorted(dropped) == sorted(filter(fails, asked))
     assert len(events) == len(dropped)
 
@@ -150,10 +149,10 @@ def test_retries_are_counted_and_recorded(tmp_path: Path) -> None:
     assert Counter(type(event).__name__ for event in seen)["TaskRetried"] == 20
     with reading(tmp_path / "run") as connection:
         tasks = list(read_tasks(connection, "UQLearner/0/simulation"))
-        events = Counter(event.kind for _, event in read_events(connection))
-    assert {task.attempts for task in tasks} == {3}
+        events = Counter(type(event).__name__ for _, (_, event) in read_events(connection))
+    assert {task.attempt for task in tasks} == {3}
     assert all("did not converge" in (task.error or "") for task in tasks if task.state == DROPPED)
-    assert events["task_retried"] == 20
+    assert events["TaskRetried"] == 20
 
 
 def leave_child() -> int:

@@ -20,9 +20,8 @@ from rose.errors import ConfigurationError
 from rose.metrics import MODEL_ACCURACY
 from rose.stages import waiting
 from rose.store import DROPPED
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import reading
-from rose.store.database.sql import read_labels
+from rose.store.database.sql import read_labels, read_tasks
 from tests.programs import Centroids, blobs, classifier, dataflow, lines, teach
 
 WAITS: dict[str, Any] = {"as_executable": False, "waits": True}

@@ -14,8 +14,8 @@ import pytest
 from rose.errors import RunDirectoryError
 from rose.store import Run
 from rose.store.database import schema
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import reading
+from rose.store.database.sql import read_tasks
 from rose.store.paths import DATABASE
 
 

@@ -30,7 +30,7 @@ def test_each_distinct_sample_is_simulated_once(requests, batch, data):
 
             for _ in range(pause):
                 await asyncio.sleep(0)
-            return await store.get(keys, simulate, batch)
+            return [await one.label() for one in store.ask(keys, simulate, batch)]
 
         labels = await asyncio.gather(*map(ask, requests, pauses))
         assert labels == [[key * 2 for key in keys] for keys in requests]
@@ -52,7 +52,7 @@ def test_a_failure_reaches_everyone_and_is_not_tried_again():
 
         async def ask():
             with pytest.raises(OSError, match="disk"):
-                await store.get([b"a"], simulate)
+                await store.ask([b"a"], simulate)[0].label()
 
         await asyncio.gather(ask(), ask())
         await ask()
@@ -61,82 +61,78 @@ def test_a_failure_reaches_everyone_and_is_not_tried_again():
     asyncio.run(main())
 
 
-def test_an_execution_goes_on_while_anyone_waits_and_ends_with_the_last():
+def test_an_execution_goes_on_until_all_who_asked_have_let_go():
     async def main():
-        store, ends = LabelStore(), []
+        store, ends, ending = LabelStore(), [], asyncio.Event()
 
         async def simulate(positions):
             try:
-                await asyncio.sleep(0.1)
+                await ending.wait()
             except asyncio.CancelledError:
                 ends.append("cancelled")
                 raise
             ends.append("done")
             return ["label"]
 
-        first = asyncio.create_task(store.get([b"a"], simulate))
-        second = asyncio.create_task(store.get([b"a"], simulate))
-        await asyncio.sleep(0.01)
-        first.cancel()
-        assert await second == ["label"]
-        assert ends == ["done"]
-
-        alone = asyncio.create_task(store.get([b"b"], simulate))
-        await asyncio.sleep(0.01)
-        alone.cancel()
-        again = asyncio.create_task(store.get([b"b"], simulate))
-        with pytest.raises(asyncio.CancelledError):
-            await alone
-        assert await again == ["label"], "who asks after it was abandoned gets a new execution"
-        assert ends == ["done", "cancelled", "done"]
-
-        left = asyncio.create_task(store.get([b"c"], simulate))
-        await asyncio.sleep(0.01)
+        (first,), (second,) = store.ask([b"a"], simulate), store.ask([b"a"], simulate)
+        waiting = asyncio.create_task(first.label())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        first.let_go()
+        first.let_go()
+        assert not second.task.cancelling(), "who waits no more, and who lets go twice, takes nothing from the others"
+        (alone,) = store.ask([b"b"], simulate)
+        await asyncio.sleep(0)
+        alone.let_go()
+        (again,) = store.ask([b"b"], simulate)
+        ending.set()
+        assert await second.label() == await again.label() == "label"
+        assert sorted(ends) == ["cancelled", "done", "done"], "who asks after it was abandoned gets a new execution"
+        ending.clear()
+        (left,) = store.ask([b"c"], simulate)
+        await asyncio.sleep(0)
         await store.close()
         with pytest.raises(asyncio.CancelledError):
-            await left
+            await left.label()
         assert ends[-1] == "cancelled"
 
     asyncio.run(main())
 
 
-def test_what_is_paid_for_is_recorded_though_no_one_waits():
+def test_what_is_paid_for_is_recorded_though_all_let_go():
     async def main():
-        store, events, recorded = LabelStore(), [], asyncio.Event()
+        store, events, recorded, simulated = LabelStore(), [], asyncio.Event(), asyncio.Event()
 
         async def record():
+            simulated.set()
             await recorded.wait()
             events.append("recorded")
 
         async def simulate(positions):
-            events.append("simulated")
             await store.record(b"a", record())
             return ["label"]
 
-        first = asyncio.create_task(store.get([b"a"], simulate))
-        await asyncio.sleep(0.01)
-        first.cancel()
-        await asyncio.wait([first])
-        second = asyncio.create_task(store.get([b"a"], simulate))
-        await asyncio.sleep(0.01)
+        (first,) = store.ask([b"a"], simulate)
+        await simulated.wait()
+        first.let_go()
+        (second,) = store.ask([b"a"], simulate)
         recorded.set()
-        assert await second == ["label"]
-        assert events == ["simulated", "recorded"]
+        assert await second.label() == "label"
+        assert events == ["recorded"]
 
-        recorded.clear()
-        asyncio.get_running_loop().call_later(0.01, recorded.set)
-        third = asyncio.create_task(store.get([b"b"], lambda positions: simulate_b()))
-
-        async def simulate_b():
+        async def simulate_b(positions):
             await store.record(b"b", record())
             return ["label"]
 
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        third.cancel()
-        await asyncio.wait([third])
+        recorded.clear()
+        simulated.clear()
+        (third,) = store.ask([b"b"], simulate_b)
+        await simulated.wait()
+        third.let_go()
+        asyncio.get_running_loop().call_soon(recorded.set)
         await store.close()
-        assert events[2:] == ["recorded"], "closing waits for what is being recorded"
+        assert events == ["recorded", "recorded"], "closing waits for what is being recorded"
 
     asyncio.run(main())
 
@@ -147,6 +143,6 @@ def test_the_wrong_number_of_labels_is_an_error():
 
     async def main():
         with pytest.raises(ValueError, match="0 labels for 1 samples"):
-            await LabelStore().get([b"a"], simulate)
+            await LabelStore().ask([b"a"], simulate)[0].label()
 
     asyncio.run(main())

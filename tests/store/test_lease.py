@@ -22,6 +22,9 @@ from rose.store.database.schema import open_for_writing
 from rose.store.journal import Journal
 from rose.store.lease import Driver, last_driver
 from rose.store.paths import DATABASE
+from rose.store.records import EventRecord
+
+EVENT = EventRecord(1.0, "DriverStarted", "{}")
 
 
 def alter(directory: Path, **columns: Any) -> None:
@@ -166,12 +169,12 @@ def test_a_replaced_driver_writes_nothing_more(journal: Journal, tmp_path: Path)
     async def write() -> None:
         told = asyncio.Event()
         journal.on_failure(told.set)
-        journal.event("too late")
+        journal.put(EVENT)
         with pytest.raises(RunLostError, match="was taken over by process"):
             await journal.committed()
         await told.wait()
         with pytest.raises(RunLostError):
-            journal.event("later still")
+            journal.put(EVENT)
         with pytest.raises(RunLostError):
             await journal.note("identity", {})
 
@@ -214,7 +217,7 @@ def test_a_process_is_not_locked_out_by_its_own_past(tmp_path: Path) -> None:
         journal = await asyncio.to_thread(Journal.open, tmp_path)
 
         def refuse() -> None:
-            journal._fail(OSError("full"))
+            journal._thread.fail(OSError("full"))
 
         await journal.run(refuse)
         await journal.close("finished")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from rose.errors import CorruptRunError, RunDirectoryError, UnpicklableError
-from rose.store import DONE, Run
+from rose.store import DONE, IterationDone, Run
 from rose.store.database import schema
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import DATABASE, reading
+from rose.store.database.sql import read_tasks
 from rose.store.objects import ObjectStore
 
 LARGE = np.arange(5000.0)
@@ -30,7 +30,7 @@ async def round_of(run: Run, workflow: str, iteration: int, value: Any) -> None:
     """A round with a model and a prediction of the same value."""
     for stage in ("training/m", "prediction/m/0"):
         await run.done(run.started(f"{workflow}/{iteration}/{stage}"), value)
-    await run.round_done(workflow, iteration, {}, {}, {})
+    await run.round_done(IterationDone(workflow, iteration), {}, {}, [f"{workflow}/{iteration}/training/m"])
 
 
 def test_what_another_workflow_needs_is_not_freed(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_what_another_workflow_needs_is_not_freed(tmp_path: Path) -> None:
         record = await run.task("b/0/prediction/m/0")
         assert record is not None
         np.testing.assert_array_equal(await run.result(record).get(), LARGE)
-        await run.round_done("b", 0, {}, {}, {})
+        await run.round_done(IterationDone("b", 0), {}, {})
         assert len(objects(run)) == 1, "only the last model is left"
         await run.close()
 
@@ -59,7 +59,7 @@ def test_a_result_that_is_just_stored_is_not_freed(tmp_path: Path) -> None:
         run = await Run.open(tmp_path / "run")
         await run.done(run.started("a/0/prediction/m/0"), LARGE)
         storing = [run.done(run.started(f"b/0/prediction/m/{index}"), LARGE) for index in range(20)]
-        await asyncio.gather(*storing[:10], run.round_done("a", 0, {}, {}, {}), *storing[10:])
+        await asyncio.gather(*storing[:10], run.round_done(IterationDone("a", 0), {}, {}), *storing[10:])
         for index in range(20):
             record = await run.task(f"b/0/prediction/m/{index}")
             assert record is not None
@@ -145,19 +145,19 @@ def test_a_record_that_cannot_be_written_ends_the_run_and_hangs_nobody(tmp_path:
         assert [task.key for task in read_tasks(connection)] == ["a/0/before"]
 
 
-async def _early(path: Path) -> None:
+async def _unflushed(path: Path) -> None:
     run = await Run.open(path)
     for index in range(100):
-        await run.done(run.started(f"a/0/prediction/m/{index}"), index, early=True)
-    await run.done(run.started("a/0/prediction/m/large"), LARGE, early=True)
-    await run.settled()
+        await run.done(run.started(f"a/0/prediction/m/{index}"), index, unflushed=True)
+    await run.done(run.started("a/0/prediction/m/large"), LARGE, unflushed=True)
+    await run.flushed()
     os._exit(0)
 
 
-def test_what_came_early_is_there_once_it_is_settled(tmp_path: Path) -> None:
+def test_what_came_unflushed_is_there_once_it_is_settled(tmp_path: Path) -> None:
     child = os.fork()
     if not child:
-        asyncio.run(_early(tmp_path / "run"))
+        asyncio.run(_unflushed(tmp_path / "run"))
     os.waitpid(child, 0)
     with reading(tmp_path / "run") as connection:
         assert [task.state for task in read_tasks(connection, "a/0/prediction/")] == [DONE] * 101

@@ -20,7 +20,7 @@ from rose.errors import CorruptRunError
 from rose.pool.candidates.opening import digest_of
 from rose.store import LabelTable, Sample, labels_of_run, write_labels
 from rose.store.paths import DATABASE
-from rose.store.summary import summarize
+from rose.watch.summary import summarize
 from tests.torture.harness import history
 
 from .other_user import COLLEAGUE, GROUP, as_root, crash, finish, in_child, public_directory, umask
@@ -197,18 +197,9 @@ def test_a_lost_log_can_be_done_without(tmp_path: Path) -> None:
     assert history.read(run) == history.COMPLETE
 
 
-def test_a_database_alone_of_an_older_version_is_noticed(tmp_path: Path) -> None:
-    """Its tables were in the log, too."""
-    sample = Path(__file__).parent / "formats" / "1" / "killed"
-    tmp_path.joinpath("run").mkdir()
-    shutil.copy(sample / DATABASE, tmp_path / "run")
-    with pytest.raises(CorruptRunError, match=f"{LOG} is missing"):
-        finish(tmp_path / "run")
-
-
 def test_what_was_in_the_log_for_long_is_noticed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log is brought into the database from time to time; what comes later is in it again."""
-    monkeypatch.setattr("rose.store.journal._LOGGED", 20)
+    monkeypatch.setattr("rose.store.database.thread._LOGGED", 20)
     run = tmp_path / "run"
     crash(run)
     (run / LOG).unlink()

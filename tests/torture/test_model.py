@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,10 @@ from hypothesis.stateful import (
 )
 
 from rose.errors import RunLockedError, RunLostError
-from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, Result, Run, Sample
-from rose.store.database.batches import read_tasks
+from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, IterationDone, Result, Run, Sample, encode
 from rose.store.database.meta import read_meta
 from rose.store.database.schema import reading
-from rose.store.database.sql import read_events, read_labels
+from rose.store.database.sql import read_events, read_iterations, read_labels, read_tasks
 from rose.store.garbage import collect_garbage
 from rose.store.journal import Journal
 from rose.store.objects import ObjectStore
@@ -84,6 +83,7 @@ class Store(RuleBasedStateMachine):
         self.tasks: dict[str, tuple[str, str | None, int]] = {}
         self.labels: dict[int, tuple[str, str | None, int]] = {}
         self.notes: dict[str, int] = {}
+        self.complete: dict[tuple[str, int], int] = {}
         self.rounds = 0
         self.maybe: dict[str, tuple[str, str | None, int]] = {}
         self.pending: list[tuple[str, asyncio.Task[Any]]] = []
@@ -143,9 +143,9 @@ class Store(RuleBasedStateMachine):
         async def end() -> None:
             running = self.driver.started(key)
             if state == DROPPED:
-                await self.driver.dropped(running, "why")
+                await self.driver.dropped(running, RuntimeError("why"))
             else:
-                self.driver.ended(running, state, "why")
+                self.driver.ended(running, state, RuntimeError("why"))
                 await self.driver.journal.committed()
 
         self.wait(end())
@@ -164,7 +164,7 @@ class Store(RuleBasedStateMachine):
         async def label() -> None:
             running = self.driver.started(key)
             if drop:
-                await self.driver.dropped(running, "why", samples)
+                await self.driver.dropped(running, RuntimeError("why"), samples)
             else:
                 await self.driver.labelled(running, samples, [value_of(kind, number + index) for index in new])
 
@@ -178,15 +178,17 @@ class Store(RuleBasedStateMachine):
     def round_done(self, workflow: str, iteration: int) -> None:
         self.settle()
         number = self.next()
-        self.wait(self.driver.round_done(workflow, iteration, number, None, {"number": number}))
-        self.tasks[f"{workflow}/{iteration}/round"] = (DONE, "small", number)
+        carried = [f"{workflow}/{iteration}/training/m"]
+        self.wait(self.driver.round_done(IterationDone(workflow, iteration), number, None, carried))
+        self.complete[workflow, iteration] = number
         self.rounds += 1
-        self.free(f"{workflow}/{iteration}/", f"{workflow}/{iteration}/training")
-        self.free(f"{workflow}/{iteration - 1}/training", None)
+        self.free(lambda key: key.startswith(f"{workflow}/{iteration}/") and key not in carried)
+        if (workflow, iteration - 1) in self.complete:
+            self.free(lambda key: key == f"{workflow}/{iteration - 1}/training/m")
 
-    def free(self, prefix: str, but: str | None) -> None:
+    def free(self, spent: Callable[[str], bool]) -> None:
         for key, (state, kind, number) in self.tasks.items():
-            if key.startswith(prefix) and not (but and key.startswith(but)) and kind and is_file(kind):
+            if spent(key) and kind and is_file(kind):
                 self.tasks[key] = (state, f"freed {kind}", number)
 
     @precondition(lambda self: self.run is not None)
@@ -222,11 +224,10 @@ class Store(RuleBasedStateMachine):
     def collect(self) -> None:
         collect_garbage(self.path)
         for workflow in ("a", "b"):
-            complete = [i for i in range(3) if f"{workflow}/{i}/round" in self.tasks]
-            for iteration in range(max(complete, default=0)):
-                self.free(f"{workflow}/{iteration}/training", None)
-            for iteration in range(max(complete, default=-1) + 1):
-                self.free(f"{workflow}/{iteration}/", f"{workflow}/{iteration}/training")
+            last = max((i for name, i in self.complete if name == workflow), default=-1)
+            gone = tuple(f"{workflow}/{iteration}/" for iteration in range(last + 1))
+            carried = f"{workflow}/{last}/training/m"
+            self.free(lambda key, gone=gone, carried=carried: key.startswith(gone) and key != carried)  # type: ignore[misc]
 
     @precondition(lambda self: self.run is not None)
     @rule()
@@ -311,7 +312,8 @@ class Store(RuleBasedStateMachine):
         with reading(self.path) as connection:
             tasks = {task.key: task for task in read_tasks(connection)}
             labels = {label.candidate: label for label in read_labels(connection)}
-            events = [event for _, event in read_events(connection)]
+            events = [event for _, (_, event) in read_events(connection)]
+            complete = {(one.workflow, one.iteration): one.record for one in read_iterations(connection)}
             notes = {name: read_meta(connection, name) for name in self.notes}
         for key, (state, kind, number) in self.tasks.items():
             if key in self.maybe:
@@ -324,7 +326,8 @@ class Store(RuleBasedStateMachine):
             assert labels[index].content == sample_of(index).content
             assert labels[index].state == state
             assert self.is_value(labels[index], kind, number), index
-        assert [event.kind for event in events].count("iteration_done") == self.rounds
+        assert sum(isinstance(event, IterationDone) for event in events) == self.rounds
+        assert complete == {key: encode(number) for key, number in self.complete.items()}
         assert notes == self.notes
 
     def teardown(self) -> None:

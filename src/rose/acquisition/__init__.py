@@ -22,10 +22,13 @@ from rose.acquisition.methods.batchbald import SaturatedBatchWarning
 from rose.acquisition.partwise import draws_by_keys, kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
-from rose.acquisition.registry import Acquisition, acquisitions, get_acquisition, register_acquisition
+from rose.acquisition.registry import ACQUISITIONS, Acquisition, acquisitions, get_acquisition, register_acquisition
 from rose.acquisition.ties import tie_keys
 
+ACQUISITIONS.seal()
+
 __all__ = [
+    "ACQUISITIONS",
     "Acquisition",
     "Predictions",
     "Problem",

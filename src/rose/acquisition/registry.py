@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from dataclasses import replace as replace_field
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from numpy.typing import ArrayLike
@@ -14,12 +12,12 @@ from numpy.typing import ArrayLike
 from rose.acquisition.options import whole
 from rose.acquisition.problem import Floats, Problem
 from rose.errors import ConfigurationError, UnknownAcquisitionError, near_miss
+from rose.plugins import Registry
 
 Select = Callable[..., ArrayLike]
 Keys = Callable[[Problem], Floats | None]
 SelectT = TypeVar("SelectT", bound=Select)
 
-ENTRY_POINTS = "rose.acquisitions"
 REQUIRED = ("scores", "mc_preds", "features")
 INPUTS = (*REQUIRED, "labelled", "pending")
 Task = Literal["any", "classification", "regression"]
@@ -144,8 +142,15 @@ class Acquisition:
                 raise ConfigurationError(f"{self.name!r} has no option {name!r}; {near_miss(name, self.options)}")
 
 
-_methods: dict[str, Acquisition] = {}
-_aliases: dict[str, str] = {}
+def _accept(name: str, loaded: Any) -> Acquisition | None:
+    if isinstance(loaded, Acquisition):
+        return replace(loaded, name=name)
+    if not callable(loaded):
+        return None
+    return Acquisition(name, loaded, ("scores",), summary=_first_line(loaded))
+
+
+ACQUISITIONS = Registry("acquisition", "rose.acquisitions", _accept, UnknownAcquisitionError)
 
 
 def register_acquisition(
@@ -162,14 +167,13 @@ def register_acquisition(
     task: Task = "any",
     min_samples: int = 1,
     ranks_only: bool = False,
-    replace: bool = False,
 ) -> Callable[[SelectT], SelectT]:
     """Declare the decorated function as an acquisition method; the arguments are the attributes of `Acquisition`.
 
     `problem.available` comes in an order drawn by the seed: who takes the first of equals settles ties fairly.
 
     >>> from rose.acquisition import acquire, register_acquisition
-    >>> @register_acquisition("every_other", needs=("scores",), replace=True)
+    >>> @register_acquisition("every_other", needs=("scores",))
     ... def every_other(problem, *, start=0):
     ...     '''Every other candidate, by index.'''
     ...     return sorted(problem.available)[start::2][: problem.k]
@@ -177,85 +181,36 @@ def register_acquisition(
     array([1, 3])
 
     Raises:
-        ConfigurationError: if the name or an alias is taken (and `replace` is not set), or a need is unknown.
+        ConfigurationError: if the name or an alias is built in or another's, or a need is unknown.
     """
 
-    def declare(select: SelectT) -> SelectT:
-        line = summary or (inspect.getdoc(select) or "").partition("\n")[0]
-        method = Acquisition(
-            name, select, needs, uses, stochastic, line, reference, aliases, prefilter, keys,
+    def declared(select: Select) -> Acquisition:
+        return Acquisition(
+            name, select, needs, uses, stochastic, summary or _first_line(select), reference, aliases, prefilter, keys,
             task=task, min_samples=min_samples, ranks_only=ranks_only,
         )  # fmt: skip
-        _add(method, replace)
-        return select
 
-    return declare
+    return ACQUISITIONS.register(name, declared, aliases)
 
 
 def get_acquisition(name: str | Acquisition) -> Acquisition:
-    """The declaration of a method, by name or alias; installed packages' methods are loaded when first asked for.
+    """Return the declaration of a method, by name or alias; installed packages' are loaded when first asked for.
 
     Raises:
         UnknownAcquisitionError: with near misses.
-        ConfigurationError: if the package that provides it cannot be loaded, or two packages offer the name.
+        PluginError: if the package that brings it cannot be loaded, or two packages offer the name.
     """
-    if isinstance(name, Acquisition):
-        return name
-    key = _normal(name)
-    if key not in _methods and key not in _aliases:
-        _load(key)
-    found = _methods.get(_aliases.get(key, key))
-    if found is None:
-        raise UnknownAcquisitionError(f"no acquisition method {name!r}; {near_miss(key, acquisitions())}")
-    return found
+    return name if isinstance(name, Acquisition) else ACQUISITIONS.get(name)
 
 
 def acquisitions() -> tuple[str, ...]:
-    """The names of all methods, sorted, those of installed packages included.
+    """Return the names of all methods, sorted, those of installed packages included.
 
     >>> "diverse" in acquisitions()
     True
     """
-    return tuple(sorted({*_methods, *(_normal(point.name) for point in entry_points(group=ENTRY_POINTS))}))
+    return ACQUISITIONS.names()
 
 
-def _normal(name: str) -> str:
-    return str(name).strip().lower().replace("-", "_").replace(" ", "_")
-
-
-def _add(method: Acquisition, replace: bool) -> None:
-    names = [_normal(method.name), *map(_normal, method.aliases)]
-    taken = [n for n in names if n in _methods or n in _aliases]
-    if taken and not replace:
-        raise ConfigurationError(f"acquisition {taken[0]!r} is already registered; say replace=True to replace it")
-    for name in taken:
-        _aliases.pop(name, None)
-    _methods[names[0]] = method
-    _aliases.update(dict.fromkeys(names[1:], names[0]))
-
-
-def _load(key: str) -> None:
-    """Load the entry point of that name: an `Acquisition`, a function, or a module that registers it when imported."""
-    points: dict[str, EntryPoint] = {
-        point.value: point for point in entry_points(group=ENTRY_POINTS) if _normal(point.name) == key
-    }
-    if not points:
-        return
-    if len(points) > 1:
-        raise ConfigurationError(f"several installed packages offer acquisition {key!r}: {', '.join(sorted(points))}")
-    (where,) = points
-    try:
-        loaded = points[where].load()
-    except Exception as error:
-        raise ConfigurationError(f"acquisition {key!r} ({where}) cannot be loaded: {error}") from error
-    if key in _methods or key in _aliases:
-        return  # importing it registered it
-    if isinstance(loaded, Acquisition):
-        _add(replace_field(loaded, name=key), replace=False)
-    elif callable(loaded):
-        register_acquisition(key)(loaded)
-    else:
-        raise ConfigurationError(
-            f"acquisition {key!r} ({where}) is a {type(loaded).__name__}, and importing it registered no method of "
-            "that name; it must name a function, an Acquisition, or a module that calls register_acquisition"
-        )
+def _first_line(function: object) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

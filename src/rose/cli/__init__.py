@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _metrics(arguments: argparse.Namespace) -> None:
-    from rose.scoring import describe, metrics
+    from rose.scoring import METRICS, describe, metrics
 
     if arguments.markdown:
         print(describe(arguments.task))
@@ -75,11 +75,12 @@ def _metrics(arguments: argparse.Namespace) -> None:
         names = ", ".join((metric.name, *metric.aliases))
         print(f"{names}  ({metric.task}; {metric.direction} is more uncertain)")
         _wrapped(metric.summary)
-        _wrapped(f"{metric.formula}.  [{metric.reference}]")
+        _wrapped(". ".join(filter(None, (metric.formula, metric.reference and f" [{metric.reference}]"))))
+    _not_listed(METRICS.broken())
 
 
 def _acquisitions(arguments: argparse.Namespace) -> None:
-    from rose.acquisition import acquisitions, get_acquisition
+    from rose.acquisition import ACQUISITIONS, acquisitions, get_acquisition
 
     for method in map(get_acquisition, acquisitions()):
         names = ", ".join((method.name, *method.aliases))
@@ -88,6 +89,7 @@ def _acquisitions(arguments: argparse.Namespace) -> None:
         task = "" if method.task == "any" else f"{method.task}; "
         print(f"{names}  ({task}needs {needs or 'nothing'})")
         _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
+    _not_listed(ACQUISITIONS.broken())
 
 
 def _engines(arguments: argparse.Namespace) -> int:
@@ -97,6 +99,11 @@ def _engines(arguments: argparse.Namespace) -> int:
         return check_engine(arguments.check)
     list_engines()
     return 0
+
+
+def _not_listed(errors: Sequence[RoseError]) -> None:
+    for error in errors:
+        print(f"not listed: {error}")
 
 
 def _wrapped(text: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, chdir
 
 from rose.engine import Engine, as_engine
-from rose.engine.registry import KINDS, MEANINGS, capability_names, get_kind
+from rose.engine.registry import ENGINES, MEANINGS, capability_names, get_kind
 from rose.engine.selfcheck import Finding, check
 from rose.errors import RoseError
 
@@ -21,18 +21,21 @@ nothing can stop them. `rose engines --check NAME` tries an engine out."""
 
 def list_engines() -> None:
     """Print the engines, what is installed of them, and what they can do."""
-    for kind in KINDS:
+    kinds = ENGINES.things()
+    for kind in kinds:
         state = f"not installed: {kind.install}"
         if kind.is_installed:
             state = f"installed, {kind.needs} {kind.installed_version}" if kind.needs else "always there"
         print(f"{kind.name:{WIDTH}}{kind.summary}  ({state})")
         print(f"{'':{WIDTH}}{kind.given}")
     width = max(map(len, MEANINGS.values())) + 2
-    print(f"\n{'of functions:':{width}}{''.join(f'{kind.name:{WIDTH}}' for kind in KINDS)}".rstrip())
+    print(f"\n{'of functions:':{width}}{''.join(f'{kind.name:{WIDTH}}' for kind in kinds)}".rstrip())
     for name in capability_names():
-        marks = ["yes" if getattr(kind.capabilities, name) else "no" for kind in KINDS]
+        marks = ["yes" if getattr(kind.capabilities, name) else "no" for kind in kinds]
         print(f"{MEANINGS[name]:{width}}{''.join(f'{mark:{WIDTH}}' for mark in marks)}".rstrip())
     print(f"\n{REMARKS}")
+    for error in ENGINES.broken():
+        print(f"\nnot listed: {error}")
 
 
 def check_engine(name: str) -> int:

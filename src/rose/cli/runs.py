@@ -120,8 +120,8 @@ def _positive(text: str) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from rose.store.summary import summarize, to_dict
     from rose.watch.status import exit_code, status_text
+    from rose.watch.summary import summarize, to_dict
 
     summary = summarize(arguments.directory)
     print(json.dumps(to_dict(summary), indent=1) if arguments.json else status_text(summary))

@@ -9,20 +9,16 @@ from collections.abc import Mapping, Sequence
 from rose.errors import BindingError
 from rose.stages.binding import signature_of
 from rose.stages.config import LearnerConfig
+from rose.stages.kinds import KINDS
 from rose.stages.stage import Stage
 
 _log = logging.getLogger("rose")
 
-# What a task is told by name. No parameter can be called so: only functions with **kwargs can take them.
-_INJECTED = {
-    "training": ("--model_name",),
-    "prediction": ("--model_name", "--iteration"),
-    "criterion": ("--model_name",),
-}
-
 
 def injected_names(stage: Stage) -> tuple[str, ...]:
     """Return the names that are injected into a stage's calls: none, if its function cannot take any.
+
+    No parameter can be called so: only functions with **kwargs can.
 
     >>> from rose.stages.options import make_stage
     >>> injected_names(make_stage("prediction", lambda *args, **kwargs: "", {}))
@@ -31,7 +27,7 @@ def injected_names(stage: Stage) -> tuple[str, ...]:
     ()
     """
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature_of(stage.func, stage.name).parameters.values())
-    return _INJECTED.get(stage.kind, ()) if takes_any else ()
+    return stage.row.injects if takes_any else ()
 
 
 def check_calls(stages: Mapping[str, Stage], config: LearnerConfig, max_iter: int, skip_pre_loop: bool) -> None:
@@ -40,23 +36,22 @@ def check_calls(stages: Mapping[str, Stage], config: LearnerConfig, max_iter: in
     Raises:
         BindingError: if a stage's function does not take what it will be given.
     """
-    begins = "uncertainty" if "uncertainty" in stages else "active_learn"  # what is first where the pre-loop is skipped
+    begins = next((kind for kind, row in KINDS.items() if kind in stages and not row.pre_loop), None)
     for kind, stage in stages.items():
-        results = 0 if kind == "simulation" else 1
-        if skip_pre_loop and kind not in ("simulation", "training", "prediction"):
-            _check_call(stage, config, 0, 0 if kind == begins else results)
+        if skip_pre_loop and not stage.row.pre_loop:
+            _check_call(stage, config, 0, 0 if kind == begins else stage.row.upstream)
         for iteration in _differing(config, kind, 1 if skip_pre_loop else 0, max_iter):
-            _check_call(stage, config, iteration, results)
+            _check_call(stage, config, iteration, stage.row.upstream)
 
 
 def tell_of_the_untold(stages: Mapping[str, Stage], models: int, passes: int) -> None:
     """Say once, of stages whose tasks are not told which one they are, that they cannot know it."""
-    for kind, number in (("training", models), ("prediction", models * passes), ("criterion", models)):
-        if kind in stages and number > 1 and not injected_names(stages[kind]):
-            names = " and ".join(_INJECTED[kind])
-            _log.warning(
-                "%s takes no **kwargs: %d times a round it is called without %s", stages[kind].name, number, names
-            )
+    for stage in stages.values():
+        names = stage.row.injects
+        number = (models if "--model_name" in names else 1) * (passes if "--iteration" in names else 1)
+        if number > 1 and not injected_names(stage):
+            untold = " and ".join(names)
+            _log.warning("%s takes no **kwargs: %d times a round it is called without %s", stage.name, number, untold)
 
 
 def _differing(config: LearnerConfig, kind: str, first: int, max_iter: int) -> Sequence[int]:

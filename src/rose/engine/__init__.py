@@ -1,4 +1,4 @@
-"""Where tasks run. An engine runs a task; it knows nothing of learning, retries or disks.
+"""Run tasks, wherever: an engine runs a task; it knows nothing of learning, retries or disks.
 
 `LocalEngine` uses this machine's processes, `ThreadEngine` its threads; `DaskEngine`, `AsyncFlowEngine` and
 `ExecutorEngine` use what others run. `Engine` is the contract of all engines, and `rose.testing` has the tests for it.
@@ -20,7 +20,7 @@ from rose.engine.protocol import (
     Task,
     TaskKey,
 )
-from rose.engine.resolve import as_engine
+from rose.engine.resolve import PLACES, as_engine, engine_class
 
 if TYPE_CHECKING:
     from rose.engine.asyncflow import AsyncFlowEngine
@@ -49,25 +49,12 @@ __all__ = [
     "as_engine",
 ]
 
-# These bring asyncio, subprocess and cloudpickle: loaded when first asked for.
-_LAZY = {
-    "AsyncFlowEngine": "asyncflow",
-    "DaskEngine": "dask",
-    "ExecutorEngine": "executor",
-    "LocalEngine": "local",
-    "RemoteError": "failures",
-    "ThreadEngine": "threads",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    if name in PLACES:
+        return engine_class(name)
+    if name == "RemoteError":
+        from rose.engine.failures import RemoteError
 
-        try:
-            return getattr(import_module(f"rose.engine.{_LAZY[name]}"), name)
-        except ModuleNotFoundError as error:
-            if name != "DaskEngine" or error.name != "distributed":
-                raise
-            raise ImportError("DaskEngine needs distributed: pip install 'rose-uq[dask]'", name=error.name) from error
+        return RemoteError
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

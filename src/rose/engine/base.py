@@ -1,4 +1,4 @@
-"""What our own engines share: admission, commands, one event loop at a time, opening and closing."""
+"""Give our own engines what they share: admission, commands, one event loop at a time, opening and closing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rose.engine.cpus import usable_cpus
+from rose.cpus import usable_cpus
 from rose.engine.failures import of_place
 from rose.engine.processes.command import CommandRunner
-from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, Ref, Task
+from rose.engine.processes.scratch import Scratch
+from rose.engine.protocol import Capabilities, Capacity, Command, CommandOutput, OnStart, Ref, Task
 from rose.engine.shipping.program import submitted
-from rose.engine.slots import Request, Slots
+from rose.engine.slots import SlotRequest, Slots
 from rose.errors import ConfigurationError, EngineClosedError, RoseError
 from rose.paths import expanded
 
 logger = logging.getLogger(__name__)
 
 LAST = 10.0  # seconds that a thread has to close its engine when the program ends
+
+
+class _Beginning:
+    """Tell who asked that a task has begun: once, and not when it has ended."""
+
+    __slots__ = ("_on_start",)
+
+    def __init__(self, on_start: OnStart) -> None:
+        self._on_start: OnStart | None = on_start
+
+    def tell(self, worker: str) -> None:
+        """Say that it has begun. Called by the event loop, which reports what `on_start` raises."""
+        on_start, self._on_start = self._on_start, None
+        if on_start is not None:
+            on_start(worker)
+
+    def end(self) -> None:
+        """Tell nobody any more."""
+        self._on_start = None
 
 
 class BaseEngine(ABC):
@@ -50,42 +69,47 @@ class BaseEngine(ABC):
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         self._slots = Slots(Capacity(cpus, len(names), memory))
         self._gpu_names = names
-        self._custody = Custody(temp_dir)
-        self._commands = CommandRunner(self._custody)
-        self._waiting: dict[Request, asyncio.Future[None]] = {}
+        self._scratch = Scratch(temp_dir)
+        self._commands = CommandRunner(self._scratch)
+        self._waiting: dict[SlotRequest, asyncio.Future[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Future[None] | None = None
         self._closed = False
-        self._abandoning = [self._custody.abandon]
+        self._abandoning = [self._scratch.abandon]
         self._finalizer = weakref.finalize(self, _abandon, weakref.ref(self), self._abandoning)
 
     def capacity(self) -> Capacity:
-        """What there is in all."""
+        """Return what there is in all."""
         return self._slots.capacity
 
     @property
     def gpu_names(self) -> list[str]:
-        """Its gpus as CUDA_VISIBLE_DEVICES names them."""
+        """Return its gpus as CUDA_VISIBLE_DEVICES names them."""
         return self._gpu_names
 
     def private_folder(self) -> str:
-        """A directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
-        self._custody.guard()
-        return self._custody.folder
+        """Return a directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
+        self._scratch.ensure_reaper()
+        return self._scratch.folder
 
-    async def run(self, task: Task) -> Any:
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
         """Wait for the task's resources, run it, and return its result; see `Engine.run`."""
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
         submitted()
+        beginning = None if on_start is None else _Beginning(on_start)
+        tell = None if beginning is None else beginning.tell
         try:
             if isinstance(task.call, Command):
-                return await self._run_command(task)
-            return await self._run_function(task)
+                return await self._run_command(task, tell)
+            return await self._run_function(task, tell)
         except OSError as error:
             if isinstance(error, RoseError):
                 raise
             raise of_place("the engine could not run it", error, str(task.key)) from error
+        finally:
+            if beginning is not None:
+                beginning.end()
 
     async def share(self, value: Any) -> Ref:
         """Store a value once, for many tasks; they get it read-only and must not change it."""
@@ -115,7 +139,7 @@ class BaseEngine(ABC):
             try:
                 self._refuse_waiting()
                 await asyncio.gather(self._close_functions(), self._commands.close())
-                await self._custody.close()
+                await self._scratch.close()
                 self._finalizer.detach()
             finally:
                 self._closing.set_result(None)
@@ -138,7 +162,8 @@ class BaseEngine(ABC):
     # --- for subclasses ------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def _run_function(self, task: Task) -> Any: ...
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
+        """Run it; have the event loop call `on_start` with the worker's name when it begins."""
 
     @abstractmethod
     async def _store(self, value: Any) -> Ref: ...
@@ -176,18 +201,18 @@ class BaseEngine(ABC):
         if loop is not self._loop:
             self._bind(loop)
 
-    async def _acquire(self, task: Task) -> Request:
+    async def _acquire(self, task: Task) -> SlotRequest:
         """Wait for the task's resources; the caller must release the request in the end."""
         loop = asyncio.get_running_loop()
         granted: asyncio.Future[None] = loop.create_future()
 
-        def grant(request: Request) -> None:
+        def grant(request: SlotRequest) -> None:
             if granted.done():
                 self._slots.release(request)
             else:
                 granted.set_result(None)
 
-        request = Request(task, grant)
+        request = SlotRequest(task, grant)
         request.plain = False
         self._waiting[request] = granted
         self._slots.submit(request)
@@ -203,11 +228,11 @@ class BaseEngine(ABC):
             del self._waiting[request]
         return request
 
-    async def _run_command(self, task: Task) -> CommandOutput:
+    async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
         request = await self._acquire(task)
         try:
             gpus = ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
-            return await self._commands.run(task, gpus)
+            return await self._commands.run(task, gpus, on_start)
         finally:
             self._slots.release(request)
 
@@ -223,7 +248,7 @@ def _abandon(engine: weakref.ref[BaseEngine], actions: list[Callable[[], None]])
     """End what nobody closed: an engine that was forgotten, or all that are left when the program ends."""
     left = engine()
     loop = None if left is None else left._loop
-    if left is not None and loop is not None and left._custody.is_own and _runs_elsewhere(loop):
+    if left is not None and loop is not None and left._scratch.is_own and _runs_elsewhere(loop):
         # The program ends over a thread that still works with it, and only that thread may touch it.
         closing = asyncio.run_coroutine_threadsafe(left.close(), loop)
         try:
@@ -238,7 +263,7 @@ def _abandon(engine: weakref.ref[BaseEngine], actions: list[Callable[[], None]])
 
 
 def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether an event loop is running in another thread of this process."""
+    """Return whether an event loop is running in another thread of this process."""
     try:
         return asyncio.get_running_loop() is not loop and loop.is_running()
     except RuntimeError:
@@ -246,7 +271,7 @@ def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def _gpu_names(gpus: int | Sequence[str]) -> list[str]:
-    """The gpus as CUDA names them: those named, or so many of those that this process may see itself."""
+    """Return the gpus as CUDA names them: those named, or so many of those that this process may see itself."""
     if isinstance(gpus, (list, tuple)) and all(isinstance(name, str) and name for name in gpus):
         return list(gpus)
     if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:

@@ -1,4 +1,4 @@
-"""Any `concurrent.futures.Executor`: process pools, executorlib for Slurm and Flux, Parsl's, MPI pools."""
+"""Use any `concurrent.futures.Executor`: process pools, executorlib for Slurm and Flux, Parsl's, MPI pools."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rose.engine._remote.executor_traits import (
     where_functions_run,
     workers_of,
 )
-from rose.engine._remote.hosted import HostedEngine
+from rose.engine._remote.pool_engine import PoolEngine
 from rose.engine.protocol import Resources, Task
 from rose.errors import CapacityError, EngineClosedError
 
 logger = logging.getLogger(__name__)
 
 
-class ExecutorEngine(HostedEngine):
-    """Runs tasks in an executor that stays yours: closing the engine ends its tasks, not the executor.
+class ExecutorEngine(PoolEngine):
+    """Run tasks in an executor that stays yours: closing the engine ends its tasks, not the executor.
 
     Functions run in children of the executor's workers, where they can be stopped, timed out and limited, and a crash
     costs one task; commands run on the workers too. In a `ThreadPoolExecutor` functions run in its threads, and in a
@@ -101,7 +101,7 @@ class ExecutorEngine(HostedEngine):
 
         try:
             # In a thread: it may have to start workers first.
-            return await asyncio.get_running_loop().run_in_executor(self._custody.threads, submit)
+            return await asyncio.get_running_loop().run_in_executor(self._scratch.threads, submit)
         except BrokenExecutor:
             raise
         except RuntimeError as error:  # this is how executors say it
@@ -113,7 +113,7 @@ class ExecutorEngine(HostedEngine):
             raise CapacityError(text) from error
 
     def _options(self, resources: Resources) -> dict[str, Any]:
-        """How executorlib is asked for more than a cpu."""
+        """Return how executorlib is asked for more than a cpu."""
         if not self._sizes_tasks or (resources.cpus == 1 and not resources.gpus):
             return {}
         given = {"threads_per_core": resources.cpus}

@@ -1,18 +1,25 @@
-"""The engines there are: how to give one, what it can do, and how to install what it needs."""
+"""List the engines there are: how to give one, what it can do, and how to install what it needs."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import inspect
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
 
 from rose.engine._remote.executor_traits import CAPABILITIES
+from rose.engine.local import LocalEngine
 from rose.engine.protocol import Capabilities, Engine
-from rose.errors import ConfigurationError, UnknownNameError, near_miss
+from rose.engine.threads import ThreadEngine
+from rose.errors import ConfigurationError
+from rose.plugins import Registry
+
+MakeT = TypeVar("MakeT", bound=Callable[..., Any])
 
 WORKERS = 2  # of an engine that is opened to be looked at
 
@@ -26,15 +33,21 @@ MEANINGS = {
     "isolates_memory": "a task cannot change the driver's objects",
     "limits_memory": "a function that takes more memory than it asked for is stopped",
     "assigns_gpus": "each task sees gpus of its own",
+    "tells_start": "a task tells when it has really begun, and where",
 }
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of engine.
+class EngineKind:
+    """Describe one kind of engine.
 
-    `given` is what to hand to a learner, `needs` the distribution without which it does not work (None: nothing), and
-    `open` makes one on this machine, with two workers.
+    Attributes:
+        name, aliases: what it is called.
+        summary: one line for people.
+        given: what to hand to a learner.
+        capabilities: what it can do.
+        open: makes one on this machine, with two workers.
+        module, needs: the module and its distribution without which it does not work; None: nothing.
     """
 
     name: str
@@ -44,15 +57,16 @@ class Kind:
     open: Callable[[], AbstractAsyncContextManager[Engine]]
     module: str | None = None
     needs: str | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def is_installed(self) -> bool:
-        """Whether what it needs is there."""
+        """Tell whether what it needs is there."""
         return self.module is None or _is_there(self.module)
 
     @property
     def installed_version(self) -> str:
-        """The version of what it needs; empty where it needs nothing, or it is not there."""
+        """Return the version of what it needs; empty where it needs nothing, or it is not there."""
         try:
             return version(self.needs) if self.needs and self.is_installed else ""
         except PackageNotFoundError:
@@ -60,22 +74,18 @@ class Kind:
 
     @property
     def install(self) -> str:
-        """How to install what it needs."""
+        """Say how to install what it needs."""
         return f"pip install 'rose-uq[{self.name}]'"
 
 
 @asynccontextmanager
 async def _local() -> AsyncIterator[Engine]:
-    from rose.engine.local import LocalEngine
-
     async with LocalEngine(WORKERS) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def _threads() -> AsyncIterator[Engine]:
-    from rose.engine.threads import ThreadEngine
-
     async with ThreadEngine(WORKERS) as engine:
         yield engine
 
@@ -117,10 +127,39 @@ async def _executor() -> AsyncIterator[Engine]:
             yield engine
 
 
-KINDS = (
-    Kind("local", "processes of this machine", "ParallelUQLearner(8)", CAPABILITIES["child"], _local),
-    Kind("threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", CAPABILITIES["thread"], _threads),
-    Kind(
+def _declared(name: str, make: Any, summary: str = "", given: str = "", aliases: tuple[str, ...] = ()) -> EngineKind:
+    """Return the kind of what makes engines: a class, or a function, of the number of workers."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Engine]:
+        made = make(WORKERS)
+        engine: Engine = await made if inspect.isawaitable(made) else made
+        try:
+            yield engine
+        finally:
+            await engine.close()
+
+    if not isinstance(getattr(make, "capabilities", None), Capabilities):
+        raise ConfigurationError(f"engine {name!r}: {make!r} has no `capabilities`, rose.engine.Capabilities(...)")
+    summary = summary or (inspect.getdoc(make) or "").partition("\n")[0]
+    given = given or f"ParallelUQLearner({make.__name__}(8))"
+    return EngineKind(name, summary, given, make.capabilities, opened, aliases=aliases)
+
+
+def _accept(name: str, loaded: Any) -> EngineKind | None:
+    if isinstance(loaded, EngineKind):
+        return replace(loaded, name=name)
+    return _declared(name, loaded) if callable(loaded) else None
+
+
+ENGINES = Registry("engine", "rose.engines", _accept)
+
+for _kind in (
+    EngineKind("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities, _local),
+    EngineKind(
+        "threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities, _threads
+    ),
+    EngineKind(
         name="dask",
         summary="a Dask cluster",
         given='ParallelUQLearner(Client("tcp://host:8786"))',
@@ -129,7 +168,7 @@ KINDS = (
         module="distributed",
         needs="distributed",
     ),
-    Kind(
+    EngineKind(
         name="asyncflow",
         summary="RADICAL AsyncFlow, on its back ends and RHAPSODY's",
         given="ParallelUQLearner(await WorkflowEngine.create(backend))",
@@ -138,33 +177,52 @@ KINDS = (
         module="radical.asyncflow",
         needs="radical.asyncflow",
     ),
-    Kind(
+    EngineKind(
         name="executor",
         summary="any concurrent.futures.Executor: executorlib, Parsl, MPI pools",
         given="ParallelUQLearner(ProcessPoolExecutor(8))",
         capabilities=CAPABILITIES["child"],
         open=_executor,
     ),
-)
+):
+    ENGINES.add(_kind.name, _kind)
+ENGINES.seal()
 
 
-def get_kind(name: str) -> Kind:
-    """The kind with this name.
+def register_engine(
+    name: str, *, summary: str = "", given: str = "", aliases: tuple[str, ...] = ()
+) -> Callable[[MakeT], MakeT]:
+    """Declare the decorated class as a kind of engine; `rose engines` lists it, and tries it out.
+
+    Args:
+        name: what it is called.
+        summary: one line for people; the first of its docstring if not given.
+        given: what to hand to a learner, as Python.
+        aliases: other names.
+
+    The class (or a function, which may be async) is called with a number of workers, and has `capabilities`.
+
+    Raises:
+        ConfigurationError: if the name or an alias is built in or another's, or nothing says what it can do.
+    """
+    return ENGINES.register(name, lambda make: _declared(name, make, summary, given, aliases), aliases)
+
+
+def get_kind(name: str) -> EngineKind:
+    """Return the kind with this name.
 
     Raises:
         UnknownNameError: there is none; the message offers near misses.
-        ConfigurationError: what it needs is not installed; the message says how to.
+        ConfigurationError: what it needs is not installed; the message says how to. PluginError: nor can it be loaded.
     """
-    kind = next((kind for kind in KINDS if kind.name == name), None)
-    if kind is None:
-        raise UnknownNameError(f"no engine is called {name!r}; {near_miss(name, [kind.name for kind in KINDS])}")
+    kind = ENGINES.get(name)
     if not kind.is_installed:
         raise ConfigurationError(f"the engine {name!r} needs {kind.needs}, which is not installed: {kind.install}")
     return kind
 
 
 def capability_names() -> list[str]:
-    """All capabilities, in the order in which they are declared."""
+    """Return all capabilities, in the order in which they are declared."""
     return [field.name for field in fields(Capabilities)]
 
 

@@ -1,9 +1,10 @@
-"""What a user may give as an engine."""
+"""Make an engine of what a user gives as one."""
 
 from __future__ import annotations
 
 import inspect
 import logging
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,32 @@ _MEANT = (
 )
 
 
+# These bring asyncio, subprocess and cloudpickle, or what is not installed: imported when first asked for.
+PLACES = {
+    "AsyncFlowEngine": "rose.engine.asyncflow",
+    "DaskEngine": "rose.engine.dask",
+    "ExecutorEngine": "rose.engine.executor",
+    "LocalEngine": "rose.engine.local",
+    "ThreadEngine": "rose.engine.threads",
+}
+
+
+def engine_class(name: str) -> Any:
+    """Return the class of one of our engines.
+
+    Raises:
+        ImportError: if what it needs is not installed, saying how to install it.
+    """
+    try:
+        return getattr(import_module(PLACES[name]), name)
+    except ModuleNotFoundError as error:
+        if name != "DaskEngine" or error.name != "distributed":
+            raise
+        raise ImportError("DaskEngine needs distributed: pip install 'rose-uq[dask]'", name=error.name) from error
+
+
 def as_engine(engine: Any = None, *, directory: str | Path | None = None) -> Engine:
-    """The engine that is meant, which the log names.
+    """Return the engine that is meant, which the log names.
 
     None is a `LocalEngine()`, a number one with so many workers, an engine itself. A `distributed.Client`, the address
     of a Dask scheduler or a Dask cluster object is a `DaskEngine`, a `radical.asyncflow.WorkflowEngine` an
@@ -54,37 +79,28 @@ def _check_value(engine: Any) -> None:
 
 
 def _chosen(engine: Any, directory: str | Path | None) -> Engine | None:
-    """The engine for a value, told by the type's module: what is not used is not imported."""
-    from rose.engine.local import LocalEngine
-
-    if engine is None:
-        return LocalEngine()
-    if isinstance(engine, int) and not isinstance(engine, bool):
-        return LocalEngine(workers=engine)
-    if isinstance(engine, Engine):
-        return engine
-    if _is_dask(engine):
-        from rose.engine import DaskEngine  # which says how to install what is missing
-
-        return DaskEngine(engine, temp_dir=directory)
-    if _is_a(engine, "radical", "WorkflowEngine"):
-        from rose.engine.asyncflow import AsyncFlowEngine
-
-        return AsyncFlowEngine(engine)
-    if _is_a(engine, "concurrent", "Executor"):
-        from rose.engine.executor import ExecutorEngine
-
-        return ExecutorEngine(engine)
-    return None
+    """Return the engine for a value, told by the type's module: what is not used is not imported."""
+    made: Engine | None = None
+    if engine is None or (isinstance(engine, int) and not isinstance(engine, bool)):
+        made = engine_class("LocalEngine")(workers=engine)
+    elif isinstance(engine, Engine):
+        made = engine
+    elif _is_dask(engine):
+        made = engine_class("DaskEngine")(engine, temp_dir=directory)
+    elif _is_a(engine, "radical", "WorkflowEngine"):
+        made = engine_class("AsyncFlowEngine")(engine)
+    elif _is_a(engine, "concurrent", "Executor"):
+        made = engine_class("ExecutorEngine")(engine)
+    return made
 
 
 def _is_dask(value: Any) -> bool:
-    """Whether it is a Dask client, address or cluster."""
+    """Return whether it is a Dask client, address or cluster."""
     if isinstance(value, str):
         return "://" in value
     return _is_a(value, "distributed", "Client") or isinstance(getattr(value, "scheduler_address", None), str)
 
 
 def _is_a(value: Any, package: str, name: str) -> bool:
-    """Whether its type is, or is derived from, the class with this name in the package."""
+    """Return whether its type is, or is derived from, the class with this name in the package."""
     return any(base.__name__ == name and base.__module__.partition(".")[0] == package for base in type(value).__mro__)

@@ -1,4 +1,4 @@
-"""Who runs next: one pool of cpus, gpus and memory for functions and commands, fair between workflows."""
+"""Decide who runs next: one pool of cpus, gpus and memory for functions and commands, fair between workflows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rose.engine.protocol import Capacity, Resources, Task
 from rose.errors import CapacityError, ConfigurationError
 
 
-class Request:
-    """A task that waits for its resources, and then holds them. `start` is called once, when they are granted."""
+class SlotRequest:
+    """Hold a task that waits for its resources, and then has them. `start` is called once, when they are granted."""
 
     __slots__ = ("early", "gpu_ids", "plain", "start", "task")
 
@@ -39,7 +39,7 @@ def check_meaning(task: Task) -> None:
 
 
 class Slots:
-    """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
+    """Admit tasks. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
     equals the one that was served longest ago.
 
     A workflow's first task that needs more cpus than are free keeps the free ones waiting for it, so that small tasks
@@ -52,7 +52,7 @@ class Slots:
         self._free_memory = capacity.memory
         self._free_gpus = list(range(capacity.gpus))
         # Only workflows that wait. OrderedDict: any request can leave at once.
-        self._queues: dict[str, OrderedDict[Request, None]] = {}
+        self._queues: dict[str, OrderedDict[SlotRequest, None]] = {}
         self._occupied: dict[str, int] = {}  # cpus by workflow, early grants included
         self._served: dict[str, int] = {}  # by workflow that waits or occupies: the number of its last grant
         self._grants = 0
@@ -60,7 +60,7 @@ class Slots:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether any task waits for resources."""
+        """Return whether any task waits for resources."""
         return bool(self._queues)
 
     def check(self, task: Task) -> None:
@@ -85,12 +85,12 @@ class Slots:
                 "ask for less or give the engine more"
             )
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: SlotRequest) -> None:
         """Queue a request; it starts at once (before this returns) if its turn has come and its resources are free."""
         self._queues.setdefault(request.task.key.workflow, OrderedDict())[request] = None
         self.fill()
 
-    def withdraw(self, request: Request) -> None:
+    def withdraw(self, request: SlotRequest) -> None:
         """Take a waiting request out of the queue; nothing happens if it does not wait."""
         workflow = request.task.key.workflow
         queue = self._queues.get(workflow)
@@ -102,12 +102,12 @@ class Slots:
                     self._served.pop(workflow, None)
             self.fill()
 
-    def release(self, request: Request) -> None:
+    def release(self, request: SlotRequest) -> None:
         """Give back what a request held, and start whoever may use it."""
         self._free(request)
         self.fill()
 
-    def requeue(self, request: Request) -> None:
+    def requeue(self, request: SlotRequest) -> None:
         """Undo a grant: the request waits again, as the first of its workflow."""
         self._free(request)
         workflow = request.task.key.workflow
@@ -129,7 +129,7 @@ class Slots:
         finally:
             self._filling = False
 
-    def next_early(self) -> Request | None:
+    def next_early(self) -> SlotRequest | None:
         """Grant the next request ahead of time, if it is a plain one: it must then `take_over` a plain one's slot."""
         request = self._next()
         if request is None or not request.plain:
@@ -138,13 +138,13 @@ class Slots:
         self._take(request)
         return request
 
-    def take_over(self, ended: Request, successor: Request) -> None:
-        """An early request goes on in the slot of a plain one that ended."""
+    def take_over(self, ended: SlotRequest, successor: SlotRequest) -> None:
+        """Have an early request go on in the slot of a plain one that ended."""
         self._unoccupy(ended)
         successor.early = False
 
-    def _next(self) -> Request | None:
-        best: Request | None = None
+    def _next(self) -> SlotRequest | None:
+        best: SlotRequest | None = None
         least = (0, 0)
         for workflow, queue in self._queues.items():
             rank = (self._occupied.get(workflow, 0), self._served.get(workflow, 0))
@@ -158,7 +158,7 @@ class Slots:
         fits = self._free_memory is None or wanted.memory is None or wanted.memory <= self._free_memory
         return fits and wanted.gpus <= len(self._free_gpus)
 
-    def _take(self, request: Request) -> None:
+    def _take(self, request: SlotRequest) -> None:
         workflow, wanted = request.task.key.workflow, request.task.resources
         queue = self._queues[workflow]
         queue.popitem(last=False)
@@ -170,7 +170,7 @@ class Slots:
         if not request.early:
             self._hold(request)
 
-    def _hold(self, request: Request) -> None:
+    def _hold(self, request: SlotRequest) -> None:
         """Count what a request occupies as taken."""
         wanted = request.task.resources
         self.free_cpus -= wanted.cpus
@@ -180,14 +180,14 @@ class Slots:
         if wanted.memory is not None and self._free_memory is not None:
             self._free_memory -= wanted.memory
 
-    def _free(self, request: Request) -> None:
+    def _free(self, request: SlotRequest) -> None:
         self._unoccupy(request)
         if request.early:
             request.early = False
         else:
             self._let_go(request)
 
-    def _let_go(self, request: Request) -> None:
+    def _let_go(self, request: SlotRequest) -> None:
         """Count what a request occupied as free."""
         wanted = request.task.resources
         self.free_cpus += wanted.cpus
@@ -197,7 +197,7 @@ class Slots:
         if wanted.memory is not None and self._free_memory is not None:
             self._free_memory += wanted.memory
 
-    def _unoccupy(self, request: Request) -> None:
+    def _unoccupy(self, request: SlotRequest) -> None:
         workflow = request.task.key.workflow
         left = self._occupied[workflow] - request.task.resources.cpus
         if left:

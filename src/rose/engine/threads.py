@@ -1,4 +1,4 @@
-"""Functions in threads of this process: for tests, and for light tasks that need no protection."""
+"""Run functions in threads of this process: for tests, and for light tasks that need no protection."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import decimal
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rose.engine.apart import apart
 from rose.engine.base import BaseEngine
-from rose.engine.coroutines import Interrupt, finished, interruptible
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
-from rose.engine.protocol import Capabilities, Command, Ref, Task
-from rose.engine.shown import showing
+from rose.engine.functions.copies import apart
+from rose.engine.functions.coroutines import Interrupt, finished, interruptible
+from rose.engine.functions.printing import showing
+from rose.engine.processes.process import worker_name
+from rose.engine.protocol import Capabilities, Command, OnStart, Ref, Task
 from rose.errors import ConfigurationError, EngineClosedError, TaskTimeoutError
 
 T = TypeVar("T")
@@ -32,7 +34,7 @@ GRACE = 0.5  # seconds that a coroutine has to end when it is cancelled, before 
 
 @dataclass(eq=False, slots=True)
 class MemoryRef:
-    """A shared value of a `ThreadEngine`: the value itself."""
+    """Hold a shared value of a `ThreadEngine`: the value itself."""
 
     value: Any
     released: bool = False
@@ -59,7 +61,7 @@ class MemoryRef:
         ref.value = None
 
     def load(self) -> Any:
-        """The value; arrays are read-only."""
+        """Return the value; arrays are read-only."""
         if self.released:
             raise ConfigurationError("a Ref is used that its engine has released")
         return self.value
@@ -67,7 +69,7 @@ class MemoryRef:
 
 @dataclass(eq=False, slots=True)
 class _Running:
-    """A function in a thread."""
+    """Hold a function in a thread."""
 
     key: str
     result: asyncio.Future[Any]  # what its caller awaits
@@ -102,6 +104,7 @@ class ThreadEngine(BaseEngine):
         isolates_memory=False,
         limits_memory=False,
         assigns_gpus=False,
+        tells_start=True,
     )
 
     def __init__(
@@ -116,13 +119,15 @@ class ThreadEngine(BaseEngine):
         self._threads = ThreadPoolExecutor(self.capacity().cpus, thread_name_prefix="rose-task")
         self._running: set[_Running] = set()
 
-    async def _run_function(self, task: Task) -> Any:
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
         request = await self._acquire(task)
         loop = asyncio.get_running_loop()
         job = _Running(str(task.key), loop.create_future(), loop.create_future(), Interrupt())
         try:
             assert not isinstance(task.call, Command)
             call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
+            if on_start is not None:
+                loop.call_soon(on_start, worker_name(os.getpid()))  # a granted slot is a free thread
             work = self._threads.submit(as_here(_call), call, job.interrupt)
         except BaseException:
             self._slots.release(request)
@@ -217,7 +222,7 @@ def _fail(result: asyncio.Future[Any], error: Exception) -> None:
 
 
 def loaded(value: Any) -> Any:
-    """The arguments with their Refs replaced, also those inside lists, tuples and dicts."""
+    """Return the arguments with their Refs replaced, also those inside lists, tuples and dicts."""
     kind = type(value)
     if kind is MemoryRef:
         return value.load()

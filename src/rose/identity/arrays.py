@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import array as arrays
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +11,7 @@ from rose.arrays import as_array
 from rose.errors import RoseError
 from rose.identity.atoms import number
 from rose.identity.digest import node, plain_array
-
-if TYPE_CHECKING:
-    from rose.identity.values import Walk
+from rose.identity.walk import Walk
 
 _LIBRARIES = ("torch", "jax", "jaxlib", "cupy")
 

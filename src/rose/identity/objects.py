@@ -12,16 +12,14 @@ import functools
 import random
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType, ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rose.identity.arrays import encode_array, encode_sparse, encode_tensor, is_array, is_sparse, is_tensor
 from rose.identity.digest import class_name, node, reference
 from rose.identity.tables import encode_table, is_table
-
-if TYPE_CHECKING:
-    from rose.identity.values import Walk
+from rose.identity.walk import Walk
 
 
 class NoValue(Exception):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rose.identity.digest import class_name, node, plain_array
-
-if TYPE_CHECKING:
-    from rose.identity.values import Walk
+from rose.identity.walk import Walk
 
 _OWN = ("Series", "DataFrame", "Index", "ExtensionArray")
 

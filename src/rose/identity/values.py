@@ -30,9 +30,8 @@ from rose.identity.atoms import ATOMS, atom
 from rose.identity.digest import class_name, node, plain_array
 from rose.identity.environment import set_by_program
 from rose.identity.objects import NoValue, encode_object
+from rose.identity.walk import Functions, Walk
 
-# Gives the digest of a function or class by what it does; None: it is known by its name.
-Functions = Callable[[Any], bytes | None]
 # Gives what is digested in the place of a text or an object: itself, mostly.
 SeenAs = Callable[[Any], Any]
 
@@ -59,10 +58,10 @@ def value_digest(value: Any, where: str, functions: Functions | None = None, see
     """
     if type(value) is np.ndarray and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:  # candidates, mostly
         return plain_array(value)
-    return Walk(where, functions, seen_as).digest(value)
+    return ValueWalk(where, functions, seen_as).digest(value)
 
 
-class Walk:
+class ValueWalk:
     """One value being digested: where the walk is, what lies above it, and what it has met."""
 
     def __init__(self, where: str, functions: Functions | None = None, seen_as: SeenAs | None = None) -> None:
@@ -186,11 +185,11 @@ def _defaultdict(walk: Walk, value: collections.defaultdict[Any, Any]) -> bytes:
     return node("defaultdict", walk.child(value.default_factory, ".default_factory") + walk.mapping(value.items()))
 
 
-_CONTAINERS: dict[type, Callable[[Walk, Any], bytes]] = {
-    list: Walk.sequence,
-    tuple: Walk.sequence,
-    set: Walk.unordered,
-    frozenset: Walk.unordered,
+_CONTAINERS: dict[type, Callable[[ValueWalk, Any], bytes]] = {
+    list: ValueWalk.sequence,
+    tuple: ValueWalk.sequence,
+    set: ValueWalk.unordered,
+    frozenset: ValueWalk.unordered,
     dict: lambda walk, value: walk.mapping(set_by_program(value).items()),
     type(os.environ): lambda walk, value: walk.mapping(set_by_program(value).items()),
     MappingProxyType: lambda walk, value: walk.mapping(value.items()),

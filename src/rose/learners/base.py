@@ -1,4 +1,4 @@
-"""The learners: what users construct, decorate and run."""
+"""What all learners have in common: an engine, state, run directories, and `start`, `teach` and `run`."""
 
 from __future__ import annotations
 
@@ -6,53 +6,49 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from rose.dataflow.plan import DataflowPlan
 from rose.engine import Engine, TaskKey, as_engine
 from rose.errors import ConfigurationError, EngineClosedError
 from rose.learners.registration import Registration
+from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
-from rose.loop.protocol import Plan, Request, check_limits
+from rose.loop.protocol import Plan, RunRequest
 from rose.loop.session import Session
-from rose.loop.state import Results, States, WorkflowResult
+from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
-from rose.loop.workflow import Workflow
+from rose.loop.workflow import Workflow, workflows_of
 from rose.paths import expanded
-from rose.pool.plan import PoolPlan
-from rose.pool.pool import Pool
-from rose.stages.config import LearnerConfig, UQLearnerConfig
+from rose.stages.config import LearnerConfig
 from rose.stages.options import make_stage
 from rose.stages.reporting import LearnerInTask, Listener, Reports, register, reports
 from rose.stages.runner import Runner
-from rose.store import EventLog, Run, check_run_dir
+from rose.store import DriverStarted, EventLog, Run, check_run_dir
 
 _log = logging.getLogger("rose")
 
-L = TypeVar("L", bound="UQLearner")
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class UQLearner(Registration):
-    """What both learners have in common: stages, an engine, state, and the runs they started.
+class Learner(Registration, Generic[R]):
+    """Hold what is registered, an engine, state, and the runs that were started; each kind of learner adds `plan`.
+
+    `start`, `teach` and `run` take the arguments of `plan`, which checks them at the call, before anything runs.
 
     Args:
         engine: what executes tasks: nothing (the embedded `LocalEngine`, started for each run and closed after it), a
             number of workers, or an engine of ours, which stays yours to close (`await learner.shutdown()`).
-        pool: the candidates; without one, the learner runs ROSE's dataflow over files of yours.
         run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
             it, running is resuming: what is recorded as done is not run again.
         resume: False refuses a directory with a run in it; "new" starts another run beside it (`runs/digits-2`).
         accept_changes: whether to resume with other functions or settings than the run was begun with, and keep all
             labels; "resimulate" starts over where the simulation has changed, and keeps its earlier labels aside.
         keep_models: of how many rounds the models stay in `run_dir`, the last ones of each workflow; all labels do.
-        acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
 
     Raises:
         ConfigurationError: if one of them cannot be.
@@ -62,23 +58,15 @@ class UQLearner(Registration):
         self,
         engine: Any = None,
         *,
-        pool: Pool | None = None,
         run_dir: str | Path | None = None,
-        acquisition: str = "diverse",
         resume: bool | Literal["new"] = True,
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,
     ) -> None:
         super().__init__()
-        if pool is not None and not isinstance(pool, Pool):
-            raise ConfigurationError(
-                f"pool must be a rose.Pool, got {type(pool).__name__}; wrap it: Pool(X, initial=20)"
-            )
         if run_dir is not None:
             run_dir = expanded(run_dir, "run_dir")
-        self.learner_name = "UQLearner"
-        self.pool = pool
-        self.acquisition = acquisition
+        self.learner_name = type(self).__name__
         self.events = EventLog()
         self._given = engine
         self._engine: Engine | None = None
@@ -96,6 +84,7 @@ class UQLearner(Registration):
         self._callbacks: list[Listener] = []
         self._state = Reports(self._callbacks)
         self._utility_calls = itertools.count()
+        self._tracking = Tracking()
 
     def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
         """In a task's process a learner is only what state is registered with."""
@@ -130,6 +119,15 @@ class UQLearner(Registration):
         if not callable(callback) or inspect.iscoroutinefunction(callback):
             raise ConfigurationError(f"on_state_update takes a plain function of (key, value), got {callback!r}")
         self._callbacks.append(callback)
+
+    def add_tracker(self, tracker: Any) -> None:
+        """Have a tracker follow the runs of this learner: one of `rose.tracking`, or by its name a registered one.
+
+        Raises:
+            ConfigurationError: if it is none.
+            UnknownNameError: for a name that no tracker has.
+        """
+        self._tracking.add(tracker)
 
     def set_next_config(self, config: LearnerConfig, learner_name: str | None = None) -> None:
         """Use another configuration from the next iteration on, for one workflow or (None) for all.
@@ -193,6 +191,56 @@ class UQLearner(Registration):
 
     # --- running -------------------------------------------------------------------------------------------------
 
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """Check all that is asked for, before anything runs, and return the loops to be opened.
+
+        Raises:
+            ConfigurationError and its kinds: at once.
+        """
+        raise NotImplementedError
+
+    def start(self, *args: Any, **kwargs: Any) -> States[R]:
+        """Run the workflows, giving each state as it arrives; takes the arguments of `plan`.
+
+        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them. Awaited instead
+        of iterated, it is as `teach`.
+        """
+        session = self._session(self.plan(*args, **kwargs))
+        return States(session.states(), lambda: self._learned(session.results()))
+
+    def teach(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+        """Run the workflows to their ends, and give what was learned; takes the arguments of `plan`.
+
+        Raises:
+            RunFailedError: when all have ended, if a workflow failed.
+        """
+        return self._teach(self.plan(*args, **kwargs))
+
+    def run(self, *args: Any, **kwargs: Any) -> R:
+        """Call `teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
+        plan = self.plan(*args, **kwargs)
+        return run_synchronously(lambda: self._teach(plan, close_engine=True))
+
+    async def _teach(self, plan: Plan, *, close_engine: bool = False) -> R:
+        return self._learned(await self._session(plan, close_engine=close_engine).run())
+
+    def _learned(self, results: Results) -> R:
+        """Return what the caller gets of all workflows' results."""
+        raise NotImplementedError
+
+    def get_metric_results(self) -> dict[Any, Any]:
+        """Return the criterion's values of the last run by iteration, under `learner-NAME` where there are names."""
+        return self._by_workflow(lambda workflow: dict(workflow.metrics))
+
+    def get_uncertainty_results(self) -> dict[Any, Any]:
+        """Return the uncertainties of the last run by iteration, under `learner-NAME` where there are names."""
+        return self._by_workflow(lambda workflow: dict(workflow.uncertainties))
+
+    def _by_workflow(self, values: Callable[[Workflow], dict[int, float]]) -> dict[Any, Any]:
+        if len(self._workflows) == 1 and self._workflows[0].learner_id is None:
+            return values(self._workflows[0])
+        return {f"learner-{workflow.name}": values(workflow) for workflow in self._workflows}
+
     def _directory(self) -> Path | None:
         directory = check_run_dir(self._run_dir, self._resume)
         if directory is not None and directory != Path(self._run_dir or "").absolute():
@@ -201,22 +249,38 @@ class UQLearner(Registration):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            run = await Run.open(self._directory(), self._keep_models)
+            await stack.enter_async_context(self._tracked(plan.request))
+            run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())
-            runner = Runner(engine, self.events, run, self, labels=self.pool is not None)
-            self._workflows = await plan.open(runner, stack)
-            names = [workflow.name for workflow in self._workflows]
-            run.journal.event("driver_started", body={"epoch": run.journal.epoch, "workflows": names})
+            runner = Runner(engine, self.events, run, self, labels=plan.labels)
+            self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
+            run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state)
+        session = Session(open_workflows, self.events, self._state, self._tracking.iteration)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
+
+    @asynccontextmanager
+    async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
+        """Tell the trackers of a run's beginning and of its end."""
+        self._workflows = []
+        self._tracking.started(manifest_of(type(self).__name__, request))
+        reason = StopReason.ERROR
+        try:
+            yield
+            reason = overall([workflow.stop_reason for workflow in self._workflows])
+        except asyncio.CancelledError:
+            reason = StopReason.STOPPED
+            raise
+        finally:
+            self._tracking.stopped(self._tracking.last, reason)
+            await asyncio.to_thread(self._tracking.close)
 
     def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:
         """The engine for one use. The embedded one lives as long as the use; one that was given stays open."""
@@ -235,13 +299,8 @@ class UQLearner(Registration):
             stack.push_async_callback(engine.close)
         return engine
 
-    def _plan(self, request: Request) -> Plan:
-        if self.pool is None:
-            return DataflowPlan(self.registered(), request)
-        return PoolPlan(self.registered(), request, self.pool, self.acquisition)
-
     def _model_names(self, model_names: Sequence[str] | None) -> tuple[str, ...]:
-        """The models to train: those named, else the registered estimators."""
+        """Return the models to train: those named, else the registered estimators."""
         if model_names is None:
             if not self.estimators:
                 raise ConfigurationError(
@@ -254,190 +313,3 @@ class UQLearner(Registration):
                 if name not in self.estimators:
                     raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(self.estimators)}")
         return names
-
-
-def _asked(
-    prepare: Callable[Concatenate[L, P], Plan],
-) -> Callable[[Callable[[L, Plan], R]], Callable[Concatenate[L, P], R]]:
-    """Give a method the arguments of `prepare`, which checks them at the call and makes the plan to run."""
-
-    signature = inspect.signature(prepare)
-
-    def decorator(method: Callable[[L, Plan], R]) -> Callable[Concatenate[L, P], R]:
-        @wraps(method)
-        def call(self: L, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                signature.bind(self, *args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{method.__qualname__}() {error}") from None
-            return method(self, prepare(self, *args, **kwargs))
-
-        call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            return_annotation=inspect.signature(method).return_annotation
-        )
-        call.__doc__ = f"{method.__doc__}\n\n{inspect.getdoc(prepare)}"
-        return call
-
-    return decorator
-
-
-class SeqUQLearner(UQLearner):
-    """One workflow: an ensemble trained round after round on what its own uncertainty asks for."""
-
-    def _ask(
-        self,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learning_config: LearnerConfig | None = None,
-        *,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> Plan:
-        """All checks are made at the call, before anything runs.
-
-        Args:
-            model_names: the members of the ensemble.
-            num_predictions: stochastic passes per member.
-            max_iter: the most iterations; 0: until another end.
-            skip_pre_loop: (ROSE's dataflow) begin with the uncertainty of what is there already.
-            learning_config: configuration of the stages.
-            budget: (pools) the most labels.
-            max_time: seconds after which no new round begins.
-
-        Raises:
-            ConfigurationError and its kinds: at once.
-            RunFailedError: when the workflow has failed.
-        """
-        name = self.learner_name
-        request = Request(
-            names=(name,),
-            model_names=self._model_names(model_names),
-            num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
-            configs={name: checks.check_config(learning_config, "learning_config")},
-            limits=check_limits(max_iter, budget, max_time),
-            skip_pre_loop=skip_pre_loop,
-            learner_ids=False,
-        )
-        return self._plan(request)
-
-    @_asked(_ask)
-    def start(self, plan: Plan) -> States[WorkflowResult]:
-        """Run the workflow, giving its state after each iteration; the next begins when it has been dealt with.
-
-        Awaited instead of iterated, it is as `teach`.
-        """
-        session = self._session(plan)
-        return States(session.states(), lambda: session.results()[self.learner_name])
-
-    @_asked(_ask)
-    async def teach(self, plan: Plan) -> WorkflowResult:
-        """Run the workflow to its end, and give what it learned."""
-        return (await self._session(plan).run())[self.learner_name]
-
-    @_asked(_ask)
-    def run(self, plan: Plan) -> WorkflowResult:
-        """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
-        return run_synchronously(lambda: self._session(plan, close_engine=True).run())[self.learner_name]
-
-    def get_metric_results(self) -> dict[int, float]:
-        """The criterion's value by iteration, of the last run."""
-        return dict(self._workflows[0].metrics) if self._workflows else {}
-
-    def get_uncertainty_results(self) -> dict[int, float]:
-        """The uncertainty by iteration, of the last run."""
-        return dict(self._workflows[0].uncertainties) if self._workflows else {}
-
-
-class ParallelUQLearner(UQLearner):
-    """Several workflows side by side on the same workers, each with its own configuration."""
-
-    def _ask(
-        self,
-        learner_names: Sequence[str] | None = None,
-        model_names: Sequence[str] | None = None,
-        num_predictions: int = 1,
-        max_iter: int = 0,
-        skip_pre_loop: bool = False,
-        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
-        *,
-        workflows: Mapping[str, str | UQLearnerConfig] | None = None,
-        budget: int | None = None,
-        max_time: float | None = None,
-    ) -> Plan:
-        """All checks are made at the call, before anything runs.
-
-        Args:
-            learner_names: the workflows.
-            model_names: the members of each ensemble.
-            num_predictions: stochastic passes per member.
-            max_iter: the most iterations of each workflow; 0: until another end.
-            skip_pre_loop: (ROSE's dataflow) begin with the uncertainty of what is there already.
-            learner_configs: configurations by workflow; a missing one is empty.
-            workflows: (pools) in short: `{name: metric name or configuration}` instead of names and configs.
-            budget: (pools) the most labels a workflow may hold.
-            max_time: seconds after which no new round begins.
-
-        Raises:
-            ConfigurationError and its kinds: at once.
-            RunFailedError: when all have ended, if a workflow failed.
-        """
-        if workflows is not None:
-            if learner_names is not None or learner_configs is not None:
-                raise ConfigurationError("give either workflows=, or learner_names and learner_configs")
-            learner_names, learner_configs = self._in_short(workflows)
-        if learner_names is None:
-            raise ConfigurationError("learner_names is missing: name the workflows, e.g. learner_names=['a', 'b']")
-        names = checks.check_names(learner_names, "learner_names")
-        request = Request(
-            names=names,
-            model_names=self._model_names(model_names),
-            num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
-            configs=checks.check_configs(learner_configs, names),
-            limits=check_limits(max_iter, budget, max_time),
-            skip_pre_loop=skip_pre_loop,
-        )
-        return self._plan(request)
-
-    @_asked(_ask)
-    def start(self, plan: Plan) -> States[Results]:
-        """Run the workflows, giving each state as it arrives, with `learner_id`.
-
-        A workflow goes on when its state has been dealt with; leaving the iteration ends all of them. Awaited instead
-        of iterated, it is as `teach`.
-        """
-        session = self._session(plan)
-        return States(session.states(), session.results)
-
-    @_asked(_ask)
-    async def teach(self, plan: Plan) -> Results:
-        """Run the workflows to their ends, and give what each learned."""
-        return await self._session(plan).run()
-
-    @_asked(_ask)
-    def run(self, plan: Plan) -> Results:
-        """`teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
-        return run_synchronously(lambda: self._session(plan, close_engine=True).run())
-
-    def get_metric_results(self) -> dict[str, dict[int, float]]:
-        """The criterion's value by iteration, under `learner-NAME`, of the last run."""
-        return {f"learner-{workflow.name}": dict(workflow.metrics) for workflow in self._workflows}
-
-    def get_uncertainty_results(self) -> dict[str, dict[int, float]]:
-        """The uncertainty by iteration, under `learner-NAME`, of the last run."""
-        return {f"learner-{workflow.name}": dict(workflow.uncertainties) for workflow in self._workflows}
-
-    def _in_short(self, workflows: Mapping[str, Any]) -> tuple[list[str], dict[str, UQLearnerConfig]]:
-        if self.pool is None:
-            raise ConfigurationError("workflows= names each workflow's metric, which needs a pool: use learner_names")
-        if not isinstance(workflows, Mapping):
-            raise ConfigurationError("workflows must be a dict {name: metric name or UQLearnerConfig}")
-        configs = {}
-        for name, value in workflows.items():
-            if not isinstance(value, (str, UQLearnerConfig)):
-                raise ConfigurationError(
-                    f"workflows[{name!r}] must be a metric name or a UQLearnerConfig, got {value!r}"
-                )
-            configs[name] = UQLearnerConfig(uq_metric_name=value) if isinstance(value, str) else value
-        return list(workflows), configs

@@ -11,6 +11,17 @@ from rose.errors import ConfigurationError
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.stages.config import AdaptiveSchedule, TaskConfig, iteration_schedule
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
+from rose.stages.kinds import (
+    ACTIVE_LEARN,
+    CRITERION,
+    KINDS,
+    PREDICTION,
+    SIMULATION,
+    TRAINING,
+    UNCERTAINTY,
+    Kind,
+    register_kind,
+)
 from rose.stages.options import make_stage
 from rose.stages.stage import (
     Reduction,
@@ -31,7 +42,7 @@ Decorator = Callable[[F], F]
 
 
 class Registration:
-    """Holds what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
+    """Hold what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
 
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
     the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
@@ -64,7 +75,7 @@ class Registration:
     def simulation_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
     def simulation_task(self, func: Any = None, **options: Any) -> Any:
         """Register what labels a candidate."""
-        return self._register("simulation", func, options)
+        return self._register(SIMULATION, func, options)
 
     @overload
     def training_task(self, func: F) -> F: ...
@@ -72,7 +83,7 @@ class Registration:
     def training_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
     def training_task(self, func: Any = None, **options: Any) -> Any:
         """Register what trains one member of the ensemble."""
-        return self._register("training", func, options)
+        return self._register(TRAINING, func, options)
 
     @overload
     def prediction_task(self, func: F) -> F: ...
@@ -80,7 +91,7 @@ class Registration:
     def prediction_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
     def prediction_task(self, func: Any = None, **options: Any) -> Any:
         """Register what predicts with one member."""
-        return self._register("prediction", func, options)
+        return self._register(PREDICTION, func, options)
 
     @overload
     def active_learn_task(self, func: F) -> F: ...
@@ -88,7 +99,32 @@ class Registration:
     def active_learn_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
     def active_learn_task(self, func: Any = None, **options: Any) -> Any:
         """Register what chooses the next candidates."""
-        return self._register("active_learn", func, options)
+        return self._register(ACTIVE_LEARN, func, options)
+
+    def register_decorator(self, task_attr_name: str, kind: Kind | None = None) -> Callable[..., Any]:
+        """Add a stage of another kind: return its decorator, which is also the attribute `NAME_task` from now on.
+
+        It is for loops of your own; configurations take the name, too, as in `LearnerConfig(environment=TaskConfig())`.
+
+        Args:
+            task_attr_name: the name of the kind, such as "environment".
+            kind: what its tasks are like; None: as registered before, else the defaults of `rose.stages.kinds.Kind`.
+
+        Raises:
+            ConfigurationError: if the name cannot be one, means something else, or `kind` is called otherwise.
+        """
+        row = kind or KINDS.get(task_attr_name) or Kind(task_attr_name)
+        if row.name != task_attr_name:
+            raise ConfigurationError(f"register_decorator({task_attr_name!r}) was given the kind {row.name!r}")
+        register_kind(row)
+        if not hasattr(self, f"{task_attr_name}_task"):
+
+            def decorator(func: Any = None, **options: Any) -> Any:
+                return self._register(KINDS[task_attr_name], func, options)
+
+            setattr(self, f"{task_attr_name}_task", decorator)
+        made: Callable[..., Any] = getattr(self, f"{task_attr_name}_task")
+        return made
 
     def uncertainty_quantification(
         self,
@@ -122,7 +158,7 @@ class Registration:
         self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator, reduction)
 
         def decorator(func: F) -> F:
-            stage = make_stage("uncertainty", func, {"as_executable": as_executable, **options})
+            stage = make_stage(UNCERTAINTY.name, func, {"as_executable": as_executable, **options})
             self.rule = replace(rule, stage=stage)
             return func
 
@@ -151,7 +187,7 @@ class Registration:
         self.criterion = criterion = make_criterion(metric_name, threshold, operator)
 
         def decorator(func: F) -> F:
-            stage = make_stage("criterion", func, {"as_executable": as_executable, **options})
+            stage = make_stage(CRITERION.name, func, {"as_executable": as_executable, **options})
             self.criterion = replace(criterion, stage=stage)
             return func
 
@@ -170,9 +206,9 @@ class Registration:
         if unnamed:
             raise ConfigurationError("models() wants estimators by name, as in models(forest=RandomForestClassifier())")
         training, prediction = estimator_stages(estimators)
-        own = self.stages.get("prediction")
-        kept = own is not None and not is_of_estimators(own) and ("training" not in self.stages or self.estimators)
-        made = {"training": training} if kept else {"training": training, "prediction": prediction}
+        own = self.stages.get(prediction.kind)
+        kept = own is not None and not is_of_estimators(own) and (training.kind not in self.stages or self.estimators)
+        made = {stage.kind: stage for stage in ([training] if kept else [training, prediction])}
         if not self.estimators and (replaced := [self.stages[kind].name for kind in made if kind in self.stages]):
             _log.warning("models(...) takes the place of %s", " and ".join(replaced))
         self.estimators = dict(estimators)
@@ -180,25 +216,25 @@ class Registration:
 
     def registered(self) -> Registered:
         """Return what has been registered, as it is now."""
-        task = estimator_task(self.estimators) if is_of_estimators(self.stages.get("prediction")) else None
+        task = estimator_task(self.estimators) if is_of_estimators(self.stages.get(PREDICTION.name)) else None
         return Registered(dict(self.stages), self.criterion, self.rule, dict(self.estimators), task)
 
     def create_iteration_schedule(
         self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
     ) -> dict[int, TaskConfig]:
-        """`{iteration: {"args": ..., "kwargs": ...}}` for a configuration; -1 is the default."""
+        """Return a schedule for a configuration of `{iteration: {"args": ..., "kwargs": ...}}`; -1 is the default."""
         return iteration_schedule(schedule)
 
     def create_adaptive_schedule(
         self, task_name: str, param_schedule: Callable[[int], Mapping[str, Any]]
     ) -> AdaptiveSchedule:
-        """A configuration computed for each iteration when it comes, by `param_schedule(iteration)`."""
+        """Return a configuration that is computed for each iteration when it comes, by `param_schedule(iteration)`."""
         return AdaptiveSchedule(param_schedule)
 
-    def _register(self, kind: str, func: Any, options: dict[str, Any]) -> Any:
+    def _register(self, kind: Kind, func: Any, options: dict[str, Any]) -> Any:
         def decorator(function: F) -> F:
-            self.stages[kind] = make_stage(kind, function, options)
-            if kind == "training":
+            self.stages[kind.name] = make_stage(kind.name, function, options)
+            if kind is TRAINING:
                 self.estimators = {}
             return function
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 from rose.errors import ChangedRunError, ConfigurationError
 from rose.identity.code import code_of_values, reach
@@ -21,8 +21,9 @@ from rose.identity.parts import (
     to_plain,
 )
 from rose.loop.identity import describe_estimator
-from rose.loop.protocol import Request
+from rose.loop.protocol import RunRequest
 from rose.stages.estimators import is_of_estimators
+from rose.stages.kinds import KINDS, loop_kinds
 from rose.stages.stage import Registered, Stage
 from rose.store import Run, Simulations
 
@@ -30,10 +31,11 @@ AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not
 
 _log = logging.getLogger("rose")
 
+T = TypeVar("T")
+
 AcceptChanges = bool | Literal["resimulate"]
 Code = Mapping[str, Parts]  # by stage, as `named` calls it
 
-_SIMULATION = "simulation task"
 _LISTED = 8  # differences of one stage that a message lists
 
 
@@ -94,32 +96,38 @@ async def check_identity(run: Run, identity: Mapping[str, str], code: Code, acce
             f"the run in {str(run.path)!r} was begun with other settings: "
             + "; ".join(told.values())
             + ". Give it what it had; or accept_changes=True to keep what is recorded and go on like this; "
-            + ("or accept_changes='resimulate' to label anew; " if _SIMULATION in told else "")
+            + ("or accept_changes='resimulate' to label anew; " if _labelling(told) else "")
             + "or resume='new' to start another run"
         )
     _tell_of_the_unknown(begun, known, code, run)
     if told:
         run.accept(list(told))
+    labelling = _labelling(code)
     notes: dict[str, Any] = {
         "identity": {**begun, **identity},
         "code": {name: to_plain(parts) for name, parts in {**known, **code}.items() if identity.get(name) != "none"},
     }
-    if _SIMULATION in told and _SIMULATION in code:
-        before = parts_digest(known[_SIMULATION]) if _SIMULATION in known else begun[_SIMULATION]
+    if labelling in told:
+        before = parts_digest(known[labelling]) if labelling in known else begun[labelling]
         if accept == "resimulate":
-            await _start_over(run, before, parts_digest(code[_SIMULATION]), notes)
+            await _start_over(run, before, parts_digest(code[labelling]), notes)
             return
-        await _accept_simulation(run, parts_digest(code[_SIMULATION]))
+        await _accept_simulation(run, parts_digest(code[labelling]))
     for name, value in notes.items():
         if await run.journal.meta(name) != value:
             await run.journal.note(name, value)
+
+
+def _labelling(named: Iterable[str]) -> str:
+    """Return which of these is the stage whose results are labels; "" where there is none."""
+    return next((kind.task for kind in KINDS.values() if kind.label and kind.task in named), "")
 
 
 async def simulation_identity(run: Run, code: Code) -> str:
     """Return what labels are known by, beside their candidates: the simulation as it was when its labels began."""
     begun = await run.journal.meta("simulation")
     if begun is None:
-        begun = parts_digest(code[_SIMULATION])
+        begun = parts_digest(code[_labelling(code)])
         await run.journal.note("simulation", begun)
     return str(begun)
 
@@ -186,36 +194,54 @@ def _tell_of_the_unknown(begun: Mapping[str, str], known: Mapping[str, Parts], c
             )
 
 
-def code_of(registered: Registered, stages: Mapping[str, Stage]) -> Code:
-    """Return the user's functions that a recorded run was begun with, by stage."""
-    own = {
-        kind: stage
-        for kind, stage in stages.items()
-        if not ((kind == "training" and registered.estimators) or is_of_estimators(stage))
-    }
-    code: dict[str, Parts] = {f"{kind} task": describe_stage(stage) for kind, stage in own.items()}
+def code_of(request: RunRequest) -> Code:
+    """Return the user's functions that a recorded run was begun with, by stage; those in which workflows differ, by
+    workflow and stage."""
+    return _merged(request, _code)
+
+
+def identity_of(request: RunRequest, code: Code) -> dict[str, str]:
+    """Return what a recorded run was begun with: on resume, what is named here has to be the same."""
+    named = _merged(request, _settings) | {name: parts_digest(parts) for name, parts in code.items()}
+    named["model_names"] = ", ".join(request.model_names)
+    named["num_predictions"] = str(request.num_predictions)
+    return named
+
+
+def _merged(request: RunRequest, describe: Callable[[Registered], Mapping[str, T]]) -> dict[str, T]:
+    """Return what describes the stages of all workflows, by name; where they differ, by workflow and name."""
+    described = {name: one for names, stages in request.by_stages() for one in [describe(stages)] for name in names}
+    merged: dict[str, T] = {}
+    for name in dict.fromkeys(name for one in described.values() for name in one):
+        first, *others = (one.get(name) for one in described.values())
+        if first is not None and all(other == first for other in others):
+            merged[name] = first
+        else:
+            merged |= {f"workflow {own!r}: {name}": one[name] for own, one in described.items() if name in one}
+    return merged
+
+
+def _code(registered: Registered) -> dict[str, Parts]:
+    own = [stage for stage in registered.all_stages().values() if not is_of_estimators(stage)]
+    code: dict[str, Parts] = {stage.row.task: describe_stage(stage) for stage in own}
     for name, estimator in registered.estimators.items():
         classes = code_of_values([estimator, *getattr(estimator, "get_params", dict)().values()])
         code |= {f"code of model {name!r}": classes} if classes else {}
     return code
 
 
-def identity_of(registered: Registered, request: Request, code: Code) -> dict[str, str]:
-    """What a recorded run was begun with: on resume, what is named here has to be the same."""
+def _settings(registered: Registered) -> dict[str, str]:
+    """Return the settings of what is registered, by name; functions that are not there are "none"."""
     named = {"uncertainty_quantification": "none", "stop criterion": "none"}
-    named |= {f"{kind} task": "none" for kind in ("active_learn", "uncertainty", "criterion")}
-    named |= {name: parts_digest(parts) for name, parts in code.items()}
+    named |= {kind.task: "none" for kind in loop_kinds().values()}
     for name, estimator in registered.estimators.items():
         named[f"model {name!r}"] = describe_estimator(estimator)
-    if registered.rule is not None:
-        rule = registered.rule
+    rule, criterion = registered.rule, registered.criterion
+    if rule is not None:
         named["uncertainty_quantification"] = (
             f"{rule.metric_name}, query_size={rule.query_size}, threshold={rule.threshold}, reduction={rule.reduction}"
             + (f", operator={rule.operator}" if rule.operator else "")
         )
-    if registered.criterion is not None:
-        criterion = registered.criterion
+    if criterion is not None:
         named["stop criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
-    named["model_names"] = ", ".join(request.model_names)
-    named["num_predictions"] = str(request.num_predictions)
     return named

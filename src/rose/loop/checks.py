@@ -10,6 +10,7 @@ from rose.engine import Capacity
 from rose.errors import CapacityError, ConfigurationError, near_miss
 from rose.loop.identity import check_configured
 from rose.stages.config import LearnerConfig, UQLearnerConfig, stages_of
+from rose.stages.kinds import KINDS
 from rose.stages.stage import Stage
 
 
@@ -91,7 +92,7 @@ def check_stages(stages: Mapping[str, Stage], needed: Iterable[str]) -> None:
     missing = [kind for kind in needed if kind not in stages]
     if missing:
         names = " and ".join(missing)
-        hint = ", or give scikit-learn estimators with learner.models(...)" if "training" in missing else ""
+        hint = "".join(f", or {instead}" for kind in missing if (instead := KINDS[kind].instead))
         raise ConfigurationError(
             f"no {names} stage is registered: decorate a function with @learner.{missing[0]}_task(){hint}"
         )
@@ -120,7 +121,10 @@ def check_workdirs(stages: Iterable[Stage]) -> None:
         ConfigurationError: naming what a stage's `cwd` lacks.
     """
     for stage in stages:
-        needed = ["workflow", "iteration", *_TOLD_APART.get(stage.kind, ())]
+        row = stage.row
+        needed = ["workflow", "iteration"]
+        needed += ["model"] if row.has_model and not row.one_for_all else []
+        needed += ["index"] if row.has_index else []
         missing = [f"{{{name}}}" for name in needed if f"{{{name}}}" not in (stage.cwd or f"{{{name}}}")]
         if missing:
             raise ConfigurationError(
@@ -135,15 +139,12 @@ def check_waits(stages: Mapping[str, Stage]) -> None:
     Raises:
         ConfigurationError: if they are to wait in the driver.
     """
-    stage = stages.get("prediction")
-    if stage is not None and stage.waits:
-        raise ConfigurationError(
-            f"waits=True of {stage.name}: with a pool, predictions are made on the engine, in blocks of candidates; "
-            "leave out waits="
-        )
-
-
-_TOLD_APART = {"simulation": ("index",), "training": ("model",), "prediction": ("model", "index")}
+    for stage in stages.values():
+        if stage.waits and not stage.row.waits:
+            raise ConfigurationError(
+                f"waits=True of {stage.name}: with a pool, {stage.kind}s are made on the engine, in blocks of "
+                "candidates; leave out waits="
+            )
 
 
 def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:

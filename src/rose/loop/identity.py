@@ -11,20 +11,23 @@ from rose.identity import value_digest
 from rose.identity.code import code_digest
 from rose.identity.digest import class_name
 from rose.stages.config import LearnerConfig, setting, stage_fields
+from rose.stages.kinds import KINDS
 
 _log = logging.getLogger("rose")
 
 
-def describe_config(config: LearnerConfig, iteration: int, only: str | None = None) -> str:
-    """A digest of what a workflow's configuration says in one iteration (`only` of one stage); how tasks are run may
-    change."""
+def describe_config(config: LearnerConfig, iteration: int, labelling: bool = False) -> str:
+    """Return a digest of what a workflow's configuration says in one iteration; how tasks are run may change.
+
+    With `labelling`, only of the stages whose results are labels.
+    """
     stages = {}
-    names = stage_fields(type(config))
-    for name in names if only is None else [only]:
+    names = stage_fields(config)
+    for name in [name for name in names if KINDS[name].label] if labelling else names:
         found = config.get_task_config(name, iteration)
         if found is not None and (found.args or found.kwargs):
             stages[name] = [_lenient(found.args, f"{name}: args"), _lenient(found.kwargs, f"{name}: kwargs")]
-    general = [name for name in type(config).model_fields if name not in names and only is None]
+    general = [] if labelling else [name for name in type(config).model_fields if name not in names]
     others = {name: setting(config, name, iteration) for name in general}
     settings = {name: _lenient(value, name) for name, value in others.items() if value is not None}
     return value_digest([stages, settings], "configuration").hex()
@@ -50,18 +53,18 @@ def check_configured(config: LearnerConfig, where: str, strict: bool) -> None:
     Raises:
         NoIdentityError: if the simulation has one, where `strict`. Of others it is said in the log.
     """
-    for name in stage_fields(type(config)):
-        given = getattr(config, name)
-        for iteration in sorted({0, *given} if isinstance(given, dict) else {0}):
+    for name in stage_fields(config):
+        said = getattr(config, name)
+        for iteration in sorted({0, *said} if isinstance(said, dict) else {0}):
             found = config.get_task_config(name, iteration)
             if found is None:
                 continue
-            said = {f"kwargs[{key!r}]": value for key, value in found.kwargs.items()} | {"args": found.args}
-            for argument, value in said.items():
+            values = {f"kwargs[{key!r}]": value for key, value in found.kwargs.items()} | {"args": found.args}
+            for argument, value in values.items():
                 try:
                     configured_digest(value, f"{where}{name}: {argument}")
                 except NoIdentityError as error:
-                    if strict and name == "simulation":
+                    if strict and KINDS[name].label:
                         raise
                     _log.warning("changes of this will not be noticed: %s", error)
 

@@ -1,27 +1,38 @@
-"""What a run was asked for, and what a loop is: anything that makes workflows of it."""
+"""Define a loop, what it is asked for, and what an iteration of it comes to: ask, tell, carry."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from rose.errors import ConfigurationError
 from rose.identity.parts import Parts
-from rose.loop import checks
-from rose.loop.workflow import Limits, Rounds, Workflow
+from rose.loop.limits import Ending, Limits
+from rose.loop.state import StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
+from rose.stages.parsing import plain
 from rose.stages.runner import Runner
-from rose.stages.stage import Stage, StopCriterion
+from rose.stages.stage import Registered, Stage
 
 
 @dataclass(frozen=True)
-class Request:
-    """What `teach`, `start` or `run` was asked for; without `learner_ids`, states carry no name (one workflow)."""
+class RunRequest:
+    """Tell what `teach`, `start` or `run` was asked for.
+
+    Attributes:
+        names: the workflows.
+        stages: what is registered for each of them, by name; workflows may differ in it.
+        model_names, num_predictions: the members of each ensemble, and the stochastic passes of each.
+        configs: the configuration of each workflow, by name.
+        limits: the ends of each workflow.
+        skip_pre_loop: whether the first iteration begins with what is there already (ROSE's dataflow).
+        learner_ids: whether states carry the workflow's name; not where there is one workflow only.
+    """
 
     names: tuple[str, ...]
+    stages: Mapping[str, Registered]
     model_names: tuple[str, ...]
     num_predictions: int
     configs: Mapping[str, LearnerConfig]
@@ -29,9 +40,122 @@ class Request:
     skip_pre_loop: bool = False
     learner_ids: bool = True
 
+    def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
+        """Return what is registered, once, each with the workflows that have it."""
+        found: dict[int, list[str]] = {}
+        for name in self.names:
+            found.setdefault(id(self.stages[name]), []).append(name)
+        return [(tuple(names), self.stages[names[0]]) for names in found.values()]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Tell what one iteration came to.
+
+    `selection` is what was chosen to be simulated next, in plain JSON; `quality` says how good the ensemble is on a
+    pool's hold-out; `dropped` candidates could not be simulated, and `failed_members` not trained, and their policy was
+    to go on without.
+    """
+
+    metric_value: float | None = None
+    criterion_values: Mapping[str, float] | None = None
+    uncertainty: float | None = None
+    selection: Any = None
+    labels: int | None = None
+    quality: Mapping[str, float | None] | None = None
+    dropped: Sequence[int] = ()
+    failed_members: Sequence[str] = ()
+    stop: StopReason | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what it adds to the state of its iteration; what tasks call so is theirs, and stays."""
+        values = None if self.criterion_values is None else list(self.criterion_values.values())
+        state = {"uq_value": self.uncertainty, "criterion_values": values, "selection": self.selection}
+        if self.labels is not None:  # in ROSE's dataflow they are the user's files
+            state["labels"] = self.labels
+        if self.quality is not None:
+            state["holdout"] = dict(self.quality)
+        return state
+
+    def to_record(self) -> dict[str, Any]:
+        """Return it in plain values, as a run directory keeps it."""
+        values = {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return values | {"metric_value": self.metric_value, "uncertainty": self.uncertainty}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Outcome:
+        """Return the outcome that `to_record` wrote."""
+        stop = record["stop"]
+        return cls(**{**record, "stop": None if stop is None else StopReason(stop)})
+
+    def under_limits(self, ending: Ending, changed: bool) -> Outcome | None:
+        """Return this outcome, which is recorded, under the limits of now; None: it has to be judged anew."""
+        reason = ending(self.labels)
+        if self.stop is None:
+            return self if reason is None else replace(self, selection=[], stop=reason)
+        if self.stop in (StopReason.MAX_ITER, StopReason.BUDGET, StopReason.MAX_TIME):
+            return None if reason is None else replace(self, stop=reason)
+        # How many simulations may fail is a policy, which may be another one now.
+        return None if changed or self.stop == StopReason.SIMULATIONS_FAILED else self
+
+
+class Loop(Protocol):
+    """Play the iterations of one workflow: ROSE's dataflow, a loop over a pool, or another.
+
+    It asks for what it needs through a `Runner`, tells what an iteration came to, and carries what the next one needs.
+    Whoever drives it records all that, and has it restored when a run is resumed.
+    """
+
+    async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
+        """Learn from what was chosen before, judge, and choose; `ending` tells whether the workflow has to end."""
+        ...
+
+    def carries(self) -> Collection[str]:
+        """Return the keys of the tasks whose results are needed after the last iteration, by the next or the user.
+
+        Results that are files of all its other tasks are freed.
+        """
+        ...
+
+    def checkpoint(self) -> Mapping[str, Any]:
+        """Return what the last iteration leaves behind, beside its outcome, in plain values."""
+        ...
+
+    async def restore(
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
+    ) -> None:
+        """Be as after that iteration, which is recorded."""
+        ...
+
+    def goes_on(self) -> bool:
+        """Tell whether there are candidates since the last iteration, though it found none left."""
+        ...
+
+    def pending(self) -> Sequence[int]:
+        """Return the candidates that were asked for and have no label yet, in the order of asking."""
+        ...
+
+    def end(self) -> None:
+        """Let go of what is pending: the workflow has ended."""
+        ...
+
+    def result(self) -> WorkflowResult:
+        """Return what has been learned so far."""
+        ...
+
 
 class Plan(Protocol):
-    """Workflows that can be opened: all that can be known to be wrong has been found."""
+    """Make the loops of a run: all that can be known to be wrong has been found."""
+
+    @property
+    def request(self) -> RunRequest:
+        """Return what was asked for."""
+        ...
+
+    @property
+    def labels(self) -> bool:
+        """Tell whether simulations give labels, which are recorded by who asked for them, with the end of the task."""
+        ...
 
     @property
     def variants(self) -> Mapping[str, Stage]:
@@ -48,26 +172,6 @@ class Plan(Protocol):
         """Return what a resumed run must have been begun with, by name."""
         ...
 
-    async def open(self, runner: Runner, stack: AsyncExitStack) -> list[Workflow]:
-        """Return the workflows, ready to run; what has to be closed after them goes on the stack."""
+    async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
+        """Return the loops by workflow, ready to be played; what has to be closed after them goes on the stack."""
         ...
-
-
-def check_limits(max_iter: int, budget: int | None, max_time: float | None) -> Limits:
-    """The ends of a run other than its criterion.
-
-    Raises:
-        ConfigurationError: if one cannot be.
-    """
-    checks.check_count(max_iter, "max_iter", 0)
-    if budget is not None:
-        checks.check_count(budget, "budget", 1)
-    if max_time is not None and (math.isnan(max_time) or max_time <= 0):
-        raise ConfigurationError(f"max_time={max_time!r} must be positive seconds")
-    return Limits(max_iter, budget, max_time)
-
-
-def make_workflow(request: Request, name: str, rounds: Rounds, criterion: StopCriterion | None) -> Workflow:
-    """One workflow of a request."""
-    learner_id = name if request.learner_ids else None
-    return Workflow(name, learner_id, rounds, request.limits, criterion, request.configs[name])

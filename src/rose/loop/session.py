@@ -35,6 +35,7 @@ class Session:
             (engine, label store, run) it puts on the stack.
         events: the run's event log.
         shared_state: what was registered outside any workflow, with who is told of all state.
+        told: is told of each state before the caller is.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Session:
         open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
         events: EventLog,
         shared_state: Reports,
+        told: Callable[[IterationState], None] = lambda state: None,
     ) -> None:
         self._open = open_workflows
         self._events = events
         self._shared_state = shared_state
+        self._told = told
         self._workflows: list[Workflow] = []
         self._work: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -155,9 +158,14 @@ class Session:
             task.cancel()
 
     async def _run(self, workflow: Workflow, run: Run, publish: Publish) -> None:
-        """One workflow to its end; its error ends it alone."""
+        """Drive one workflow to its end; its error ends it alone."""
+
+        async def tell(state: IterationState) -> None:
+            self._told(state)
+            await publish(state)
+
         try:
-            workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, publish)
+            workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, tell)
         except asyncio.CancelledError:
             if run.journal.failure is not None:
                 workflow.stop_reason, workflow.error = StopReason.ERROR, run.journal.failure
@@ -168,11 +176,9 @@ class Session:
             workflow.stop_reason = StopReason.NOT_A_NUMBER if not_a_number else StopReason.ERROR
             workflow.error = error
         finally:
+            workflow.loop.end()
             error_text = None if workflow.error is None else str(workflow.error)
-            self._events.append(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
-            if run.journal.failure is None:
-                body = {"reason": str(workflow.stop_reason), "error": error_text}
-                run.journal.event("workflow_stopped", workflow.name, body=body)
+            run.emit(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
 
     def _finish(self) -> Results:
         results = self.results()

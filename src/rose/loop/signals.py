@@ -157,7 +157,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _end_at_once(number: int) -> None:
-    """End as the signal itself would have ended the process; the guardians of engines end what these have started."""
+    """End as the signal itself would have ended the process; the reapers of engines end what these have started."""
     if number == signal.SIGTERM:
         os._exit(PREEMPTED)
     signal.signal(number, signal.SIG_DFL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -30,6 +30,16 @@ class StopReason(StrEnum):
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"
     ERROR = "error"
+
+
+def overall(reasons: Sequence[StopReason]) -> StopReason:
+    """Return why a run of several workflows ended: the reason of all, else the worst.
+
+    >>> overall([StopReason.MAX_ITER, StopReason.ERROR, StopReason.CRITERION_MET])
+    <StopReason.ERROR: 'error'>
+    """
+    order = list(StopReason)
+    return max(reasons, key=order.index, default=StopReason.STOPPED)
 
 
 @dataclass

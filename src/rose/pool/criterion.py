@@ -10,10 +10,10 @@ import numpy as np
 
 from rose.loop.groups import all_of
 from rose.metrics import compare
-from rose.pool.ensemble.members import Round
+from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.predictions import Predicted, with_models
 from rose.pool.holdout import holdout_metric
-from rose.stages.binding import bind_stage, criterion_names, run_stage
+from rose.stages.binding import bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.parsing import number
 from rose.stages.runner import Runner
@@ -40,7 +40,7 @@ class Criterion:
 
     async def values(
         self,
-        round: Round,
+        round: RoundId,
         members: Mapping[str, Shared],
         data: Mapping[str, Shared],
         tested: Predicted | None,
@@ -64,7 +64,7 @@ class Criterion:
             assert self.holdout is not None
             call = (self.rule.metric_name, self.holdout.labels, tested)
             return {"ensemble": number(await self.runner.function(key, None, holdout_metric, *call), key, names)}
-        binding = bind_stage(stage, criterion_names(self.holdout is not None), config, round.iteration)
+        binding = bind_stage(stage, config, round.iteration, tested=self.holdout is not None)
         stage = stage_for(stage, config, round.iteration)
         data = self._named(data)
         if {"model", "model_name"} & binding.names:

@@ -16,7 +16,7 @@ import numpy as np
 from rose.loop.groups import task_group
 from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.columns import Classes
-from rose.pool.ensemble.members import Ensemble, Round
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import Predicted, usable
 from rose.pool.holdout import holdout_quality
@@ -67,7 +67,7 @@ class Learning:
     runner: Runner
 
     async def learn(
-        self, round: Round, data: Mapping[str, Shared], wanted: Wanted, scoring: Scoring, config: LearnerConfig
+        self, round: RoundId, data: Mapping[str, Shared], wanted: Wanted, scoring: Scoring, config: LearnerConfig
     ) -> Learned:
         """Train all members, judge them, and let them look at the candidates unless that ends the workflow."""
         names, holdout = self.ensemble.model_names, self.shared.holdout
@@ -117,7 +117,7 @@ class Learning:
         return Learned(values, members, classes, passes, shortlist, quality.result(), tuple(quorum.failed))
 
     async def _tested(
-        self, round: Round, scoring: Scoring, classes: Mapping[str, Classes], passes: Mapping[str, list[Passed]]
+        self, round: RoundId, scoring: Scoring, classes: Mapping[str, Classes], passes: Mapping[str, list[Passed]]
     ) -> Predicted | None:
         """Return what the members say of the hold-out, if there is one."""
         if self.shared.holdout is None:
@@ -127,7 +127,7 @@ class Learning:
         return await asyncio.to_thread(usable, *check)
 
     async def _quality(
-        self, round: Round, scoring: Scoring, tested: Predicted | None
+        self, round: RoundId, scoring: Scoring, tested: Predicted | None
     ) -> Mapping[str, float | None] | None:
         """How good the ensemble is on the hold-out, if there is one."""
         if self.shared.holdout is None:

@@ -14,30 +14,28 @@ import numpy as np
 
 from rose.arrays import as_array
 from rose.errors import PlaceError, PoolError, PredictionError, TaskError
+from rose.loop.limits import Ending
+from rose.loop.protocol import Outcome
 from rose.loop.state import Prediction, StopReason, WorkflowResult
-from rose.loop.workflow import Ending, Outcome
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame
-from rose.pool.corrections import joined
 from rose.pool.criterion import Criterion
 from rose.pool.ensemble.columns import only_class, task_of_labels
-from rose.pool.ensemble.members import Ensemble, Round
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import means
 from rose.pool.ensemble.predictions import usable
-from rose.pool.labelling import LabelledSet, Labelling, Simulator
+from rose.pool.labelling.labelled_set import LabelledSet
+from rose.pool.labelling.labeller import Labeller
 from rose.pool.learning import Learned, Learning, SharedPool, Wanted
 from rose.pool.notices import Notices
 from rose.pool.pool import Pool, take
 from rose.pool.scoring_rule import Scoring, make_scoring, score_passes, silent
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Candidates, Chooser
-from rose.pool.simulated import with_retried
-from rose.stages.config import LearnerConfig, stage_for
-from rose.stages.quorum import FailureLimit
-from rose.stages.runner import Runner
+from rose.stages.config import LearnerConfig
+from rose.stages.runner import Runner, result_keys
 from rose.stages.shared import Shared
 from rose.stages.stage import UncertaintyRule
-from rose.store import Dropped
 
 
 class Looked(NamedTuple):
@@ -57,15 +55,15 @@ class Looked(NamedTuple):
 
 
 @dataclass
-class PoolRounds:
-    """Plays the rounds of one workflow, and holds what it has: the labelled set and the last ensemble."""
+class PoolLoop:
+    """Play the iterations of one workflow, and hold what it has: the labelled set and the last ensemble."""
 
     name: str
     pool: Pool
     first: np.ndarray
     shared: SharedPool
     runner: Runner
-    simulator: Simulator
+    labeller: Labeller
     ensemble: Ensemble
     chooser: Chooser
     screener: Screener
@@ -76,33 +74,28 @@ class PoolRounds:
     budget: int | None
     notices: Notices
     task: str | None = None  # what the models do, where that is known before they have predicted
-    labelled: LabelledSet = field(init=False)
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
     _iteration: int = field(init=False, default=0)
-    _failures: FailureLimit = field(init=False, default_factory=FailureLimit)
-    _added: Labelling = field(init=False)
-    _restored: tuple[Round, Sequence[str]] | None = field(init=False, default=None)
+    _restored: tuple[RoundId, Sequence[str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.labelled = LabelledSet(len(self.pool))
         payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
         self._chosen = self.first[:payable]
 
+    @property
+    def labelled(self) -> LabelledSet:
+        """Return the labelled set."""
+        return self.labeller.labelled
+
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
-        """One round, as the module says."""
-        round = Round(self.name, iteration, self.pool.seed)
-        assert self.runner.run is not None
-        taken = self.labelled.indices.tolist()
-        asked = await joined(self.runner.run, self.name, iteration, self._chosen, taken, self.pool)
-        left = self.labelled.dropped, self.simulator.is_dropped
-        asked, left_out = await with_retried(self.runner.run, self.name, iteration, asked, *left)
-        self._added = await self.simulator.label(self.name, iteration, asked, config, left_out)
-        dropped = self._added.into(self.labelled)
-        await self._recall_members()
+        """Ask for what was chosen, gather what the schedule waits for, learn from it, judge, and choose."""
+        round = RoundId(self.name, iteration, self.pool.seed)
+        await self._recall()
+        chosen, self._chosen = self._chosen, self._chosen[:0]
+        dropped = await self.labeller.label(iteration, chosen, config)
         scoring = self._scoring(config, iteration)
-        stage = stage_for(self.simulator.stage, config, iteration)
-        if self._failures.exceeded(self._added.labels, stage, scoring.rule.query_size):
+        if self.labeller.fails(config, iteration, scoring.rule.query_size):
             return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
         outcome = await self._play(round, scoring, config, ending)
         return replace(outcome, dropped=dropped)
@@ -113,7 +106,7 @@ class PoolRounds:
         values = scoring.task is None and task_of_labels(self._training_labels()) == "regression"
         return replace(scoring, task="regression") if values else scoring
 
-    async def _play(self, round: Round, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
+    async def _play(self, round: RoundId, scoring: Scoring, config: LearnerConfig, ending: Ending) -> Outcome:
         labels = self._training_labels()
         data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
         alone = only_class(labels, scoring.task)
@@ -136,7 +129,7 @@ class PoolRounds:
 
     async def _learn(
         self,
-        round: Round,
+        round: RoundId,
         data: Mapping[str, Shared],
         wanted: Wanted,
         scoring: Scoring,
@@ -183,54 +176,52 @@ class PoolRounds:
         return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
 
     def _rows(self, scoring: Scoring) -> np.ndarray:
-        """The rows to be predicted: the candidates, then those labelled ones that the choice needs."""
+        """Return the rows to be predicted: the candidates, then those labelled and pending that the choice needs."""
         candidates = self.labelled.candidates
-        looks = self.chooser.looks_at_labelled(scoring)
-        return np.concatenate([candidates, self.labelled.indices]) if looks else candidates
+        if not self.chooser.looks_at_labelled(scoring):
+            return candidates
+        return np.concatenate([candidates, self.labelled.indices, self.labelled.pending])
 
-    def memento(self) -> Mapping[str, Any]:
-        """Which candidates were labelled, by what their labels are recorded as, and who was trained."""
-        return {
-            "indices": self._added.indices.tolist(),
-            "contents": list(self._added.contents),
-            "members": list(self.ensemble.members),
-        }
+    def checkpoint(self) -> Mapping[str, Any]:
+        """Return which candidates were asked for and arrived, see `Labeller.checkpoint`, and who was trained."""
+        return {**self.labeller.checkpoint(), "members": list(self.ensemble.members)}
+
+    def carries(self) -> list[str]:
+        """Return the keys of the trainings of the members, and of what was collected of them."""
+        round = RoundId(self.name, self._iteration, self.pool.seed)
+        keys = (round.key("training", model) for model in self.ensemble.members)
+        return [name for key in keys for name in result_keys(key)]
+
+    def pending(self) -> list[int]:
+        """Return the candidates that are being simulated."""
+        pending: list[int] = self.labelled.pending.tolist()
+        return pending
+
+    def end(self) -> None:
+        """Let go of the simulations that are pending."""
+        self.labeller.end()
 
     async def restore(
-        self, iteration: int, config: LearnerConfig, outcome: Outcome, memento: Mapping[str, Any]
+        self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
     ) -> None:
-        """The labels of that round, what it chose, and (unread) its members."""
-        indices = np.array(memento["indices"], dtype=np.int64)
-        added = await self.simulator.recorded(
-            self.name, iteration, indices, memento["contents"], outcome.dropped, config
-        )
-        final = self._final(added)
-        added.into(self.labelled)
-        self._failures.exceeded(final, self.simulator.stage, len(indices))
+        """Restore the labels of that iteration, what it chose, and (unread) its members."""
+        await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration = config, iteration
-        self._restored = Round(self.name, iteration, self.pool.seed), memento["members"]
-
-    def _final(self, added: Labelling) -> list[Any]:
-        """The labels, of those that failed for good, and for the first time, as `Dropped`: how many may is limited."""
-        final: list[Any] = []
-        for index, content, label in zip(added.indices.tolist(), added.contents, added.labels, strict=True):
-            again = index in self.labelled.dropped or not self.simulator.is_dropped(content)
-            final.append(None if isinstance(label, Dropped) and again else label)
-        return final
+        self._restored = RoundId(self.name, iteration, self.pool.seed), checkpoint["members"]
 
     def goes_on(self) -> bool:
-        """Whether there are candidates that the last round, which is recorded, could not know of."""
-        return any(not self.simulator.is_dropped(content) for content in self.labelled.dropped.values())
+        """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
+        return self.labeller.goes_on()
 
-    async def _recall_members(self) -> None:
+    async def _recall(self) -> None:
         restored, self._restored = self._restored, None
         if restored is not None:
             await self.ensemble.recall(*restored)
 
     async def close(self) -> None:
         """Free what the last ensemble occupies on the engine; the result keeps the models themselves."""
-        await self._recall_members()
+        await self._recall()
         await self.runner.release(self.ensemble.members.values())
 
     def result(self) -> WorkflowResult:
@@ -246,7 +237,7 @@ class PoolRounds:
         reason = ending(count)
         if self.criterion is not None and values is not None and self.criterion.met(values):
             reason = StopReason.CRITERION_MET
-        elif not self._left:
+        elif not self._left and not len(self.labelled.pending):
             reason = StopReason.POOL_EXHAUSTED
         quality, failed = (None, ()) if learned is None else (learned.quality, learned.failed)
         return Outcome(mean, values, labels=count, selection=[], quality=quality, failed_members=failed, stop=reason)
@@ -254,15 +245,15 @@ class PoolRounds:
     @property
     def _left(self) -> int:
         """How many candidates may still be chosen."""
-        return len(self.pool) - len(self.labelled) - len(self.labelled.dropped)
+        return self.labelled.left
 
     async def _look(
-        self, round: Round, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
+        self, round: RoundId, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
     ) -> Looked:
         """Return what the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
-        labelled, shortlist = self.labelled.indices, learned.shortlist
+        labelled, pending, shortlist = self.labelled.indices, self.labelled.pending, learned.shortlist
         if shortlist is not None:
-            given = (round, scoring, shortlist, learned.members, learned.classes, labelled)
+            given = (round, scoring, shortlist, learned.members, learned.classes, labelled, pending)
             scores = shortlist.uncertain[1]
             return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
         assert isinstance(wanted, Shared)
@@ -270,7 +261,8 @@ class PoolRounds:
         predicted = await asyncio.to_thread(usable, *check, self.ensemble.prediction.normalise)
         scoring = replace(scoring, task=predicted.task)
         span = scoring.metric.range if scoring.metric else None
-        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span)
+        waiting = len(pending) if self.chooser.looks_at_labelled(scoring) else 0
+        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span, waiting)
         scores = await self.chooser.scores(round, scoring, found, config)
         metric, reduction = scoring.metric if scoring.rule.stage is None else None, scoring.rule.reduction
         mute = metric is not None and await asyncio.to_thread(silent, found.candidates, metric, reduction)
@@ -292,10 +284,11 @@ class PoolRounds:
         if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
             stop = StopReason.CERTAIN_ENOUGH
         if stop is None:
-            self._chosen = (await looked.choose(self._payable(scoring)))[: self._affordable]
+            k = self._payable(scoring)
+            self._chosen = (await looked.choose(k))[: self._affordable] if k else self._chosen
         return self._chosen_by(outcome, uncertainty, stop)
 
-    def _drawn(self, round: Round, scoring: Scoring, outcome: Outcome) -> Outcome:
+    def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
         """The outcome with a batch that is drawn by the seed, unless it stops."""
         if outcome.stop is None:
             self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
@@ -308,13 +301,15 @@ class PoolRounds:
     @property
     def _affordable(self) -> int:
         """How many more labels may be had."""
-        return self._left if self.budget is None else max(0, min(self._left, self.budget - len(self.labelled)))
+        if self.budget is None:
+            return self._left
+        return max(0, min(self._left, self.budget - len(self.labelled) - len(self.labelled.pending)))
 
     def _payable(self, scoring: Scoring) -> int:
         return min(scoring.rule.query_size, self._affordable)
 
     def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
-        round = Round(self.name, self._iteration, self.pool.seed)
+        round = RoundId(self.name, self._iteration, self.pool.seed)
         scoring = self._scoring(self._config, self._iteration)
         if isinstance(self.pool.X, np.ndarray) and not is_frame(X):
             X = as_array(X, "X", PoolError)

@@ -11,18 +11,18 @@ import numpy as np
 
 from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
+from rose.loop.seeds import derive_seed
 from rose.pool.candidates.coordinates import Coordinates
-from rose.pool.ensemble.members import Round
+from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
 from rose.pool.ensemble.predictions import with_rows
 from rose.pool.notices import Notices
 from rose.pool.pool import take
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import most_uncertain
-from rose.stages.binding import PROVIDED, bind_stage, run_stage
+from rose.stages.binding import bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
@@ -33,13 +33,14 @@ class Candidates:
 
     Attributes:
         rows: pool indices of the rows of the predictions: the candidates first, then (where the acquisition method
-            looks at them) the labelled.
+            looks at them) the labelled, and last those that are being simulated.
         count: how many of the rows are candidates.
         passes: S predictions of the rows, members in order, each with all its passes; none where the acquisition method
             does not look at them.
         classes: the label of each column of the predictions, where it is known.
         X: the shared pool.
         range: smallest and largest possible score, where known.
+        pending: how many of the rows are being simulated.
     """
 
     rows: Shared
@@ -48,6 +49,7 @@ class Candidates:
     classes: Sequence[Any] | None
     X: Shared
     range: tuple[float, float] | None
+    pending: int = 0
 
     @property
     def indices(self) -> np.ndarray:
@@ -109,7 +111,7 @@ class Chooser:
         return self._active_learn is not None
 
     def looks_at_labelled(self, scoring: Scoring) -> bool:
-        """Whether the choice needs predictions of the labelled candidates too."""
+        """Tell whether the choice needs predictions of the labelled and the pending candidates, too."""
         return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
 
     def least_seen(self, scoring: Scoring) -> int:
@@ -123,7 +125,7 @@ class Chooser:
         there = {"scores", "mc_preds"} if self._near(method) is None else {"scores", "mc_preds", "features"}
         return method.takes("mc_preds", there)
 
-    async def scores(self, round: Round, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
+    async def scores(self, round: RoundId, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
         """`[N]` scores of the candidates, by the metric or the user's function.
 
         Raises:
@@ -153,7 +155,7 @@ class Chooser:
 
     async def choose(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Candidates,
         scores: np.ndarray,
@@ -170,7 +172,7 @@ class Chooser:
         chosen = await asyncio.to_thread(self._acquire, round, scoring, found, scores, k)
         return np.asarray(found.rows.value[chosen])
 
-    def _acquire(self, round: Round, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
+    def _acquire(self, round: RoundId, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
         rows: np.ndarray = found.rows.value
         method = get_acquisition(scoring.acquisition)
         features, mc_preds = self._near(method), means(found.passes) or None
@@ -187,21 +189,22 @@ class Chooser:
             direction=scoring.direction,  # type: ignore[arg-type]
             range=found.range,
             features=None if features is None else features.of(rows),
-            labelled=np.arange(found.count, len(rows)),
+            labelled=np.arange(found.count, len(rows) - found.pending),
+            pending=np.arange(len(rows) - found.pending, len(rows)),
             ids=rows,
             seed=tie_seed(round),
             warn=self._notices.told,
             **wide,
         )
 
-    def draw(self, round: Round, candidates: np.ndarray, k: int) -> np.ndarray:
+    def draw(self, round: RoundId, candidates: np.ndarray, k: int) -> np.ndarray:
         """Any `k` of these candidates, by the seed: where there are no scores to choose by."""
         nothing = np.zeros(len(candidates))
         return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round), warn=False)]
 
     async def _ask(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Candidates,
         scores: np.ndarray,
@@ -234,13 +237,13 @@ class Chooser:
     def _predicted(self, found: Candidates) -> dict[str, Any]:
         return {"mc_preds": np.stack(found.mc_preds), "classes": found.classes}
 
-    def _given(self, round: Round, stage: str, scoring: Scoring, found: Candidates) -> dict[str, Any]:
+    def _given(self, round: RoundId, stage: str, scoring: Scoring, found: Candidates) -> dict[str, Any]:
         return {"candidates": found.indices, "query_size": scoring.rule.query_size, **round.given(stage)}
 
     async def _call(
         self, stage: Stage, key: Any, found: Candidates, given: Mapping[str, Any], config: LearnerConfig
     ) -> Any:
-        binding = bind_stage(stage, PROVIDED[stage.kind], config, key.iteration)
+        binding = bind_stage(stage, config, key.iteration)
         stage = stage_for(stage, config, key.iteration)
         if stage.as_executable or "X" not in binding.names:
             samples = {"X": take(found.X.value, found.indices)} if "X" in binding.names else {}
@@ -260,6 +263,6 @@ def _wide(method: Acquisition, k: int) -> dict[str, float]:
     return {} if beta is None or k == 0 else {"beta": max(beta, WIDE / k)}
 
 
-def tie_seed(round: Round) -> int:
+def tie_seed(round: RoundId) -> int:
     """Return what a round's acquisition draws by, and puts equal candidates in order by."""
     return derive_seed(round.seed, str(round.key("acquisition")))

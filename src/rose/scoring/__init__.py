@@ -10,15 +10,17 @@ array([1])
 'lower'
 """
 
-from rose.scoring import classification, mixture, regression, targets, total  # noqa: F401  # these declare the built-in metrics
+from rose.scoring import classification, mixture, regression, targets  # noqa: F401  # these declare the built-in metrics
 from rose.scoring.inputs import check_predictions
-from rose.scoring.listing import describe, table
 from rose.scoring.ranking import check_k, most_uncertain
-from rose.scoring.registry import Metric, get_metric, metrics, register_metric
+from rose.scoring.registry import METRICS, Metric, describe, get_metric, metrics, register_metric, table
 from rose.scoring.scorer import UQ_REGISTRY, UQScorer, register_uq
 from rose.scoring.scores import score, top_k
 
+METRICS.seal()
+
 __all__ = [
+    "METRICS",
     "UQ_REGISTRY",
     "Metric",
     "UQScorer",

@@ -17,39 +17,29 @@ import numpy.typing as npt
 
 from rose.arrays import as_array, as_numbers, probability_tolerance, refuse_sparse
 from rose.errors import ConfigurationError, PredictionError
+from rose.npy import NpyFile
 from rose.scoring.device import lives_elsewhere, stacked, together, without_gradients
 from rose.scoring.probabilities import check_sums, divided
 
 Rows = list[npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class NpyFile:
-    """One member's predictions in a .npy file, read a slice at a time."""
+def _opened(path: str | os.PathLike[str]) -> NpyFile:
+    """Open one member's predictions in a .npy file, which is read a slice at a time."""
+    try:
+        file = NpyFile.of(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise PredictionError(f"cannot read predictions from {os.fspath(path)!r}: {error}") from error
+    if file is None:
+        raise PredictionError(f"{os.fspath(path)!r} is not one C-ordered .npy array")
+    return file
 
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int
 
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> NpyFile:
-        try:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise PredictionError(f"cannot read predictions from {os.fspath(path)!r}: {error}") from error
-        if not isinstance(mapped, np.memmap) or not mapped.flags.c_contiguous:
-            raise PredictionError(f"{os.fspath(path)!r} is not one C-ordered .npy array")
-        return cls(os.fspath(path), mapped.shape, mapped.dtype, int(mapped.offset))
-
-    def read(self, low: int, high: int) -> npt.NDArray[Any]:
-        width = math.prod(self.shape[1:])
-        count = (high - low) * width
-        start = self.offset + low * width * self.dtype.itemsize
-        block = np.fromfile(self.path, dtype=self.dtype, count=count, offset=start)
-        if len(block) != count:
-            raise PredictionError(f"{self.path!r} ends early: it was changed while being read")
-        return block.reshape((high - low, *self.shape[1:]))
+def _read(file: NpyFile, low: int, high: int) -> npt.NDArray[Any]:
+    try:
+        return file.read(low, high)
+    except EOFError:
+        raise PredictionError(f"{file.path!r} ends early: it was changed while being read") from None
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,7 @@ class Predictions:
         if self.elsewhere is not None:
             rows = [usable(row) for row in as_array(self.device_block(low, high), "mc_preds", PredictionError)]
         else:
-            rows = [usable(row.read(low, high) if isinstance(row, NpyFile) else row[low:high]) for row in self.rows]
+            rows = [usable(_read(row, low, high) if isinstance(row, NpyFile) else row[low:high]) for row in self.rows]
         if not self.normalise:
             return rows
         return [
@@ -144,7 +134,7 @@ def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = Non
         _check_alike(shapes, name)
         return _elsewhere(list(mc_preds), (len(shapes), *shapes[0]), name, axes, tolerance)
     if all(isinstance(row, (str, os.PathLike)) for row in mc_preds):
-        files = [NpyFile.open(path) for path in mc_preds]
+        files = [_opened(path) for path in mc_preds]
         return _rows([_without_last_axes(file, axes) for file in files], name, probability_tolerance(files))
     if not any(isinstance(row, (list, tuple, int, float)) for row in mc_preds):
         rows = [_array(row, f"{name}[{i}]") for i, row in enumerate(mc_preds)]

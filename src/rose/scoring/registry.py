@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import inspect
 import math
-import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rose.arrays import as_vector
-from rose.errors import ConfigurationError, UnknownMetricError, near_miss
+from rose.errors import ConfigurationError, UnknownMetricError
 from rose.metrics import GREATER_THAN_THRESHOLD, LESS_THAN_THRESHOLD
+from rose.plugins import Registry
+from rose.scoring.ranking import most_uncertain
 
 Task = Literal["classification", "regression", "any"]
 Direction = Literal["higher", "lower"]
 Kind = Literal["formula", "blockwise", "whole"]
 Array = npt.NDArray[np.float64]
 
-ENTRY_POINT_GROUP = "rose.metrics"
 TASKS = ("classification", "regression", "any")
 NEEDS = frozenset({"probabilities", "values", "variances", "targets"})
 
@@ -49,6 +49,7 @@ class Metric:
         kind: "formula" (over shared statistics), "blockwise" (a user's function of a block of candidates) or
             "whole" (a user's function `(scorer, mc_preds)` of everything at once).
         definition: the function itself.
+        scorer: of the kind "whole", makes the scorer of a task type that the function is handed.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Metric:
     takes: frozenset[str] = frozenset()
     kind: Kind = "formula"
     definition: Callable[..., Any] = field(default=lambda *_: None, repr=False, compare=False)
+    scorer: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
     built_in: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class Metric:
             raise ConfigurationError(
                 f"direction={self.direction!r} of metric {self.name!r} must be 'higher' or 'lower'"
             )
+        if self.kind == "whole" and self.scorer is None:
+            raise ConfigurationError(f"metric {self.name!r} sees all candidates at once: declare it with register_uq")
         for field_name, words in (("needs", self.needs), ("takes", self.takes)):
             if unknown := words - NEEDS:
                 raise ConfigurationError(
@@ -91,8 +95,6 @@ class Metric:
         >>> get_metric("margin").order([0.5, 0.1, 0.1])
         array([1, 2, 0])
         """
-        from rose.scoring.ranking import most_uncertain
-
         values = as_vector(scores, "scores")
         return most_uncertain(values, values.size, self.direction)
 
@@ -113,77 +115,30 @@ class Metric:
         return self.task in ("any", task)
 
 
-_METRICS: dict[str, Metric] = {}
-_ALIASES: dict[str, str] = {}
-_LOCK = threading.RLock()  # registration may happen while another thread scores
-_entry_points_loaded = False
+def _accept(name: str, loaded: Any) -> Metric | None:
+    return replace(loaded, name=name) if isinstance(loaded, Metric) else None
 
 
-def add(metric: Metric) -> Metric:
-    """Put a metric on the list; a user's own may be replaced (notebook cells run twice), a built-in may not.
-
-    Raises:
-        ConfigurationError: if the name or an alias belongs to another metric.
-    """
-    if not isinstance(metric.name, str) or not metric.name:
-        raise ConfigurationError(f"a metric's name must be a non-empty string, not {metric.name!r}")
-    with _LOCK:
-        for name in (metric.name, *metric.aliases):
-            owner = _METRICS.get(_ALIASES.get(name, name))
-            if owner is not None and (owner.built_in or owner.name != metric.name):
-                what = "a built-in metric" if owner.built_in else f"metric {owner.name!r}"
-                raise ConfigurationError(f"the name {name!r} belongs to {what}; register yours under another name")
-        remove(metric.name)
-        _METRICS[metric.name] = metric
-        _ALIASES.update(dict.fromkeys(metric.aliases, metric.name))
-    return metric
-
-
-def remove(name: str) -> None:
-    """Take a user's metric off the list; unknown names are ignored.
-
-    Raises:
-        ConfigurationError: for a built-in.
-    """
-    with _LOCK:
-        metric = _METRICS.get(name)
-        if metric is None:
-            return
-        if metric.built_in:
-            raise ConfigurationError(f"{name!r} is a built-in metric and cannot be removed")
-        del _METRICS[name]
-        for alias in metric.aliases:
-            _ALIASES.pop(alias, None)
+METRICS = Registry("metric", "rose.metrics", _accept, UnknownMetricError)
 
 
 def get_metric(metric: str | Metric) -> Metric:
-    """The metric of this name or alias; a `Metric` is handed back.
+    """Return the metric of this name or alias; a `Metric` is handed back.
 
-    Names that nobody registered are looked for once among the installed packages' `rose.metrics` entry points.
+    Names that nobody registered are looked for among the installed packages' `rose.metrics` entry points.
 
     Raises:
         UnknownMetricError: if there is none; the message names the closest ones.
+        PluginError: if the package that brings it cannot be loaded.
 
     >>> get_metric("bald").name
     'mutual_information'
     """
-    if isinstance(metric, Metric):
-        return metric
-    found = _find(metric)
-    if found is None and isinstance(metric, str):
-        load_entry_points()
-        found = _find(metric)
-    if found is None:
-        raise UnknownMetricError(f"no metric is called {metric!r}; {near_miss(str(metric), [*_METRICS, *_ALIASES])}")
-    return found
-
-
-def _find(name: object) -> Metric | None:
-    return _METRICS.get(_ALIASES.get(name, name)) if isinstance(name, str) else None
+    return metric if isinstance(metric, Metric) else METRICS.get(metric)
 
 
 def metrics(task: str | None = None) -> list[Metric]:
-    """All registered metrics, or those that can score this task type, in the order of their registration.
+    """Return all metrics, or those that can score this task type, in the order of their registration.
 
     Raises:
         ConfigurationError: if `task` is no task type.
@@ -193,23 +148,7 @@ def metrics(task: str | None = None) -> list[Metric]:
     """
     if task is not None and task not in TASKS:
         raise ConfigurationError(f"task={task!r} is none of {', '.join(TASKS)}")
-    with _LOCK:
-        return [m for m in _METRICS.values() if task in (None, "any") or m.serves(str(task))]
-
-
-def load_entry_points() -> None:
-    """Import what installed packages offer under `rose.metrics`: a `Metric`, or a module that registers some."""
-    global _entry_points_loaded
-    with _LOCK:
-        if _entry_points_loaded:
-            return
-        _entry_points_loaded = True
-    from importlib.metadata import entry_points  # slow to import, and seldom needed
-
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        offered = point.load()
-        if isinstance(offered, Metric) and _find(offered.name) is None:
-            add(offered)
+    return [m for m in METRICS.things() if task in (None, "any") or m.serves(str(task))]
 
 
 def register_metric(
@@ -239,37 +178,32 @@ def register_metric(
     ...     return p.max(axis=2).min(axis=0)
     >>> get_metric("min_max_prob").summary
     "The least confident member's confidence."
-    >>> remove("min_max_prob")
+    >>> METRICS.remove("min_max_prob")
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        add(
-            Metric(
-                name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
-                *documented(function), takes=frozenset(takes), kind="blockwise", definition=function,
-            )
+    def declared(function: Callable[..., Any]) -> Metric:
+        return Metric(
+            name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
+            *documented(function), takes=frozenset(takes), kind="blockwise", definition=function,
         )  # fmt: skip
-        return function
 
-    return decorate
+    return METRICS.register(name, declared, aliases)
 
 
 def declare(
     name: str, *, task: Task, direction: Direction = "higher", range: tuple[float, float] = (0.0, math.inf),
     needs: Iterable[str], uses: Iterable[str], min_samples: int = 1, aliases: Iterable[str] = (),
     takes: Iterable[str] = (),
-) -> Callable[[Callable[[Any], Array]], Metric]:  # fmt: skip
+) -> Callable[[Callable[[Any], Array]], Callable[[Any], Array]]:  # fmt: skip
     """Declare a built-in: a formula over the statistics of a block (`s.entropy`, `s.variance`, ...)."""
 
-    def decorate(function: Callable[[Any], Array]) -> Metric:
-        return add(
-            Metric(
-                name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
-                *documented(function), uses=frozenset(uses), takes=frozenset(takes), definition=function, built_in=True,
-            )
+    def declared(function: Callable[[Any], Array]) -> Metric:
+        return Metric(
+            name, task, direction, range, frozenset(needs), min_samples, tuple(aliases),
+            *documented(function), uses=frozenset(uses), takes=frozenset(takes), definition=function, built_in=True,
         )  # fmt: skip
 
-    return decorate
+    return METRICS.register(name, declared, aliases)
 
 
 def documented(function: Callable[..., Any]) -> tuple[str, str, str]:
@@ -282,3 +216,47 @@ def documented(function: Callable[..., Any]) -> tuple[str, str, str]:
             if paragraph.lower().startswith(key + ":"):
                 found[key] = paragraph[len(key) + 1 :].strip()
     return found["summary"], found["formula"], found["reference"]
+
+
+# --- the list as people read it: `rose metrics`, and the documentation -------------------------------------------
+
+
+def table(task: str | None = None) -> Iterator[dict[str, str]]:
+    """Yield one row of text per metric.
+
+    >>> next(iter(table("classification")))["name"]
+    'predictive_entropy'
+    """
+    for m in metrics(task):
+        yield {
+            "name": m.name,
+            "aliases": ", ".join(m.aliases),
+            "task": m.task,
+            "more uncertain": m.direction,
+            "range": f"[{m.range[0]:g}, {m.range[1]:g}]",
+            "needs": ", ".join(sorted(m.needs)),
+            "takes": ", ".join(sorted(m.takes)),
+            "min S": _smallest_in_words(m),
+            "summary": m.summary,
+            "formula": m.formula,
+            "reference": m.reference,
+        }
+
+
+def _smallest_in_words(metric: Metric) -> str:
+    if metric.smallest(True) == metric.min_samples:
+        return str(metric.min_samples)
+    values = f"{metric.min_samples}, or {metric.smallest(True)} with variances"
+    return values if metric.task == "regression" else f"{metric.smallest(False, 'classification')}; of values {values}"
+
+
+def describe(task: str | None = None) -> str:
+    """Return the list of metrics as Markdown.
+
+    >>> print(describe("classification").splitlines()[0])
+    | metric | aliases | task | more uncertain | range | needs | takes | min S | formula | reference |
+    """
+    keys = ("name", "aliases", "task", "more uncertain", "range", "needs", "takes", "min S", "formula", "reference")
+    lines = ["| " + " | ".join("metric" if k == "name" else k for k in keys) + " |", "|" + "---|" * len(keys)]
+    lines += ["| " + " | ".join(row[k].replace("|", "\\|") for k in keys) + " |" for row in table(task)]
+    return "\n".join(lines)

@@ -22,10 +22,9 @@ from rose.metrics import (
     PREDICTIVE_VARIANCE,
     VARIATION_RATIO,
 )
-from rose.scoring import registry
 from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
 from rose.scoring.ranking import Indices, check_k, most_uncertain
-from rose.scoring.registry import Array, Direction, Metric, Task, add, documented, get_metric
+from rose.scoring.registry import METRICS, Array, Direction, Metric, Task, documented, get_metric, metrics
 from rose.scoring.request import check_level
 from rose.scoring.scores import score, top_k
 
@@ -96,7 +95,7 @@ class UQScorer:
         """
         found, targets = self._predictions(mc_preds), self._targets(y_true)
         given = {"probabilities", "values"} | ({"targets"} if targets is not None else set())
-        fitting = [m for m in registry.metrics(self.task_type) if m.needs <= given]
+        fitting = [m for m in metrics(self.task_type) if m.needs <= given]
         names = [m.name for m in fitting if found.shape[0] >= m.smallest(False, self.task_type)]
         scores = score(found, names, y_true=targets) if names else {}
         alone = [m.name for m in fitting if self._is_zero(m, found)]
@@ -169,7 +168,7 @@ class UQScorer:
     def _metric(self, name: str | Metric) -> Metric:
         metric = get_metric(name)
         if not metric.serves(self.task_type):
-            fitting = ", ".join(m.name for m in registry.metrics(self.task_type))
+            fitting = ", ".join(m.name for m in metrics(self.task_type))
             raise ConfigurationError(
                 f"{metric.name} is a {metric.task} metric; for {self.task_type} there are: {fitting}"
             )
@@ -227,16 +226,13 @@ def register_uq(
     >>> del UQ_REGISTRY["spread"]
     """
 
-    def decorate(function: UQFunction) -> UQFunction:
-        add(
-            Metric(
-                name, task, direction, range, frozenset(needs), min_samples, (),
-                *documented(function), kind="whole", definition=function,
-            )
+    def declared(function: UQFunction) -> Metric:
+        return Metric(
+            name, task, direction, range, frozenset(needs), min_samples, (),
+            *documented(function), kind="whole", definition=function, scorer=UQScorer,
         )  # fmt: skip
-        return function
 
-    return decorate
+    return METRICS.register(name, declared)
 
 
 class _Registry(MutableMapping[str, UQFunction]):
@@ -251,13 +247,13 @@ class _Registry(MutableMapping[str, UQFunction]):
 
     def __delitem__(self, name: str) -> None:
         get_metric(name)
-        registry.remove(name)
+        METRICS.remove(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter([m.name for m in registry.metrics()])
+        return iter([m.name for m in metrics()])
 
     def __len__(self) -> int:
-        return len(registry.metrics())
+        return len(metrics())
 
     def __repr__(self) -> str:
         return f"UQ_REGISTRY({', '.join(self)})"

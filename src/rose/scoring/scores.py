@@ -8,6 +8,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
+from rose.arrays import as_vector
 from rose.errors import PredictionError
 from rose.scoring.blocks import each_block
 from rose.scoring.classification import ClassStatistics
@@ -19,7 +20,6 @@ from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
 from rose.scoring.request import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
-from rose.scoring.users import fill_whole, of_block
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
 _COPIED_ELEMENTS = 1 << 17  # of all members, where probabilities must be copied
@@ -96,7 +96,7 @@ def score(
             out[low:high] = values
 
     each_block(request.n, request.block, request.threads, keep)
-    fill_whole(request, results)
+    _fill_whole(request, results)
     if isinstance(metric, (str, Metric)):
         return results[0]
     return {m.name if isinstance(m, Metric) else m: r for m, r in zip(names, results, strict=True)}
@@ -280,4 +280,45 @@ def _apply(metric: Metric, request: Request, statistics: Any, rows: Rows, target
         if request.task == "regression" and request.reduction is not None and rows[0].ndim == 2:
             values = REDUCE[request.reduction](values.reshape(-1, request.outputs))
         return values
-    return np.zeros(len(rows[0])) if metric.kind == "whole" else of_block(metric, rows, targets, spread)
+    return np.zeros(len(rows[0])) if metric.kind == "whole" else _of_block(metric, rows, targets, spread)
+
+
+# --- metrics that users add -----------------------------------------------------------------------------------------
+
+
+def _of_block(metric: Metric, rows: Rows, targets: Any, spread: Rows | None) -> Array:
+    """Return the scores of a block of candidates, by a user's function of such."""
+    extra: dict[str, Any] = {}
+    if "targets" in metric.needs | metric.takes:
+        extra["y_true"] = targets
+    if "variances" in metric.needs | metric.takes:
+        extra["variances"] = None if spread is None else np.stack(spread)
+    return _user_scores(metric, metric.definition(np.stack(rows), **extra), len(rows[0]))
+
+
+def _fill_whole(request: Request, results: list[Array]) -> None:
+    """Fill in the scores by users' functions that see all candidates at once."""
+    for metric, out in zip(request.metrics, results, strict=True):
+        if metric.kind == "whole":
+            assert metric.scorer is not None  # checked by the metric
+            scorer = metric.scorer("classification" if request.task == "classification" else "regression")
+            extra = [request.targets] if "targets" in metric.needs else []
+            everything = request.found.whole()
+            if request.task == "classification" and below_0(everything):
+                everything = without_signs(everything, request.found.tolerance)
+            out[:] = _user_scores(metric, metric.definition(scorer, everything, *extra), request.n)
+
+
+def _user_scores(metric: Metric, values: object, n: int) -> Array:
+    """Return what a user's metric gave, as float64 `[n]`.
+
+    Raises:
+        PredictionError: if it is anything else.
+    """
+    try:
+        scores = as_vector(values, "what it returned", PredictionError).astype(np.float64)
+    except PredictionError as error:
+        raise PredictionError(f"metric {metric.name!r} must return numbers, one per candidate: {error}") from error
+    if scores.shape != (n,):
+        raise PredictionError(f"metric {metric.name!r} must return shape ({n},), not {scores.shape}")
+    return scores

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from rose.metrics import NEGATIVE_LOG_LIKELIHOOD
+from rose.metrics import NEGATIVE_LOG_LIKELIHOOD, TOTAL_UNCERTAINTY
 from rose.scoring.classification import ClassStatistics, class_log_likelihood
 from rose.scoring.mixture import mixture_log_density
 from rose.scoring.registry import Array, declare
@@ -85,3 +85,22 @@ def interval_score(s: ValueStatistics) -> Array:
     assert s.targets is not None
     missed = np.maximum(s.lower - s.targets, 0.0) + np.maximum(s.targets - s.upper, 0.0)
     return np.asarray((s.upper - s.lower) + missed * (2.0 / (1.0 - s.level)))
+
+
+# --- and what ranks candidates whatever the task, without the truth ---------------------------------------------------
+
+
+@declare(TOTAL_UNCERTAINTY, task="any", needs=(), uses={"entropy", "variance"}, min_samples=2, takes={"variances"},
+         aliases=("total",))  # fmt: skip
+def total_uncertainty(s: ClassStatistics | ValueStatistics) -> Array:
+    """Total uncertainty: the entropy of the mean prediction, or the total variance of values.
+
+    Formula: classification H = -sum_c p_c log p_c, p = mean_s p_s; regression T = mean_s (x_s - mean_t x_t)^2, plus
+    mean_s v_s where the members' own variances are given
+
+    Reference: Shannon 1948, Bell System Technical Journal 27; Lakshminarayanan et al. 2017, NeurIPS (law of total
+    variance)
+
+    Regression with S = 1 needs variances.
+    """
+    return s.entropy if isinstance(s, ClassStatistics) else s.total_variance

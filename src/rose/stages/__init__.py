@@ -1,1 +1,1 @@
-"""One task of a workflow, durably: what the user registered, how it is configured, called and run. No loop is known."""
+"""Run one task of a workflow, durably: what the user registered, how it is configured and called. Knows no loop."""

@@ -1,4 +1,7 @@
-"""Binding by name: a task function of a pool's workflow names what it wants, as a pytest test names its fixtures."""
+"""Bind a pool's task functions by name, and call them so, as functions or as commands.
+
+A function names what it wants, as a pytest test names its fixtures.
+"""
 
 from __future__ import annotations
 
@@ -19,34 +22,17 @@ from rose.stages.stage import Stage
 from rose.store import Result
 from rose.store import given as at_hand
 
-# What the learner provides, per stage. (`workdir` is added where the stage is a command.)
-_COMMON = ("iteration", "workflow", "seed")
-PROVIDED: dict[str, tuple[str, ...]] = {
-    "simulation": ("x", "index", *_COMMON),
-    "simulation batch": ("X", "index", *_COMMON),
-    "training": ("X", "y", "model_name", "previous_model", *_COMMON),
-    "prediction": ("model", "X", "model_name", "pass_index", *_COMMON),
-    "uncertainty": ("mc_preds", "classes", "X", "candidates", "query_size", *_COMMON),
-    "active_learn": ("scores", "mc_preds", "classes", "X", "candidates", "labelled", "y", "query_size", *_COMMON),
-    "criterion": ("model", "models", "model_name", "X", "y", "X_train", "y_train", *_COMMON),
-}
-
-
-def criterion_names(holdout: bool) -> tuple[str, ...]:
-    """Return what a stop criterion may ask for. With a hold-out, `X` and `y` are its samples and labels."""
-    return (*PROVIDED["criterion"], "X_test", "y_test") if holdout else PROVIDED["criterion"]
-
 
 @dataclass(frozen=True)
 class Binding:
-    """A function and the provided names that it wants; `configured` holds what its configuration adds."""
+    """Hold a function and the provided names that it wants; `configured` is what its configuration adds."""
 
     func: Callable[..., Any]
     names: frozenset[str]
     configured: Mapping[str, Any]
 
     def arguments(self, **provided: Any) -> dict[str, Any]:
-        """Those of `provided` that the function wants, and its configured arguments."""
+        """Return those of `provided` that the function wants, and its configured arguments."""
         return {**self.configured, **{name: value for name, value in provided.items() if name in self.names}}
 
 
@@ -109,8 +95,10 @@ def signature_of(func: Callable[..., Any], where: str) -> inspect.Signature:
         ) from None
 
 
-def bind_stage(stage: Stage, provided: tuple[str, ...], config: LearnerConfig, iteration: int) -> Binding:
-    """Bind a stage's function by name, with its configuration for this iteration.
+def bind_stage(stage: Stage, config: LearnerConfig, iteration: int, tested: bool = False) -> Binding:
+    """Bind a stage's function by name to what its kind is provided with, and to its configuration for this iteration.
+
+    `tested` says that the pool has a hold-out. A command may ask for its `workdir`, too.
 
     Raises:
         BindingError: as `bind` does, and if the configuration has positional arguments.
@@ -118,7 +106,8 @@ def bind_stage(stage: Stage, provided: tuple[str, ...], config: LearnerConfig, i
     configured = config.get_task_config(stage.kind, iteration)
     if configured is not None and configured.args:
         raise BindingError(f"{stage.name}: a pool's tasks are bound by name; configure kwargs, not args")
-    names = (*provided, "workdir") if stage.as_executable else provided
+    names = stage.row.provides_batch if stage.batch else stage.row.provides
+    names += (stage.row.provides_tested if tested else ()) + (("workdir",) if stage.as_executable else ())
     return bind(stage.func, names, configured.kwargs if configured else {}, stage.name)
 
 
@@ -127,15 +116,15 @@ async def run_stage(
     stage: Stage,
     key: TaskKey,
     binding: Binding,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     accept: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Run a stage that is a function or a command; a command's value is what it left or printed.
 
-    `given` holds the values by name; of what is `Shared`, functions get it in their worker and commands here. `accept`
-    makes the result of the value, or raises a TaskError: then this attempt has failed.
+    `values` has what is provided, by name; of what is `Shared`, functions get it in their worker and commands here.
+    `accept` makes the result of the value, or raises a TaskError: then this attempt has failed.
     """
-    result, _ = await run_stage_lazily(runner, stage, key, binding, given, accept)
+    result, _ = await run_stage_lazily(runner, stage, key, binding, values, accept)
     return await result.get()
 
 
@@ -144,11 +133,11 @@ async def run_stage_lazily(
     stage: Stage,
     key: TaskKey,
     binding: Binding,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     accept: Callable[[Any], Any] | None = None,
 ) -> tuple[Result, Note | None]:
-    """As `run_stage`, but a recorded result is not read; and what came beside it."""
-    arguments = binding.arguments(**given)
+    """Do as `run_stage`, but do not read a recorded result; return it and what came beside it."""
+    arguments = binding.arguments(**values)
     if stage.as_executable:
         return at_hand(await _run_command(runner, stage, key, binding, arguments, accept)), None
 
@@ -156,8 +145,7 @@ async def run_stage_lazily(
         assert accept is not None
         return accept(value)
 
-    own = stage.kind == "simulation"  # candidates are taken from the pool for it alone
-    call = binding.func if own else functools.partial(with_own, binding.func)
+    call = binding.func if stage.row.owns_arguments else functools.partial(with_own, binding.func)
     return await runner.lazily(key, stage, call, arguments, None if accept is None else accept_value)
 
 
@@ -177,7 +165,7 @@ async def _run_command(
     async def value_of(text: str) -> Any:
         if stage.collect is not None:
             return await runner.collect(key, stage, workdir, accept)
-        value = workdir if stage.kind == "training" else printed_value(text, key)
+        value = workdir if stage.row.result == "directory" else printed_value(text, key)
         return value if accept is None else accept(value)
 
     return await runner.command(key, stage, (), by_value, workdir, value_of)

@@ -1,4 +1,4 @@
-"""What a function task prints, kept in the run directory as it comes, in the process that runs the task.
+"""Keep what a function task prints in the run directory, as it comes, in the process that runs the task.
 
 It still goes where it went. Only what Python code writes to `sys.stdout` and `sys.stderr` is seen, not what libraries
 and child processes write to the terminal themselves; of a machine that does not see the run directory, nothing is.
@@ -15,70 +15,70 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO
 
-from rose.engine.shown import Shown
+from rose.engine.functions.printing import Shown
 
 KEPT = 64 * 1024  # bytes of each stream that are kept: the last ones
 
 _lock = threading.Lock()
-_prints: dict[int, _Prints] = {}  # by thread
-_awaited: ContextVar[_Prints | None] = ContextVar("rose_prints", default=None)  # of tasks in the driver's event loop
-_kept: set[_Prints] = set()  # all of them
+_captures: dict[int, _Capture] = {}  # by thread
+_awaited: ContextVar[_Capture | None] = ContextVar("rose_capture", default=None)  # of tasks in the driver's event loop
+_kept: set[_Capture] = set()  # all of them
 _tees: dict[str, _Tee] = {}  # by the stream's name
 
 
-class keeping_prints:  # a class, for every task enters one, and generators are slow
+class capturing:  # a class, for every task enters one, and generators are slow
     """Keep what this thread prints meanwhile as the output of the task with this key, in the run directory `run`.
 
     In the main thread (there, nothing else runs beside a task) also what threads of the task print.
     """
 
-    __slots__ = ("_prints", "_thread")
+    __slots__ = ("_capture", "_thread")
 
     def __init__(self, run: str, key: str) -> None:
         self._thread = threading.get_ident()
-        self._prints = _Prints(run, key)
+        self._capture = _Capture(run, key)
 
     def __enter__(self) -> None:
         with _lock:
-            _prints[self._thread] = self._prints
-            _listen(self._prints)
+            _captures[self._thread] = self._capture
+            _listen(self._capture)
 
     def __exit__(self, *_: object) -> None:
         with _lock:
-            del _prints[self._thread]
-            _unlisten(self._prints)
-        self._prints.close()
+            del _captures[self._thread]
+            _unlisten(self._capture)
+        self._capture.close()
 
 
 @contextlib.contextmanager
-def keeping_awaited_prints(run: str | None, key: str) -> Iterator[None]:
-    """As `keeping_prints`, of the asyncio task that enters this, one of many in a thread (`run` None: keep nothing)."""
+def capturing_awaited(run: str | None, key: str) -> Iterator[None]:
+    """Do as `capturing`, of the asyncio task that enters this, one of many in a thread (`run` None: keep nothing)."""
     if run is None:
         yield
         return
-    prints = _Prints(run, key, held=False)
-    token = _awaited.set(prints)
+    capture = _Capture(run, key, held=False)
+    token = _awaited.set(capture)
     with _lock:
-        _listen(prints)
+        _listen(capture)
     try:
         yield
     finally:
         with _lock:
-            _unlisten(prints)
-        prints.close()
+            _unlisten(capture)
+        capture.close()
         _awaited.reset(token)
 
 
-def _listen(prints: _Prints) -> None:
-    _kept.add(prints)
+def _listen(capture: _Capture) -> None:
+    _kept.add(capture)
     if type(sys.stdout) is not _Tee and sys.stdout is not None:
         sys.stdout = _tee("stdout", sys.stdout)
     if type(sys.stderr) is not _Tee and sys.stderr is not None:
         sys.stderr = _tee("stderr", sys.stderr)
 
 
-def _unlisten(prints: _Prints) -> None:
-    _kept.discard(prints)
+def _unlisten(capture: _Capture) -> None:
+    _kept.discard(capture)
     if not _kept:
         if type(sys.stdout) is _Tee:
             sys.stdout = sys.stdout.stream
@@ -87,7 +87,7 @@ def _unlisten(prints: _Prints) -> None:
 
 
 def _tee(name: str, stream: TextIO) -> Any:
-    """The last one, if it is of this stream."""
+    """Return the last one, if it is of this stream."""
     tee = _tees.get(name)
     if tee is None or tee.stream is not stream:
         tee = _tees[name] = _Tee(stream, name)
@@ -95,7 +95,7 @@ def _tee(name: str, stream: TextIO) -> Any:
 
 
 class _Tee:
-    """A stream that also gives what is written to it to the task that wrote it."""
+    """Write to a stream, and also to the capture of the task that wrote."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.stream = stream
@@ -103,10 +103,10 @@ class _Tee:
 
     def write(self, text: str) -> int:
         count = self.stream.write(text)
-        prints = _awaited.get() or _prints.get(threading.get_ident())
-        prints = prints or _prints.get(threading.main_thread().ident or 0)
-        if prints is not None:
-            prints.write(self._name, text)
+        capture = _awaited.get() or _captures.get(threading.get_ident())
+        capture = capture or _captures.get(threading.main_thread().ident or 0)
+        if capture is not None:
+            capture.write(self._name, text)
         return count
 
     def writelines(self, lines: Any) -> None:
@@ -117,8 +117,8 @@ class _Tee:
         return getattr(self.stream, name)
 
 
-class _Prints:
-    """The files of one task, made when it first prints. They stay open if `held`: thousands cannot be."""
+class _Capture:
+    """Hold the files of one task, made when it first prints. They stay open if `held`: thousands cannot be."""
 
     __slots__ = ("_broken", "_files", "_held", "_key", "_lock", "_run")
 

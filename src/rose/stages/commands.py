@@ -1,4 +1,7 @@
-"""How a stage's command line becomes the command that an engine runs: its launcher, directory and environment."""
+"""Make the command that an engine runs of a stage's command line: its launcher, directory and environment.
+
+Launcher and directory are templates, of which all but the task's own names is checked when the stage is registered.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,20 @@ from rose.engine import Command, TaskKey
 from rose.engine.processes.thread_limits import environment
 from rose.errors import ConfigurationError, near_miss
 from rose.paths import expanded
+from rose.stages.kinds import Kind
 from rose.stages.stage import Stage
 from rose.store.paths import fitting
 
+DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
+_LAUNCHER = ("ranks", "cpus", "gpus", "command")  # the placeholders of a launcher,
+_CWD = ("workflow", "iteration", "stage", "model", "index")  # and those of a working directory
+_HEAD = re.compile(r"(?:\$\{\w+\}|[^{])*")  # up to the first placeholder
 _QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _BETWEEN = re.compile(r";|\n|\|\||&&|(?<![<>|])&(?!>)")  # not the & of >&, <&, &> and |&
 
 
 def launch(stage: Stage, key: TaskKey, line: str, workdir: Path | None = None) -> Command:
-    """The command for one task; `stage` is the task's own (`stage_for`), `workdir` None the driver's directory.
+    """Return the command for one task; `stage` is the task's own (`stage_for`), `workdir` None the driver's directory.
 
     >>> from rose.stages.options import make_stage
     >>> stage = make_stage("simulation", print, {"ranks": 4, "cpus": 2})
@@ -47,7 +55,7 @@ def launch(stage: Stage, key: TaskKey, line: str, workdir: Path | None = None) -
 
 
 def working_directory(stage: Stage, key: TaskKey, base: Path) -> Path | None:
-    """Where a task's command works by the stage's `cwd` template, under `base`; None where it has none.
+    """Return where a task's command works by the stage's `cwd` template, under `base`; None where it has none.
 
     Names are made safe for the file system, and stay distinct; a part that only stands for what the task does not have
     is left out.
@@ -78,20 +86,12 @@ def _safe(name: str) -> str:
 
 
 def _is_list(line: str) -> bool:
-    """Whether a shell would run more than one command (or pipeline) for the line."""
+    """Return whether a shell would run more than one command (or pipeline) for the line."""
     return bool(_BETWEEN.search(_QUOTED.sub("_", line.strip())))
 
 
-DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
-_LAUNCHER = ("ranks", "cpus", "gpus", "command")
-_CWD = ("workflow", "iteration", "stage", "model", "index")
-_HEAD = re.compile(r"(?:\$\{\w+\}|[^{])*")  # up to the first placeholder
-_WITH_MODEL = ("training", "prediction", "criterion")
-_WITH_INDEX = ("simulation", "prediction")
-
-
 def check_launcher(template: object, where: str) -> None:
-    """That a launcher such as "mpiexec -n {ranks} {command}" can be filled in.
+    """Check that a launcher such as "mpiexec -n {ranks} {command}" can be filled in.
 
     Raises:
         ConfigurationError: if it has an unknown placeholder, or no place for the command.
@@ -103,17 +103,17 @@ def check_launcher(template: object, where: str) -> None:
         )
 
 
-def check_cwd(template: object, kind: str, where: str) -> None:
-    """That a working directory such as "work/{workflow}/{iteration}" can be filled in for tasks of this kind.
+def check_cwd(template: object, kind: Kind, where: str) -> None:
+    """Check that a working directory such as "work/{workflow}/{iteration}" can be filled in for tasks of this kind.
 
     Raises:
         ConfigurationError: if it has an unknown placeholder, or one that these tasks have no value for.
     """
     head, tail = split_cwd(template) if isinstance(template, str) else ("", template)
     names = _placeholders(tail, "cwd", _CWD, where)
-    for name, kinds in (("model", _WITH_MODEL), ("index", _WITH_INDEX)):
-        if name in names and kind not in kinds:
-            raise ConfigurationError(f"cwd={template!r} of {where}: {kind} tasks have no {name}")
+    for name, has in (("model", kind.has_model), ("index", kind.has_index)):
+        if name in names and not has:
+            raise ConfigurationError(f"cwd={template!r} of {where}: {kind.name} tasks have no {name}")
     if not str(template).strip():
         raise ConfigurationError(f"cwd={template!r} of {where} is empty")
     expanded(head, f"cwd of {where}")  # a variable that is missing is an error now

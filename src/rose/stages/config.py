@@ -1,4 +1,4 @@
-"""Configuration of a workflow's stages, per iteration.
+"""Configure a workflow's stages, per iteration, and say what a stage is for one task: `stage_for`.
 
 pydantic rather than msgspec because ROSE's `TaskConfig` and `LearnerConfig` are pydantic models and its users'
 programs treat them so (`model_dump`, `model_copy`, validation of keyword arguments).
@@ -11,16 +11,21 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
+from rose.stages.kinds import KINDS, loop_kinds
 from rose.stages.options import check_option, check_per_model, with_options
 from rose.stages.stage import OnFailure, Stage, check_query_size, check_threshold
 
+_ARGUMENTS = ("args", "kwargs", "per_model")  # what in a TaskConfig is no option for all models
+# Settings that may differ by iteration, and what checks one value.
+_BY_ITERATION: dict[str, Callable[[Any, str], float]] = {"query_size": check_query_size, "threshold": check_threshold}
+
 
 class TaskConfig(BaseModel):
-    """Configuration of one stage: its arguments, and how its tasks run where that differs from the decorator.
+    """Configure one stage: its arguments, and how its tasks run where that differs from the decorator.
 
     `args` come before what earlier stages returned, `kwargs` are passed by name. The other options mean what they mean
     in the decorators, and None leaves the decorator's; `per_model` changes them for some of the models.
@@ -58,15 +63,13 @@ class TaskConfig(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What it changes of the decorator's options, for all models."""
-        return {name: value for name in _CHANGES if (value := getattr(self, name)) is not None}
-
-
-_CHANGES = tuple(name for name in TaskConfig.model_fields if name not in ("args", "kwargs", "per_model"))
+        """Return what it changes of the decorator's options, for all models."""
+        said = {name: getattr(self, name) for name in type(self).model_fields if name not in _ARGUMENTS}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 class AdaptiveSchedule:
-    """A stage's configuration as a function of the iteration, called when the iteration comes (any, not a range).
+    """Configure a stage by a function of the iteration, called when the iteration comes (any, not a range).
 
     >>> AdaptiveSchedule(lambda i: {"kwargs": {"lr": 0.1 * 0.5**i}})[2].kwargs
     {'lr': 0.025}
@@ -81,20 +84,20 @@ class AdaptiveSchedule:
         return task_config(self.param_schedule(iteration), f"param_schedule({iteration})")
 
 
-# Settings that may differ by iteration, and what checks one value.
-_BY_ITERATION: dict[str, Callable[[Any, str], float]] = {"query_size": check_query_size, "threshold": check_threshold}
-
 StageConfig = TaskConfig | AdaptiveSchedule | dict[int, TaskConfig] | None
 
 
 class LearnerConfig(BaseModel):
-    """Per stage: a `TaskConfig` for all iterations, `{iteration: TaskConfig}` with -1 as the default, or a schedule.
+    """Configure each stage by a `TaskConfig`, by `{iteration: TaskConfig}` with -1 as the default, or by a schedule.
+
+    Beside the stages that are named here it takes those whose kind has been registered (`learner.register_decorator`).
 
     Raises:
-        ConfigurationError: if one of them cannot be.
+        ConfigurationError: if one of them cannot be, or there is no such stage.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
+    __pydantic_extra__: dict[str, StageConfig] = Field(init=False)
 
     simulation: StageConfig = None
     training: StageConfig = None
@@ -108,32 +111,42 @@ class LearnerConfig(BaseModel):
         except ValidationError as error:
             raise ConfigurationError(f"{type(self).__name__}: {_told(error)}") from error
 
-    @field_validator("*")
+    def __setattr__(self, name: str, value: Any) -> None:
+        _check_setting(type(self), name)
+        super().__setattr__(name, value)
+
+    @model_validator(mode="before")
     @classmethod
-    def _iterations(cls, value: Any) -> Any:
-        if isinstance(value, dict) and any(i < -1 for i in value):
-            raise ValueError(f"iterations are 0, 1, 2, ... or -1 for the default; got {sorted(value)}")
-        return value
+    def _names(cls, values: Any) -> Any:
+        for name in values if isinstance(values, Mapping) else ():
+            _check_setting(cls, name)
+        return values
+
+    @model_validator(mode="after")
+    def _iterations(self) -> LearnerConfig:
+        for name in stage_fields(self):
+            value = getattr(self, name)
+            if isinstance(value, dict) and any(i < -1 for i in value):
+                raise ValueError(f"{name}: iterations are 0, 1, 2, ... or -1 for the default; got {sorted(value)}")
+        return self
 
     def get_task_config(self, task_name: str, iteration: int) -> TaskConfig | None:
-        """The configuration of one stage in one iteration (0-based), or None where there is none.
+        """Return the configuration of one stage in one iteration (0-based), or None where there is none.
 
         Raises:
             ConfigurationError: if there is no such stage.
         """
-        config = getattr(self, task_name, task_name)
-        if config is None or isinstance(config, TaskConfig):
-            return config
-        if isinstance(config, dict):
-            found: TaskConfig | None = config.get(iteration, config.get(-1))
-            return found
+        if task_name not in loop_kinds():
+            raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(loop_kinds())}")
+        config = getattr(self, task_name, None)
         if isinstance(config, AdaptiveSchedule):
             return config[iteration]
-        raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(stage_fields(type(self)))}")
+        found: TaskConfig | None = config.get(iteration, config.get(-1)) if isinstance(config, dict) else config
+        return found
 
 
 class UQLearnerConfig(LearnerConfig):
-    """Configuration of one workflow; what is None is taken from the learner.
+    """Configure one workflow; what is None is taken from the learner.
 
     The stages are as in `LearnerConfig`, and `uncertainty`. With a pool, a workflow may also have its own metric,
     `query_size`, `threshold` and `acquisition`; `query_size` and `threshold` may differ by iteration, as stages do.
@@ -163,6 +176,12 @@ class UQLearnerConfig(LearnerConfig):
         return {int(iteration): check(one, f"iteration {iteration}") for iteration, one in value.items()}
 
 
+def _check_setting(model: type[LearnerConfig], name: str) -> None:
+    known = {*model.model_fields, *loop_kinds()}
+    if name not in known and not name.startswith("_"):
+        raise ConfigurationError(f"no stage or setting is called {name!r}; {near_miss(name, known)}")
+
+
 def setting(config: LearnerConfig, name: str, iteration: int) -> Any:
     """Return what a configuration says of its `query_size`, `threshold`, ... in one iteration; None: nothing."""
     value = getattr(config, name, None)
@@ -179,13 +198,13 @@ def set_iterations(config: LearnerConfig) -> list[int]:
     return [*sorted(named - {-1}), max(named, default=-1) + 1]
 
 
-def stage_fields(model: type[LearnerConfig]) -> list[str]:
-    """The names of the stages that a configuration class knows."""
-    return [name for name, field in model.model_fields.items() if field.annotation == StageConfig]
+def stage_fields(config: LearnerConfig) -> list[str]:
+    """Return the names of the stages that a configuration may say something of."""
+    return [name for name in (*type(config).model_fields, *(config.model_extra or ())) if name in KINDS]
 
 
 def task_config(config: TaskConfig | Mapping[str, Any], where: str) -> TaskConfig:
-    """A `TaskConfig` from what a schedule says.
+    """Return a `TaskConfig` of what a schedule says.
 
     Raises:
         ConfigurationError: if it is neither a TaskConfig nor a mapping with what one takes.
@@ -212,12 +231,12 @@ def _told(error: ValidationError) -> str:
 
 
 def iteration_schedule(schedule: Mapping[int, Mapping[str, Any] | TaskConfig]) -> dict[int, TaskConfig]:
-    """`{iteration: {"args": ..., "kwargs": ...}}` as `{iteration: TaskConfig}`; -1 is the default."""
+    """Return `{iteration: {"args": ..., "kwargs": ...}}` as `{iteration: TaskConfig}`; -1 is the default."""
     return {i: task_config(config, f"schedule[{i}]") for i, config in schedule.items()}
 
 
 def stage_for(stage: Stage, config: LearnerConfig, iteration: int, model: str | None = None) -> Stage:
-    """The stage for one task. The configuration wins over the decorator, and in each, a model's own option wins.
+    """Return the stage for one task. The configuration wins over the decorator, and in each, a model's own option wins.
 
     Raises:
         ConfigurationError: if the configuration changes what this stage does not have.
@@ -229,8 +248,11 @@ def stage_for(stage: Stage, config: LearnerConfig, iteration: int, model: str | 
 
 
 def together(stages: Sequence[Stage], times: int = 1) -> Stage:
-    """One task that does what several do, each so many `times`, one after the other, with all that they need at hand:
-    cpus and gpus of the largest, the memory and the time of all. What one of them does not limit, the task does not."""
+    """Return the stage of one task that does what several do, each so many `times`, one after the other.
+
+    It has all that they need at hand: cpus and gpus of the largest, the memory and the time of all. What one of them
+    does not limit, the task does not.
+    """
     memory, timeouts = [stage.resources.memory for stage in stages], [stage.timeout for stage in stages]
     resources = Resources(
         cpus=max(stage.resources.cpus for stage in stages),
@@ -248,7 +270,7 @@ def together(stages: Sequence[Stage], times: int = 1) -> Stage:
 
 
 def stages_of(stage: Stage, configs: Mapping[str, LearnerConfig], models: Sequence[str]) -> Iterator[tuple[str, Stage]]:
-    """What a stage may become in a run, with words for messages; of a schedule, what it is in the first iteration.
+    """Give what a stage may become in a run, with words for messages; of a schedule, what it is in the first iteration.
 
     Raises:
         ConfigurationError: if a configuration cannot be applied, or is for a model that there is not.
@@ -257,8 +279,8 @@ def stages_of(stage: Stage, configs: Mapping[str, LearnerConfig], models: Sequen
     yield from _by_model(stage, None, models, stage.name)
     for workflow, config in configs.items():
         value = getattr(config, stage.kind, None)
-        given = value if isinstance(value, dict) else {0: value[0] if isinstance(value, AdaptiveSchedule) else value}
-        for iteration, configured in given.items():
+        one = {0: value[0] if isinstance(value, AdaptiveSchedule) else value}
+        for iteration, configured in (value if isinstance(value, dict) else one).items():
             if configured is not None:
                 where = f"workflow {workflow!r}, {stage.name}" + (f", iteration {iteration}" if iteration > 0 else "")
                 _check_models(configured.per_model, models, where)

@@ -1,4 +1,4 @@
-"""scikit-learn estimators as training and prediction tasks."""
+"""Make training and prediction stages of scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from rose.errors import ConfigurationError
+from rose.stages.kinds import PREDICTION, TRAINING
 from rose.stages.stage import Stage
 
 _SEEDS = ("random_state", "random_seed")  # what estimators call it, in the order in which it is looked for
@@ -18,7 +18,7 @@ _CODED = ("xgboost",)  # libraries whose classifiers take the labels 0 to C - 1 
 
 
 class FitEstimator:
-    """A training function that fits a fresh clone of the estimator of that name."""
+    """Train by fitting a fresh clone of the estimator of that name."""
 
     def __init__(self, estimators: Mapping[str, Any]) -> None:
         self.estimators = dict(estimators)
@@ -48,7 +48,7 @@ def _fit_classes(estimator: Any, X: Any, y: np.ndarray) -> Any:
         from sklearn.dummy import DummyClassifier
 
         return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), y)
-    from rose.stages.estimators import CodedClassifier  # scikit-learn is slow to import
+    from rose.stages.coded import CodedClassifier  # scikit-learn is slow to import
 
     if _takes_codes(estimator) and not np.array_equal(classes, np.arange(len(classes))):
         return CodedClassifier(estimator.fit(X, codes), classes)
@@ -131,7 +131,7 @@ def knows_variances(estimators: Mapping[str, Any]) -> bool:
 
 
 def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
-    """The training and prediction stages of these estimators.
+    """Return the training and prediction stages of these estimators.
 
     Raises:
         ConfigurationError: if one cannot be fitted, is a classifier without probabilities, or both kinds are mixed.
@@ -146,13 +146,14 @@ def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
         unfitted(estimator)
     regressors = estimator_task(estimators) == "regression"
     predict = predict_with_variance if regressors and knows_variances(estimators) else predict_estimator
-    training = Stage("training", FitEstimator(estimators), as_executable=False)
-    return training, Stage("prediction", predict, as_executable=False)
+    training = Stage(TRAINING.name, FitEstimator(estimators), as_executable=False)
+    return training, Stage(PREDICTION.name, predict, as_executable=False)
 
 
 def is_of_estimators(stage: Stage | None) -> bool:
-    """Return whether a prediction stage is one of `estimator_stages`, not a function of the user's."""
-    return stage is not None and stage.func in (predict_estimator, predict_with_variance)
+    """Return whether a stage is one of `estimator_stages`, not a function of the user's."""
+    functions = (predict_estimator, predict_with_variance)
+    return stage is not None and (isinstance(stage.func, FitEstimator) or stage.func in functions)
 
 
 def gives_variances(stage: Stage) -> bool | None:
@@ -161,7 +162,7 @@ def gives_variances(stage: Stage) -> bool | None:
 
 
 def estimator_task(estimators: Mapping[str, Any]) -> str:
-    """Whether they are for "classification" or "regression".
+    """Return "classification" or "regression", whichever they are for.
 
     Raises:
         ConfigurationError: if a classifier gives no probabilities, or both kinds are mixed.
@@ -190,7 +191,7 @@ def _last_step(estimator: Any) -> Any:
 
 
 def _takes_codes(estimator: Any) -> bool:
-    """Whether it, or anything in it, is of a library whose classifiers take codes only."""
+    """Return whether it, or anything in it, is of a library whose classifiers take codes only."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
     kinds = (kind for part in parts if _is_estimator(part) for kind in type(part).__mro__)
     return any(kind.__module__.partition(".")[0] in _CODED for kind in kinds)
@@ -217,29 +218,3 @@ def target_widths(estimators: Mapping[str, Any]) -> tuple[bool, bool]:
     last = [_last_step(estimator) for estimator in estimators.values()]
     tags = [get_tags(one).target_tags for one in last if type(one).__module__.startswith("sklearn.")]
     return all(tag.single_output for tag in tags), all(tag.multi_output for tag in tags)
-
-
-class CodedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """A fitted classifier whose columns stand for `classes`; all else that is asked of it is the classifier's own."""
-
-    def __init__(self, estimator: Any, classes: np.ndarray) -> None:
-        self.estimator = estimator
-        self.classes = classes
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """The label of each column."""
-        return self.classes
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """`[n, C]` probabilities, in the order of `classes_`."""
-        return np.asarray(self.estimator.predict_proba(X))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """`[n]` labels."""
-        return np.asarray(self.classes[self.predict_proba(X).argmax(axis=1)])
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "estimator":  # copy and pickle ask before there is one
-            raise AttributeError(name)
-        return getattr(self.estimator, name)

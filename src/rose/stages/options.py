@@ -1,4 +1,4 @@
-"""The options that say how a stage's tasks run: checked here, for decorators and configurations alike."""
+"""Check the options that say how a stage's tasks run, for decorators and configurations alike."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.stages.commands import check_cwd, check_launcher
+from rose.stages.kinds import KINDS
 from rose.stages.stage import OnFailure, Stage
 
 # What may differ from model to model, and be changed by a configuration.
@@ -26,21 +27,15 @@ OPTIONS = (
     "per_model", "depends_on", "waits",
 )  # fmt: skip
 
-_KINDS = {  # options that only some stages take
-    "batch": ("simulation",),
-    "max_failed_simulations": ("simulation",),
-    "min_members": ("training",),
-    "per_model": ("training", "prediction"),
-    "classes": ("prediction",),
-    "normalise": ("prediction",),
-}
+_OF_SOME = ("batch", "max_failed_simulations", "min_members", "per_model", "classes", "normalise")  # see `Kind.options`
 _COMMANDS = {  # options that only commands take
     "collect": "reads what a command wrote; a function returns its result",
     "ranks": "starts a command under MPI; a function runs in one process",
     "launcher": "starts a command; a function runs in one process",
     "cwd": "is where a command works; functions of several tasks share a process and its directory",
 }
-_DROPPABLE = ("simulation", "training")  # the others' results cannot be done without
+_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "place_retries": 0, "min_members": 1, "batch": 1}
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
 
 
 def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) -> Stage:
@@ -51,53 +46,57 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     """
     if not callable(func):
         raise ConfigurationError(f"{kind}_task decorates a function, got {func!r}")
+    if kind not in KINDS:
+        raise ConfigurationError(f"there is no kind of stage {kind!r}; {near_miss(kind, KINDS)}")
     for name in options:
         if name not in OPTIONS:
             raise ConfigurationError(f"{kind}_task has no option {name!r}; {near_miss(name, OPTIONS)}")
     where = f"{kind}_task"
     stage = with_options(Stage(kind, func, options.get("as_executable", True)), options, where)
-    given = {name: options[name] for name in ("batch", "collect", "launcher", "cwd") if options.get(name) is not None}
-    if "launcher" in given:
-        check_launcher(given["launcher"], where)
-    if "cwd" in given:
-        check_cwd(given["cwd"], kind, where)
+    changes = {name: options[name] for name in ("batch", "collect", "launcher", "cwd") if options.get(name) is not None}
+    if "launcher" in changes:
+        check_launcher(changes["launcher"], where)
+    if "cwd" in changes:
+        check_cwd(changes["cwd"], stage.row, where)
     if options.get("classes") is not None:
-        given["classes"] = _check_classes(options["classes"], where)
+        changes["classes"] = _check_classes(options["classes"], where)
     if options.get("normalise") is not None:
-        given["normalise"] = _check_truth("normalise", options["normalise"], where)
+        changes["normalise"] = _check_truth("normalise", options["normalise"], where)
     if options.get("depends_on") is not None:
-        given["depends_on"] = _check_depends_on(options["depends_on"], where)
+        changes["depends_on"] = _check_depends_on(options["depends_on"], where)
     if options.get("waits") is not None and _check_truth("waits", options["waits"], where):
         stage = replace(stage, waits=True)
         _check_waits(stage, options, where)
     per_model = _per_model(stage, options.get("per_model") or {}, where)
-    return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **given)
+    return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **changes)
 
 
 def with_options(stage: Stage, options: Mapping[str, Any], where: str) -> Stage:
-    """A stage with some options changed; what is None stays. `where` tells messages who asked.
+    """Return a stage with some options changed; what is None stays. `where` tells messages who asked.
 
     Raises:
         ConfigurationError: if a value cannot be, or this kind of stage does not take the option.
     """
-    given = {name: check_option(name, value, where) for name, value in options.items() if value is not None}
-    _check_fit(stage, given, where)
-    if not given.keys() & {*TASK_OPTIONS, *QUORUMS}:
+    changes = {name: check_option(name, value, where) for name, value in options.items() if value is not None}
+    _check_fit(stage, changes, where)
+    if not changes.keys() & {*TASK_OPTIONS, *QUORUMS}:
         return stage
-    if given.keys() & set(QUORUMS):
-        given.setdefault("on_failure", "drop")
-    ranks = given.get("ranks", stage.ranks)
+    if changes.keys() & set(QUORUMS):
+        changes.setdefault("on_failure", "drop")
+    ranks = changes.get("ranks", stage.ranks)
     resources = Resources(
-        cpus=given.get("cpus", stage.resources.cpus // (stage.ranks or 1)) * (ranks or 1),
-        gpus=given.get("gpus", stage.resources.gpus),
-        memory=given.get("memory", stage.resources.memory),
+        cpus=changes.get("cpus", stage.resources.cpus // (stage.ranks or 1)) * (ranks or 1),
+        gpus=changes.get("gpus", stage.resources.gpus),
+        memory=changes.get("memory", stage.resources.memory),
     )
     policy = ("timeout", "retries", "place_retries", "retry_delay", "on_failure", *QUORUMS)
-    return replace(stage, resources=resources, ranks=ranks, **{name: given[name] for name in policy if name in given})
+    return replace(
+        stage, resources=resources, ranks=ranks, **{name: changes[name] for name in policy if name in changes}
+    )
 
 
 def check_option(name: str, value: Any, where: str) -> Any:
-    """The value of one option, `memory` in bytes; those of other names are passed through.
+    """Return the value of one option, `memory` in bytes; those of other names are passed through.
 
     Raises:
         ConfigurationError: if it cannot be.
@@ -123,32 +122,26 @@ def check_option(name: str, value: Any, where: str) -> Any:
     return value
 
 
-_LEAST = {"cpus": 1, "gpus": 0, "ranks": 1, "retries": 0, "place_retries": 0, "min_members": 1}
-
-
-def _check_fit(stage: Stage, given: Mapping[str, Any], where: str) -> None:
-    """That this kind of stage takes these options, and that they do not contradict each other."""
-    kind, batch = stage.kind, given.get("batch")
-    if batch is not None and (kind != "simulation" or not isinstance(batch, int) or batch < 1):
-        raise ConfigurationError(f"batch={batch!r}: only simulation tasks take it, a whole number of 1 or more")
-    for name, kinds in _KINDS.items():
-        if not _is_nothing(given.get(name)) and kind not in kinds:
-            raise ConfigurationError(f"{name}= of {where}: only {' and '.join(kinds)} tasks take it")
+def _check_fit(stage: Stage, changes: Mapping[str, Any], where: str) -> None:
+    """Check that this kind of stage takes these options, and that they do not contradict each other."""
+    for name in _OF_SOME:
+        if not _is_nothing(changes.get(name)) and name not in stage.row.options:
+            takers = " and ".join(kind.name for kind in KINDS.values() if name in kind.options)
+            raise ConfigurationError(f"{name}= of {where}: only {takers} tasks take it")
     for name, why in _COMMANDS.items():
-        if name in given and not stage.as_executable:
+        if name in changes and not stage.as_executable:
             raise ConfigurationError(f"{name}= of {where} {why}")
-    if given.get("on_failure") == "drop" and kind not in _DROPPABLE:
-        raise ConfigurationError(
-            f"on_failure='drop' of {where}: only {' and '.join(_DROPPABLE)} tasks can be done without"
-        )
+    if changes.get("on_failure") == "drop" and not stage.row.droppable:
+        only = " and ".join(kind.name for kind in KINDS.values() if kind.droppable)
+        raise ConfigurationError(f"on_failure='drop' of {where}: only {only} tasks can be done without")
     if stage.waits:
-        _check_waits(stage, given, where)
-    quorum = next((name for name in QUORUMS if name in given), None)
-    if quorum is not None and given.get("on_failure") == "raise":
+        _check_waits(stage, changes, where)
+    quorum = next((name for name in QUORUMS if name in changes), None)
+    if quorum is not None and changes.get("on_failure") == "raise":
         raise ConfigurationError(f"{quorum}= of {where} says how many may fail, but on_failure='raise' allows none")
 
 
-def _check_waits(stage: Stage, given: Mapping[str, Any], where: str) -> None:
+def _check_waits(stage: Stage, changes: Mapping[str, Any], where: str) -> None:
     """Check that the function can wait in the driver's event loop, and asks for nothing of the engine."""
     if stage.as_executable:
         raise ConfigurationError(
@@ -160,9 +153,11 @@ def _check_waits(stage: Stage, given: Mapping[str, Any], where: str) -> None:
             f"waits=True of {where}: {stage.name} is no async function, and would hold up the driver's event loop; "
             "make it `async def`, or leave out waits= and it runs on the engine"
         )
-    held = next((name for name in ("cpus", "gpus", "memory") if given.get(name) is not None), None)
+    held = next((name for name in ("cpus", "gpus", "memory") if changes.get(name) is not None), None)
     if held is not None:
-        raise ConfigurationError(f"{held}={given[held]!r} of {where}: what waits in the driver takes none (waits=True)")
+        raise ConfigurationError(
+            f"{held}={changes[held]!r} of {where}: what waits in the driver takes none (waits=True)"
+        )
 
 
 def _is_async(func: Any) -> bool:
@@ -178,14 +173,14 @@ def _check_truth(name: str, value: Any, where: str) -> bool:
 
 
 def _check_depends_on(names: Any, where: str) -> tuple[str, ...]:
-    """The names of files, directories and programs; whether they are there is looked at when the run begins."""
-    given = [names] if isinstance(names, (str, os.PathLike)) else names
-    if isinstance(given, (bytes, Mapping)) or not isinstance(given, Iterable):
+    """Return names of files, directories and programs; whether they are there is looked at when the run begins."""
+    listed = [names] if isinstance(names, (str, os.PathLike)) else names
+    if isinstance(listed, (bytes, Mapping)) or not isinstance(listed, Iterable):
         raise ConfigurationError(
             f'depends_on={names!r} of {where} must be a list of names of files, such as ["mesh.inp"]'
         )
     found = []
-    for name in given:
+    for name in listed:
         path = os.fspath(name) if isinstance(name, (str, os.PathLike)) else None
         if not isinstance(path, str) or not path.strip():
             raise ConfigurationError(
@@ -217,7 +212,7 @@ def _per_model(stage: Stage, per_model: Any, where: str) -> dict[str, dict[str, 
 
 
 def check_per_model(per_model: Any, where: str) -> dict[str, dict[str, Any]]:
-    """`{model name: {option: value}}`, copied.
+    """Return `{model name: {option: value}}`, copied.
 
     Raises:
         ConfigurationError: if it is something else, or holds an option that cannot differ by model.
@@ -238,11 +233,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
 
 
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1}
-
-
 def parse_memory(memory: int | str | None) -> int | None:
-    """Bytes from a number or a text with a unit.
+    """Return the bytes that a number or a text with a unit says.
 
     >>> parse_memory("8GB")
     8000000000

@@ -1,4 +1,4 @@
-"""What a task's result means: a number for a criterion, a label for a candidate, plain JSON for a result file."""
+"""Read what a task's result means: a number for a criterion, what a command printed or left, plain JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rose.stages.stage import Collect
 
 
 def number(result: Any, key: TaskKey, names: tuple[str, ...]) -> float:
-    """The finite number a criterion or uncertainty task gave; an array or tensor of one entry is one.
+    """Return the finite number a criterion or uncertainty task gave; an array or tensor of one entry is one.
 
     For a text (what a command printed), its last line that is a number; for a dict, the entry under one of `names`.
 
@@ -47,7 +47,7 @@ def number(result: Any, key: TaskKey, names: tuple[str, ...]) -> float:
 
 
 def printed_value(text: str, key: TaskKey) -> Any:
-    """What a command in a pool's workflow printed last: a number, or any JSON value.
+    """Return what a command in a pool's workflow printed last: a number, or any JSON value.
 
     Raises:
         CommandOutputError: if the last line is neither.

@@ -1,4 +1,4 @@
-"""How many members an ensemble may do without in a round."""
+"""Say how much failure a workflow goes on with: members that did not train, and simulations that gave no label."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rose.store import Dropped
 
 
 class Quorum:
-    """The members of one round that failed to train, where the policy is to go on without them."""
+    """Count the members of one round that failed to train, where the policy is to go on without them."""
 
     def __init__(self, training: Stage, config: LearnerConfig, iteration: int, runner: Runner) -> None:
         self._training = training
@@ -39,7 +39,7 @@ class Quorum:
             failure.append(error)
 
     def check(self, workflow: str, members: int) -> None:
-        """That enough members have trained.
+        """Check that enough members have trained.
 
         Raises:
             EnsembleError: if fewer than `min_members` (at least one) have.
@@ -55,7 +55,7 @@ class Quorum:
 
 
 class FailureLimit:
-    """How many of a workflow's simulations may fail before it stops.
+    """Count a workflow's simulations that failed, and say when it is to stop.
 
     By `max_failed_simulations`: a count, or a share of those that were asked for. Without it, it stops when as many in
     a row have failed as it asks for in a round, and at least `IN_A_ROW`; and always when the first batch gave no label.
@@ -67,7 +67,7 @@ class FailureLimit:
         self._asked = self._failed = self._in_a_row = 0
 
     def exceeded(self, labels: Sequence[Any], stage: Stage, query_size: int) -> bool:
-        """Count another batch; whether that is too much."""
+        """Count another batch, and return whether that is too much."""
         for label in labels:
             failed = isinstance(label, Dropped)
             self._asked += 1

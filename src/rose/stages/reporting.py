@@ -1,7 +1,8 @@
-"""`register_state`: how a task tells the outside of itself, from wherever it runs.
+"""Report what a task tells of itself beside its result (`register_state`), from wherever it runs.
 
 What is reported lands in the dict that the context holds: the workflow's own in the driver, the task's own in a worker,
-from where it travels back beside the task's result.
+from where it travels back beside the task's result. `TaskFunction` is what runs there: it watches the user's function,
+and keeps what it prints.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from rose.arrays import as_array
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 from rose.engine.shipping.serialization import reduced_quickly
 from rose.errors import ConfigurationError
-from rose.stages.capture import keeping_awaited_prints, keeping_prints
+from rose.stages.capture import capturing, capturing_awaited
 
 Listener = Callable[[str, Any], None]
 
@@ -26,7 +26,7 @@ reports: ContextVar[dict[str, Any] | None] = ContextVar("rose_reports", default=
 
 
 class Reports(dict[str, Any]):
-    """Values by name in the driver, of which `listeners` are told one by one.
+    """Hold values by name in the driver, of which `listeners` are told one by one.
 
     Attributes:
         thread: the one in which they are told (its identifier); what other threads register, at the next occasion
@@ -58,8 +58,11 @@ class Reports(dict[str, Any]):
 
 
 class Note(NamedTuple):
-    """What came beside a task's result: what it registered; how long it ran, in seconds; of a model the label of each
-    column of its probabilities, where it says them; of a command its working directory, relative to the run's."""
+    """Hold what came beside a task's result.
+
+    That is: what it registered; how long it ran, in seconds; of a model the label of each column of its probabilities,
+    where it says them; of a command its working directory, relative to the run's.
+    """
 
     reported: Mapping[str, Any]
     seconds: float
@@ -68,17 +71,19 @@ class Note(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """A task's result, and what came beside it."""
+    """Hold a task's result, and what came beside it."""
 
     result: Any
     note: Note
 
 
 def class_names(model: Any) -> list[Any] | None:
-    """The label of each column of a model's probabilities, as scikit-learn's classifiers say them."""
+    """Return the label of each column of a model's probabilities, as scikit-learn's classifiers say them."""
     names = getattr(model, "classes_", None)
     if names is None or isinstance(names, (str, bytes)):
         return None
+    from rose.arrays import as_array  # here: most tasks give no model, and NumPy is slow to import
+
     try:
         labels = as_array(names, "classes_")
     except ConfigurationError:  # several outputs, each with classes of its own
@@ -119,7 +124,7 @@ def register(reported: Mapping[str, Any]) -> None:
 
 
 class LearnerInTask:
-    """What a learner becomes in a worker process: there is nothing to steer there, but state can be registered."""
+    """Stand for a learner in a worker process: there is nothing to steer there, but state can be registered."""
 
     def register_state(self, key: str, value: Any) -> None:
         """Report a value; it arrives with the task's result."""
@@ -139,7 +144,7 @@ class LearnerInTask:
 
 
 def mentions(func: Callable[..., Any], thing: object) -> bool:
-    """Whether a function's own code refers to `thing`, through its closure or its module's globals."""
+    """Return whether a function's own code refers to `thing`, through its closure or its module's globals."""
     code, names = getattr(func, "__code__", None), getattr(func, "__globals__", {})
     if not isinstance(code, CodeType):
         return False
@@ -160,12 +165,8 @@ def _is_set(cell: Any) -> bool:
     return True
 
 
-if TYPE_CHECKING:
-    from rose.stages.reporting import Observed
-
-
-class Watched:
-    """A function that is called like the one it is made of.
+class TaskFunction:
+    """Call a task's function as it is called itself; what it prints, and what it reports, is kept.
 
     Attributes:
         func: the task's own function.
@@ -184,27 +185,23 @@ class Watched:
         self._key = key
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Watched, (self.func, self._observed, self._run, self._key)
+        return TaskFunction, (self.func, self._observed, self._run, self._key)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._run is None:
             return self._call(*args, **kwargs)
-        with keeping_prints(self._run, self._key):
+        with capturing(self._run, self._key):
             return self._call(*args, **kwargs)
 
     async def awaited(self, /, *args: Any, **kwargs: Any) -> Observed:
         """Call it, an async function, in the event loop that runs; the result is `Observed`."""
-        from rose.stages.reporting import await_observed
-
-        with keeping_awaited_prints(self._run, self._key):
+        with capturing_awaited(self._run, self._key):
             return await await_observed(self.func, *args, **kwargs)
 
     def _call(self, /, *args: Any, **kwargs: Any) -> Any:
         if not self._observed:
             return finished(self.func(*args, **kwargs))
-        from rose.stages.reporting import call_observed
-
         return call_observed(self.func, *args, **kwargs)
 
 
-reduced_quickly.add(Watched)
+reduced_quickly.add(TaskFunction)

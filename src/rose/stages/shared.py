@@ -1,21 +1,27 @@
-"""A value that many tasks take: shipped to the engine once, when the first of them needs it."""
+"""Ship a value that many tasks take to the engine once; what a task is given of it becomes its own.
+
+Values that many tasks take are read-only there, or the same object for all of them (see `Engine.share`). Torch warns of
+read-only arrays, and code that works in place cannot use them: `private` gives a task what it may change.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rose.engine import Engine, Ref
-from rose.engine.shipping.serialization import mapped_again
+from rose.engine.shipping.array_files import mapped_again
 from rose.stages.reporting import Note, class_names
-from rose.store import Result
+
+if TYPE_CHECKING:  # workers import this file for `private`, and need no record
+    from rose.store import Result
 
 
 class Shared:
-    """A value, at hand or recorded, and its place on the engine."""
+    """Hold a value, at hand or recorded, and its place on the engine, taken when the first task needs it."""
 
     def __init__(self, engine: Engine, result: Result, note: Note | None = None) -> None:
         self._engine = engine
@@ -26,27 +32,27 @@ class Shared:
 
     @property
     def value(self) -> Any:
-        """The value itself; blocks where it has to be read (`get` does not)."""
+        """Return the value itself; blocks where it has to be read (`get` does not)."""
         return self._result.load()
 
     @property
     def result(self) -> Result:
-        """The value, perhaps unread."""
+        """Return the value, perhaps unread."""
         return self._result
 
     async def get(self) -> Any:
-        """The value itself."""
+        """Return the value itself."""
         return await self._result.get()
 
     async def ref(self) -> Ref:
-        """What tasks take for it; shipped at the first call."""
+        """Return what tasks take for it; shipped at the first call."""
         async with self._shipping:
             if self._ref is None:
                 self._ref = await self._engine.share(await self._result.get())
             return self._ref
 
     async def classes(self) -> list[Any] | None:
-        """The label of each column of a model's probabilities, where it says them."""
+        """Return the label of each column of a model's probabilities, where it says them."""
         return class_names(await self.get()) if self._note is None else self._note.classes
 
     async def release(self) -> None:

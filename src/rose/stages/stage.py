@@ -1,4 +1,4 @@
-"""What the user registered: the functions of each stage, the stop criterion and the uncertainty rule."""
+"""Hold what the user registered: the functions of each stage, the stop criterion and the uncertainty rule."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.metrics import LEARNING_METRICS, check_operator
+from rose.stages.kinds import KINDS, Kind
 
 Reduction = Literal["mean", "max", "sum", "norm"]
 OnFailure = Literal["raise", "drop"]
@@ -19,7 +20,7 @@ Collect = str | Callable[[Path], Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """One registered stage; `make_stage` checks and builds it.
+    """Hold one registered stage; `make_stage` checks and builds it.
 
     `func` returns the command line to run where `as_executable`, else it is the work itself. `resources` is what one
     task occupies, all its MPI `ranks` together (None: no MPI). `batch` is the number of candidates a simulation takes
@@ -62,13 +63,18 @@ class Stage:
     waits: bool = False
 
     @property
+    def row(self) -> Kind:
+        """Return what its kind is."""
+        return KINDS[self.kind]
+
+    @property
     def retries_of_place(self) -> int:
-        """How often a task runs again because its place failed."""
+        """Return how often a task runs again because its place failed."""
         return self.retries if self.place_retries is None else self.place_retries
 
     @property
     def name(self) -> str:
-        """How messages call it: the kind and the function's own name."""
+        """Return how messages call it: the kind and the function's own name."""
         return f"{self.kind} task {getattr(self.func, '__name__', repr(self.func))!r}"
 
 
@@ -84,7 +90,7 @@ class StopCriterion:
 
 @dataclass(frozen=True)
 class UncertaintyRule:
-    """How candidates are scored and how many are chosen; `stage` replaces the built-in metric.
+    """Say how candidates are scored and how many are chosen; `stage` replaces the built-in metric.
 
     A workflow is sure enough, and stops, when `uncertainty operator threshold` holds (`threshold` None: never;
     `operator` "": decided by the metric's declared direction). `reduction` makes one score of those of several outputs.
@@ -100,8 +106,10 @@ class UncertaintyRule:
 
 @dataclass(frozen=True)
 class Registered:
-    """All that the user registered: stages by kind, the stop criterion, the uncertainty rule, and estimators by model
-    name; `task_type` is "classification" or "regression" where estimators tell it before anything has run."""
+    """Hold all that the user registered: stages by kind, stop criterion, uncertainty rule, estimators by model name.
+
+    `task_type` is "classification" or "regression" where estimators tell it before anything has run.
+    """
 
     stages: Mapping[str, Stage]
     criterion: StopCriterion | None = None
@@ -111,7 +119,7 @@ class Registered:
 
     def all_stages(self) -> dict[str, Stage]:
         """Return the stages of the loop by kind, those of the uncertainty rule and the criterion among them."""
-        stages = {kind: stage for kind, stage in self.stages.items() if kind != "utility"}
+        stages = dict(self.stages)
         for one in (self.rule, self.criterion):
             if one is not None and one.stage is not None:
                 stages[one.stage.kind] = one.stage
@@ -119,7 +127,7 @@ class Registered:
 
 
 def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCriterion:
-    """A stop criterion whose operator is the metric's own, or for a metric of the user's the one given.
+    """Return a stop criterion whose operator is the metric's own, or for a metric of the user's the one given.
 
     Raises:
         ConfigurationError: if the threshold is NaN, or the operator is missing or no comparison.
@@ -139,7 +147,7 @@ def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCri
 def make_rule(
     uq_metric_name: str, query_size: float, threshold: float | None, operator: str, reduction: Reduction | None
 ) -> UncertaintyRule:
-    """An uncertainty rule; the metric itself is looked up when the run starts, and so is what a query_size of 0 means.
+    """Return an uncertainty rule; its metric, and what a query_size of 0 means, is looked up when the run starts.
 
     Raises:
         ConfigurationError: if the threshold is NaN, the operator no comparison, query_size not 0, 1, 2, ..., or the

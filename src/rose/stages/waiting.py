@@ -7,11 +7,11 @@ import logging
 from typing import Any
 
 from rose.engine import Task
-from rose.engine.apart import apart
 from rose.engine.deadline import Deadline
 from rose.engine.failures import failed
+from rose.engine.functions.copies import apart
 from rose.errors import TaskError, TaskTimeoutError
-from rose.stages.reporting import Watched
+from rose.stages.reporting import TaskFunction
 from rose.stages.shared import private
 
 _log = logging.getLogger("rose")
@@ -55,7 +55,7 @@ async def run_here(task: Task) -> Any:
 
 async def _outcome(task: Task) -> tuple[Any, TaskError | None]:
     """Return what the function returned, or the error for what it raised: an event loop would end with some of that."""
-    assert isinstance(task.call, Watched)
+    assert isinstance(task.call, TaskFunction)
     args, kwargs = map(private, task.args), {name: private(value) for name, value in task.kwargs.items()}
     key = str(task.key)
     try:

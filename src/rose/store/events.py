@@ -1,10 +1,13 @@
-"""The run's events: one typed, append-only stream that logs, progress, report and page read."""
+"""The events of a run: what the journal stores, and what those who watch are told as it happens."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, get_args
 
 _log = logging.getLogger("rose")
 
@@ -17,8 +20,16 @@ class TaskQueued:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskBegan:
+    """A task began, on a worker (`HOST:PID`; None: it is not known which)."""
+
+    key: str
+    worker: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDone:
-    """A task gave its result, `seconds` after it was queued."""
+    """A task gave its result, after it ran for so many `seconds` (waiting counts where an engine cannot tell)."""
 
     key: str
     seconds: float
@@ -43,12 +54,16 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskRetried:
-    """A task failed, and runs again: `attempt` (the first is 1) of at most 1 + `retries`."""
+    """An attempt failed, and the task runs again: `attempt` (the first is 1) of at most 1 + `retries`.
+
+    `of_place` says that what was to run it failed, not the task itself.
+    """
 
     key: str
     attempt: int
     retries: int
     error: str
+    of_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +76,30 @@ class TaskDropped:
 
 @dataclass(frozen=True, slots=True)
 class IterationDone:
-    """A workflow finished an iteration. `labels` is None where the labels are the user's files."""
+    """A workflow finished an iteration.
+
+    Attributes:
+        workflow, iteration: which.
+        labels: how many it holds; None: they are the user's files.
+        metric_name, metric_value, uncertainty: what it came to.
+        criterion_values: the criterion's value of each model.
+        selection: what was chosen to be simulated next, in plain JSON.
+        holdout: how good the ensemble is on a pool's hold-out.
+        dropped: candidates that could not be simulated.
+        failed_members: models that could not be trained.
+    """
 
     workflow: str
     iteration: int
-    labels: int | None
-    metric_name: str | None
-    metric_value: float | None
-    uncertainty: float | None
+    labels: int | None = None
+    metric_name: str | None = None
+    metric_value: float | None = None
+    uncertainty: float | None = None
+    criterion_values: Mapping[str, float] | None = None
+    selection: Any = None
+    holdout: Mapping[str, float | None] | None = None
+    dropped: Sequence[int] = ()
+    failed_members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +111,116 @@ class WorkflowStopped:
     error: str | None
 
 
-Event = TaskQueued | TaskDone | TaskCancelled | TaskFailed | TaskRetried | TaskDropped | IterationDone | WorkflowStopped
+@dataclass(frozen=True, slots=True)
+class DriverStarted:
+    """A driver has begun, or goes on with, these workflows."""
+
+    epoch: int
+    workflows: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesAccepted:
+    """A run, or an iteration of a workflow, goes on with other settings than it had; `names` says which."""
+
+    names: Sequence[str]
+    workflow: str | None = None
+    iteration: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCorrected:
+    """Another label took the place of a recorded one, of a candidate that a `task` had simulated."""
+
+    candidate: int
+    task: str
+    recorded: Any
+    given: Any
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """Somebody asked for dropped candidates to be tried again; `tasks` are those that had failed."""
+
+    candidates: Sequence[int]
+    tasks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderObeyed:
+    """The driver did what somebody had ordered (`orders`); `text` says what that came to."""
+
+    order: int
+    who: str
+    what: str
+    workflow: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """The driver did not do what somebody had ordered; `text` says why."""
+
+    order: int
+    who: str
+    what: str
+    workflow: str | None
+    text: str
+
+
+TaskEvent = TaskQueued | TaskBegan | TaskDone | TaskCancelled | TaskFailed | TaskRetried | TaskDropped
+Event = (
+    TaskEvent
+    | IterationDone
+    | WorkflowStopped
+    | DriverStarted
+    | ChangesAccepted
+    | LabelCorrected
+    | RetryAsked
+    | OrderObeyed
+    | OrderRefused
+)
 Reader = Callable[[Event], None]
+
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
+_OF_ROWS = (TaskQueued, TaskBegan, TaskDone, TaskCancelled, TaskFailed)  # the task's own row says so
+
+
+class TimedEvent(NamedTuple):
+    """An event, and when it happened (Unix time in seconds)."""
+
+    time: float
+    event: Event
+
+
+def is_stored(event: Event) -> bool:
+    """Return whether the journal keeps an event by itself: what a task's row says, it does not."""
+    return not isinstance(event, _OF_ROWS)
+
+
+def event_to_json(event: Event) -> str:
+    """Return an event's fields in JSON.
+
+    >>> event_to_json(TaskDropped("a/0/training/mlp", "no licence"))
+    '{"key": "a/0/training/mlp", "error": "no licence"}'
+    """
+    return json.dumps({field.name: getattr(event, field.name) for field in dataclasses.fields(event)})
+
+
+def event_from_json(kind: str, body: str) -> Event | None:
+    """Return the event of that class; None if this version knows none of it.
+
+    Fields that this version does not know are left out, and those that are not there are None, or their defaults.
+    """
+    found = _KINDS.get(kind)
+    if found is None:
+        return None
+    said = json.loads(body)
+    fields = {}
+    for field in dataclasses.fields(found):
+        fields[field.name] = said.get(field.name, None if field.default is dataclasses.MISSING else field.default)
+    event: Event = found(**fields)
+    return event
 
 
 class EventLog:

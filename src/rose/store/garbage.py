@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
-from rose.store.database.batches import forget_files, read_tasks
 from rose.store.database.failures import explained
 from rose.store.database.schema import holds_run, open_for_writing, reading
+from rose.store.database.sql import forget_files, read_tasks
 from rose.store.database.transaction import exclusive
+from rose.store.kept import CarriedResults
 from rose.store.objects import ObjectStore
 from rose.store.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
 from rose.store.records import DONE
-from rose.store.summary import TIDYING, is_round
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\.(npy|pkl)")  # what else is there is not ours
 _CHUNK = 500  # files that are removed between two signs of life
@@ -81,14 +79,14 @@ def collect_garbage(directory: Path, models: int = 1, outputs: bool = False, dry
         epoch = lease.take(connection, directory)
         try:
             with _holding(connection, epoch, directory):
-                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (TIDYING, epoch))
+                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (lease.TIDYING, epoch))
                 plan = _plan(connection, objects, directory, models, outputs)
                 forget_files(connection, "", plan.forgotten.__contains__)
             garbage = _told(plan, objects)
             _remove(connection, epoch, directory, objects, plan)
         finally:
             with _holding(connection, epoch, directory):
-                lease.end(connection, epoch, TIDYING)
+                lease.end(connection, epoch, lease.TIDYING)
     return garbage
 
 
@@ -108,15 +106,14 @@ def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path,
             files[record.key] = record.file
         if record.state == DONE:
             done.append(record.key)
-    complete = _complete_rounds(done)
+    carried = CarriedResults(connection, models)
     used: set[str] = set()
     for key, file in files.items():
-        kind = _spent(key, complete, models)
-        if kind is None:
+        if not carried.is_spent(key):
             used.add(file)
             continue
         plan.forgotten.add(key)
-        if kind == "model":
+        if carried.was_carried(key):
             plan.models.add(file)
     used.update(file for (file,) in connection.execute("SELECT file FROM labels WHERE file IS NOT NULL"))
     plan.models -= used
@@ -129,31 +126,6 @@ def _plan(connection: sqlite3.Connection, objects: ObjectStore, directory: Path,
         paths = (directory / OUTPUT / place_of(key, fold) / stream for key in done for stream in STREAMS)
         plan.printed = [path for path in paths if path.is_file()]
     return plan
-
-
-def _complete_rounds(keys: Iterable[str]) -> dict[str, int]:
-    """The last complete round of each workflow."""
-    complete: defaultdict[str, int] = defaultdict(int)
-    for key in keys:
-        if is_round(key):
-            workflow, iteration, _ = key.rsplit("/", 2)
-            complete[workflow] = max(complete[workflow], int(iteration))
-    return dict(complete)
-
-
-def _spent(key: str, complete: dict[str, int], models: int) -> Literal["model", "rest"] | None:
-    """What a task's result is, if nothing needs it: a model of an earlier round, or what a complete one used."""
-    for workflow, last in complete.items():
-        if not key.startswith(workflow + "/"):
-            continue
-        iteration, _, stage = key[len(workflow) + 1 :].partition("/")
-        if not iteration.isdecimal() or int(iteration) > last:
-            continue
-        if not stage.startswith("training"):
-            return "rest"
-        if int(iteration) <= last - models:
-            return "model"
-    return None
 
 
 def _told(plan: _Plan, objects: ObjectStore) -> Garbage:

@@ -1,4 +1,4 @@
-"""The run's memory: every task, label and event, committed in groups by a thread of its own.
+"""The run's memory: every task, label, iteration and event, committed in groups by a thread of its own.
 
 `put` returns at once. Whatever was put while a commit was under way is written by the next one, in one transaction
 (group commit), so a busy run pays for few commits and an idle one waits for none.
@@ -7,26 +7,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rose.store import lease
-from rose.store.database.batches import forget_files, read_tasks
-from rose.store.database.failures import explain, explained
+from rose.store.database.failures import explained
 from rose.store.database.meta import read_meta, write_meta
 from rose.store.database.schema import open_for_writing
-from rose.store.database.sql import Insertion, Record, insertions, is_used, read_labels
-from rose.store.database.transaction import patiently
+from rose.store.database.sql import (
+    Insertion,
+    Record,
+    insertions,
+    is_used,
+    read_iteration,
+    read_labels,
+    read_orders,
+    read_tasks,
+)
+from rose.store.database.thread import DatabaseThread
 from rose.store.database.whole import checkpoint
+from rose.store.kept import free_results
 from rose.store.labels.versions import (
     Simulations,
     current_labels,
@@ -36,13 +40,11 @@ from rose.store.labels.versions import (
     write_simulations,
 )
 from rose.store.paths import DATABASE
-from rose.store.records import RUNNING, EventRecord, LabelRecord, TaskRecord
+from rose.store.records import QUEUED, RUNNING, IterationRecord, LabelRecord, OrderRecord, TaskRecord
 
 T = TypeVar("T")
 
 _UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
-_LOGGED = 4000  # pages in the log, about, after which they are brought into the database: 16 MB
-_PAGE = 4096  # bytes
 _BROKEN_OFF = ("interrupted", "preempted")  # outcomes of runs that have to end soon
 _GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
 
@@ -52,13 +54,13 @@ class _Group:
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskRecord] = {}  # only the last of each task's records is written
-        self.labels: list[LabelRecord] = []
-        self.events: list[EventRecord] = []
+        self.others: dict[type, list[Record]] = {}
         self.committed = asyncio.Event()
         self.error: BaseException | None = None
 
     def insertions(self) -> list[Insertion]:
-        return [*insertions([*self.tasks.values()]), *insertions(self.labels), *insertions(self.events)]
+        kinds: list[list[Any]] = [list(self.tasks.values()), *self.others.values()]
+        return [rows for records in kinds for rows in insertions(records)]
 
 
 class Journal:
@@ -78,14 +80,8 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
         self._last = -1.0  # when the last commit ended, by the loop's clock
-        self._logged = 0  # pages in the log, about
-        self._has_to_end = threading.Event()  # whether commits do not wait any more for who has locked the database
-        self._renewed = -lease.BEAT  # when the last sign of life was given, or found fresh
-        self._failure: BaseException | None = None
-        self._tell: Callable[[], object] | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="rose-journal", daemon=True)
-        self._thread.start()
+        self._ordered = 0  # the number of the last order that was told of
+        self._thread = DatabaseThread(directory, connection, epoch)
 
     @classmethod
     def open(cls, directory: Path, durable: bool = True, given_up: threading.Event | None = None) -> Journal:
@@ -116,14 +112,26 @@ class Journal:
     @property
     def failure(self) -> BaseException | None:
         """Why nothing that is put is written any more: a commit failed, or another driver has taken over."""
-        return self._failure
+        return self._thread.failure
 
     def on_failure(self, callback: Callable[[], None]) -> None:
         """Have `callback` called in this event loop when there is a `failure`."""
         loop = asyncio.get_running_loop()
-        self._tell = lambda: loop.call_soon_threadsafe(callback)
-        if self._failure is not None:
+        self._thread.tell = lambda: loop.call_soon_threadsafe(callback)
+        if self.failure is not None:
             callback()
+
+    def on_orders(self, callback: Callable[[list[OrderRecord]], None]) -> None:
+        """Have `callback` called in this event loop with orders that wait: now, and within a second of new ones."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            found = list(read_orders(self._connection, self._ordered, "placed"))
+            if found:
+                self._ordered = found[-1].seq
+                loop.call_soon_threadsafe(callback, found)
+
+        self._thread.look = look
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -133,27 +141,14 @@ class Journal:
         Raises:
             OSError, RunLostError: if an earlier commit failed: nothing is written any more.
         """
-        if isinstance(record, TaskRecord):
-            if record.state == RUNNING:
-                self._start(record)
-                return
+        if not isinstance(record, TaskRecord):
+            self._next().others.setdefault(type(record), []).append(record)
+        elif record.state in (QUEUED, RUNNING):
+            self._start(record)
+        else:
             self._next().tasks[record.key] = record
             if self._starting.pop(record.key, None) is not None and not self._starting:
                 self._hurry()
-        elif isinstance(record, LabelRecord):
-            self._next().labels.append(record)
-        else:
-            self._next().events.append(record)
-
-    def event(
-        self,
-        kind: str,
-        workflow: str | None = None,
-        iteration: int | None = None,
-        body: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Have an event written by the next commit; `body` is plain JSON."""
-        self.put(EventRecord(time.time(), kind, workflow, iteration, json.dumps(body or {})))
 
     async def committed(self) -> None:
         """Wait until all that was put before is on disk.
@@ -164,8 +159,8 @@ class Journal:
         """
         group = self._group
         if group is None:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             if not self._writing:
                 return
             group = self._next()  # what was put before is being written: an empty commit comes after it
@@ -174,9 +169,9 @@ class Journal:
             raise group.error
 
     def _start(self, record: TaskRecord) -> None:
-        """Write that a task has begun, a moment later: most of the short ones have ended by then."""
-        if self._failure is not None:
-            raise self._failure
+        """Write that a task waits or runs, a moment later: most of the short ones have ended by then."""
+        if self.failure is not None:
+            raise self.failure
         self._starting[record.key] = record
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
@@ -184,17 +179,17 @@ class Journal:
     def _started(self) -> None:
         self._timer = None
         before = time.time() - _UNNOTICED / 2
-        older = [key for key, record in self._starting.items() if record.started <= before]
-        if older and self._failure is None:
+        older = [key for key, record in self._starting.items() if (record.began or record.queued) <= before]
+        if older and self.failure is None:
             group = self._next()
             for key in older:
                 group.tasks[key] = self._starting.pop(key)
-        if self._starting and self._failure is None:
+        if self._starting and self.failure is None:
             self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
 
     def _next(self) -> _Group:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         if self._group is None:
             self._group = _Group()
             self._loop = asyncio.get_running_loop()
@@ -228,55 +223,30 @@ class Journal:
         try:
             rows = group.insertions()  # made here: two threads would only hinder each other
         except Exception as error:
-            group.error = self._fail(error)
+            group.error = self._thread.fail(error)
             loop.call_soon(self._wrote, group)
             return
 
         def write() -> None:
             try:
-                self._patiently(lambda: self._write(rows))
+                self._thread.patiently(lambda: self._thread.write(rows))
             except BaseException as error:
-                group.error = self._fail(error)
+                group.error = self._thread.fail(error)
             loop.call_soon_threadsafe(self._wrote, group)
 
-        self._jobs.put(write)
+        self._thread.submit(write)
 
     def _wrote(self, group: _Group) -> None:
         self._writing = False
         self._last = asyncio.get_running_loop().time()
         group.committed.set()
         if self._group is not None:
-            if self._failure is None:
+            if self.failure is None:
                 self._commit_soon()
             else:
-                self._group.error = self._failure
+                self._group.error = self.failure
                 self._group.committed.set()
                 self._group = None
-
-    def _write(self, rows: Sequence[Insertion]) -> None:
-        """One transaction, in the journal's thread."""
-        fresh = time.monotonic() - self._renewed < lease.BEAT / 2
-        if len(rows) == 1 and fresh and rows[0].write_alone(self._connection, self.epoch):
-            self._count(rows)
-            return
-        with self._transaction():  # if another driver has taken over, it says so
-            for some in rows:
-                some.write(self._connection)
-        self._count(rows)
-
-    def _count(self, rows: Sequence[Insertion]) -> None:
-        """Keep the log short; counted roughly, for a file of fixed length does not say."""
-        self._logged += 4 + sum(some.bytes for some in rows) // _PAGE
-        if self._logged > _LOGGED:
-            self._logged = 0
-            checkpoint(self._connection, self._transaction)
-
-    def _patiently(self, job: Callable[[], T]) -> T:
-        return patiently(job, self.directory / DATABASE, self._has_to_end.is_set)
-
-    def _transaction(self) -> AbstractContextManager[None]:
-        self._renewed = time.monotonic()
-        return lease.driving(self._connection, self.epoch, self.directory)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -287,6 +257,14 @@ class Journal:
             CorruptRunError: if one is damaged.
         """
         return await self.run(lambda: {record.key: record for record in read_tasks(self._connection, prefix)})
+
+    async def iteration(self, workflow: str, iteration: int) -> IterationRecord | None:
+        """Return the record of a complete iteration.
+
+        Raises:
+            CorruptRunError: if it is damaged.
+        """
+        return await self.run(lambda: read_iteration(self._connection, workflow, iteration))
 
     async def labels(self) -> list[LabelRecord]:
         """All labels, in the order in which they came.
@@ -322,7 +300,7 @@ class Journal:
         """
 
         def write() -> str:
-            with self._transaction():
+            with self._thread.transaction():
                 now = simulations.changed(code, identity, last_label(self._connection))
                 forget_rounds(self._connection)
                 write_simulations(self._connection, now)
@@ -337,7 +315,7 @@ class Journal:
         """Have a workflow's rounds from one on played again."""
 
         def forget() -> None:
-            with self._transaction():
+            with self._thread.transaction():
                 forget_rounds(self._connection, workflow, since)
 
         await self.run(forget)
@@ -350,26 +328,25 @@ class Journal:
         """Note something, in plain JSON, under a name."""
 
         def write() -> None:
-            with self._transaction():
+            with self._thread.transaction():
                 write_meta(self._connection, name, value)
 
         await self.run(write)
 
-    async def free(self, prefixes: Mapping[str, str | None], remove: Callable[[str], object]) -> None:
-        """Forget results that are files, and have the files removed that nothing refers to any more.
+    async def free(self, workflow: str, iteration: int, kept: int, remove: Callable[[str], object]) -> None:
+        """Forget results that are files and that nothing needs any more (see `rose.store.kept`), and remove the files.
 
         Args:
-            prefixes: which: of the tasks whose keys begin so, but of those whose keys begin as the value says.
+            workflow, iteration: what is complete now.
+            kept: of how many iterations what they carried is kept.
             remove: removes a file; called in the journal's thread, where no other commit can come in between.
         """
 
         def free() -> None:
-            names: set[str] = set()
-            with self._transaction():
-                for prefix, but in prefixes.items():
-                    names |= forget_files(self._connection, prefix, partial(_is_spent, but))
+            with self._thread.transaction():
+                names = free_results(self._connection, workflow, iteration, kept)
             if names:
-                with self._transaction():  # what was forgotten is on disk; and no one can have taken over
+                with self._thread.transaction():  # what was forgotten is on disk; and no one can have taken over
                     for name in sorted(names):
                         if not is_used(self._connection, name):
                             remove(name)
@@ -378,16 +355,7 @@ class Journal:
 
     async def run(self, job: Callable[[], T]) -> T:
         """Run a function in the journal's thread, between two commits."""
-        future: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                future.set_result(self._patiently(job))
-            except BaseException as error:
-                future.set_exception(explain(error, self.directory / DATABASE))
-
-        self._jobs.put(call)
-        return await asyncio.wrap_future(future)
+        return await self._thread.run(job)
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -399,51 +367,15 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
         if outcome in _BROKEN_OFF:
-            self._has_to_end.set()
+            self._thread.has_to_end.set()
         try:
-            if self._failure is None:
+            if self.failure is None:
                 await self.committed()
 
                 def end() -> None:
-                    with self._transaction():
+                    with self._thread.transaction():
                         lease.end(self._connection, self.epoch, outcome)
 
                 await self.run(end)
         finally:
-            self._has_to_end.set()
-            self._jobs.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-
-    def _work(self) -> None:
-        """The journal's thread: jobs, and signs of life between them."""
-        while True:
-            try:
-                job = self._jobs.get(timeout=lease.BEAT)
-            except queue.Empty:
-                job = self._beat
-            if job is None:
-                break
-            job()
-        self._connection.close()
-        lease.let_go(self.directory, self.epoch)
-
-    def _beat(self) -> None:
-        def beat() -> None:
-            with self._transaction():
-                pass
-
-        try:
-            self._patiently(beat)
-        except BaseException as error:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> BaseException:
-        """From now on nothing is written."""
-        self._failure = explain(error, self.directory / DATABASE)
-        if self._tell is not None:
-            self._tell()
-        return self._failure
-
-
-def _is_spent(but: str | None, key: str) -> bool:
-    return but is None or not key.startswith(but)
+            await self._thread.end()

@@ -27,6 +27,7 @@ _log = logging.getLogger("rose")
 
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 30.0  # seconds without one after which a driver is taken for dead
+TIDYING = "tidying"  # the outcome of a driver that only changes what the next one finds
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""What the journal holds: one record for each task, label and happening of a run."""
+"""Rows of the journal: one record for each task, label, iteration, event and order of a run."""
 
 from __future__ import annotations
 
 import pickle
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,34 +18,62 @@ INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, 
 _double = struct.Struct("<d").pack
 
 IMPORTED = "imported"  # in place of a task's key: this label was given to the run
-RUNNING, DONE, FAILED, CANCELLED, DROPPED = "running", "done", "failed", "cancelled", "dropped"
+QUEUED, RUNNING, DONE, FAILED, CANCELLED, DROPPED = "queued", "running", "done", "failed", "cancelled", "dropped"
 
 
 class TaskRecord(NamedTuple):
-    """One task, as it stands.
+    """One task, as it stands. Times are Unix times in seconds.
 
     Attributes:
         key: the task's key.
-        state: running, done, failed, cancelled, or dropped (failed, and the run went on without it, by its policy).
-        started, ended: Unix time, in seconds.
-        attempts: how often it was started in this process.
+        state: queued, running, done, failed, cancelled, or dropped (failed, and the run went on without it, by its
+            policy). An engine that cannot tell when a task begins has it running from the start.
+        attempt: how often it was started in this process.
+        queued: when it was given to the engine.
+        began: when it really began; None: it has not, or the engine does not tell.
+        ended: when it ended.
+        worker: where it ran, as `HOST:PID`; None: not known.
+        error: the traceback of a task that failed.
         value: the pickled result, where it is small.
         file: the result's name in the object store, where it is not.
         note: what came beside the result, pickled (what the task reported, how long it ran).
-        error: the traceback of a task that failed.
         output: where its stdout and stderr are, relative to the run directory.
     """
 
     key: str
     state: str
-    started: float
+    attempt: int
+    queued: float
+    began: float | None = None
     ended: float | None = None
-    attempts: int = 1
+    worker: str | None = None
+    error: str | None = None
     value: bytes | None = None
     file: str | None = None
     note: bytes | None = None
-    error: str | None = None
     output: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """For how long it ran, waiting for a worker left out where the engine tells; None: it has not ended."""
+        return None if self.ended is None else self.ended - (self.queued if self.began is None else self.began)
+
+
+class IterationRecord(NamedTuple):
+    """A complete iteration of a workflow.
+
+    Attributes:
+        workflow, iteration: which.
+        record: what the loop resumes from, pickled.
+        note: what belongs to it, pickled.
+        carried: the keys of the tasks whose results are needed after it, in JSON.
+    """
+
+    workflow: str
+    iteration: int
+    record: bytes | None
+    note: bytes | None
+    carried: str
 
 
 class Sample(NamedTuple):
@@ -85,13 +114,25 @@ class LabelRecord(NamedTuple):
 
 
 class EventRecord(NamedTuple):
-    """Something that happened: `kind` says what, `body` is JSON."""
+    """Something that happened: `kind` is the name of the event's class (`events`), `body` its fields in JSON."""
 
     time: float
     kind: str
-    workflow: str | None
-    iteration: int | None
     body: str
+
+
+class OrderRecord(NamedTuple):
+    """An order of somebody's to the driver, see `orders`; `body` is JSON."""
+
+    seq: int
+    time: float
+    who: str
+    kind: str
+    workflow: str | None
+    body: str
+    state: str
+    answered: float | None
+    answer: str | None
 
 
 def is_small(value: Any) -> bool:
@@ -144,8 +185,8 @@ def decode(data: bytes) -> Any:
         ) from error
 
 
-def checksum(record: tuple[Any, ...]) -> int:
-    """What tells a damaged row from a sound one: the CRC-32 of its fields' bytes."""
+def checksum(record: Sequence[Any]) -> int:
+    """Return what tells a damaged row from a sound one: the CRC-32 of its fields' bytes."""
     parts = []
     for field in record:
         kind = type(field)

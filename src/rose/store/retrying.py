@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -13,13 +12,12 @@ from typing import NamedTuple
 from rose.errors import ConfigurationError, RunLockedError
 from rose.paths import expanded
 from rose.store import lease
-from rose.store.database.batches import read_task
 from rose.store.database.meta import read_meta, write_meta
 from rose.store.database.schema import open_for_writing, reading
-from rose.store.database.sql import Record, insertions
+from rose.store.database.sql import read_task, write
+from rose.store.events import RetryAsked, event_to_json
 from rose.store.labels.versions import current_labels
-from rose.store.records import CANCELLED, DROPPED, EventRecord, LabelRecord, TaskRecord
-from rose.store.summary import TIDYING
+from rose.store.records import CANCELLED, DROPPED, EventRecord, LabelRecord
 
 RETRIED = "retried"  # a note of the journal: of which samples (hex), as a list
 
@@ -72,11 +70,11 @@ def retry(
         epoch = lease.take(connection, directory)
         try:
             with lease.driving(connection, epoch, directory):
-                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (TIDYING, epoch))
+                connection.execute("UPDATE driver SET outcome = ? WHERE epoch = ?", (lease.TIDYING, epoch))
                 _forget(connection, labels, told)
         finally:
             with lease.driving(connection, epoch, directory):
-                lease.end(connection, epoch, TIDYING)
+                lease.end(connection, epoch, lease.TIDYING)
             lease.let_go(directory, epoch)
     return told
 
@@ -114,12 +112,6 @@ def _forget(connection: sqlite3.Connection, labels: list[LabelRecord], told: lis
     before = set(read_meta(connection, RETRIED) or ())
     write_meta(connection, RETRIED, sorted(before | {label.content.hex() for label in labels}))
     tasks = [read_task(connection, key) for key in dict.fromkeys(label.key for label in labels)]
-    _write(connection, [task._replace(state=CANCELLED) for task in tasks if task is not None and task.state == DROPPED])
-    body = json.dumps({"candidates": [one.candidate for one in told], "tasks": [one.task for one in told]})
-    _write(connection, [EventRecord(time.time(), "retry_asked", None, None, body)])
-
-
-def _write(connection: sqlite3.Connection, records: list[TaskRecord] | list[EventRecord]) -> None:
-    kept: list[Record] = [*records]
-    for rows in insertions(kept):
-        rows.write(connection)
+    write(connection, (one._replace(state=CANCELLED) for one in tasks if one is not None and one.state == DROPPED))
+    event = RetryAsked([one.candidate for one in told], [one.task for one in told])
+    write(connection, [EventRecord(time.time(), type(event).__name__, event_to_json(event))])

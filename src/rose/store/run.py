@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from rose.errors import ConfigurationError, RunDirectoryError, UnpicklableError
-from rose.store.database.schema import holds_run
-from rose.store.fsync import make_directory, sync_tree
+from rose.errors import UnpicklableError
+from rose.store.events import (
+    ChangesAccepted,
+    Event,
+    EventLog,
+    IterationDone,
+    LabelCorrected,
+    OrderObeyed,
+    OrderRefused,
+    event_to_json,
+    is_stored,
+)
+from rose.store.fsync import sync_tree
 from rose.store.journal import Journal
+from rose.store.kept import carried_to_json
 from rose.store.labels.by_content import Dropped
 from rose.store.objects import ObjectStore
+from rose.store.orders import OBEYED, REFUSED, PlacedOrder, Stop, placed_order
 from rose.store.paths import OBJECTS, OUTPUT, WORK, folds, place_of
 from rose.store.records import (
     CANCELLED,
     DONE,
     DROPPED,
-    FAILED,
     IMPORTED,
     INLINE_BYTES,
-    RUNNING,
+    EventRecord,
+    IterationRecord,
     LabelRecord,
+    OrderRecord,
     Sample,
     TaskRecord,
     encode,
@@ -37,109 +47,59 @@ from rose.store.records import (
     is_small,
 )
 from rose.store.results import Result, given
+from rose.store.run_dir import close_journal, open_journal
+from rose.store.tasklog import TaskLog
 
 _log = logging.getLogger("rose")
-Resume = bool | Literal["new"]
 
 
-def check_run_dir(path: str | Path | None, resume: Resume = True) -> Path | None:
-    """The directory in which to run: where there is a run, `resume` says what to do. None: a temporary one.
-
-    Raises:
-        ConfigurationError: if `path` is a file, or a directory that holds something else, or `resume` is none of its
-            values.
-        RunDirectoryError: if there is a run and `resume` is False.
-    """
-    if not isinstance(resume, bool) and resume != "new":
-        raise ConfigurationError(f"resume={resume!r} must be True, False or 'new'")
-    if path is None:
-        return None
-    directory = Path(path).absolute()
-    if directory.exists() and not directory.is_dir():
-        raise ConfigurationError(f"run_dir={str(path)!r} is a file; name a directory")
-    if resume == "new":
-        number = 2
-        while directory.exists() and any(directory.iterdir()):
-            directory = Path(f"{Path(path).absolute()}-{number}")
-            number += 1
-    elif holds_run(directory):
-        if not resume:
-            raise RunDirectoryError(
-                f"run_dir={str(path)!r} holds a run, and resume=False: name another directory, or say resume='new' to "
-                "start another run beside it"
-            )
-    elif directory.exists() and any(directory.iterdir()):
-        raise ConfigurationError(f"run_dir={str(path)!r} is not empty, and holds no run: name a new directory")
-    return directory
-
-
-class Run:
+class Run(TaskLog):
     """A run that this process drives. Make it with `Run.open`.
 
     A temporary run is removed when it is closed; its journal is not synced, and keeps no results, for no one could
     resume it.
     """
 
-    def __init__(self, path: Path, journal: Journal, temporary: bool, keep_models: int = 1) -> None:
+    def __init__(
+        self, path: Path, journal: Journal, temporary: bool, keep_models: int = 1, events: EventLog | None = None
+    ) -> None:
+        super().__init__(events)
         self.path = path
         self.journal = journal
         self.objects = ObjectStore(path / OBJECTS, durable=not temporary)
         self.accepts_changes = False  # whether it may go on with other settings than it was begun with
         self.changed = False  # whether it does
         self.relabels = False  # whether what a changed simulation has labelled is labelled anew
-        self.relearns = False  # whether what was learned in rounds that are played again does not hold any more
         self.outcome = "interrupted"  # how it ends, unless someone says so
         self.temporary = temporary
         self._keep_models = keep_models
         self._folds = folds(path)
         self._recorded: dict[str, dict[str, TaskRecord]] = {}  # what is left to replay of each workflow's round
         self._past_end: set[str] = set()  # workflows that have reached what was not recorded
+        self._holds: Callable[[str], bool] | None = None  # which tasks of rounds that are played again still count
         self._has_files = journal.epoch > 1  # whether any result may be a file
+        self._opened = time.time()
+        self._orders: dict[int, OrderRecord] = {}  # those that wait for an answer
 
     @classmethod
-    async def open(cls, path: Path | None, keep_models: int = 1) -> Run:
-        """Open the run in `path`, or begin one there; None: a temporary one. Of each workflow, the models of so many
-        rounds are kept.
+    async def open(cls, path: Path | None, keep_models: int = 1, events: EventLog | None = None) -> Run:
+        """Open the run in `path`, or begin one there; None: a temporary one.
+
+        Args:
+            path: the run directory.
+            keep_models: of how many iterations of each workflow the results that they carry on are kept.
+            events: who watches.
 
         Raises:
             RunLockedError: if another driver has it.
             RunDirectoryError, CorruptRunError, OSError: if it cannot be used.
         """
-
-        given_up = threading.Event()
-
-        def open_journal() -> tuple[Path, Journal]:
-            if path is None:
-                directory = Path(tempfile.mkdtemp(prefix="rose-run-"))
-            else:
-                directory = path
-                make_directory(directory)
-            try:
-                return directory, Journal.open(directory, path is not None, given_up)
-            except BaseException:
-                if path is None:
-                    shutil.rmtree(directory, ignore_errors=True)
-                raise
-
-        opening = asyncio.ensure_future(asyncio.to_thread(open_journal))
-        try:
-            directory, journal = await asyncio.shield(opening)
-        except asyncio.CancelledError:  # the thread goes on: what it opens has to be closed
-            given_up.set()
-            await asyncio.wait([opening])
-            if opening.exception() is None:
-                directory, journal = opening.result()
-                await cls(directory, journal, temporary=path is None).close()
-            raise
-        return cls(directory, journal, temporary=path is None, keep_models=keep_models)
+        directory, journal = await open_journal(path)
+        return cls(directory, journal, path is None, keep_models, events)
 
     async def close(self) -> None:
         """Commit what is left, with the run's `outcome`; a temporary directory is removed."""
-        try:
-            await self.journal.close(self.outcome)
-        finally:
-            if self.temporary:
-                await asyncio.to_thread(shutil.rmtree, self.path, True)
+        await close_journal(self.path, self.journal, self.outcome, self.temporary)
 
     # --- places --------------------------------------------------------------------------------------------------
 
@@ -161,22 +121,21 @@ class Run:
 
     # --- replay --------------------------------------------------------------------------------------------------
 
-    async def round(self, workflow: str, iteration: int) -> TaskRecord | None:
-        """The record of a complete round; of one that is not, what is recorded is read, for `recorded` to give.
+    async def round(self, workflow: str, iteration: int) -> IterationRecord | None:
+        """Return the record of a complete round; of one that is not, what is recorded is read, for `recorded` to give.
 
         Beyond the recorded end this costs nothing.
         """
         if workflow in self._past_end:
             return None
-        whole = round_key(workflow, iteration)
-        record = (await self.journal.tasks(whole)).get(whole)
+        record = await self.complete_round(workflow, iteration)
         if record is None:
             await self.recall(workflow, iteration)
         return record
 
-    async def complete_round(self, workflow: str, iteration: int) -> TaskRecord | None:
-        """The record of a complete round, without preparing to play it."""
-        return await self.task(round_key(workflow, iteration))
+    async def complete_round(self, workflow: str, iteration: int) -> IterationRecord | None:
+        """Return the record of a complete round, without preparing to play it."""
+        return await self.journal.iteration(workflow, iteration)
 
     async def recall(self, workflow: str, iteration: int) -> None:
         """Read what is recorded of one round's tasks, for `recorded` to give."""
@@ -184,28 +143,36 @@ class Run:
         if not found:
             self._past_end.add(workflow)
         usable = {key: record for key, record in found.items() if record.state in (DONE, DROPPED)}
-        if self.relearns:
-            usable = await self._without_learned(prefix, usable)
+        if self._holds is not None:
+            usable = await self._only_what_holds(prefix, usable, self._holds)
         if any(record.file for record in usable.values()):
             usable = await asyncio.to_thread(self._without_missing, usable)
         if usable:
             self._recorded[prefix] = usable
 
-    async def _without_learned(self, prefix: str, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
-        """Those of simulations; of the others it is on disk that they do not count, or a later driver would mix them
-        with what is learned now."""
-        kept = (prefix + "simulation", prefix + "round")
-        for key, record in records.items():
-            if not key.startswith(kept):
-                self.journal.put(record._replace(state=CANCELLED, value=None, file=None, note=None))
-        await self.settled()
-        return {key: record for key, record in records.items() if key.startswith(kept)}
+    def relearn(self, holds: Callable[[str], bool]) -> None:
+        """Have what was learned in rounds that are played again not count.
 
-    def has_learned(self, workflow: str, iteration: int) -> bool:
-        """Whether anything but simulations is recorded of a round that is being played."""
+        Args:
+            holds: tells which tasks' results do, by what follows the iteration in their keys ("simulation/7").
+        """
+        self._holds = holds
+
+    async def _only_what_holds(
+        self, prefix: str, records: dict[str, TaskRecord], holds: Callable[[str], bool]
+    ) -> dict[str, TaskRecord]:
+        """Have it on disk that the others do not count: a later driver would mix them with what is learned now."""
+        kept = {key: record for key, record in records.items() if holds(key.removeprefix(prefix))}
+        for key, record in records.items():
+            if key not in kept:
+                self.journal.put(record._replace(state=CANCELLED, value=None, file=None, note=None))
+        await self.flushed()
+        return kept
+
+    def has_recorded(self, workflow: str, iteration: int, but: Callable[[str], bool]) -> bool:
+        """Return whether any task of a round that is being played is recorded, but those told so (as in `relearn`)."""
         prefix = round_prefix(workflow, iteration)
-        others = (prefix + "simulation", round_key(workflow, iteration))
-        return any(not key.startswith(others) for key in self._recorded.get(prefix, ()))
+        return any(not but(key.removeprefix(prefix)) for key in self._recorded.get(prefix, ()))
 
     def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
         """Those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
@@ -249,26 +216,28 @@ class Run:
 
     # --- recording -----------------------------------------------------------------------------------------------
 
-    def started(self, key: str, attempt: int = 1, output: str | None = None) -> TaskRecord:
-        """A task begins now; its record is what the other methods take."""
-        record = TaskRecord(key, RUNNING, time.time(), None, attempt, None, None, None, None, output)
+    def emit(self, event: Event) -> None:
+        """Record an event, and tell of it. What is recorded already is told of again by `events` alone."""
+        if is_stored(event) and not self.temporary and self.journal.failure is None:
+            self.journal.put(EventRecord(time.time(), type(event).__name__, event_to_json(event)))
+        self.events.append(event)
+
+    def _put(self, record: TaskRecord) -> None:
         if not self.temporary:
             self.journal.put(record)
-        return record
 
-    async def done(self, running: TaskRecord, value: Any, note: Any = None, early: bool = False) -> Result:
-        """A task has given its result: returns when that is on disk, or perhaps `early`: then it is after `settled`."""
+    async def done(self, running: TaskRecord, value: Any, note: Any = None, unflushed: bool = False) -> Result:
+        """Record a task's result; returns when that is on disk, or perhaps `unflushed`: then it is after `flushed`."""
+        done = self.ended(running, DONE)
         if self.temporary:
             return given(value)
         data, file = (encode_small(value), None) if is_small(value) else await self._store(value, running.key)
-        noted = None if note is None else encode(note)
-        key, _, started, _, attempts, *_, output = running
-        self.journal.put(TaskRecord(key, DONE, started, time.time(), attempts, data, file, noted, None, output))
-        if not early or file is not None:
-            await self.settled((file,))
+        self.journal.put(done._replace(value=data, file=file, note=None if note is None else encode(note)))
+        if not unflushed or file is not None:
+            await self.flushed((file,))
         return given(value)
 
-    async def settled(self, files: Iterable[str | None] = ()) -> None:
+    async def flushed(self, files: Iterable[str | None] = ()) -> None:
         """Wait until all that was given here is on disk, which now refers to these files; in a temporary run there is
         nothing to wait for."""
         if self.temporary:
@@ -282,73 +251,106 @@ class Run:
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
         stored = [await self._store(label, running.key) for label in labels]
-        self.journal.put(running._replace(state=DONE, ended=time.time()))
+        self._put(self.ended(running, DONE))
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, running.key, DONE, data, file)
-        await self.settled([file for _, file in stored])
+        await self.flushed([file for _, file in stored])
 
     async def imported(self, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """Labels have come from elsewhere: returns when they are on disk."""
         stored = [await self._store(label, IMPORTED) for label in labels]
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, IMPORTED, DONE, data, file)
-        await self.settled([file for _, file in stored])
+        await self.flushed([file for _, file in stored])
 
-    async def corrected(self, corrections: Sequence[tuple[LabelRecord, Any, dict[str, Any]]]) -> None:
+    async def corrected(
+        self, corrections: Sequence[tuple[LabelRecord, Any, LabelCorrected]], holds: Callable[[str], bool]
+    ) -> None:
         """Labels were wrong: others take their places; returns when that is on disk, with an event for each.
 
         Args:
-            corrections: what was recorded, the label that is right, and what the event says, in plain JSON.
+            corrections: what was recorded, the label that is right, and the event.
+            holds: which tasks do not depend on them, as in `relearn`.
         """
         stored = [await self._store(label, IMPORTED) for _, label, _ in corrections]
-        for (record, _, body), (data, file) in zip(corrections, stored, strict=True):
+        for (record, _, event), (data, file) in zip(corrections, stored, strict=True):
             self.journal.put(record._replace(key=IMPORTED, state=DONE, value=data, file=file))
-            self.journal.event("label_corrected", body=body)
-        self.relearns = True
-        await self.settled([file for _, file in stored])
+            self.emit(event)
+        self.relearn(holds)
+        await self.flushed([file for _, file in stored])
 
-    def ended(self, running: TaskRecord, state: str, error: str | None = None) -> None:
-        """A task has ended without a result: it failed, or was cancelled."""
-        assert state in (FAILED, CANCELLED)
-        self.journal.put(running._replace(state=state, ended=time.time(), error=error))
-
-    async def dropped(self, running: TaskRecord, error: str, samples: Sequence[Sample] = ()) -> None:
-        """A task has failed, and the run goes on without it: returns when that is on disk."""
-        self.journal.put(running._replace(state=DROPPED, ended=time.time(), error=error))
+    async def dropped(self, running: TaskRecord, error: BaseException, samples: Sequence[Sample] = ()) -> None:
+        """Record that a task failed, and that the run goes on without it; returns when that is on disk."""
+        self._put(self.ended(running, DROPPED, error))
         for sample in samples:
             self._label(sample, running.key, DROPPED)
-        await self.settled()
+        await self.flushed()
 
-    async def round_done(self, workflow: str, iteration: int, record: Any, note: Any, summary: dict[str, Any]) -> None:
-        """A round is complete: returns when that is on disk, with all its results. What only the round itself needed is
-        freed.
+    async def round_done(self, done: IterationDone, record: Any, note: Any, carried: Collection[str] = ()) -> None:
+        """Record that a round is complete; returns when that is on disk, with all its results.
 
-        `record` is what `round` gives on resume, `note` what belongs to it, `summary` (plain JSON) what viewers read.
+        Args:
+            done: which, and what viewers read of it.
+            record: what `round` gives on resume.
+            note: what belongs to it.
+            carried: the keys of the tasks, of this round or earlier ones, whose results are needed after it. Files of
+                the round's other tasks are freed, and what it is that only rounds before the last ones carried.
         """
-        key, now = round_key(workflow, iteration), time.time()
-        values = (None, None) if self.temporary else (encode(record), encode(note))
-        self.journal.put(TaskRecord(key, DONE, now, now, value=values[0], note=values[1]))
-        self.journal.event("iteration_done", workflow, iteration, summary)
-        await self.settled()
+        workflow, iteration = done.workflow, done.iteration
+        if not self.temporary:
+            keys = carried_to_json(carried)
+            self.journal.put(IterationRecord(workflow, iteration, encode(record), encode(note), keys))
+        self.emit(done)
+        await self.flushed()
         self._recorded.pop(round_prefix(workflow, iteration), None)
         if self._has_files:
-            prefix, old = round_prefix(workflow, iteration), round_prefix(workflow, iteration - self._keep_models)
-            await self.journal.free({prefix: prefix + "training", old + "training": None}, self.objects.remove)
+            await self.journal.free(workflow, iteration, self._keep_models, self.objects.remove)
 
     def accept(self, names: Sequence[str], workflow: str | None = None, iteration: int | None = None) -> None:
         """Settings have changed, and that is accepted; record which."""
         self.changed = True
-        self.journal.event("changes_accepted", workflow, iteration, {"names": list(names)})
+        self.emit(ChangesAccepted(list(names), workflow, iteration))
 
     async def forget_rounds(self, workflow: str, since: int) -> None:
         """Have a workflow's rounds from one on played again; all labels stay."""
-        await self.settled()
+        await self.flushed()
         await self.journal.forget_rounds(workflow, since)
         self._past_end.add(workflow)
 
-    def revise(self, row: TaskRecord, record: Any) -> None:
+    def revise(self, row: IterationRecord, record: Any) -> None:
         """Record a complete round anew, with what has been accepted since."""
-        self.journal.put(row._replace(value=encode(record)))
+        self.journal.put(row._replace(record=encode(record)))
+
+    # --- orders --------------------------------------------------------------------------------------------------
+
+    def on_orders(self, callback: Callable[[PlacedOrder], object]) -> None:
+        """Have `callback` called in this event loop with each order that waits, within a second; it is to `answer`.
+
+        Who wanted an earlier driver to stop is refused; and what this version does not know.
+        """
+
+        def arrived(records: list[OrderRecord]) -> None:
+            for record in records:
+                self._orders[record.seq] = record
+                placed = placed_order(record)
+                if placed.order is None:
+                    self.answer(placed.id, False, f"this version of ROSE knows no order {record.kind!r}")
+                elif isinstance(placed.order, Stop) and record.time < self._opened:
+                    self.answer(placed.id, False, "the driver that it was meant for had ended before it knew of it")
+                else:
+                    callback(placed)
+
+        if not self.temporary:
+            self.journal.on_orders(arrived)
+
+    def answer(self, order: int, obeyed: bool, text: str) -> None:
+        """Record what became of an order, by its number, with when and in words."""
+        record = self._orders.pop(order)
+        state = OBEYED if obeyed else REFUSED
+        self.journal.put(record._replace(state=state, answered=time.time(), answer=text))
+        self.emit((OrderObeyed if obeyed else OrderRefused)(order, record.who, record.kind, record.workflow, text))
+
+    # --- inside --------------------------------------------------------------------------------------------------
 
     def _label(self, sample: Sample, key: str, state: str, value: bytes | None = None, file: str | None = None) -> None:
         kept = not self.temporary and is_small(sample.x)
@@ -378,8 +380,3 @@ class Run:
 def round_prefix(workflow: str, iteration: int) -> str:
     """What the keys of a round's tasks begin with."""
     return f"{workflow}/{iteration}/"
-
-
-def round_key(workflow: str, iteration: int) -> str:
-    """The key under which a complete round is recorded."""
-    return f"{workflow}/{iteration}/round"

@@ -1,6 +1,6 @@
 """ROSE's import path for uncertainty-driven learning: names from `rose.workflow` and `rose.scoring`, no logic."""
 
-from rose.learners.base import ParallelUQLearner, SeqUQLearner, UQLearner
+from rose.learners.uq import ParallelUQLearner, SeqUQLearner, UQLearner
 from rose.scoring import UQ_REGISTRY, UQScorer, register_uq
 from rose.stages.config import UQLearnerConfig
 

@@ -1,6 +1,6 @@
 """ROSE's import path of the learners."""
 
-from rose.learners.base import ParallelUQLearner, SeqUQLearner
+from rose.learners.uq import ParallelUQLearner, SeqUQLearner
 from rose.stages.config import UQLearnerConfig
 
 __all__ = ["ParallelUQLearner", "SeqUQLearner", "UQLearnerConfig"]

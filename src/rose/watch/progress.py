@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rose.engine.shown import Shown
+from rose.engine.functions.printing import Shown
 from rose.store import (
     Event,
     EventLog,
@@ -23,6 +23,7 @@ from rose.store import (
     TaskDone,
     TaskFailed,
     TaskQueued,
+    TaskRetried,
     WorkflowStopped,
 )
 from rose.watch.terminal import clean, encodable, one_line
@@ -60,9 +61,10 @@ class _Board:
 
     def read(self, event: Event) -> None:
         with self.lock:
-            name = (
-                event.workflow if isinstance(event, (IterationDone, WorkflowStopped)) else event.key.partition("/")[0]
-            )
+            key = getattr(event, "key", None)
+            name = getattr(event, "workflow", None) if key is None else key.partition("/")[0]
+            if name is None:  # of the run
+                return
             line = self.lines.setdefault(name, _Line())
             match event:
                 case TaskQueued():
@@ -71,7 +73,7 @@ class _Board:
                     line.open_tasks, line.done_tasks = line.open_tasks - 1, line.done_tasks + 1
                 case TaskCancelled():
                     line.open_tasks -= 1
-                case TaskFailed():
+                case TaskFailed() | TaskRetried():
                     line.open_tasks, line.failed_tasks = line.open_tasks - 1, line.failed_tasks + 1
                 case IterationDone():
                     line.iteration, line.labels = event.iteration, event.labels

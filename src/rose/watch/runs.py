@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rose.errors import CorruptRunError, RoseError, RunDirectoryError
-from rose.store.database.schema import holds_run
-from rose.store.lease import describe_seconds
-from rose.store.summary import RunSummary, summarize
+from rose.store import describe_seconds, holds_run
+from rose.watch.summary import RunSummary, summarize
 from rose.watch.terminal import size, table
 
 DEPTH = 6  # levels of directories below the one that is asked for

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rose.store.lease import describe_seconds
-from rose.store.summary import RunSummary, UnfinishedTask, WorkflowSummary
+from rose.store import TaskRecord, describe_seconds
+from rose.watch.summary import RunSummary, WorkflowSummary
 from rose.watch.task import gist
 from rose.watch.terminal import clean, number, one_line, table
 
@@ -27,14 +27,34 @@ def status_text(summary: RunSummary) -> str:
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     if summary.running:
-        verb = "open: running, or waiting for a worker" if summary.state == "running" else "in hand when it ended"
-        rows = [(describe_seconds(now - task.started), task.key, _attempt(task)) for task in summary.running[:SHOWN]]
-        parts.append(f"{_count(summary.running, 'task')} {verb}\n" + table(("age", "task", ""), rows))
+        # An engine may not tell when a task begins: then it may wait.
+        told = any(task.began is not None for task in summary.running)
+        verb = "running" if told else "open: running, or waiting for a worker"
+        parts.append(_open(summary.running, verb if summary.state == "running" else "in hand when it ended", now))
+    if summary.queued:
+        alive = summary.state == "running"
+        parts.append(_open(summary.queued, "waiting for a worker" if alive else "waiting when it ended", now))
     if summary.failed:
         rows = [(task.key, task.state, gist(task.error, task.key)) for task in summary.failed[:SHOWN]]
         heading = f"{_count(summary.failed, 'task')} without a result (more: rose task {summary.path} TASK)"
         parts.append(f"{clean(heading)}\n" + table(("task", "", "error"), rows))
+    if summary.stages:
+        stages = [(n, str(one.tasks), _total(one.queued), _total(one.running)) for n, one in summary.stages.items()]
+        parts.append("where the time went\n" + table(("stage", "tasks", "queued", "running"), stages))
     return "\n\n".join(parts)
+
+
+def _open(tasks: Sequence[TaskRecord], verb: str, now: float) -> str:
+    """Return the first of some tasks that have not ended, with how long they have run or waited."""
+    rows = [
+        (describe_seconds(now - (task.began or task.queued)), task.key, task.worker or "", _attempt(task))
+        for task in tasks[:SHOWN]
+    ]
+    return f"{_count(tasks, 'task')} {verb}\n" + table(("age", "task", "worker", ""), rows)
+
+
+def _total(seconds: float) -> str:
+    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def _state(summary: RunSummary, now: float) -> str:
@@ -58,7 +78,18 @@ def _state(summary: RunSummary, now: float) -> str:
 def _workflows(summary: RunSummary) -> str:
     if not summary.workflows:
         return "no workflow has begun"
-    headings = ["workflow", "iteration", "labels", "metric", "uncertainty", "open", "done", "failed", "state"]
+    headings = [
+        "workflow",
+        "iteration",
+        "labels",
+        "metric",
+        "uncertainty",
+        "waiting",
+        "running",
+        "done",
+        "failed",
+        "state",
+    ]
     rows = [_row(workflow, summary) for workflow in summary.workflows]
     more = {
         "dropped": [workflow.tasks["dropped"] for workflow in summary.workflows],
@@ -74,8 +105,9 @@ def _workflows(summary: RunSummary) -> str:
 
 def _row(workflow: WorkflowSummary, summary: RunSummary) -> list[str]:
     metric = "" if workflow.metric is None else f"{workflow.metric_name or ''} {number(workflow.metric)}".strip()
-    tasks = [str(workflow.tasks[state]) for state in ("running", "done", "failed")]
-    shown = (number(workflow.iteration), number(workflow.labels), metric, number(workflow.uncertainty))
+    tasks = [str(workflow.tasks[state]) for state in ("queued", "running", "done", "failed")]
+    labels = number(workflow.labels) + (f"+{workflow.arrived}" if workflow.arrived else "")
+    shown = (number(workflow.iteration), labels, metric, number(workflow.uncertainty))
     return [workflow.name, *shown, *tasks, _end(workflow, summary)]
 
 
@@ -86,9 +118,9 @@ def _end(workflow: WorkflowSummary, summary: RunSummary) -> str:
     return reason if workflow.error is None else f"{reason}: {one_line(workflow.error)}"
 
 
-def _attempt(task: UnfinishedTask) -> str:
-    return f"attempt {task.attempts}" if task.attempts > 1 else ""
+def _attempt(task: TaskRecord) -> str:
+    return f"attempt {task.attempt}" if task.attempt > 1 else ""
 
 
-def _count(tasks: Sequence[UnfinishedTask], what: str) -> str:
+def _count(tasks: Sequence[TaskRecord], what: str) -> str:
     return f"{len(tasks)} {what}" + ("" if len(tasks) == 1 else "s")

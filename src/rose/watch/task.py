@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_you_mean
-from rose.store.database.batches import read_task, read_tasks
-from rose.store.database.schema import reading
-from rose.store.database.sql import read_labels
-from rose.store.lease import describe_seconds
-from rose.store.objects import ObjectStore
-from rose.store.paths import OBJECTS, OUTPUT, STREAMS, place_in
-from rose.store.records import DROPPED, FAILED, RUNNING, TaskRecord
-from rose.store.safe_unpickle import read_plainly
-from rose.store.summary import is_round
+from rose.store import DROPPED, FAILED, QUEUED, RunReader, TaskRecord, describe_seconds
+from rose.watch.summary import task_to_dict
 from rose.watch.terminal import clean, one_line, table
 
 SHOWN_BYTES = 64 * 1024  # of each file with what a task printed: the last ones
@@ -52,23 +43,24 @@ def view_task(directory: Path, key: str) -> TaskView:
         UnknownTaskError: naming near misses.
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
     """
-    with reading(directory) as connection:
-        record = read_task(connection, key)
+    with RunReader(directory) as reader:
+        record = reader.task(key)
         if record is None:
-            raise _unknown(connection, directory, key)
-        value = _value(connection, directory, record)
-    return TaskView(record, _printed(directory, key), value)
+            raise _unknown(reader, key)
+        return TaskView(record, _printed(reader, key), _value(reader, key))
 
 
 def task_text(view: TaskView) -> str:
     """All of it, to be read."""
     record = view.record
-    lines = [f"{record.key}: {record.state}" + (f", attempt {record.attempts}" if record.attempts > 1 else "")]
-    lines.append(f"started  {time.strftime(_TIME, time.localtime(record.started))}")
-    if record.ended is not None:
-        took = describe_seconds(record.ended - record.started) if record.ended - record.started >= 10 else None
-        took = took or f"{max(record.ended - record.started, 0):.3g} s"
-        lines.append(f"ended    {time.strftime(_TIME, time.localtime(record.ended))}, after {took}")
+    lines = [f"{record.key}: {record.state}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")]
+    lines.append(f"queued   {_moment(record.queued)}")
+    if record.began is not None:
+        lines.append(f"began    {_moment(record.began)}, after {_duration(record.began - record.queued)}")
+    if record.ended is not None and record.seconds is not None:
+        lines.append(f"ended    {_moment(record.ended)}, after {_duration(record.seconds)}")
+    if record.worker is not None:
+        lines.append(f"worker   {record.worker}")
     if view.value is not None:
         lines.append(f"result   {view.value}")
     for stream, (text, path) in view.printed.items():
@@ -82,15 +74,18 @@ def task_json(view: TaskView) -> dict[str, Any]:
     """The same in plain JSON."""
     record = view.record
     return {
-        "key": record.key,
-        "state": record.state,
-        "started": record.started,
-        "ended": record.ended,
-        "attempts": record.attempts,
-        "error": record.error,
+        **task_to_dict(record),
         "result": view.value,
-        **{stream: view.printed[stream][0] if stream in view.printed else None for stream in STREAMS},
+        **{stream: view.printed[stream][0] if stream in view.printed else None for stream in ("stdout", "stderr")},
     }
+
+
+def _moment(time_: float) -> str:
+    return time.strftime(_TIME, time.localtime(time_))
+
+
+def _duration(seconds: float) -> str:
+    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> list[TaskRecord]:
@@ -99,12 +94,8 @@ def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> l
     Raises:
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
     """
-    with reading(directory) as connection:
-        return [
-            record
-            for record in read_tasks(connection, prefix)
-            if (everything or record.state in (FAILED, DROPPED)) and not is_round(record.key)
-        ]
+    with RunReader(directory) as reader:
+        return [one for one in reader.tasks(prefix) if everything or one.state in (FAILED, DROPPED)]
 
 
 def tasks_text(records: Sequence[TaskRecord]) -> str:
@@ -112,16 +103,17 @@ def tasks_text(records: Sequence[TaskRecord]) -> str:
     now = time.time()
     rows = []
     for record in records:
-        end = record.ended if record.ended is not None or record.state != RUNNING else now
-        seconds = "" if end is None else f"{end - record.started:.3g} s"
-        rows.append((record.key, record.state, seconds, gist(record.error, record.key)))
+        seconds = record.seconds
+        if seconds is None and record.state != QUEUED:
+            seconds = now - (record.began or record.queued)
+        took = "" if seconds is None else f"{seconds:.3g} s"
+        rows.append((record.key, record.state, took, gist(record.error, record.key)))
     return table(("task", "state", "took", ""), rows)
 
 
 def tasks_json(records: Sequence[TaskRecord]) -> list[dict[str, Any]]:
     """The same in plain JSON."""
-    fields = ("key", "state", "started", "ended", "attempts", "error")
-    return [{name: getattr(record, name) for name in fields} for record in records]
+    return [task_to_dict(record) for record in records]
 
 
 def gist(error: str | None, key: str) -> str:
@@ -135,33 +127,31 @@ def gist(error: str | None, key: str) -> str:
     return one_line(found.rpartition(f"task {key}: ")[2])
 
 
-def _printed(directory: Path, key: str) -> dict[str, tuple[str, Path]]:
-    folder = directory / OUTPUT / place_in(directory, key)
+def _printed(reader: RunReader, key: str) -> dict[str, tuple[str, Path]]:
     found = {}
-    for stream in STREAMS:
-        path = folder / stream
-        if path.is_file() and (size := path.stat().st_size):
-            with path.open("rb") as file:
-                file.seek(max(0, size - SHOWN_BYTES))
-                text = file.read(SHOWN_BYTES).decode(errors="replace")
-            before = f"[{size - SHOWN_BYTES} bytes before this are in the file]\n" if size > SHOWN_BYTES else ""
-            found[stream] = (before + text, path)
+    for stream, path in reader.printed(key).items():
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - SHOWN_BYTES))
+            text = file.read(SHOWN_BYTES).decode(errors="replace")
+        before = f"[{size - SHOWN_BYTES} bytes before this are in the file]\n" if size > SHOWN_BYTES else ""
+        found[stream] = (before + text, path)
     return found
 
 
-def _value(connection: sqlite3.Connection, directory: Path, record: TaskRecord) -> str | None:
-    objects = ObjectStore(directory / OBJECTS)
-    if record.value is not None or record.file is not None:
-        return _described(objects, record.value, record.file)
-    labels = islice((label for label in read_labels(connection) if label.key == record.key), 6)
-    found = [f"candidate {label.candidate}: {_described(objects, label.value, label.file)}" for label in labels]
-    return "; ".join(found[:5] + (["..."] if len(found) > 5 else [])) or None
-
-
-def _described(objects: ObjectStore, value: bytes | None, file: str | None) -> str:
-    """A result in short."""
+def _value(reader: RunReader, key: str) -> str | None:
     try:
-        found = read_plainly(objects, value, file)
+        return _described(lambda: reader.value_of(key))
+    except KeyError:  # it labels a pool, or has given nothing
+        labels = reader.labels_of(key)
+    found = [f"candidate {candidate}: {_described(read)}" for candidate, read in labels[:5]]
+    return "; ".join(found + (["..."] if len(labels) > 5 else [])) or None
+
+
+def _described(read: Callable[[], Any]) -> str:
+    """Return a result in short."""
+    try:
+        found = read()
     except NotPlainError as error:
         return f"a {error.args[0]} (not loaded: that would run its code)"
     except CorruptRunError as error:
@@ -172,15 +162,11 @@ def _described(objects: ObjectStore, value: bytes | None, file: str | None) -> s
     return one_line(repr(found), 500)
 
 
-def _unknown(connection: sqlite3.Connection, directory: Path, key: str) -> UnknownTaskError:
+def _unknown(reader: RunReader, key: str) -> UnknownTaskError:
     near = key.rpartition("/")[0]
-    while True:
-        tasks = (record.key for record in read_tasks(connection, near) if not is_round(record.key))
-        known = list(islice(tasks, _COMPARED))
-        if known or not near:
-            break
+    while not (known := reader.keys(near, _COMPARED)) and near:
         near = near.rpartition("/")[0]
-    where = os.fspath(directory)
+    where = os.fspath(reader.path)
     if not known:
         return UnknownTaskError(f"no task {key!r} in {where!r}: it has recorded none yet")
     hint = did_you_mean(key, known) or f"there are {', '.join(map(repr, known[:5]))}" + (", ..." if known[5:] else "")

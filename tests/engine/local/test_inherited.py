@@ -109,14 +109,14 @@ def test_an_exit_code_that_somebody_else_has_taken_is_no_success(tmp_path: Path)
     asyncio.run(main())
 
 
-def test_the_guardian_outlives_the_signals_of_a_batch_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_reaper_outlives_the_signals_of_a_batch_system(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with LocalEngine(1, temp_dir=tmp_path) as engine:
             await engine.run(Task(KEY, os.getpid))
-            (guardian,) = [p for p in psutil.Process().children() if "guardian.py" in " ".join(p.cmdline())]
+            (reaper,) = [p for p in psutil.Process().children() if "reaper.py" in " ".join(p.cmdline())]
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGXCPU):
-                guardian.send_signal(number)
-            assert psutil.wait_procs([guardian], timeout=0.1)[0] == []
+                reaper.send_signal(number)
+            assert psutil.wait_procs([reaper], timeout=0.1)[0] == []
             assert (await engine.run(Task(KEY, Command("echo a")))).stdout == "a\n"
 
     with caplog.at_level(logging.WARNING):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rose.engine import Command, LocalEngine, Resources, Task, TaskKey, ThreadEngine
-from rose.engine.processes import memory as oomkiller
+from rose.engine.processes import memory
 from rose.errors import (
     CommandFailedError,
     CommandPlaceError,
@@ -140,7 +140,7 @@ def killed_by_the_kernel(counts: Path) -> None:
 def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "memory.events"
     file.write_text("oom 0\noom_kill 0\n")
-    monkeypatch.setattr(oomkiller, "counter", lambda: file)
+    monkeypatch.setattr(memory, "counter", lambda: file)
     return file
 
 
@@ -170,14 +170,14 @@ def test_where_the_kernel_counts(tmp_path: Path) -> None:
     file = groups / "a" / "b" / "memory.events"
     file.touch()
     own.write_text("0::/a/b\n")
-    assert oomkiller.counter(groups, own) == file
+    assert memory.counter(groups, own) == file
     own.write_text("4:cpu:/x\n3:memory:/c\n0::/\n")  # version 1, with the other mounted beside it
     file = groups / "memory" / "c" / "memory.oom_control"
     file.touch()
-    assert oomkiller.counter(groups, own) == file
+    assert memory.counter(groups, own) == file
     own.write_text("0::/seen/from/outside/a/container\n")
     (groups / "memory.events").touch()
-    assert oomkiller.counter(groups, own) == groups / "memory.events"
+    assert memory.counter(groups, own) == groups / "memory.events"
     own.write_text("0::/\n")
     (groups / "memory.events").unlink()
-    assert oomkiller.counter(groups, own) == Path("/proc/vmstat")
+    assert memory.counter(groups, own) == Path("/proc/vmstat")

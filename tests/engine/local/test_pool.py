@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from rose.engine import Command, LocalEngine, Resources, Task, TaskKey
-from rose.engine.local import worker_handle as crew
-from rose.engine.shipping import serialization as transfer
+from rose.engine.local import worker_handle
+from rose.engine.shipping import serialization
 from rose.errors import (
     ConfigurationError,
     OutOfMemoryError,
@@ -41,7 +41,7 @@ def assert_idle(engine: LocalEngine) -> None:
     assert slots.free_cpus == engine.capacity().cpus
     assert not slots.has_waiting
     assert slots._occupied == slots._served == {}
-    assert not engine._pool._jobs
+    assert not engine._pool._requests
     assert all(worker.is_free for worker in engine._pool._workers)
 
 
@@ -120,7 +120,7 @@ def test_a_worker_that_cannot_start_is_an_error_and_not_a_loop(monkeypatch: pyte
     async def main() -> None:
         async with LocalEngine(2) as engine:
             with monkeypatch.context() as patch:
-                patch.setattr(crew, "_BOOT", "raise SystemExit(5)")
+                patch.setattr(worker_handle, "_BOOT", "raise SystemExit(5)")
                 with pytest.raises(WorkerLostError, match=r"before it could begin \(exit code 5\)"):
                     await engine.run(task(tasks.add, 1))
             assert await engine.run(task(tasks.add, 1)) == 1
@@ -137,13 +137,13 @@ def test_a_worker_that_cannot_start_is_an_error_and_not_a_loop(monkeypatch: pyte
 
 
 def test_a_full_disk_is_an_error_with_the_tasks_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(self: transfer.Packed) -> None:
+    def write(self: serialization.Packed) -> None:
         raise OSError(28, "No space left on device")
 
     async def main() -> None:
         async with LocalEngine(1) as engine:
             with monkeypatch.context() as patch:
-                patch.setattr(transfer.Packed, "write", write)
+                patch.setattr(serialization.Packed, "write", write)
                 with pytest.raises(PlaceError, match=r"w/0/s: .*temporary directory") as caught:
                     await engine.run(task(np.sum, np.ones(300_000)))
             assert isinstance(caught.value.__cause__, OSError)
@@ -396,9 +396,9 @@ def test_a_worker_that_was_held_up_is_used_again() -> None:
 def test_the_next_event_loop_gets_a_worker_that_the_last_one_did_not_see_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    start, first_starts, second_may_start = crew.Worker.start, iter([True, False]), threading.Event()
+    start, first_starts, second_may_start = worker_handle.WorkerHandle.start, iter([True, False]), threading.Event()
 
-    def start_in_turn(worker: crew.Worker) -> None:
+    def start_in_turn(worker: worker_handle.WorkerHandle) -> None:
         if not next(first_starts):
             second_may_start.wait(30)
         start(worker)
@@ -416,7 +416,7 @@ def test_the_next_event_loop_gets_a_worker_that_the_last_one_did_not_see_start(
         asyncio.get_running_loop().call_later(0.1, second_may_start.set)
         return await asyncio.gather(engine.run(task(meet, "a", "b")), engine.run(task(meet, "b", "a")))
 
-    monkeypatch.setattr(crew.Worker, "start", start_in_turn)
+    monkeypatch.setattr(worker_handle.WorkerHandle, "start", start_in_turn)
     engine = LocalEngine(2)
     first, again = asyncio.run(apart()), asyncio.run(together())
     assert first[0] == first[1] in again

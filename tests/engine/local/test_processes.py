@@ -160,12 +160,12 @@ def test_an_engine_that_is_garbage_takes_its_workers_along(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_guardian_is_no_harm(tmp_path: Path) -> None:
+def test_a_killed_reaper_is_no_harm(tmp_path: Path) -> None:
     async def main() -> None:
         engine = LocalEngine(2, temp_dir=tmp_path)
         pid = await engine.run(Task(KEY, os.getpid))
-        (guardian,) = [p for p in psutil.Process().children() if "guardian.py" in " ".join(p.cmdline())]
-        guardian.kill()
+        (reaper,) = [p for p in psutil.Process().children() if "reaper.py" in " ".join(p.cmdline())]
+        reaper.kill()
         await asyncio.sleep(0.1)
         assert (await engine.run(Task(KEY, Command("echo a")))).stdout == "a\n"
         await engine.close()

@@ -203,7 +203,9 @@ def test_short_tasks_travel_together_and_a_long_one_among_them_holds_up_none(add
 
     async def main() -> None:
         async with DaskEngine(address, workers=["a"]) as engine:
-            await asyncio.gather(*[engine.run(task(time.sleep, 0)) for _ in range(100)])
+            told: list[str] = []
+            await asyncio.gather(*[engine.run(task(time.sleep, 0), told.append) for _ in range(100)])
+            assert len(told) == 100
             runs = [asyncio.ensure_future(engine.run(task(time.sleep, 60 if i == 3 else 0))) for i in range(100)]
             await asyncio.wait([run for i, run in enumerate(runs) if i != 3])
             assert not runs[3].done()

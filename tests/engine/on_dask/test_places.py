@@ -1,4 +1,4 @@
-"""Which worker a task goes to: `Places` alone, without any Dask."""
+"""Which worker a task goes to: `Placement` alone, without any Dask."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from rose.engine import Capacity, Resources, Task, TaskKey
-from rose.engine.dask.placement import AHEAD, Place, PlacedRequest, Places
+from rose.engine.dask.placement import AHEAD, Place, PlacedRequest, Placement
 from rose.errors import CapacityError
 
 
 class Bench:
-    """Places, and where each request was started."""
+    """Placement, and where each request was started."""
 
     def __init__(self, *has: Capacity) -> None:
-        self.places = Places()
+        self.places = Placement()
         self.of = [Place(each) for each in has]
         self.where: dict[str, int] = {}
         for place in self.of:
@@ -83,7 +83,7 @@ def test_memory_is_counted_by_worker() -> None:
 
 def test_what_no_one_worker_has_is_refused() -> None:
     known = [Capacity(8, gpus=0, memory=100), Capacity(2, gpus=1, memory=200)]
-    places, key = Places(), TaskKey("w", 0, "s")
+    places, key = Placement(), TaskKey("w", 0, "s")
     for wanted in (Resources(cpus=8, memory=100), Resources(gpus=1, memory=200)):
         places.check_fits(Task(key, len, resources=wanted), known)
     with pytest.raises(

@@ -163,13 +163,13 @@ def _watch(trace: bool, hold: int | None) -> None:
 
     run_task, begun = BaseEngine.run, itertools.count(1)
 
-    async def run(self: Any, task: Any) -> Any:
+    async def run(self: Any, task: Any, on_start: Any = None) -> Any:
         if hold is not None and task.key.stage == "simulation" and next(begun) > hold:
             await asyncio.Event().wait()
         workflow, now = place(str(task.key))
         settle([key for key, (its_own, then) in early.items() if its_own == workflow and then < now])
         note("ran", task.key)
-        return await run_task(self, task)
+        return await run_task(self, task, on_start)
 
     BaseEngine.run = run  # type: ignore[method-assign]
     for name in ("done", "labelled", "dropped"):
@@ -185,21 +185,21 @@ def _watch(trace: bool, hold: int | None) -> None:
             return result
 
         setattr(Run, name, acknowledged)
-    round_done, settled = Run.round_done, Run.settled
+    round_done, flushed = Run.round_done, Run.flushed
 
-    async def round_acknowledged(self: Any, workflow: str, iteration: int, *args: Any) -> None:
+    async def round_acknowledged(self: Any, event: Any, *args: Any) -> None:
         before = list(early)
-        await round_done(self, workflow, iteration, *args)
+        await round_done(self, event, *args)
         settle(before)
-        acknowledge(f"{workflow}/{iteration}/round")
+        acknowledge(f"{event.workflow}/{event.iteration}/round")
 
     async def all_acknowledged(self: Any, *files: Any) -> None:
         before = list(early)
-        await settled(self, *files)
+        await flushed(self, *files)
         settle(before)
 
     Run.round_done = round_acknowledged  # type: ignore[method-assign]
-    Run.settled = all_acknowledged  # type: ignore[method-assign]
+    Run.flushed = all_acknowledged  # type: ignore[method-assign]
 
 
 def main(job: dict[str, Any]) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rose.store import Result, Run, Sample
-from rose.store.database.batches import read_tasks
+from rose.store import IterationDone, Result, Run, Sample, TaskDropped
 from rose.store.database.schema import reading
-from rose.store.database.sql import read_events, read_labels
+from rose.store.database.sql import read_events, read_iterations, read_labels, read_tasks
 from rose.store.objects import ObjectStore
 from rose.store.paths import OBJECTS
 from rose.store.records import DONE, DROPPED, decode
@@ -56,7 +54,8 @@ async def play(path: Path, ran: Ran = lambda key: None) -> None:
             if await run.round("w", iteration) is None:
                 await _label(run, iteration, labels, ran)
                 await _learn(run, iteration, ran)
-                await run.round_done("w", iteration, {"round": iteration}, {"reported": 1.5}, {"iteration": iteration})
+                carried = [f"w/{iteration}/training/m"]
+                await run.round_done(IterationDone("w", iteration), {"round": iteration}, {"reported": 1.5}, carried)
         run.outcome = "finished"
     finally:
         await run.close()
@@ -69,7 +68,7 @@ async def _label(run: Run, iteration: int, labels: Any, ran: Ran) -> None:
         ran(f"w/{iteration}/simulation/{index}")
         running = run.started(f"w/{iteration}/simulation/{index}")
         if index == DROPPED_SAMPLE:
-            await run.dropped(running, "it failed", [sample_of(index)])
+            await run.dropped(running, RuntimeError("it failed"), [sample_of(index)])
         else:
             await run.labelled(running, [sample_of(index)], [label_of(index)])
 
@@ -102,13 +101,14 @@ def read(path: Path) -> set[str]:
         for task in read_tasks(connection):
             if task.state in (DONE, DROPPED):
                 found.add(task.key)
-            if task.key.endswith("/round"):
-                assert task.value is not None
-                assert decode(task.value) == {"round": int(task.key.split("/")[1])}
-            elif task.file is not None and task.file not in objects:
+            if task.file is not None and task.file not in objects:
                 freed["/".join(task.key.split("/")[:2]) + "/round"] = Result(objects, None, task.file)
             elif task.value is not None or task.file is not None:
                 assert same(Result(objects, task.value, task.file).load(), result_of(task.key)), task.key
+        for one in read_iterations(connection):
+            found.add(f"w/{one.iteration}/round")
+            assert one.record is not None
+            assert decode(one.record) == {"round": one.iteration}
         for label in read_labels(connection):
             found.add(f"label {label.candidate}")
             assert label.content == content_of(label.candidate)
@@ -116,9 +116,11 @@ def read(path: Path) -> set[str]:
             if label.state == DONE:
                 value = Result(objects, label.value, label.file).load()
                 assert same(value, label_of(label.candidate)), label.candidate
-        for _, event in read_events(connection):
-            assert event.kind == "iteration_done"
-            assert json.loads(event.body) == {"iteration": event.iteration}
+        for _, (_, event) in read_events(connection):
+            if isinstance(event, IterationDone):
+                assert event == IterationDone("w", event.iteration, dropped=[], failed_members=[])
+            else:
+                assert event == TaskDropped(f"w/0/simulation/{DROPPED_SAMPLE}", "it failed")
     for round_key, result in freed.items():  # files go when their round is done; if its row is lost, that is an error
         if round_key not in found:
             result.load()

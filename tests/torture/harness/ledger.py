@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rose.store.database.batches import read_tasks
 from rose.store.database.schema import DATABASE, holds_run, open_for_reading
-from rose.store.database.sql import read_labels
+from rose.store.database.sql import read_iterations, read_labels, read_tasks
 from rose.store.records import DONE, DROPPED
 
 
@@ -75,6 +74,7 @@ def recorded(run_dir: Path) -> Recorded:
         if journal is None:
             return Recorded()
         done = {task.key for task in read_tasks(journal) if task.state in (DONE, DROPPED)}
+        done |= {f"{one.workflow}/{one.iteration}/round" for one in read_iterations(journal)}
         return Recorded(done, [label.candidate for label in read_labels(journal)])
 
 

@@ -1,1 +1,1 @@
-"""Engines that are somebody else's pool: what the driver and a worker of another system say to each other."""
+"""Run tasks in pools that are somebody else's: what the driver and a host in a worker of theirs say to each other."""

@@ -1,9 +1,10 @@
-"""What an executor tells of itself, and what follows for the tasks that run on it."""
+"""Read what an executor tells of itself, and what follows for the tasks that run on it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal
 
 from rose.engine.local import LocalEngine
@@ -15,19 +16,9 @@ from rose.errors import ConfigurationError
 # process. "thread": in a thread of the driver's process.
 Where = Literal["child", "worker", "thread"]
 
-_IN_WORKER = Capabilities(
-    stops_work=False,
-    stops_children=False,
-    enforces_timeout=False,
-    survives_crash=False,
-    limits_threads=False,
-    isolates_memory=True,
-    limits_memory=False,
-    assigns_gpus=False,
-)
 CAPABILITIES: Mapping[Where, Capabilities] = {
     "child": LocalEngine.capabilities,
-    "worker": _IN_WORKER,
+    "worker": replace(ThreadEngine.capabilities, isolates_memory=True),
     "thread": ThreadEngine.capabilities,
 }
 
@@ -46,7 +37,7 @@ def check_open(executor: object) -> None:
 
 
 def is_near(executor: Executor) -> bool:
-    """Whether its workers are known to be on this machine."""
+    """Return whether its workers are known to be on this machine."""
     if isinstance(executor, (ProcessPoolExecutor, ThreadPoolExecutor)):
         return True
     kind = type(executor)
@@ -54,14 +45,17 @@ def is_near(executor: Executor) -> bool:
 
 
 def where_functions_run(executor: Executor, killable: bool | None) -> Where:
-    """In children of the workers, if that may be: an initializer's work, and MPI, are there in the workers only."""
+    """Return where functions run: in children of the workers, if that may be.
+
+    What an initializer did, and MPI, are there in the workers only.
+    """
     if killable or (killable is None and not _has_state(executor)):
         return "child"
     return "thread" if isinstance(executor, ThreadPoolExecutor) else "worker"
 
 
 def workers_of(executor: Executor) -> int:
-    """How many tasks an executor runs at a time.
+    """Return how many tasks an executor runs at a time.
 
     Raises:
         ConfigurationError: if it does not say.
@@ -79,7 +73,10 @@ def workers_of(executor: Executor) -> int:
 
 
 def starts_python_for_each(executor: Executor) -> bool:
-    """Whether it is executorlib's without workers that stay: each task then costs a Python's start, or a job step's."""
+    """Return whether it is executorlib's without workers that stay.
+
+    Each task then costs a Python's start, or a job step's.
+    """
     info = getattr(executor, "info", None)
     of_steps = isinstance(info, dict) and "spawner" in info and "init_function" not in info
     return of_steps or type(getattr(executor, "_task_scheduler", None)).__name__ == "FileTaskScheduler"

@@ -7,17 +7,17 @@ import pickle
 import sys
 from pathlib import Path
 
-from rose.engine._remote.host import host
 from rose.engine._remote.host_protocol import Reply
+from rose.engine._remote.host_thread import run_order
 
 
 def command(order_file: Path) -> list[str]:
-    """The command line that runs the order in a file."""
+    """Return the command line that runs the order in a file."""
     return [sys.executable, "-m", "rose.engine._remote.host_program", str(order_file)]
 
 
 def read_reply(order_file: Path) -> Reply:
-    """What became of the order, after the program has ended; both files are removed. Blocks."""
+    """Return what became of the order, after the program has ended; both files are removed. Blocks."""
     reply_file = _reply_file(order_file)
     reply: Reply = pickle.loads(reply_file.read_bytes())
     reply_file.unlink()
@@ -27,7 +27,7 @@ def read_reply(order_file: Path) -> Reply:
 
 def main(order_file: Path) -> None:
     """Run the order in a file, and leave the reply beside it."""
-    reply = host(order_file.read_bytes())
+    reply = run_order(order_file.read_bytes())
     unfinished = order_file.with_suffix(".unfinished")
     unfinished.write_bytes(pickle.dumps(reply))
     unfinished.replace(_reply_file(order_file))

@@ -1,4 +1,4 @@
-"""The driver's lines to the hosts of its tasks: who may begin, who is to stop, whose host has died."""
+"""Keep the driver's lines to the hosts of its tasks: who may begin, who is to stop, whose host has died."""
 
 from __future__ import annotations
 
@@ -8,24 +8,13 @@ import logging
 import os
 import secrets
 import socket
-import tarfile
-from collections.abc import Callable
 
-from rose.engine._remote.host_protocol import (
-    CALL,
-    DROP,
-    END,
-    FETCH,
-    GO,
-    MESSAGE,
-    NO,
-    NUMBER,
-    SECRET,
-    START,
-    STOP,
-    Driver,
-)
-from rose.engine.processes.scratch import Custody
+from rose.engine._remote import host_protocol as wire
+from rose.engine._remote.host import send_folder
+from rose.engine._remote.host_protocol import DriverAddress, place_of
+from rose.engine._remote.job import PoolJob
+from rose.engine.processes.scratch import Scratch
+from rose.errors import WorkerTakenError
 
 logger = logging.getLogger(__name__)
 
@@ -34,41 +23,31 @@ FAREWELL = 10.0  # seconds that hosts have to end what they run when the engine 
 
 
 class _Line:
-    """A connection from a host."""
+    """Hold a connection from a host."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.received = bytearray()
-        self.known = False  # it has said the secret
-
-
-class _Expected:
-    """An order that has been sent."""
-
-    def __init__(self, lost: Callable[[], None]) -> None:
-        self.lost = lost
-        self.line: _Line | None = None  # where it has begun
-        self.ended = False
-        self.refused = False
+        self.machine = ""  # the host's, once it has said the secret
 
 
 class Hosts:
-    """All hosts of one engine. They call the driver; nothing that they send is ever unpickled.
+    """Keep the lines to all hosts of one engine. They call the driver; nothing that they send is ever unpickled.
 
     Args:
-        custody: of the engine's directory, with its shared values.
+        scratch: of the engine's directory, with its shared values.
         address: the name by which the hosts find the driver's machine; None: they are on it.
     """
 
-    def __init__(self, custody: Custody, address: str | None) -> None:
-        self._custody = custody
+    def __init__(self, scratch: Scratch, address: str | None) -> None:
+        self._scratch = scratch
         self._address = address
         self.fetched = 0  # how often a shared value has been sent
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: socket.socket | None = None
-        self._driver: Driver | None = None
+        self._driver: DriverAddress | None = None
         self._lines: set[_Line] = set()
-        self._expected: dict[int, _Expected] = {}
+        self._expected: dict[int, PoolJob] = {}
         self._all_gone: asyncio.Future[None] | None = None
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,54 +60,50 @@ class Hosts:
             loop.add_reader(line.connection, self._readable, line)
         self._loop = loop
 
-    def driver(self) -> Driver:
-        """Where hosts find us: from now on they can call."""
+    def driver(self) -> DriverAddress:
+        """Return where hosts find us: from now on they can call."""
         if self._driver is None:
             assert self._loop is not None
             near = self._address is None
             self._listening = socket.create_server(("127.0.0.1" if near else "", 0), backlog=1024)
             self._listening.setblocking(False)
             self._loop.add_reader(self._listening, self._accept)
-            self._driver = Driver(
+            self._driver = DriverAddress(
                 address=self._address or "127.0.0.1",
                 port=self._listening.getsockname()[1],
-                secret=secrets.token_bytes(SECRET),
-                folder=self._custody.folder,
+                secret=secrets.token_bytes(32),
+                folder=self._scratch.folder,
                 pid=os.getpid() if near else None,
             )
         return self._driver
 
-    def expect(self, number: int, lost: Callable[[], None]) -> None:
-        """An order is sent; `lost` is called if its host dies over it and the pool does not tell."""
-        self._expected[number] = _Expected(lost)
+    @property
+    def ended_below(self) -> int:
+        """Return the lowest number of an order that has not ended."""
+        return next(iter(self._expected))
 
-    def forget(self, number: int) -> None:
-        """The pool has returned the order."""
-        self._expected.pop(number, None)
+    def expect(self, job: PoolJob) -> None:
+        """Let a job's order begin, which will be sent. Called in the order of their numbers."""
+        self._expected[job.number] = job
 
-    def stop(self, number: int) -> bool:
+    def forget(self, job: PoolJob) -> None:
+        """Forget an order: the pool has returned it."""
+        self._expected.pop(job.number, None)
+
+    def stop(self, job: PoolJob) -> bool:
         """Stop an order, or have it refused when it begins; whether it had begun."""
-        expected = self._expected.get(number)
-        if expected is None:
-            return False
-        expected.refused = True
-        if expected.line is None:
-            return False
-        self._say(expected.line, STOP, number)
-        return True
-
-    def has_begun(self, number: int) -> bool:
-        """Whether a host has begun an order."""
-        expected = self._expected.get(number)
-        return expected is not None and expected.line is not None
+        job.refused = True
+        if isinstance(job.line, _Line):
+            self._say(job.line, wire.STOP, job.number)
+        return job.line is not None
 
     def drop(self, ref: int) -> None:
-        """A shared value is not needed any more."""
+        """Tell all hosts that a shared value is not needed any more."""
         for line in list(self._lines):
-            self._say(line, DROP, ref)
+            self._say(line, wire.DROP, ref)
 
     def hang_up(self) -> None:
-        """No order begins from now on, and all hosts end what they do; not waiting for it."""
+        """Have no order begin from now on, and all hosts end what they do; not waiting for it."""
         self._close_listening()
         for line in list(self._lines):
             try:
@@ -137,7 +112,7 @@ class Hosts:
                 self._lost(line)
 
     async def close(self) -> None:
-        """The same, and wait for their ends."""
+        """Hang up, and wait for the ends of the hosts."""
         self.hang_up()
         if self._lines:
             self._all_gone = asyncio.get_running_loop().create_future()
@@ -178,58 +153,56 @@ class Hosts:
             self._lost(line)
             return
         line.received += data
-        if not line.known and not self._introduced(line):
+        if not line.machine and (len(line.received) < wire.INTRODUCTION.size or not self._introduced(line)):
             return
-        while len(line.received) >= MESSAGE.size:
-            kind, number = MESSAGE.unpack_from(line.received)
-            del line.received[: MESSAGE.size]
-            self._hear(line, kind, number)
+        while len(line.received) >= wire.MESSAGE.size:
+            message = wire.MESSAGE.unpack_from(line.received)
+            del line.received[: wire.MESSAGE.size]
+            self._hear(line, *message)
 
     def _introduced(self, line: _Line) -> bool:
-        """Whether it is a host of ours that will go on talking."""
-        kind = bytes(line.received[:1])
-        wanted = 1 + SECRET + (NUMBER.size if kind == FETCH else 0)
-        if len(line.received) < wanted:
-            return False
-        words = bytes(line.received[:wanted])
-        del line.received[:wanted]
+        """Return whether it is a host of ours that will go on talking."""
+        kind, secret, ref, machine = wire.INTRODUCTION.unpack_from(line.received)
+        del line.received[: wire.INTRODUCTION.size]
         assert self._driver is not None
-        if kind not in (CALL, FETCH) or not hmac.compare_digest(words[1 : 1 + SECRET], self._driver.secret):
+        if kind not in (wire.CALL, wire.FETCH) or not hmac.compare_digest(secret, self._driver.secret):
             logger.warning("a stranger has called an engine's port")
             self._close(line)
-            return False
-        line.known = True
-        if kind == FETCH:
+        elif kind == wire.FETCH:
             self._forget_line(line)
             self.fetched += 1
-            (ref,) = NUMBER.unpack(words[1 + SECRET :])
-            self._custody.threads.submit(_send_folder, line.connection, self._driver.place(ref))
-            return False
-        return True
+            self._scratch.threads.submit(_send, line.connection, place_of(self._driver.folder, ref))
+        else:
+            line.machine = machine.rstrip(b"\0").decode(errors="replace") or "?"
+        return bool(line.machine)
 
-    def _hear(self, line: _Line, kind: bytes, number: int) -> None:
-        expected = self._expected.get(number)
-        if kind == START:
-            begins = expected is not None and expected.line is None and not expected.refused
-            if begins:
-                assert expected is not None
-                expected.line = line
-            self._say(line, GO if begins else NO, number)
-        elif kind == END and expected is not None and expected.line is line:
-            expected.ended = True
+    def _hear(self, line: _Line, kind: bytes, number: int, pid: int) -> None:
+        job = self._expected.get(number)
+        if kind == wire.START:
+            if job is None or job.line is not None or job.refused:
+                self._say(line, wire.NO, number)
+            else:
+                job.line = line
+                self._say(line, wire.GO, number)
+        elif job is not None and job.line is line:
+            if kind == wire.BEGAN:
+                job.begin(f"{line.machine}:{pid}")
+            elif kind == wire.END:
+                job.ended = True
 
     def _say(self, line: _Line, kind: bytes, number: int) -> None:
         try:
-            line.connection.sendall(MESSAGE.pack(kind, number))
+            line.connection.sendall(wire.MESSAGE.pack(kind, number, 0))
         except OSError:  # a host that does not read 100,000 messages has gone as well
             self._lost(line)
 
     def _lost(self, line: _Line) -> None:
         self._close(line)
         assert self._loop is not None
-        for expected in self._expected.values():
-            if expected.line is line and not expected.ended:
-                self._loop.call_later(GRACE, expected.lost)
+        for job in self._expected.values():
+            if job.line is line and not job.ended:
+                error = WorkerTakenError("the worker that ran it died", job.key)
+                self._loop.call_later(GRACE, job.fail, error)
 
     def _close(self, line: _Line) -> None:
         self._forget_line(line)
@@ -256,12 +229,12 @@ class Hosts:
             listening.close()
 
 
-def _send_folder(connection: socket.socket, folder: str) -> None:
-    """Send a shared value's files as one archive. Blocks."""
+def _send(connection: socket.socket, folder: str) -> None:
+    """Send a shared value's files. Blocks."""
     with connection:
         connection.setblocking(True)
         try:
-            with connection.makefile("wb") as stream, tarfile.open(fileobj=stream, mode="w|") as archive:
-                archive.add(folder, arcname=".")
+            with connection.makefile("wb") as stream:
+                send_folder(folder, stream)
         except OSError as error:  # released, or the host has gone: it sees an archive that ends too early
             logger.debug("a shared value could not be sent: %s", error)

@@ -1,4 +1,4 @@
-"""Event loops in other threads, and awaiting what runs there."""
+"""Run event loops in other threads, and await what runs there."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def across(loop: asyncio.AbstractEventLoop, start: Callable[[], Coroutine[
 
 
 class LoopThread:
-    """An event loop in a thread of its own."""
+    """Run an event loop in a thread of its own."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""A task that one of our engines runs for another, in a worker that belongs to somebody else: what its child does."""
+"""Run a task in a worker of somebody else's: how it travels, and what the worker's child does."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rose.engine.failures import pack_failure, unpack_failure
+from rose.engine.functions.printing import showing
 from rose.engine.local.interpreter import take_over_once
 from rose.engine.local.worker import compute, reply
 from rose.engine.local.worker_protocol import BROKEN, RESULT
 from rose.engine.processes.memory import was_refused
 from rose.engine.protocol import Command, Resources, Task, TaskKey
-from rose.engine.shipping.main_module import relocate
-from rose.engine.shown import showing
+from rose.engine.shipping.array_files import relocate
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What tasks find on a worker as they would on the driver's machine, as far as it is there."""
+    """Hold what tasks find on a worker as they would on the driver's machine, as far as it is there."""
 
     path: tuple[str, ...] = ()  # where to look for modules after the worker's own path
     cwd: str | None = None  # the working directory; None: the worker's
@@ -29,8 +29,8 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """A task as it travels."""
+class RemoteTask:
+    """Hold a task as it travels to a host."""
 
     key: TaskKey
     call: bytes | Command  # a function comes as a pickled `(call, args, kwargs)`
@@ -39,19 +39,19 @@ class Errand:
     prefix: str | None = None  # how the files of its result are called; None: the result is all in the reply
 
 
-def as_task(errand: Errand, surroundings: Surroundings) -> Task:
-    """What the worker's own engine is to run."""
-    call, resources = errand.call, errand.resources
+def as_task(remote: RemoteTask, surroundings: Surroundings) -> Task:
+    """Return what the worker's own engine is to run."""
+    call, resources = remote.call, remote.resources
     if isinstance(call, Command):
         if call.cwd is None and surroundings.cwd is not None:
             call = replace(call, cwd=Path(surroundings.cwd))
-        return Task(errand.key, call, resources=resources, timeout=errand.timeout)
-    args = (call, errand.prefix, resources.memory is not None, surroundings)
-    return Task(errand.key, hosted, args, resources=resources, timeout=errand.timeout)
+        return Task(remote.key, call, resources=resources, timeout=remote.timeout)
+    args = (call, remote.prefix, resources.memory is not None, surroundings)
+    return Task(remote.key, run_in_child, args, resources=resources, timeout=remote.timeout)
 
 
-def hosted(body: bytes, prefix: str | None, limited: bool, surroundings: Surroundings) -> tuple[int, bytes]:
-    """In a child process of a worker: run a pickled task; the status and body of a local worker's reply."""
+def run_in_child(body: bytes, prefix: str | None, limited: bool, surroundings: Surroundings) -> tuple[int, bytes]:
+    """Run a pickled task in a child process of a worker; the status and body of a local worker's reply."""
     if surroundings.cwd is not None:
         os.chdir(surroundings.cwd)
     if surroundings.interpreter is not None:
@@ -63,7 +63,7 @@ def hosted(body: bytes, prefix: str | None, limited: bool, surroundings: Surroun
 
 
 def run_here(body: bytes, prefix: str | None, limited: bool, surroundings: Surroundings) -> tuple[int, bytes]:
-    """The same in a process whose working directory is not ours to change."""
+    """Run a pickled task in a process whose working directory is not ours to change."""
     for folder, here in surroundings.places.items():
         relocate(folder, here)
     sys.path.extend(entry for entry in surroundings.path if entry not in sys.path)
@@ -77,7 +77,7 @@ def run_here(body: bytes, prefix: str | None, limited: bool, surroundings: Surro
 
 
 def absolute(command: Command) -> Command:
-    """A command whose paths mean the same in another process."""
+    """Return a command whose paths mean the same in another process."""
 
     def place(path: Path | None) -> Path | None:
         return None if path is None else path.absolute()
@@ -93,7 +93,7 @@ def pack_error(error: Exception) -> bytes:
 
 
 def unpack_error(body: bytes) -> Exception:
-    """The error, with its cause."""
+    """Return the error, with its cause."""
     error: Exception
     error, failure = pickle.loads(body)
     if failure is not None:

@@ -1,4 +1,4 @@
-"""RADICAL AsyncFlow: a `WorkflowEngine` on any of its back ends, and RHAPSODY's, as ROSE's programs create it.
+"""Use RADICAL AsyncFlow: a `WorkflowEngine` on any of its back ends, and RHAPSODY's, as ROSE's programs create it.
 
 AsyncFlow resolves dependencies in a loop that wakes up when a task is registered, else once a second: a task that waits
 for another one begins up to a second after it, and even one that waits for nothing may wait 10 ms for the loop's next
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rose.engine._remote import host_program
 from rose.engine._remote.host_protocol import Reply
-from rose.engine._remote.hosted import HostedEngine
+from rose.engine._remote.pool_engine import PoolEngine
 from rose.engine.asyncflow.backend import Backend, Reports
 from rose.engine.protocol import Task
 from rose.errors import ConfigurationError, EngineClosedError
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class AsyncFlowEngine(HostedEngine):
-    """Runs tasks on the default back end of a `WorkflowEngine`; closing it shuts the WorkflowEngine down, as in ROSE.
+class AsyncFlowEngine(PoolEngine):
+    """Run tasks on the default back end of a `WorkflowEngine`; closing it shuts the WorkflowEngine down, as in ROSE.
 
     Functions run in children of the back end's workers, where they can be stopped, timed out and limited, and a crash
     costs one task; commands run on the workers too. Where the back end is a pool of threads they run in its threads,
@@ -103,10 +103,10 @@ class AsyncFlowEngine(HostedEngine):
         return await self._reports.submit(function, argument, options)
 
     async def _submit_program(self, message: bytes, options: dict[str, Any]) -> Future[Reply]:
-        """For a back end that runs command lines only: a host of its own for each task."""
-        threads, reply = self._custody.threads, Future[Reply]()
+        """Submit an order to a back end that runs command lines only: as a host of its own."""
+        threads, reply = self._scratch.threads, Future[Reply]()
         reply.set_running_or_notify_cancel()
-        order = Path(self._custody.folder, f"order-{next(self._programs)}")
+        order = Path(self._scratch.folder, f"order-{next(self._programs)}")
         await asyncio.get_running_loop().run_in_executor(threads, order.write_bytes, message)
         ended = await self._reports.submit_command(host_program.command(order), options)
 
@@ -136,7 +136,7 @@ class AsyncFlowEngine(HostedEngine):
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
-        """A WorkflowEngine that is shut down (by Ctrl-C too) forgets tasks, and waits for its workers: end ours."""
+        """End our tasks when the WorkflowEngine is shut down (by Ctrl-C too): it forgets them."""
         await self._shut_down.wait()
         self._hosts.hang_up()
         for job in list(self._jobs):
@@ -172,7 +172,7 @@ def _check(flow: Any) -> None:
 
 
 def _eagerly(function: Callable[[Any], Any], argument: Any) -> Coroutine[Any, Any, Any]:
-    """For a back end that calls a function in the worker, and then runs what that returned as a coroutine.
+    """Serve a back end that calls a function in the worker, and then runs what that returned as a coroutine.
 
     The work is done in the call, where no event loop runs yet: a task may want to run one.
     """

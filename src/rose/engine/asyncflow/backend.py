@@ -1,4 +1,4 @@
-"""What the engine needs to know of AsyncFlow's and RHAPSODY's back ends, and how it exchanges tasks with them."""
+"""Know AsyncFlow's and RHAPSODY's back ends, and exchange tasks with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """A back end: how many workers it has and where, and what it can be asked for."""
+    """Know of a back end how many workers it has and where, and what it can be asked for."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -38,15 +38,15 @@ class Backend:
 
     @property
     def sizes_tasks(self) -> bool:
-        """Whether it is told how many cpus and gpus each task is to have."""
+        """Return whether it is told how many cpus and gpus each task is to have."""
         return self._is_pilot
 
     def where_functions_run(self, killable: bool | None) -> Where:
-        """In children of its workers, unless they have to be in the workers themselves."""
+        """Return where functions run: in children of its workers, unless they have to be in the workers themselves."""
         return "child" if self._executor is None else where_functions_run(self._executor, killable)
 
     def workers(self) -> int:
-        """How many tasks it runs at a time.
+        """Return how many tasks it runs at a time.
 
         Raises:
             ConfigurationError: if it does not say.
@@ -68,11 +68,11 @@ class Backend:
         return int(number)
 
     def gpus(self) -> int:
-        """How many gpus it has of its own to give."""
+        """Return how many gpus it has of its own to give."""
         return int(self._backend.resources.get("gpus", 0)) if self._is_pilot else 0
 
     def address(self) -> str | None:
-        """This machine's name, if workers may be on others."""
+        """Return this machine's name, if workers may be on others."""
         if self._is_pilot:
             near = str(self._backend.resources.get("resource", "")).startswith("local.")
         else:
@@ -80,7 +80,7 @@ class Backend:
         return None if near else socket.gethostname()
 
     def options(self, resources: Resources) -> dict[str, Any]:
-        """How it is asked for what a task wants."""
+        """Return how it is asked for what a task wants."""
         if not self._is_pilot:
             return {}
         options: dict[str, Any] = {"ranks": 1, "cores_per_rank": resources.cpus, "gpus_per_rank": resources.gpus}
@@ -90,13 +90,13 @@ class Backend:
 
 
 class Reports:
-    """Tasks of ours on a WorkflowEngine's default back end, and what it reports of them; shared by engines of ours."""
+    """Follow tasks of ours on a WorkflowEngine's default back end by what it reports; shared by engines of ours."""
 
     _all: ClassVar[weakref.WeakKeyDictionary[Any, Reports]] = weakref.WeakKeyDictionary()
 
     @classmethod
     def of(cls, flow: WorkflowEngine) -> Reports:
-        """Those of this WorkflowEngine."""
+        """Return those of this WorkflowEngine."""
         reports = cls._all.get(flow)
         if reports is None:
             reports = cls._all[flow] = cls(flow)
@@ -151,7 +151,7 @@ class Reports:
         return future
 
     def forget(self) -> None:
-        """The back end is being shut down: it reports no more."""
+        """End all that is left: the back end is being shut down, and reports no more."""
         for name in list(self._sent):
             self._left(name)
 
@@ -161,7 +161,7 @@ class Reports:
             future.set_exception(EngineClosedError("its back end has been shut down, or has cancelled it"))
 
     def _report(self, task: Any, state: str, *args: Any, **kwargs: Any) -> None:
-        """The back end's callback, in the event loop or in a thread of its own."""
+        """Hear the back end, in the event loop or in a thread of its own."""
         name = task["uid"]
         future = self._sent.get(name)
         if future is None:
@@ -183,7 +183,7 @@ class Reports:
         self._strip(name, task)
 
     def _strip(self, name: str, task: dict[str, Any]) -> None:
-        """Back ends keep what they were given until they are shut down: free what is large in it."""
+        """Free what is large in a task: back ends keep what they were given until they are shut down."""
         kept = getattr(self._backend, "tasks", None)
         if isinstance(kept, dict):
             kept.pop(name, None)
@@ -192,7 +192,7 @@ class Reports:
 
 
 def _dask_threads(backend: Any) -> int:
-    """How many threads the workers of RHAPSODY's Dask back end have, as far as its client knows."""
+    """Return how many threads the workers of RHAPSODY's Dask back end have, as far as its client knows."""
     client = backend._client
     known = client.scheduler_info()["workers"] or getattr(client.cluster, "scheduler_info", {}).get("workers", {})
     return sum(worker["nthreads"] for worker in known.values())

@@ -1,34 +1,40 @@
-"""A Dask cluster as an engine: `DaskEngine`."""
+"""Use a Dask cluster as an engine: `DaskEngine`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
-import threading
-import weakref
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rose.engine._remote.loops import LoopThread, across
-from rose.engine.dask.cluster import Fleet
-from rose.engine.dask.connecting import Scheduler, given
+from rose.engine.base import BaseEngine
+from rose.engine.dask.cluster import Cluster
 from rose.engine.dask.membership import capacities, total
+from rose.engine.dask.scheduler import Scheduler, scheduler_of
 from rose.engine.local import LocalEngine
 from rose.engine.local.initializer import checked_initializer
 from rose.engine.local.interpreter import current
-from rose.engine.processes.scratch import Custody
-from rose.engine.protocol import Capacity, Ref, Task
-from rose.engine.shipping.program import submitted
-from rose.engine.shipping.shared_store import Shelf
-from rose.errors import ConfigurationError, EngineClosedError, WorkerTakenError
+from rose.engine.protocol import Capacity, CommandOutput, OnStart, Ref, Task
+from rose.engine.shipping.shared_store import SharedStore
+from rose.engine.slots import Slots, check_meaning
+from rose.errors import ConfigurationError, WorkerTakenError
 from rose.paths import expanded
 
 
-class DaskEngine:
-    """Runs tasks on the workers of a Dask cluster.
+class _Elsewhere(Slots):
+    """Leave admission to the cluster, which knows what there is."""
+
+    def check(self, task: Task) -> None:
+        check_meaning(task)
+
+
+class DaskEngine(BaseEngine):
+    """Run tasks on the workers of a Dask cluster.
 
     The engine connects as a client of its own when it is made (which blocks for a moment, as making a Client does), and
     closes only that one: what it was given stays the user's. So it may be used in one event loop after the other, and
@@ -52,7 +58,7 @@ class DaskEngine:
         workers: the names or addresses of the workers that may be used; None: all, also those that join later.
         patience: for how many seconds the scheduler may not answer before the connection counts as lost. What ran is
             then stopped and has failed (WorkerTakenError), and the next task connects anew.
-        temp_dir: where to keep large values, best in a file system that the workers see too; made when it is needed.
+        temp_dir: where to keep large values, best in a file system that the workers see too; made if it is missing.
             None: the system's directory for temporary files, see TMPDIR.
         initializer: called once in each process that runs tasks; if it raises, tasks end with WorkerLostError.
 
@@ -76,26 +82,23 @@ class DaskEngine:
         temp_dir: str | Path | None = None,
         initializer: Callable[[], object] | None = None,
     ) -> None:
-        temp_dir = None if temp_dir is None else expanded(temp_dir, "temp_dir")
-        if temp_dir is not None and temp_dir.exists() and not temp_dir.is_dir():
-            raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
         if isinstance(workers, str):
             raise ConfigurationError(f"workers must be a list of the names of Dask workers, got {workers!r}")
-        self._scheduler: Scheduler = given(cluster)
+        self._scheduler: Scheduler = scheduler_of(cluster)
         if not patience > 0:
             raise ConfigurationError(f"patience must be positive seconds, got {patience!r}")
+        super().__init__(1, 0, None, None if temp_dir is None else _made(expanded(temp_dir, "temp_dir")))
+        self._slots = _Elsewhere(Capacity(0))
         self._patience = patience
         self._workers = None if workers is None else frozenset(workers)
         # Now, in the user's thread: the connection has one of its own, where other settings hold.
         self._initializer = checked_initializer(initializer)
         self._interpreter = pickle.dumps(current().elsewhere())
-        self._custody = Custody(temp_dir)
-        self._shelf = Shelf(self._custody, remap=False)
-        self._connection = _Connection()
-        self._connecting: Future[Fleet] | None = None
-        self._lock = threading.Lock()
-        self._closing: Future[None] | None = None
-        self._finalizer = weakref.finalize(self, _abandon, self._connection, self._custody)
+        self._shared = SharedStore(self._scratch, remap=False)
+        self._last = _ClusterThread()
+        self._connecting: Future[Cluster] | None = None
+        self._running = 0
+        self._abandon_first(self._last.abandon)
         if self._scheduler.identity is None:
             self._connect()
 
@@ -103,136 +106,117 @@ class DaskEngine:
         return f"DaskEngine({self._scheduler.address!r})"
 
     def capacity(self) -> Capacity:
-        """What the workers that are there now have together; one task gets no more than one worker has."""
-        fleet = self._connection.fleet
-        if fleet is not None:
-            return fleet.capacity()
+        """Return what the workers that are there now have together; one task gets no more than one worker has."""
+        cluster = self._last.cluster
+        if cluster is not None:
+            return cluster.capacity()
         assert self._scheduler.identity is not None
         return total(capacities(self._scheduler.identity(), self._workers))
 
-    async def run(self, task: Task) -> Any:
-        """Wait for a worker that has the task's resources free, run it there, and return its result; see `Engine.run`.
+    async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
+        output: CommandOutput = await self._run_function(task, on_start)
+        return output
 
-        Raises:
-            CapacityError: at once, if no worker has what it asks for.
-            WorkerTakenError: its worker died or left, or the connection to the scheduler was lost.
-        """
-        fleet = await self._fleet(task)
-        submitted()
-        return await across(fleet.loop, lambda: fleet.run(task))
-
-    async def share(self, value: Any) -> Ref:
-        """Store a value once, for many tasks; they get it read-only and must not change it."""
-        self._check_open("share: ")
-        return await self._shelf.store(value, lambda: self._check_open("share: "))
-
-    async def release(self, ref: Ref) -> None:
-        """Free what `share` stored, also on the workers; the Ref must not be used again."""
-        self._check_open("release: ")
-        stored = await self._shelf.remove(ref)
-        fleet = self._connection.fleet
-        if fleet is not None and fleet.lost is None:
-            await across(fleet.loop, lambda: fleet.forget(stored.path))
-
-    async def close(self) -> None:
-        """End all tasks (their callers get EngineClosedError), and our connection. May be called twice."""
-        with self._lock:
-            closing, first = self._closing, self._closing is None
-            if closing is None:
-                closing = self._closing = Future()
-        if not first:
-            await asyncio.wrap_future(closing)
-            return
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
+        self._running += 1
         try:
-            if self._connecting is not None:
-                await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._custody.threads, self._connection.close)
-            finally:
-                await self._custody.close()
-                self._finalizer.detach()
+            cluster = await self._connected(str(task.key))
+            told = None if on_start is None else partial(_tell, asyncio.get_running_loop(), on_start)
+            return await across(cluster.loop, lambda: cluster.run(task, told))
         finally:
-            closing.set_result(None)
+            self._running -= 1
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def _store(self, value: Any) -> Ref:
+        return await self._shared.store(value, lambda: self._enter("share: "))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+    async def _forget(self, ref: Ref) -> None:
+        stored = await self._shared.remove(ref)
+        cluster = self._last.cluster
+        if cluster is not None and cluster.lost is None:
+            await across(cluster.loop, lambda: cluster.forget(stored.path))
+
+    async def _close_functions(self) -> None:
+        if self._connecting is not None:
+            await asyncio.gather(asyncio.wrap_future(self._connecting), return_exceptions=True)
+        await asyncio.get_running_loop().run_in_executor(self._scratch.threads, self._last.close)
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._running)
 
     # --- the connection --------------------------------------------------------------------------------------------
 
-    async def _fleet(self, task: Task) -> Fleet:
-        """The connection; a new one if there is none yet, or it was lost."""
-        self._check_open(f"task {task.key}: ")
-        fleet = self._connection.fleet
-        if fleet is None or fleet.lost is not None:
-            with self._lock:
-                if self._connecting is None or self._connecting.done():
-                    self._connecting = self._custody.threads.submit(self._connect)
-                connecting = self._connecting
+    async def _connected(self, key: str) -> Cluster:
+        """Return the connection; a new one if there is none yet, or it was lost."""
+        cluster = self._last.cluster
+        if cluster is None or cluster.lost is not None:
+            if self._connecting is None or self._connecting.done():
+                self._connecting = self._scratch.threads.submit(self._connect)
+            connecting = asyncio.wrap_future(self._connecting)  # who stops waiting for it does not end it
+            connecting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been seen
             try:
-                fleet = await _result(connecting)
+                cluster = await asyncio.shield(connecting)
             except ConfigurationError as error:
-                raise WorkerTakenError(str(error), str(task.key)) from error
-            self._check_open(f"task {task.key}: ")
-        return fleet
+                raise WorkerTakenError(str(error), key) from error
+            self._enter(f"task {key}: ")
+        return cluster
 
-    def _connect(self) -> Fleet:
+    def _connect(self) -> Cluster:
         """Connect, or connect again. Blocks."""
-        self._connection.close()
+        self._last.close()
         thread = LoopThread("rose-dask")
         try:
-            fleet = thread.call(self._open)
+            cluster = thread.call(self._open)
         except BaseException:
             thread.end()
             raise
-        self._connection.thread, self._connection.fleet = thread, fleet
-        return fleet
+        self._last.thread, self._last.cluster = thread, cluster
+        return cluster
 
-    async def _open(self) -> Fleet:
+    async def _open(self) -> Cluster:
         client = await self._scheduler.connect(self._patience)
         settings = self._interpreter, self._initializer
-        fleet = Fleet(client, self._custody, self._shelf, self._workers, self._patience, *settings)
+        cluster = Cluster(client, self._scratch, self._shared, self._workers, self._patience, *settings)
         try:
-            await fleet.open()
+            await cluster.open()
         except BaseException:
-            await fleet.close()
+            await cluster.close()
             raise
-        return fleet
-
-    def _check_open(self, who: str) -> None:
-        if self._closing is not None:
-            raise EngineClosedError(f"{who}the engine has been closed")
+        return cluster
 
 
-class _Connection:
-    """The last connection, and the thread that it lives in; no thread if it has been closed."""
+class _ClusterThread:
+    """Hold the last connection, and the thread that it lives in; no thread if it has been closed."""
 
     def __init__(self) -> None:
         self.thread: LoopThread | None = None
-        self.fleet: Fleet | None = None
+        self.cluster: Cluster | None = None
 
     def close(self) -> None:
         """Close it. Blocks."""
         thread, self.thread = self.thread, None
         if thread is not None:
-            assert self.fleet is not None
-            thread.call(self.fleet.close)
+            assert self.cluster is not None
+            thread.call(self.cluster.close)
             thread.end()
 
-
-async def _result(connecting: Future[Fleet]) -> Fleet:
-    """The connection; who stops waiting for it does not end it."""
-    waiting = asyncio.wrap_future(connecting)
-    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been seen in any case
-    return await asyncio.shield(waiting)
+    def abandon(self) -> None:
+        """End what was never closed. When the connection goes, the workers stop what runs for it."""
+        if self.thread is not None and self.cluster is not None:
+            self.thread.end_after(self.cluster.close)
 
 
-def _abandon(connection: _Connection, custody: Custody) -> None:
-    """The engine was never closed. When its connection goes, the workers stop what runs for it."""
-    if connection.thread is not None and connection.fleet is not None:
-        connection.thread.end_after(connection.fleet.close)
-    custody.abandon()
+def _made(folder: Path) -> Path:
+    """Return a directory, made if it is missing; what else is there is refused later."""
+    if not folder.exists():
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise ConfigurationError(f"temp_dir cannot be made: {error}") from error
+    return folder
+
+
+def _tell(loop: asyncio.AbstractEventLoop, on_start: OnStart, worker: str) -> None:
+    """Tell in another thread's event loop that a task has begun, unless it was closed meanwhile."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(on_start, worker)

@@ -1,112 +1,142 @@
-"""ROSE's part of a Dask worker: an embedded engine that runs tasks in children of the worker, which can be killed.
+"""Host tasks in Dask workers: an engine there runs orders in children of the worker, which can be killed.
 
-The functions here run in the worker, on its event loop: `run_task` and `keep` as Dask tasks, others by `Client.run`.
+The functions here run in the worker, on its event loop: `run_order`, `keep`, ... as Dask tasks, others by `Client.run`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
-import pickle
 import shutil
 import socket
 import sys
 import uuid
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from rose.engine._remote.remote_task import Errand, Surroundings, as_task, pack_error
-from rose.engine.dask.message import (
-    ENGINE_ERROR,
-    REFUSED,
-    STOPPED,
-    Facts,
-    Greeting,
-    Message,
-    Reply,
-    gpus_of,
-)
-from rose.engine.failures import describe
+from rose.engine._remote.host import Host, receive_folder
+from rose.engine._remote.host_protocol import REFUSED, Order, Reply, place_of
+from rose.engine._remote.remote_task import Surroundings
 from rose.engine.local import LocalEngine
-from rose.engine.local.worker_protocol import RESULT
-from rose.errors import RoseError, WorkerTakenError
 
 logger = logging.getLogger(__name__)
 
 NAME = "rose-host"
+STARTS = "rose-starts"  # the topic of Dask's events by which drivers are told that tasks have begun
 PATIENCE = 0.05  # seconds for which replies of short tasks wait for each other
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """Hold what a driver tells a worker when they meet."""
+
+    driver: str  # the id of its connection
+    lease: str  # the Dask key that is there as long as the driver is
+    folder: str  # the driver's directory
+    token: str  # a file in it
+    secret: str  # what that file holds
+    surroundings: Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Hold what a worker answers."""
+
+    host: str  # the host's id: another one, at the same address, may not run what is sent to this one
+    machine: str
+    python: tuple[int, int]
+    sees_files: bool  # it reads and writes the driver's directory
+    gpus: tuple[str, ...]  # as CUDA names them
+
+
+def gpus_of(resources: dict[str, float]) -> int:
+    """Return how many gpus a Dask worker declares: `dask worker --resources "GPU=2"`."""
+    return int(sum(amount for name, amount in resources.items() if name.upper() in ("GPU", "GPUS")))
+
+
+# --- what drivers call ---------------------------------------------------------------------------------------------
 
 
 async def open_host(greeting: Greeting, dask_worker: Worker) -> Facts:
     """Meet a driver: make the host if there is none yet, and say what this worker is."""
-    host = dask_worker.plugins.get(NAME)
-    if not isinstance(host, Host):
-        host = Host(dask_worker)
-        await dask_worker.plugin_add(host, name=NAME)
-    return await host.admit(greeting)
+    plugin = dask_worker.plugins.get(NAME)
+    if not isinstance(plugin, HostPlugin):
+        plugin = HostPlugin(dask_worker)
+        await dask_worker.plugin_add(plugin, name=NAME)
+    return await plugin.admit(greeting)
 
 
-async def run_task(message: Message, body: bytes | None = None) -> Reply:
-    """The Dask task: run one of ours. `body` is the call where that is too long for a message."""
-    host = get_worker().plugins.get(NAME)
-    if not isinstance(host, Host) or host.id != message.host or message.driver not in host.drivers:
-        return REFUSED, b"", 0.0
-    return await host.drivers[message.driver].run(message, body)
+async def run_order(host: str, driver: str, order: Order, call: bytes | None = None) -> Reply:
+    """Run an order, as a Dask task. `call` is the function where that is too long for a message."""
+    found = _host(get_worker(), driver, host)
+    if found is None:
+        return Reply(REFUSED)
+    if call is not None:
+        order = replace(order, task=replace(order.task, call=call))
+    return await found.run(order, found.surroundings)
 
 
-async def run_together(messages: list[Message]) -> dict[int, Reply]:
-    """The Dask task: run several short ones of ours. The replies of those that are not over in a moment come later."""
-    host = get_worker().plugins.get(NAME)
-    first = messages[0]
-    if not isinstance(host, Host) or host.id != first.host or first.driver not in host.drivers:
-        return {message.number: (REFUSED, b"", 0.0) for message in messages}
-    return await host.drivers[first.driver].run_together(messages)
+async def run_together(host: str, driver: str, orders: list[Order]) -> dict[int, Reply]:
+    """Run several short orders as one Dask task; the replies of those that are not over in a moment come later."""
+    found = _host(get_worker(), driver, host)
+    return {order.number: Reply(REFUSED) for order in orders} if found is None else await found.run_together(orders)
 
 
 async def run_rest(driver: str, number: int) -> Reply:
-    """The Dask task: the reply of one that was run with others."""
-    host = get_worker().plugins.get(NAME)
-    if not isinstance(host, Host) or driver not in host.drivers:
-        return REFUSED, b"", 0.0
-    return await host.drivers[driver].rest(number)
+    """Return the reply of an order that was run with others, as a Dask task."""
+    found = _host(get_worker(), driver)
+    work = None if found is None else found.rest.pop(number, None)
+    return Reply(REFUSED) if work is None else await work
+
+
+async def keep(driver: str, ref: int, archive: bytes) -> None:
+    """Keep a shared value's files in this worker's directory, as a Dask task."""
+    found = _host(get_worker(), driver)
+    if found is not None:
+        await asyncio.to_thread(receive_folder, io.BytesIO(archive), place_of(found.folder, ref))
+
+
+async def drop(driver: str, ref: int, dask_worker: Worker) -> None:
+    """Remove the files of a shared value."""
+    found = _host(dask_worker, driver)
+    if found is not None:
+        await asyncio.to_thread(shutil.rmtree, place_of(found.folder, ref), ignore_errors=True)
 
 
 async def stop(driver: str, numbers: list[int], dask_worker: Worker) -> None:
-    """Stop tasks, and return when they have ended; those that have not come yet will not begin."""
-    host = dask_worker.plugins.get(NAME)
-    if isinstance(host, Host) and driver in host.drivers:
-        await host.drivers[driver].stop(numbers)
-
-
-async def keep(driver: str, name: str, archive: bytes) -> None:
-    """The Dask task: keep a shared value's files in this worker's directory."""
-    host = get_worker().plugins.get(NAME)
-    if isinstance(host, Host) and driver in host.drivers:
-        await asyncio.to_thread(host.drivers[driver].unpack, name, archive)
-
-
-async def drop(driver: str, name: str, dask_worker: Worker) -> None:
-    """Remove them."""
-    host = dask_worker.plugins.get(NAME)
-    if isinstance(host, Host) and driver in host.drivers:
-        await asyncio.to_thread(shutil.rmtree, host.drivers[driver].place(name), ignore_errors=True)
+    """Stop orders, and return when they have ended; those that have not come yet will not begin."""
+    found = _host(dask_worker, driver)
+    if found is not None:
+        await _ended(found.stop(numbers))
+        for number in numbers:
+            found.rest.pop(number, None)
 
 
 async def leave(driver: str, dask_worker: Worker) -> None:
-    """A driver has done: stop what runs for it, and remove what is kept for it."""
-    host = dask_worker.plugins.get(NAME)
-    if isinstance(host, Host):
-        await host.dismiss(driver)
+    """Stop what runs for a driver that has done, and remove what is kept for it."""
+    plugin = dask_worker.plugins.get(NAME)
+    if isinstance(plugin, HostPlugin):
+        await plugin.dismiss(driver)
 
 
-class Host(WorkerPlugin):  # type: ignore[misc]
-    """One Dask worker's engine, shared by all drivers that use the worker, so that together they do not exceed it.
+def _host(worker: Worker, driver: str, plugin_id: str | None = None) -> DaskHost | None:
+    plugin = worker.plugins.get(NAME)
+    if not isinstance(plugin, HostPlugin) or plugin_id not in (None, plugin.id):
+        return None
+    return plugin.drivers.get(driver)
+
+
+# --- what lives in the worker --------------------------------------------------------------------------------------
+
+
+class HostPlugin(WorkerPlugin):  # type: ignore[misc]
+    """Keep one Dask worker's engine, shared by all drivers that use the worker, so that together they do not exceed it.
 
     It ends with the last driver. That a driver has died it learns from Dask, which then releases the driver's lease.
     """
@@ -115,55 +145,55 @@ class Host(WorkerPlugin):  # type: ignore[misc]
 
     def __init__(self, worker: Worker) -> None:
         self.id = uuid.uuid4().hex
-        self.drivers: dict[str, Driver] = {}
+        self.drivers: dict[str, DaskHost] = {}
         self._worker = worker
         self._engine: LocalEngine | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     async def admit(self, greeting: Greeting) -> Facts:
-        """A driver begins to use this worker."""
+        """Let a driver use this worker."""
         sees_files = await asyncio.to_thread(_sees, greeting)
         if greeting.lease not in self._worker.data:
             raise RuntimeError("the driver has gone already")
         if self._engine is None:
             self._engine = self._make_engine()
-        self.drivers[greeting.driver] = Driver(greeting, self._engine, self._worker.local_directory, sees_files)
+        self.drivers[greeting.driver] = DaskHost(greeting, self._engine, self._worker, sees_files)
         gpus = tuple(self._engine.gpu_names)
         return Facts(self.id, socket.gethostname(), sys.version_info[:2], sees_files, gpus)
 
-    async def dismiss(self, name: str) -> None:
-        """A driver does not use this worker any more."""
-        driver = self.drivers.pop(name, None)
-        if driver is None:
+    async def dismiss(self, driver: str) -> None:
+        """End what runs for a driver: it does not use this worker any more."""
+        host = self.drivers.pop(driver, None)
+        if host is None:
             return
-        await driver.end()
+        await host.end()
         if not self.drivers:
             await self._close_engine()
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
-        """Dask calls this whenever one of its keys changes its state on this worker."""
+        """Hear from Dask, whenever one of its keys changes its state on this worker."""
         if start == "memory" and finish == "released":
-            for name, driver in self.drivers.items():
-                if driver.lease == key:
-                    task = asyncio.get_running_loop().create_task(self._lease_ended(name, key))
+            for driver, host in self.drivers.items():
+                if host.lease == key:
+                    task = asyncio.get_running_loop().create_task(self._lease_ended(driver, key))
                     self._ending.add(task)
                     task.add_done_callback(self._ending.discard)
 
     async def teardown(self, worker: Worker) -> None:
-        """The worker closes."""
-        for name in list(self.drivers):
-            await self.dismiss(name)
+        """End everything: the worker closes."""
+        for driver in list(self.drivers):
+            await self.dismiss(driver)
         await self._close_engine()
 
-    async def _lease_ended(self, name: str, key: str) -> None:
-        """The driver has gone; or somebody had Dask move its keys to another worker."""
+    async def _lease_ended(self, driver: str, key: str) -> None:
+        """End what runs for a driver that has gone; unless somebody had Dask move its keys to another worker."""
         try:
             moved = (await self._worker.scheduler.who_has(keys=[key])).get(key)
         except OSError:  # the scheduler has gone too
             moved = None
         if not moved:
-            logger.info("the driver %s has gone: what runs for it is stopped", name)
-            await self.dismiss(name)
+            logger.info("the driver %s has gone: what runs for it is stopped", driver)
+            await self.dismiss(driver)
 
     def _make_engine(self) -> LocalEngine:
         worker = self._worker
@@ -177,123 +207,65 @@ class Host(WorkerPlugin):  # type: ignore[misc]
             await engine.close()
 
 
-class Driver:
-    """One driver's tasks and files on this worker."""
+class DaskHost(Host):
+    """Keep one driver's tasks and files on this worker."""
 
-    def __init__(self, greeting: Greeting, engine: LocalEngine, directory: str, sees_files: bool) -> None:
+    def __init__(self, greeting: Greeting, engine: LocalEngine, worker: Worker, sees_files: bool) -> None:
+        super().__init__(lambda _: engine, self._began)
         self.lease = greeting.lease
-        self.folder = os.path.join(directory, f"rose-{greeting.driver}")  # what is kept for it, where it is not seen
-        self.running: dict[int, asyncio.Task[Any]] = {}
-        places = {} if sees_files else {greeting.folder: self.folder}
-        cwd = greeting.cwd if os.path.isdir(greeting.cwd) else None
-        self._surroundings = Surroundings(greeting.path, cwd, places, greeting.interpreter)
-        self._engine = engine
-        self._rest: dict[int, asyncio.Task[Reply]] = {}  # those whose replies are to be asked for
-        self._settled = 0  # all numbers below have ended: who comes with one of them now is too late
-        self._begun: set[int] = set()  # numbers that came
-        self._stopped: set[int] = set()  # numbers that were stopped before they came
+        self.folder = os.path.join(worker.local_directory, f"rose-{greeting.driver}")  # of what is kept for it here
+        self.rest: dict[int, asyncio.Task[Reply]] = {}  # those whose replies are to be asked for
+        given = greeting.surroundings
+        cwd = given.cwd if given.cwd is not None and os.path.isdir(given.cwd) else None
+        self.surroundings = replace(given, cwd=cwd, places={} if sees_files else {greeting.folder: self.folder})
+        self._driver = greeting.driver
+        self._cpus = engine.capacity().cpus
+        self._worker = worker
+        self._starts: list[tuple[int, str]] = []  # to be told
 
-    async def run(self, message: Message, body: bytes | None) -> Reply:
-        """Run a task, once: if Dask has lost the result and runs it again, it is refused."""
-        number = message.number
-        self._forget(message.settled)
-        if number in self._begun or number < self._settled:
-            return REFUSED, b"", 0.0
-        self._begun.add(number)
-        if number in self._stopped:
-            self._stopped.discard(number)
-            return STOPPED, b"", 0.0
-        errand = message.errand if body is None else replace(message.errand, call=body)
-        task = as_task(errand, self._surroundings)
-        began = monotonic()
-        work = self.running[number] = asyncio.get_running_loop().create_task(self._engine.run(task))
-        try:
-            await asyncio.wait([work])
-        except asyncio.CancelledError:  # the worker closes
-            await _cancelled([work])
-            raise
-        finally:
-            del self.running[number]
-        return (*_outcome(errand, work), monotonic() - began)
-
-    async def run_together(self, messages: list[Message]) -> dict[int, Reply]:
-        """Run several, and reply after PATIENCE at the latest."""
+    async def run_together(self, orders: list[Order]) -> dict[int, Reply]:
+        """Run several orders, and reply after PATIENCE at the latest."""
         loop = asyncio.get_running_loop()
         began = monotonic()
-        works = {message.number: loop.create_task(self.run(message, None)) for message in messages}
+        works = {order.number: loop.create_task(self.run(order, self.surroundings)) for order in orders}
         try:
             await asyncio.wait(works.values(), timeout=PATIENCE)
         except asyncio.CancelledError:  # the worker closes
-            await _cancelled(works.values())
+            await _ended(works.values(), cancel=True)
             raise
-        self._rest.update((number, work) for number, work in works.items() if not work.done())
+        self.rest.update((number, work) for number, work in works.items() if not work.done())
         # How long one took, without waiting for the others.
-        side_by_side = min(len(messages), self._engine.capacity().cpus)
-        seconds = (monotonic() - began) * side_by_side / len(messages)
-        return {number: (*work.result()[:2], seconds) for number, work in works.items() if work.done()}
-
-    async def rest(self, number: int) -> Reply:
-        """The reply of one that was not over then; it is given once."""
-        work = self._rest.pop(number, None)
-        return (REFUSED, b"", 0.0) if work is None else await work
+        seconds = (monotonic() - began) * min(len(orders), self._cpus) / len(orders)
+        return {number: replace(work.result(), seconds=seconds) for number, work in works.items() if work.done()}
 
     async def end(self) -> None:
         """Stop everything, and remove all that is kept."""
-        await self.stop(list(self.running))
-        await _cancelled(self._rest.values())
+        await _ended(self.stop_all())
+        await _ended(self.rest.values(), cancel=True)
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
-    async def stop(self, numbers: list[int]) -> None:
-        """Stop tasks, and wait for their ends; remember those that have not come."""
-        works = [self.running[number] for number in numbers if number in self.running]
-        self._stopped.update(number for number in numbers if number not in self._begun)
-        await _cancelled(works)
-        for number in numbers:
-            self._rest.pop(number, None)
+    def _began(self, number: int, worker: str) -> None:
+        if not self._starts:
+            asyncio.get_running_loop().call_soon(self._tell_starts)
+        self._starts.append((number, worker))
 
-    def place(self, name: str) -> str:
-        """Where a shared value is kept."""
-        return os.path.join(self.folder, name)
-
-    def unpack(self, name: str, archive: bytes) -> None:
-        """Write the files of a shared value. Blocks."""
-        os.makedirs(self.place(name), mode=0o700, exist_ok=True)
-        for file, content in pickle.loads(archive).items():
-            Path(self.place(name), file).write_bytes(content)
-
-    def _forget(self, settled: int) -> None:
-        if settled >= self._settled + 1000:
-            self._settled = settled
-            self._begun = {number for number in self._begun if number >= settled}
-            self._stopped = {number for number in self._stopped if number >= settled}
+    def _tell_starts(self) -> None:
+        starts, self._starts = self._starts, []
+        self._worker.log_event(STARTS, {"driver": self._driver, "starts": starts})
 
 
-def _outcome(errand: Errand, work: asyncio.Task[Any]) -> tuple[int, bytes]:
-    if work.cancelled():
-        return STOPPED, b""
-    error = work.exception()
-    if isinstance(error, RoseError):
-        return ENGINE_ERROR, pack_error(error)
-    if error is not None:
-        failed = WorkerTakenError(f"its Dask worker cannot run it: {describe(error)}", str(errand.key))
-        return ENGINE_ERROR, pack_error(failed)
-    result = work.result()
-    return result if isinstance(errand.call, bytes) else (RESULT, pickle.dumps(result))
-
-
-async def _cancelled(works: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel, and wait for the ends."""
+async def _ended(works: Any, cancel: bool = False) -> None:
+    """Wait for the ends of what has been cancelled, or is now."""
     works = list(works)
-    for work in works:
+    for work in works if cancel else ():
         work.cancel()
     if works:
         await asyncio.wait(works)
 
 
 def _sees(greeting: Greeting) -> bool:
-    """Whether the driver's directory is here too, and may be written to. Blocks."""
-    token = Path(greeting.token)
+    """Return whether the driver's directory is here too, and may be written to. Blocks."""
     try:
-        return token.read_text() == greeting.secret and os.access(greeting.folder, os.W_OK)
+        return Path(greeting.token).read_text() == greeting.secret and os.access(greeting.folder, os.W_OK)
     except OSError:
         return False

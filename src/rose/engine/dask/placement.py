@@ -1,4 +1,4 @@
-"""Which worker of a cluster a task goes to, and when: a task is on one worker, and no worker has more than it holds."""
+"""Decide which worker of a cluster a task goes to, and when: it is on one, and none has more than it holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from rose.engine.protocol import Capacity, Resources, Task
-from rose.engine.slots import Request, Slots, check_meaning
+from rose.engine.slots import SlotRequest, Slots, check_meaning
 from rose.errors import CapacityError
 
 AHEAD = 16  # tasks that a worker is sent beyond its cpus, so that short ones do not wait for a round trip each
@@ -15,7 +15,7 @@ SHORT = 0.01  # seconds: ... which is done with those of stages whose tasks were
 
 
 class Place:
-    """One worker as admission sees it: what it has, and what of that is free."""
+    """Count one worker's resources: what it has, and what of that is free."""
 
     def __init__(self, has: Capacity) -> None:
         self.has = has
@@ -24,12 +24,12 @@ class Place:
         self.free_memory = has.memory
 
     def could_hold(self, wanted: Resources) -> bool:
-        """Whether all of it is there, free or not."""
+        """Return whether all of it is there, free or not."""
         memory = self.has.memory is None or wanted.memory is None or wanted.memory <= self.has.memory
         return wanted.cpus <= self.has.cpus and wanted.gpus <= self.has.gpus and memory
 
     def has_devices(self, wanted: Resources) -> bool:
-        """Whether the gpus and the memory are free."""
+        """Return whether the gpus and the memory are free."""
         memory = self.free_memory is None or wanted.memory is None or wanted.memory <= self.free_memory
         return memory and wanted.gpus <= self.free_gpus
 
@@ -41,8 +41,8 @@ class Place:
             self.free_memory -= sign * wanted.memory
 
 
-class PlacedRequest(Request):
-    """A request that is granted resources of one place."""
+class PlacedRequest(SlotRequest):
+    """SlotRequest resources of one place."""
 
     __slots__ = ("place",)
 
@@ -51,8 +51,8 @@ class PlacedRequest(Request):
         self.place: Place | None = None
 
 
-class Places(Slots):
-    """Admission to many workers, fair between workflows as `Slots` is.
+class Placement(Slots):
+    """Admit tasks to many workers, fair between workflows as `Slots` is.
 
     A workflow's first task that needs more cpus than any worker has free keeps one worker's free ones waiting for it;
     the other workers go on with the tasks behind.
@@ -65,13 +65,13 @@ class Places(Slots):
         self._seconds: dict[tuple[str, str], float] = {}  # how long the last task of a kind ran
 
     def add(self, place: Place) -> None:
-        """A worker has joined."""
+        """Count in a worker that has joined."""
         self.members[place] = None
         self._sort_in(place)
         self.fill()
 
     def remove(self, place: Place) -> None:
-        """A worker has gone, or takes nothing any more; what it held may be released later."""
+        """Count out a worker that has gone, or takes nothing any more; what it held may be released later."""
         self.members.pop(place, None)
         self._open.discard(place)
 
@@ -103,7 +103,7 @@ class Places(Slots):
         raise CapacityError(f"task {task.key} asks for {asks}: it could never run; {largest}. Ask for less")
 
     def waiting(self, most: int) -> list[Task]:
-        """Tasks that wait, but no more than `most`."""
+        """Return tasks that wait, but no more than `most`."""
         requests = (request for queue in self._queues.values() for request in queue)
         return [request.task for request in islice(requests, most)]
 
@@ -111,8 +111,8 @@ class Places(Slots):
         """Note how long a task ran."""
         self._seconds[_kind(task)] = seconds
 
-    def is_short(self, request: Request) -> bool:
-        """Whether it is like one that ran for milliseconds, and asks for nothing but a cpu."""
+    def is_short(self, request: SlotRequest) -> bool:
+        """Return whether it is like one that ran for milliseconds, and asks for nothing but a cpu."""
         return request.plain and self._seconds.get(_kind(request.task), SHORT) < SHORT
 
     def fill(self) -> None:
@@ -146,7 +146,7 @@ class Places(Slots):
         return None
 
     def _in_turn(self) -> Iterator[Any]:
-        """Each workflow's first request; the workflow that occupies least first."""
+        """Yield each workflow's first request; the workflow that occupies least first."""
         if len(self._queues) == 1:
             (queue,) = self._queues.values()
             yield next(iter(queue))
@@ -155,7 +155,7 @@ class Places(Slots):
             yield next(iter(self._queues[name]))
 
     def _best(self, wanted: Resources, kept: set[Place]) -> Place | None:
-        """The place with the most free cpus; gpus are left to those who want them."""
+        """Return the place with the most free cpus; gpus are left to those who want them."""
         best: Place | None = None
         most = (0, 0)
         for place in self._open:
@@ -166,20 +166,20 @@ class Places(Slots):
         return best
 
     def _ahead(self, request: PlacedRequest, kept: set[Place]) -> Place | None:
-        """Where to send a short task ahead of a free cpu: the worker itself lets it wait."""
+        """Return where to send a short task ahead of a free cpu: the worker itself lets it wait."""
         if not self.is_short(request):
             return None
         others = (place for place in self.members if place not in kept)
         place = max(others, key=lambda place: place.free_cpus, default=None)
         return place if place is not None and place.free_cpus > -AHEAD else None
 
-    def _hold(self, request: Request) -> None:
+    def _hold(self, request: SlotRequest) -> None:
         self._occupy(request, 1)
 
-    def _let_go(self, request: Request) -> None:
+    def _let_go(self, request: SlotRequest) -> None:
         self._occupy(request, -1)
 
-    def _occupy(self, request: Request, sign: int) -> None:
+    def _occupy(self, request: SlotRequest, sign: int) -> None:
         assert isinstance(request, PlacedRequest)
         assert request.place is not None
         request.place.occupy(request.task.resources, sign)
@@ -193,5 +193,5 @@ class Places(Slots):
 
 
 def _kind(task: Task) -> tuple[str, str]:
-    """Tasks that take about as long as each other: those of one stage that call the same function."""
+    """Return what tasks that take about as long as each other have in common: their stage and function."""
     return task.key.stage, getattr(task.call, "__qualname__", "")

@@ -1,41 +1,57 @@
-"""One Dask worker as the driver sees it: what it is sent, what comes back, how work there is stopped."""
+"""Give jobs to one Dask worker: what it is sent, what comes back, how work there is stopped."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
+from typing import Any
 
-from distributed import Client, Future
+from distributed import Future
 
-from rose.engine._remote.remote_task import unpack_error
+from rose.engine._remote.host_protocol import Order, Reply
+from rose.engine._remote.job import pack, settle, taken
 from rose.engine.dask import host as dask_host
-from rose.engine.dask.message import ENGINE_ERROR, REFUSED, STOPPED, Facts, Message, Reply, finished
+from rose.engine.dask.connection import Connection, Peer, finished
+from rose.engine.dask.jobs import DaskJob, Jobs
 from rose.engine.dask.placement import Place
-from rose.engine.dask.run import Run, is_long, pack
+from rose.engine.dask.shared_values import SharedValues
 from rose.engine.failures import describe, of_place
-from rose.engine.local.task_codec import unpack_reply
+from rose.engine.local.initializer import Initializer
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Capacity
-from rose.errors import EngineClosedError, RoseError, WorkerTakenError
+from rose.engine.shipping.shared_store import SharedStore
+from rose.errors import RoseError, WorkerTakenError
 
-if TYPE_CHECKING:
-    from rose.engine.dask.cluster import Fleet
+BODY_MAX = 512 * 1024  # bytes of a pickled task that go through Dask's scheduler with the graph; more goes as data
 
 
-class Site(Place):
-    """One worker. It has been met: `facts` is what it said, `lease` what tells it that we live."""
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Hold what the workers of one connection share."""
 
-    def __init__(self, address: str, has: Capacity, facts: Facts, lease: Future, fleet: Fleet) -> None:
+    connection: Connection
+    jobs: Jobs
+    shared: SharedValues
+    shared_store: SharedStore  # what the engine's `share` has stored
+    scratch: Scratch  # of the engine's directory
+    initializer: Initializer | None
+
+
+class DaskWorker(Place):
+    """Give jobs to one worker. It has been met: `facts` is what it said, `lease` what tells it that we live."""
+
+    def __init__(self, peer: Peer, has: Capacity, facts: dask_host.Facts, lease: Future, sending: Sending) -> None:
         super().__init__(has)
-        self.address = address
+        self.peer = peer
         self.facts = facts
-        self.lease = lease
-        self.runs: set[Run] = set()  # those that are here and have not ended
-        self.gone: asyncio.Future[None] = fleet.loop.create_future()  # done when the worker has left or died
-        self._fleet = fleet
-        self._client: Client = fleet.client
-        self._outbox: list[Run] = []
+        self._lease = lease
+        self._sending = sending
+        self._connection = sending.connection
+        self._jobs = sending.jobs
+        self._here: set[DaskJob] = set()  # those that are here and have not ended
+        self._outbox: list[DaskJob] = []
         self._bundles: set[asyncio.Task[None]] = set()  # those who wait for several replies
         self._wanted: dict[Any, asyncio.Future[Any]] = {}  # replies to be fetched, by Dask's key
         self._to_stop: list[int] = []
@@ -43,125 +59,134 @@ class Site(Place):
 
     # --- sending -------------------------------------------------------------------------------------------------
 
-    def send(self, run: Run) -> None:
-        """Send a run: soon, together with all that are given until then."""
-        self.runs.add(run)
+    def send(self, job: DaskJob) -> None:
+        """Send a job: soon, together with all that are given until then."""
+        self._here.add(job)
         if not self._outbox:
-            self._fleet.loop.call_soon(self._flush)
-        self._outbox.append(run)
+            self._connection.loop.call_soon(self._flush)
+        self._outbox.append(job)
 
     def _flush(self) -> None:
-        runs, self._outbox = self._outbox, []
-        fleet = self._fleet
-        short: list[tuple[Run, Message]] = []
-        for run in runs:
-            if run.future.done():  # its caller has gone
-                self._fleet.end(run)
+        jobs, self._outbox = self._outbox, []
+        short: list[tuple[DaskJob, Order]] = []
+        for job in jobs:
+            if job.result.done():  # its caller has gone
+                self._end(job)
                 continue
             try:
-                own = fleet.driver, fleet.settled, fleet.shelf, fleet.custody.folder, fleet.initializer
-                message, refs = pack(run, self.facts, *own)
+                order = self._order(job)
             except (RoseError, OSError) as error:
-                run.fail(error if isinstance(error, RoseError) else of_place("it could not be sent", error, run.key))
-                self._fleet.end(run)
+                job.fail(error if isinstance(error, RoseError) else of_place("it could not be sent", error, job.key))
+                self._end(job)
                 continue
-            if refs or run.packed.files or is_long(message.errand):
-                run.work = self._fleet.spawn(self._send_large(run, message, refs))
-            elif self._fleet.places.is_short(run):
-                short.append((run, message))
+            if order.refs or job.packed.files or len(job.packed.body) > BODY_MAX:
+                job.work = self._connection.spawn(self._send_large(job, order))
+            elif self._jobs.placement.is_short(job.request):
+                short.append((job, order))
             else:
-                self._submit(run, dask_host.run_task, message)
+                self._submit(job, dask_host.run_order, *self._address, order)
         if len(short) == 1:
-            self._submit(short[0][0], dask_host.run_task, short[0][1])
+            self._submit(short[0][0], dask_host.run_order, *self._address, short[0][1])
         elif short:
             self._send_bundle(short)
 
-    def _submit(self, run: Run, function: Any, *args: Any) -> None:
-        """Send one run, or ask for its reply."""
-        run.reply = self._call(run.task.key.stage, -run.number, function, *args)
-        run.sent_as = run.reply.key
-        run.work = self._fleet.spawn(self._follow(run, run.reply))
+    @property
+    def _address(self) -> tuple[str, str]:
+        return self.facts.host, self._connection.driver
 
-    def _call(self, name: str, priority: int, function: Any, *args: Any) -> Future:
-        """Submit a Dask task for this worker; the higher its priority the earlier it begins."""
-        key, workers = self._fleet.key(name), [self.address]
-        return self._client.submit(function, *args, key=key, workers=workers, priority=priority, pure=False)
+    def _order(self, job: DaskJob) -> Order:
+        """Return the order for a job; its refs are those that must be brought first."""
+        sending, sees_files = self._sending, self.facts.sees_files
+        name = os.path.join(sending.scratch.folder, f"task-{self._connection.driver}-{job.number}-")
+        remote, refs = pack(job, sending.shared_store, name if sees_files else None, sending.initializer)
+        return Order(
+            number=job.number,
+            task=remote,
+            tells_start=job.on_start is not None,
+            ended_below=self._jobs.ended_below,
+            refs=() if sees_files else refs,
+        )
 
-    async def _send_large(self, run: Run, message: Message, refs: list[str]) -> None:
-        """Send a run after what it needs."""
+    def _submit(self, job: DaskJob, function: Callable[..., Any], *args: Any) -> None:
+        """Send one job, or ask for its reply."""
+        self._call(job, function, *args)
+        job.work = self._connection.spawn(self._follow(job))
+
+    def _call(self, job: DaskJob, function: Callable[..., Any], *args: Any) -> None:
+        job.reply = self.peer.submit(job.task.key.stage, function, *args, priority=-job.number)
+        job.sent_as = job.reply.key
+
+    async def _send_large(self, job: DaskJob, order: Order) -> None:
+        """Send a job after what it needs."""
         try:
-            await self._fleet.loop.run_in_executor(self._fleet.threads, run.packed.write)
-            for path in refs:
-                await self._fleet.shared.bring(path, self)
-            args: list[Any] = [message]
-            if is_long(message.errand):
-                short = replace(message, errand=replace(message.errand, call=b""))
-                args = [short, await self.ship(self._fleet.key("rose_task"), message.errand.call)]
+            await self._connection.in_thread(job.packed.write)
+            for ref in order.refs:
+                await self._sending.shared.bring(ref, self.peer)
+            args: list[Any] = [order]
+            if len(job.packed.body) > BODY_MAX:
+                args[0] = replace(order, task=replace(order.task, call=b""))
+                args.append(await self.peer.ship("rose_task", job.packed.body))
         except Exception as error:
-            self._fail(run, "be sent what it needs", error)
+            self._fail(job, "be sent what it needs", error)
             return
-        run.reply = self._call(run.task.key.stage, -run.number, dask_host.run_task, *args)
-        run.sent_as = run.reply.key
-        await self._follow(run, run.reply)
+        self._call(job, dask_host.run_order, *self._address, *args)
+        await self._follow(job)
 
-    async def ship(self, key: str, data: Any) -> Future:
-        """Put data into this worker's memory."""
-        futures = await self._client.scatter({key: data}, workers=[self.address], hash=False, asynchronous=True)
-        return futures[key]
-
-    def _send_bundle(self, bundle: list[tuple[Run, Message]]) -> None:
-        """Send short runs as one Dask task: Dask takes longer for a task than they do."""
-        first = bundle[0][0]
-        messages = [message for _, message in bundle]
-        reply = self._call(first.task.key.stage, -first.number, dask_host.run_together, messages)
-        for run, _ in bundle:
-            run.sent_as = reply.key
-        work = self._fleet.spawn(self._follow_bundle({run.number: run for run, _ in bundle}, reply))
+    def _send_bundle(self, bundle: list[tuple[DaskJob, Order]]) -> None:
+        """Send short jobs as one Dask task: Dask takes longer for a task than they do."""
+        first, orders = bundle[0][0], [order for _, order in bundle]
+        stage = first.task.key.stage
+        reply = self.peer.submit(stage, dask_host.run_together, *self._address, orders, priority=-first.number)
+        for job, _ in bundle:
+            job.sent_as = reply.key
+        work = self._connection.spawn(self._follow_bundle({job.number: job for job, _ in bundle}, reply))
         self._bundles.add(work)
         work.add_done_callback(self._bundles.discard)
 
     # --- what comes back -------------------------------------------------------------------------------------------
 
-    async def _follow(self, run: Run, reply: Future) -> None:
+    async def _follow(self, job: DaskJob) -> None:
+        reply = job.reply
+        assert reply is not None
         try:
             await finished(reply)
-            self._settle(run, await self._fetch(reply))
+            self._settle(job, await self._fetch(reply))
         except Exception as error:
-            self._fail(run, "run", error)
+            self._fail(job, "run", error)
 
-    async def _follow_bundle(self, runs: dict[int, Run], reply: Future) -> None:
+    async def _follow_bundle(self, jobs: dict[int, DaskJob], reply: Future) -> None:
         try:
             await finished(reply)
             replies: dict[int, Reply] = await self._fetch(reply)
             for number, content in replies.items():
-                self._settle(runs[number], content)
-            for number in runs.keys() - replies.keys():  # they turned out to be long
-                if runs[number] in self.runs:
-                    self._submit(runs[number], dask_host.run_rest, self._fleet.driver, number)
+                self._settle(jobs[number], content)
+            for number in jobs.keys() - replies.keys():  # they turned out to be long
+                if jobs[number] in self._here:
+                    self._submit(jobs[number], dask_host.run_rest, self._connection.driver, number)
         except Exception as error:
-            for run in runs.values():
-                self._fail(run, "run", error)
+            for job in jobs.values():
+                self._fail(job, "run", error)
 
     async def _fetch(self, reply: Future) -> Any:
-        """A reply's content; all that are wanted in one turn of the loop come together.
+        """Fetch a reply's content; all that are wanted in one turn of the loop come together.
 
         Not by way of `Client.gather`: if one who awaits it is cancelled, so are all the others, and a result that was
         lost it has computed again.
         """
-        content: asyncio.Future[Any] = self._fleet.loop.create_future()
+        content: asyncio.Future[Any] = self._connection.loop.create_future()
         if not self._wanted:
-            self._fleet.loop.call_soon(self._gather)
+            self._connection.loop.call_soon(self._gather)
         self._wanted[reply.key] = content
         return await content
 
     def _gather(self) -> None:
         wanted, self._wanted = self._wanted, {}
-        self._fleet.spawn(self._gather_all(wanted))
+        self._connection.spawn(self._gather_all(wanted))
 
     async def _gather_all(self, wanted: dict[Any, asyncio.Future[Any]]) -> None:
         try:
             while wanted:
-                answer = await self._client.scheduler.gather(keys=list(wanted))
+                answer = await self._connection.client.scheduler.gather(keys=list(wanted))
                 if answer["status"] == "OK":
                     for key, content in wanted.items():
                         if not content.done():
@@ -169,89 +194,62 @@ class Site(Place):
                     return
                 for key in answer["keys"]:
                     _set_error(wanted.pop(key), ConnectionError("its result was lost"))
-        except Exception as error:  # of the connection; each run says so
+        except Exception as error:  # of the connection; each job says so
             for content in wanted.values():
                 _set_error(content, error)
 
-    def _settle(self, run: Run, reply: Reply) -> None:
-        """A run's reply is here."""
-        status, body, seconds = reply
-        if status == ENGINE_ERROR:
-            error = unpack_error(body)
-            run.fail(self._closed(run) if isinstance(error, EngineClosedError) else error)
-        elif status == STOPPED:
-            run.fail(self._closed(run))
-        elif status == REFUSED:
-            text = f"its Dask worker {self.address} began anew, or lost the result; it is not run a second time unasked"
-            run.fail(WorkerTakenError(text, run.key))
-        else:
-            self._fleet.places.lasted(run.task, seconds)
-            unpack_reply(run.task, status, memoryview(body), run.future)
-        self._fleet.end(run)
+    def _settle(self, job: DaskJob, reply: Reply) -> None:
+        """End a job whose reply is here."""
+        who = f"its Dask worker {self.peer.address}"
+        settle(job, reply, f"{who} began anew, or lost the result", f"{who} closed while it ran")
+        if reply.seconds:
+            self._jobs.placement.lasted(job.task, reply.seconds)
+        self._end(job)
 
-    def _closed(self, run: Run) -> WorkerTakenError:
-        return WorkerTakenError(f"its Dask worker {self.address} closed while it ran", run.key)
-
-    def _fail(self, run: Run, what: str, cause: Exception) -> None:
-        """A run cannot be sent, or its reply not be had; nothing happens if it has ended."""
-        self._fleet.check_connection(cause)
-        error = cause
-        if not isinstance(cause, RoseError):
-            text = f"it could not {what} on the Dask worker {self.address}: {describe(cause)}"
-            error = WorkerTakenError(text, run.key)
-            error.__cause__ = cause
-        run.fail(error)
-        self._fleet.end(run)
+    def _fail(self, job: DaskJob, what: str, cause: Exception) -> None:
+        """End a job that cannot be sent, or whose reply cannot be had; nothing happens if it has ended."""
+        self._connection.check(cause)
+        text = f"it could not {what} on the Dask worker {self.peer.address}: {describe(cause)}"
+        job.fail(cause if isinstance(cause, RoseError) else taken(text, job.key, cause))
+        self._end(job)
 
     # --- ends ------------------------------------------------------------------------------------------------------
 
-    async def stop(self, run: Run) -> None:
-        """Stop a run, and return when it has ended there; together with others that are stopped now."""
-        self._to_stop.append(run.number)
-        if self._stopping is None:
-            self._stopping = asyncio.ensure_future(self._stop_all())
-        await asyncio.shield(self._stopping)
+    async def stop(self, job: DaskJob) -> None:
+        """Stop a job whose caller has gone, and return when it has ended here."""
+        if job.sent_as is not None:
+            self._to_stop.append(job.number)
+            if self._stopping is None:
+                self._stopping = asyncio.ensure_future(self._stop_all())
+            await asyncio.shield(self._stopping)
+        self._end(job)
 
     async def _stop_all(self) -> None:
         await asyncio.sleep(0)  # all that are cancelled in this turn of the loop
         numbers, self._to_stop, self._stopping = self._to_stop, [], None
-        await self.tell(dask_host.stop, numbers)
-
-    async def tell(self, function: Any, *args: Any) -> None:
-        """Call a function of the host's, unless the worker or the connection goes."""
-        call = self._client.run(
-            function, self._fleet.driver, *args, workers=[self.address], on_error="ignore", asynchronous=True
-        )
-        telling = asyncio.ensure_future(call)
-        await asyncio.wait([telling, self.gone], return_when=asyncio.FIRST_COMPLETED)
-        if not telling.done():
-            telling.cancel()
-        await asyncio.wait([telling])
-        if not telling.cancelled() and telling.exception() is not None:
-            self._fleet.check_connection(telling.exception())
+        await self.peer.tell(dask_host.stop, numbers)
 
     def lose(self, why: str, begun: Container[Any]) -> None:
-        """The worker has left or died. What it had begun has failed; what it never had goes to another one.
+        """End what runs on a worker that has left or died: what it had begun has failed, the rest goes to another one.
 
         `begun` are the Dask keys that the scheduler had given to it.
         """
-        self.give_up()
+        self.peer.give_up()
         self._outbox.clear()
         for work in self._bundles:
             work.cancel()
-        for run in sorted(self.runs, key=lambda run: run.number, reverse=True):  # each becomes the first that waits
-            if run.sent_as in begun or run.future.done():
-                run.fail(WorkerTakenError(why, run.key))
-                self._fleet.end(run)
+        for job in sorted(self._here, key=lambda job: job.number, reverse=True):  # each becomes the first that waits
+            if job.sent_as in begun or job.result.done():
+                job.fail(WorkerTakenError(why, job.key))
+                self._end(job)
             else:
-                self.runs.discard(run)
-                self._fleet.send_elsewhere(run)
-        self.lease.release()
+                self._here.discard(job)
+                self._jobs.send_elsewhere(job)
+        self._lease.release()
 
-    def give_up(self) -> None:
-        """Nothing will come from there any more."""
-        if not self.gone.done():
-            self.gone.set_result(None)
+    def _end(self, job: DaskJob) -> None:
+        self._here.discard(job)
+        self._jobs.end(job)
 
 
 def _set_error(content: asyncio.Future[Any], error: Exception) -> None:

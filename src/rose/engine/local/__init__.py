@@ -1,4 +1,4 @@
-"""The embedded engine: worker processes for functions, subprocesses for commands, on this machine."""
+"""Run functions in worker processes and commands in subprocesses of this machine: the embedded engine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from rose.engine.base import BaseEngine
 from rose.engine.local.initializer import checked_initializer
-from rose.engine.local.pool import Pool
+from rose.engine.local.pool import WorkerPool
 from rose.engine.processes.memory import ENFORCED
-from rose.engine.protocol import Capabilities, Ref, Task
-from rose.engine.shipping.shared_store import Shelf
+from rose.engine.protocol import Capabilities, OnStart, Ref, Task
+from rose.engine.shipping.shared_store import SharedStore
 from rose.errors import ConfigurationError
 
 
@@ -52,6 +52,7 @@ class LocalEngine(BaseEngine):
         isolates_memory=True,
         limits_memory=ENFORCED,
         assigns_gpus=True,
+        tells_start=True,
     )
 
     def __init__(
@@ -66,18 +67,19 @@ class LocalEngine(BaseEngine):
         if sys.platform == "win32":
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
-        self._shelf = Shelf(self._custody)
-        self._pool = Pool(self._slots, self._custody, self._shelf, self._gpu_names, checked_initializer(initializer))
+        self._shared = SharedStore(self._scratch)
+        first = checked_initializer(initializer)
+        self._pool = WorkerPool(self._slots, self._scratch, self._shared, self._gpu_names, first)
         self._abandon_first(self._pool.abandon)
 
-    async def _run_function(self, task: Task) -> Any:
-        return await self._pool.run(task)
+    async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
+        return await self._pool.run(task, on_start)
 
     async def _store(self, value: Any) -> Ref:
-        return await self._shelf.store(value, lambda: self._enter("share: "))
+        return await self._shared.store(value, lambda: self._enter("share: "))
 
     async def _forget(self, ref: Ref) -> None:
-        await self._shelf.remove(ref)
+        await self._shared.remove(ref)
 
     async def _close_functions(self) -> None:
         await self._pool.close()

@@ -1,4 +1,4 @@
-"""The worker process: one task after the other, until it is killed or the driver has gone."""
+"""Serve in a worker process: one task after the other, until it is killed or the driver has gone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from rose.engine.coroutines import finished
 from rose.engine.failures import culprit, describe, pack_failure
+from rose.engine.functions.coroutines import finished
+from rose.engine.functions.printing import let_go_of_broken, show_all
 from rose.engine.local.initializer import InitializerError
 from rose.engine.local.interpreter import take_over
 from rose.engine.local.worker_protocol import (
@@ -29,7 +30,6 @@ from rose.engine.processes.kernel import hear_signals
 from rose.engine.processes.memory import ENFORCED, MemoryLimit, was_refused
 from rose.engine.processes.thread_limits import ThreadLimits
 from rose.engine.shipping.serialization import load_task, pack_result
-from rose.engine.shown import let_go_of_broken, show_all
 
 
 def main(descriptor: int, folder: str, path: list[str]) -> None:
@@ -84,7 +84,7 @@ def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
 
 
 def within(limit: MemoryLimit, memory: int, body: memoryview, prefix: str) -> tuple[int, bytes]:
-    """The same with no more than `memory` bytes for the arguments and the work."""
+    """Run one pickled task with no more than `memory` bytes for the arguments and the work."""
     limit.hold(memory)
     try:
         status, result = compute(body)
@@ -129,7 +129,7 @@ def reply(result: Any, prefix: str | None) -> tuple[int, bytes]:
 
 
 def flush() -> None:
-    """What the task printed is seen now: the worker may be killed any time."""
+    """Show now what the task printed: the worker may be killed any time."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

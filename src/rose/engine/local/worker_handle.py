@@ -1,4 +1,4 @@
-"""One worker process as the driver sees it: its socket, what it was sent, and how it is ended."""
+"""Hold one worker process as the driver sees it: its socket, what it was sent, and how it is ended."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from concurrent.futures import Future
 from rose.engine.deadline import Deadline
 from rose.engine.local.interpreter import Interpreter, flags
 from rose.engine.local.worker_protocol import BROKEN, REPLY, TASK, socket_pair
-from rose.engine.processes.process import Child
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.process import Child, worker_name
+from rose.engine.processes.scratch import Scratch
 from rose.engine.processes.thread_limits import environment
-from rose.engine.protocol import Task
+from rose.engine.protocol import OnStart, Task
 from rose.engine.shipping.serialization import Packed
-from rose.engine.slots import Request
+from rose.engine.slots import SlotRequest
 from rose.errors import TaskError
 
 # What a worker runs first: it finds the driver's modules, then serves. Nothing of the user's main module is run.
@@ -43,20 +43,31 @@ main(fd, folder, path)
 """
 
 
-class Job(Request):
-    """A function task on its way: `future` ends with its result."""
+class FunctionRequest(SlotRequest):
+    """Hold a function task on its way: `future` ends with its result."""
 
-    __slots__ = ("deadline", "error", "future", "holds", "kills", "message", "number", "packed", "worker", "written")
+    __slots__ = (
+        *("deadline", "error", "future", "holds", "kills", "message"),
+        *("number", "on_start", "packed", "worker", "written"),
+    )
 
-    def __init__(self, task: Task, start: Callable[[Job], None], future: asyncio.Future[object], number: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        start: Callable[[FunctionRequest], None],
+        future: asyncio.Future[object],
+        number: int,
+        on_start: OnStart | None,
+    ) -> None:
         super().__init__(task, start)
+        self.on_start = on_start
         self.future = future
         self.number = number
         self.packed: Packed | None = None
         self.holds: object = None  # what its message refers to
         self.message = b""  # what a worker is sent; kept, since it may have to be sent to another one
         self.written: asyncio.Future[None] | None = None  # its files are being written
-        self.worker: Worker | None = None  # where it was sent
+        self.worker: WorkerHandle | None = None  # where it was sent
         self.deadline: Deadline | None = None
         self.error: Exception | None = None  # why its worker is being killed
         self.kills = 0  # of the out-of-memory killer, before it began
@@ -67,60 +78,62 @@ class Job(Request):
             self.future.set_exception(error)
 
 
-class Worker:
-    """A worker process, starting, idle or busy. Its inbox is the kernel's: what it has not read can be taken back."""
+class WorkerHandle:
+    """Hold a worker process, starting, idle or busy. Its inbox is the kernel's: what it has not read can come back."""
 
-    def __init__(self, custody: Custody, gpus: str | None, interpreter: Interpreter) -> None:
+    def __init__(self, scratch: Scratch, gpus: str | None, interpreter: Interpreter) -> None:
         self.broken: TaskError | None = None  # why it could not begin to serve
         self.gpus = gpus  # its CUDA_VISIBLE_DEVICES; None: left alone
-        self.jobs: deque[Job] = deque()  # the first one runs, the others wait in the inbox
+        self.requests: deque[FunctionRequest] = deque()  # the first one runs, the others wait in the inbox
         self.ready = False  # it has said that it serves
         self.killed = False
-        self.reserved = False  # it waits for the files of a job that it will be sent
+        self.reserved = False  # it waits for the files of a request that it will be sent
         self.ended: list[asyncio.Future[None]] = []  # those who wait for its end
-        self.since = 0.0  # when the running job began (loop time)
-        self.last_seconds = 1.0  # how long the last job ran
+        self.since = 0.0  # when the running request began (loop time)
+        self.last_seconds = 1.0  # how long the last request ran
         self.child: Child | None = None
+        self.name = ""  # of its process, when it has been started
         self.starting: Future[None]  # until `start` has ended
-        self._custody = custody
+        self._scratch = scratch
         self._interpreter = interpreter
-        self._marker = custody.new_marker()
-        self.folder = os.path.join(custody.folder, f"worker-{self._marker.removeprefix(custody.prefix)}")
+        self._marker = scratch.new_marker()
+        self.folder = os.path.join(scratch.folder, f"worker-{self._marker.removeprefix(scratch.prefix)}")
         self.driver_end, self._worker_end = socket_pair()
         # Both are the driver's: the second one only to take messages back.
         self.driver_end.setblocking(False)
 
     def start(self) -> None:
         """Start the process. Blocks for milliseconds: not in the event loop. What was sent before is not lost."""
-        self._custody.guard()
+        self._scratch.ensure_reaper()
         fd = self._worker_end.fileno()
         path = [str(entry) or os.getcwd() for entry in sys.path]
         env = os.environ | environment(1) | {self._marker: "1"}
         if self.gpus is not None:
             env["CUDA_VISIBLE_DEVICES"] = self.gpus
         argv = [sys.executable, *flags(), "-P", "-c", _BOOT, json.dumps([fd, self.folder, path])]
-        with tempfile.TemporaryFile(dir=self._custody.folder) as settings:
+        with tempfile.TemporaryFile(dir=self._scratch.folder) as settings:
             settings.write(pickle.dumps(self._interpreter))
             settings.seek(0)
             self.child = Child(argv, env=env, pass_fds=(fd,), stdin=settings)
-        self._custody.adopt(self.child)
+        self.name = worker_name(self.child.pid)
+        self._scratch.adopt(self.child)
 
     @property
     def is_free(self) -> bool:
-        """Whether it may be sent a job (starting or not)."""
-        return not (self.jobs or self.reserved or self.killed)
+        """Return whether it may be sent a request (starting or not)."""
+        return not (self.requests or self.reserved or self.killed)
 
-    def send(self, job: Job) -> bool:
-        """Put a job into the inbox; False if that is full."""
+    def send(self, request: FunctionRequest) -> bool:
+        """Put a request into the inbox; False if that is full."""
         try:
-            self.driver_end.send(job.message)
+            self.driver_end.send(request.message)
         except BlockingIOError:
             return False
-        job.worker = self
-        self.jobs.append(job)
+        request.worker = self
+        self.requests.append(request)
         return True
 
-    def take_back(self) -> list[Job]:
+    def take_back(self) -> list[FunctionRequest]:
         """Empty the inbox: the jobs, in order, that the worker has not begun and never will."""
         numbers = set()
         while self._worker_end.fileno() >= 0:  # else its sockets are closed: it is gone, with all that it was sent
@@ -129,12 +142,12 @@ class Worker:
             except BlockingIOError:
                 break
             numbers.add(TASK.unpack(message)[0])
-        taken = [job for job in self.jobs if job.number in numbers]
-        for job in taken:
-            self.jobs.remove(job)
-            job.worker = job.error = None
-            if job.deadline is not None:
-                job.deadline.cancel()
+        taken = [request for request in self.requests if request.number in numbers]
+        for request in taken:
+            self.requests.remove(request)
+            request.worker = request.error = None
+            if request.deadline is not None:
+                request.deadline.cancel()
         return taken
 
     def kill(self) -> None:
@@ -142,13 +155,13 @@ class Worker:
         self.killed = True
         if self.child is not None:  # else it is just being started, and killed as soon as it is
             self.child.signal_group(signal.SIGKILL)
-            self._custody.kill_marked(self._marker)
+            self._scratch.kill_marked(self._marker)
 
     def bury(self) -> int:
-        """After its end: free all it held; its exit code."""
+        """Free all it held, after its end, and return its exit code."""
         assert self.child is not None
-        code = self._custody.reap(self.child)
-        self._custody.kill_marked(self._marker)
+        code = self._scratch.reap(self.child)
+        self._scratch.kill_marked(self._marker)
         self.close_sockets()
         return code
 

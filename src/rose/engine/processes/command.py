@@ -1,4 +1,4 @@
-"""Command tasks: one process group each, its output in files, ended as a group."""
+"""Run command tasks: one process group each, its output in files, ended as a group."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rose.engine.blame import command_met_place, is_asked_to_end
 from rose.engine.deadline import Deadline
 from rose.engine.processes.kernel import reachable
 from rose.engine.processes.memory import ENFORCED, command_refused, limited
-from rose.engine.processes.process import UNKNOWN, Child, describe_exit
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.process import UNKNOWN, Child, describe_exit, worker_name
+from rose.engine.processes.scratch import Scratch
 from rose.engine.processes.shell import split
 from rose.engine.processes.thread_limits import environment
-from rose.engine.protocol import Command, CommandOutput, Task
+from rose.engine.protocol import Command, CommandOutput, OnStart, Task
 from rose.errors import (
     CommandFailedError,
     CommandPlaceError,
@@ -38,17 +38,17 @@ GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 class CommandRunner:
     """Runs commands, as many as it is given: how many at a time is the slots' matter."""
 
-    def __init__(self, custody: Custody) -> None:
-        self._custody = custody
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
         self._running: dict[_Run, asyncio.Future[None]] = {}
         self._count = 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether any command has not ended."""
+        """Return whether any command has not ended."""
         return bool(self._running)
 
-    async def run(self, task: Task, gpus: str | None = None) -> CommandOutput:
+    async def run(self, task: Task, gpus: str | None = None, on_start: OnStart | None = None) -> CommandOutput:
         """Run one command; cancelling the caller ends it, and all that it started.
 
         Raises:
@@ -60,13 +60,13 @@ class CommandRunner:
         """
         loop = asyncio.get_running_loop()
         self._count += 1
-        run = _Run(task, gpus, self._custody, self._count, loop)
+        run = _Run(task, gpus, self._scratch, self._count, loop)
         self._running[run] = ended = loop.create_future()
         try:
-            await run.to_end()
-            return await loop.run_in_executor(self._custody.threads, run.outcome)
+            await run.to_end(on_start)
+            return await loop.run_in_executor(self._scratch.threads, run.outcome)
         finally:
-            self._custody.threads.submit(run.remove_files)
+            self._scratch.threads.submit(run.remove_files)
             del self._running[run]
             ended.set_result(None)
 
@@ -79,10 +79,10 @@ class CommandRunner:
 
 
 class _Run:
-    """One run of one command."""
+    """Run one command once."""
 
     def __init__(
-        self, task: Task, gpus: str | None, custody: Custody, number: int, loop: asyncio.AbstractEventLoop
+        self, task: Task, gpus: str | None, scratch: Scratch, number: int, loop: asyncio.AbstractEventLoop
     ) -> None:
         assert isinstance(task.call, Command)
         self.key = str(task.key)
@@ -90,16 +90,16 @@ class _Run:
         self._command = task.call
         self._timeout = task.timeout
         self._argv = split(task.call.line)
-        self._marker = custody.new_marker()
+        self._marker = scratch.new_marker()
         self._env = os.environ | environment(task.resources.cpus) | {self._marker: "1"}
         if gpus is not None:
             self._env["CUDA_VISIBLE_DEVICES"] = gpus
         self._env.update(task.call.env)
-        self._custody = custody
-        self._kills = custody.killer.kills()
+        self._scratch = scratch
+        self._kills = scratch.killer.kills()
         # Made absolute now: the driver may change its directory.
-        self._stdout = (task.call.stdout or Path(custody.folder, f"command-{number}.out")).absolute()
-        self._stderr = (task.call.stderr or Path(custody.folder, f"command-{number}.err")).absolute()
+        self._stdout = (task.call.stdout or Path(scratch.folder, f"command-{number}.out")).absolute()
+        self._stderr = (task.call.stderr or Path(scratch.folder, f"command-{number}.err")).absolute()
         self._loop = loop
         self._exit: asyncio.Future[int] = loop.create_future()
         self._child: Child | None = None
@@ -108,12 +108,14 @@ class _Run:
         self._error: Exception | None = None  # why it is being stopped
         self._began = self._seconds = 0.0
 
-    async def to_end(self) -> None:
+    async def to_end(self, on_start: OnStart | None) -> None:
         """Start the command and wait for its end; cancelled, it ends first."""
-        starting = self._loop.run_in_executor(self._custody.threads, self._start)
+        starting = self._loop.run_in_executor(self._scratch.threads, self._start)
         try:
             await asyncio.shield(starting)
             self._watch()
+            if on_start is not None and self._child is not None and not self._stopping:
+                self._loop.call_soon(on_start, worker_name(self._child.pid))
             await asyncio.shield(self._exit)
         except asyncio.CancelledError:
             await asyncio.wait([starting])
@@ -133,7 +135,7 @@ class _Run:
             self._terminate()
 
     def outcome(self) -> CommandOutput:
-        """What it printed, or the error it ended with. Blocks."""
+        """Return what it printed, or raise the error it ended with. Blocks."""
         code = self._exit.result()
         stderr = _tail(self._stderr, ERRORS_MAX)
         if isinstance(self._error, EngineClosedError):
@@ -148,10 +150,10 @@ class _Run:
         return CommandOutput(_tail(self._stdout, OUTPUT_MAX), stderr, self._seconds)
 
     def _failed(self, code: int, stderr: str) -> TaskError:
-        line, custody = self._command.line, self._custody
+        line, scratch = self._command.line, self._scratch
         if code == UNKNOWN:
             return WorkerTakenError(f"command ended with {describe_exit(code)}: {line}", self.key)
-        error = command_refused(self._task, code, _end(stderr), custody.killer, self._kills)
+        error = command_refused(self._task, code, _end(stderr), scratch.killer, self._kills)
         if error is not None:
             return type(error)(f"{error.message}: {line}{_shown(stderr)}", self.key)
         text = f"command ended with {describe_exit(code)}: {line}{_shown(stderr)}"
@@ -162,16 +164,16 @@ class _Run:
         return taken
 
     def remove_files(self) -> None:
-        """Its output has been read, or is not wanted. Blocks."""
+        """Remove its output, which has been read, or is not wanted. Blocks."""
         if self._command.stdout is None:
             self._stdout.unlink(missing_ok=True)
         if self._command.stderr is None:
             self._stderr.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        """Blocks: called in a thread."""
+        """Start it. Blocks: called in a thread."""
         cwd = self._command.cwd
-        self._custody.guard()
+        self._scratch.ensure_reaper()
         try:
             if cwd is not None:
                 cwd.mkdir(parents=True, exist_ok=True)
@@ -188,7 +190,7 @@ class _Run:
         except (OSError, ValueError, TypeError) as error:  # the latter: what is no text in its line, env or cwd
             raise self._cannot_start(error) from error
         self._began = monotonic()
-        self._custody.adopt(self._child)
+        self._scratch.adopt(self._child)
 
     def _cannot_start(self, error: Exception) -> CommandFailedError:
         program, line = self._argv[0], self._command.line
@@ -205,7 +207,7 @@ class _Run:
         return kind(f"{reason}: {line}", self.key, code, line)
 
     def _watch(self) -> None:
-        """It has been started: be told of its end."""
+        """Ask to be told of its end: it has been started."""
         assert self._child is not None
         if self._began and not self._timers and not self._exit.done():
             self._child.watch(self._loop, self._exited)
@@ -229,9 +231,9 @@ class _Run:
         self._seconds = monotonic() - self._began
         for timer in self._timers:
             timer.cancel()
-        code = self._custody.reap(self._child)
+        code = self._scratch.reap(self._child)
         if self._stopping:
-            self._custody.kill_marked(self._marker)
+            self._scratch.kill_marked(self._marker)
         self._exit.set_result(code)
 
 
@@ -243,7 +245,7 @@ def _is_full(directory: Path) -> bool:
 
 
 def _tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file; of one that the command itself has removed, nothing."""
+    """Return the last `limit` bytes of a file; of one that the command itself has removed, nothing."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What must not outlive the engine: its directory, its processes, its helper threads."""
+"""Hold what must not outlive the engine: its directory, its processes, its helper threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from rose.engine.processes import reaper as guardian
+from rose.engine.processes import reaper as reaper
 from rose.engine.processes.kernel import deaf, hear_of_children
 from rose.engine.processes.memory import OutOfMemoryKiller
 from rose.engine.processes.process import Child
@@ -25,10 +25,10 @@ _OWNER = "ROSE_OWNER_"
 _Then = Callable[[BaseException | None], None]
 
 
-class Custody:
-    """One engine's private directory (mode 0700), and the guardian process that cleans up after it, come what may.
+class Scratch:
+    """Hold one engine's private directory (mode 0700), and the reaper process that cleans up after it, come what may.
 
-    `threads` run what would block the event loop. Everything is made at first need, the guardian in a helper thread.
+    `threads` run what would block the event loop. Everything is made at first need, the reaper in a helper thread.
     """
 
     def __init__(self, temp_dir: str | Path | None = None) -> None:
@@ -39,16 +39,16 @@ class Custody:
         self.killer = OutOfMemoryKiller()
         self._temp_dir = temp_dir
         self._folder: str | None = None
-        self._guardian: Child | None = None
+        self._reaper: Child | None = None
         self._orders = -1
         self._lock = threading.Lock()
-        self._guardian_lock = threading.Lock()  # held for milliseconds: never taken in the event loop
+        self._reaper_lock = threading.Lock()  # held for milliseconds: never taken in the event loop
         self._owner = os.getpid()
         self._count = 0
 
     @property
     def folder(self) -> str:
-        """The private directory, made at first need."""
+        """Return the private directory, made at first need."""
         with self._lock:
             if self._folder is None:
                 if self._temp_dir is not None:
@@ -59,27 +59,27 @@ class Custody:
 
     @property
     def is_own(self) -> bool:
-        """Whether this process has made it; what a fork of it holds is not its own."""
+        """Return whether this process has made it; what a fork of it holds is not its own."""
         return os.getpid() == self._owner
 
-    def guard(self) -> None:
-        """Have a guardian. Called before anything is started or stored; starting it takes milliseconds."""
+    def ensure_reaper(self) -> None:
+        """Have a reaper. Called before anything is started or stored; starting it takes milliseconds."""
         folder = self.folder
-        with self._guardian_lock:
-            if self._guardian is not None:
+        with self._reaper_lock:
+            if self._reaper is not None:
                 return
-            # Without markers: if this is a task of an outer engine, that one's kill must not hit our guardian.
+            # Without markers: if this is a task of an outer engine, that one's kill must not hit our reaper.
             env = {name: value for name, value in os.environ.items() if not name.startswith(_OWNER)}
             with deaf():  # a batch system's signals reach every process of a job: it must outlive them to clean up
-                self._guardian = Child(
-                    [sys.executable, "-S", "-P", guardian.__file__, folder, self.prefix, str(self._owner)],
+                self._reaper = Child(
+                    [sys.executable, "-S", "-P", reaper.__file__, folder, self.prefix, str(self._owner)],
                     env=env,
                     cwd=Path("/"),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
-            pipe = self._guardian.popen.stdin
+            pipe = self._reaper.popen.stdin
             assert pipe is not None
             self._orders = os.dup(pipe.fileno())
             pipe.close()
@@ -92,7 +92,7 @@ class Custody:
 
     @staticmethod
     def tell(loop: asyncio.AbstractEventLoop, work: Future[None], then: _Then) -> None:
-        """When work in a thread has ended, which it may have already, call back in the loop."""
+        """Call back in the loop when work in a thread has ended, which it may have already."""
 
         def ended(future: Future[None]) -> None:
             try:
@@ -103,13 +103,13 @@ class Custody:
         work.add_done_callback(ended)
 
     def new_marker(self) -> str:
-        """The name of an environment variable by which a process, and all that it starts, can be found."""
+        """Return the name of an environment variable by which a process, and all that it starts, can be found."""
         with self._lock:
             self._count += 1
             return f"{self.prefix}{self._count}"
 
     def adopt(self, child: Child) -> None:
-        """From now on, and until it is reaped, `child` dies with the engine."""
+        """Have `child` die with the engine, from now on and until it is reaped."""
         self.children.add(child)
         self._order(f"+ {child.pid}")
 
@@ -121,38 +121,38 @@ class Custody:
         return code
 
     def kill_marked(self, marker: str) -> None:
-        """Have the guardian kill what bears exactly this marker: also processes that left their group."""
+        """Have the reaper kill what bears exactly this marker: also processes that left their group."""
         self._order(f"x {marker}=")
 
     async def close(self) -> None:
         """Kill what is left, remove the directory, and wait until that is done. All children must have been reaped."""
         self.threads.shutdown(wait=False)
-        if self._guardian is not None:
+        if self._reaper is not None:
             loop = asyncio.get_running_loop()
             ended = asyncio.Event()
-            self._guardian.watch(loop, ended.set)
+            self._reaper.watch(loop, ended.set)
             self._order("q")
             try:
                 await ended.wait()
             finally:
-                self._end_guardian()
+                self._end_reaper()
         for child in list(self.children):  # none, unless somebody would not wait for the end of what he cancelled
             child.reap()
         self.children.clear()
         self._check_removed()
 
     def abandon(self) -> None:
-        """The same without an event loop, for an engine that was never closed."""
+        """Clean up without an event loop, for an engine that was never closed."""
         if not self.is_own:
             return
         self.threads.shutdown(wait=False)
         for child in list(self.children):
             child.reap()
         self.children.clear()
-        if self._guardian is not None:
+        if self._reaper is not None:
             self._order("q")
-            self._guardian.wait()
-            self._end_guardian()
+            self._reaper.wait()
+            self._end_reaper()
         self._check_removed()
 
     def _order(self, line: str) -> None:
@@ -161,21 +161,21 @@ class Custody:
         try:
             os.write(self._orders, line.encode() + b"\n")
         except BrokenPipeError:
-            logger.warning("the guardian process of an engine has died; the engine cleans up by itself")
+            logger.warning("the reaper process of an engine has died; the engine cleans up by itself")
             os.close(self._orders)
             self._orders = -1
 
-    def _end_guardian(self) -> None:
-        assert self._guardian is not None
-        self._guardian.reap()
-        self._guardian = None
+    def _end_reaper(self) -> None:
+        assert self._reaper is not None
+        self._reaper.reap()
+        self._reaper = None
         if self._orders >= 0:
             os.close(self._orders)
             self._orders = -1
 
     def _check_removed(self) -> None:
-        """Do what the guardian did not: there was none, or it was killed."""
+        """Do what the reaper did not: there was none, or it was killed."""
         self.killer.close()
         folder = self._folder
-        if folder is not None and os.path.exists(folder) and not guardian.clean((), self.prefix, folder):
+        if folder is not None and os.path.exists(folder) and not reaper.clean((), self.prefix, folder):
             logger.error("the temporary directory %s could not be removed", folder)

@@ -1,4 +1,4 @@
-"""The user's main module in a worker: what tasks reach of the driver's, found by name.
+"""Have the user's main module in a worker: what tasks reach of the driver's, found by name.
 
 The script is not run again. Its names come in parts (see `rose.engine.shipping.program`), each loaded when a task first
 needs it, and again only when the driver's has changed: until then what tasks do to it (caches, counters) stays.
@@ -18,26 +18,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rose.engine.shipping.array_files import array_again, elsewhere, here
+
 if TYPE_CHECKING:
     import numpy as np
 
 _ENTERED = "ROSE_MAIN_ENTERED"  # tells processes that a task starts what it has entered
 CACHED = 64  # manifests that a worker keeps: of as many kinds of tasks
-
-_elsewhere: dict[str, str] = {}
-
-
-def relocate(folder: str, here: str) -> None:
-    """In a worker on another machine: what was stored in the driver's `folder` has been copied to `here`."""
-    _elsewhere[folder] = here
-
-
-def here(path: str) -> str:
-    """Return where a file of the driver's is to be read."""
-    for folder, place in _elsewhere.items():
-        if path.startswith(folder + os.sep):
-            return place + path[len(folder) :]
-    return path
 
 
 class Part(NamedTuple):
@@ -125,18 +112,18 @@ def enter(path: str) -> None:
     _entered = None
     main.bring(manifest)
     _entered = path, main
-    os.environ[_ENTERED] = json.dumps([path, _elsewhere])
+    os.environ[_ENTERED] = json.dumps([path, elsewhere])
 
 
 def enter_again() -> None:
     """Enter what the parent process has entered."""
     path, elsewhere = json.loads(os.environ[_ENTERED])
-    _elsewhere.update(elsewhere)
+    elsewhere.update(elsewhere)
     enter(path)
 
 
 def knows(name: str) -> bool:
-    """Whether the driver's main module has that name, too."""
+    """Return whether the driver's main module has that name, too."""
     main = None if _entered is None else _entered[1]
     return main is not None and name in main.loaded and sys.modules.get("__main__") is main.module
 
@@ -159,11 +146,3 @@ def namespace() -> dict[str, Any]:
 def shipped_array(digest: str) -> np.ndarray[Any, Any]:
     """Return a large array of the main module; changes stay in this process."""
     return array_again(_arrays[digest])
-
-
-def array_again(path: str) -> np.ndarray[Any, Any]:
-    """Return an array whose file others read, too; changes stay here."""
-    import numpy as np
-
-    array: np.ndarray[Any, Any] = np.load(here(path), mmap_mode="c", allow_pickle=False)
-    return array.view(np.ndarray)

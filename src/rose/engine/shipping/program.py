@@ -1,4 +1,4 @@
-"""The user's main module as tasks reach it: its names by value, once, in parts that workers find by name.
+"""Pickle the user's main module as tasks reach it: its names by value, once, in parts that workers find by name.
 
 A part is a name (several that need each other to be loaded are one). It is pickled when a task first reaches it, and
 looked at again for each task that is submitted: what cannot have changed by its identity (functions, classes, numbers),
@@ -17,26 +17,22 @@ from collections.abc import Callable, Iterable
 from enum import EnumMeta
 from types import (
     BuiltinFunctionType,
-    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
     ModuleType,
 )
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rose.engine.shipping.array_files import may_change
 from rose.engine.shipping.main_module import Manifest
+from rose.engine.shipping.names import Names
+from rose.engine.shipping.serialization import pack_names
 from rose.portable import name_in_main
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from rose.engine.shipping.serialization import Names
 
 SMALL = 64 * 1024  # bytes of a part that goes with every manifest; a longer one is a file of its own
 _ABSENT = object()
 _FACTS = ("__file__", "__package__", "__doc__")
-_ASKS = {"__main__", "globals", "vars", "eval", "exec", "modules"}  # code with these may use names that it only spells
 _CACHED = type(functools.lru_cache(int))
 _PLAIN = (
     *(type(None), bool, int, float, complex, str, bytes),
@@ -48,7 +44,7 @@ _submitted = 0
 
 
 def submitted() -> None:
-    """A task is submitted: what it reaches is looked at again, for the program may have changed it before."""
+    """Count a task that is submitted: what it reaches is looked at again, as the program may have changed it."""
     global _submitted
     _submitted += 1
 
@@ -59,7 +55,7 @@ def submissions() -> int:
 
 
 class Piece:
-    """A part as the driver has it.
+    """Hold a part as the driver has it.
 
     Attributes:
         loads: names that must be there before it is loaded.
@@ -82,7 +78,7 @@ class Piece:
         self._fixed = all(_is_fixed(value, itself=True) for value in values.values())
 
     def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
-        """Whether it is what the main module holds now."""
+        """Return whether it is what the main module holds now."""
         if self.seen == _submitted:
             return True
         for name, value in self.values.items():
@@ -116,7 +112,7 @@ class State:
             known.update(dict.fromkeys(piece.names, self.versions[-1]))
 
     def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
-        """Whether it is what the main module holds now; what no task asks for is only compared by identity."""
+        """Return whether it is what the main module holds now; what no task asks for is only compared by identity."""
         if self.size != len(main.__dict__) or not all(piece.is_fresh(main, pickled) for piece in self._asked):
             return False
         return all(main.__dict__.get(name) is value for name, value in self._also)
@@ -127,7 +123,7 @@ class State:
 
 
 class Program:
-    """One main module. `remap`: memory-mapped arrays of it stay in their own files."""
+    """Follow one main module. `remap`: memory-mapped arrays of it stay in their own files."""
 
     def __init__(self, main: ModuleType, remap: bool) -> None:
         self._id = secrets.token_hex(8)
@@ -153,7 +149,7 @@ class Program:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _reached(self, main: ModuleType, needs: Iterable[str]) -> tuple[list[Piece], set[str]]:
-        """The pieces, and which names are asked for, by the task or its code."""
+        """Return the pieces, and which names are asked for, by the task or its code."""
         found: dict[str, Piece] = {}
         self._follow(main, needs, found)
         wished = {name for piece in found.values() for name in piece.spelt}
@@ -187,7 +183,7 @@ class Program:
             found.update(more)
 
     def _joined(self, main: ModuleType, found: dict[str, Piece]) -> dict[str, Piece]:
-        """Those that can only be loaded together, or are one object, as one piece."""
+        """Join those that can only be loaded together, or are one object, as one piece."""
         reach = {name: _reach(name, found) for name in found}
         same: dict[int, list[str]] = {}
         for name in found:
@@ -207,8 +203,6 @@ class Program:
         return piece
 
     def _pickled(self, names: tuple[str, ...]) -> Piece:
-        from rose.engine.shipping.serialization import pack_names
-
         main = self._main()
         assert main is not None
         values = {name: main.__dict__[name] for name in names}
@@ -228,37 +222,8 @@ def program(remap: bool) -> Program:
     return both[remap]
 
 
-def spelt_names(code: CodeType) -> set[str]:
-    """Return the names of the main module that code may use although it does not refer to them (`__main__.x`)."""
-    names, texts = set(code.co_names), {one for one in code.co_consts if isinstance(one, str)}
-    if not _ASKS.isdisjoint(names | texts):
-        return {name for name in names | texts if name in sys.modules["__main__"].__dict__}
-    return set().union(*[spelt_names(one) for one in code.co_consts if isinstance(one, CodeType)])
-
-
-def digest_of_array(array: np.ndarray[Any, Any]) -> str:
-    """Return what tells an array's content from another's: type, shape, layout and bytes."""
-    import numpy as np
-
-    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-    content = np.ascontiguousarray(array.T if fortran else array)
-    hasher = hashlib.sha256(f"{array.dtype.descr} {array.shape} {fortran}".encode())
-    hasher.update(content.reshape(-1).view(np.uint8).data)
-    return hasher.hexdigest()[:40]
-
-
-def may_change(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array's content may be written to, by it or by what it is a view of."""
-    owner: Any = array
-    while isinstance(owner, type(array)) or hasattr(owner, "flags"):
-        if owner.flags.writeable:
-            return True
-        owner = owner.base
-    return not (owner is None or isinstance(owner, bytes))
-
-
 def _reach(name: str, found: dict[str, Piece], runs: bool = False) -> set[str]:
-    """The names that are needed to load it; or also for its functions to run."""
+    """Return the names that are needed to load it; or also for its functions to run."""
     reached: set[str] = set()
     waiting = [name]
     while waiting:
@@ -309,7 +274,7 @@ def _is_same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def _is_fixed(value: Any, itself: bool = False, depth: int = 8) -> bool:
-    """Whether it is the same as long as its identity (and what `_inside` gives, where it is asked about itself) is."""
+    """Return whether it is the same as long as its identity is (and what `_inside` gives, if it is asked `itself`)."""
     kind = type(value)
     if kind in _PLAIN or value is _ABSENT or isinstance(value, EnumMeta):
         return True

@@ -1,66 +1,49 @@
-"""What an engine's `share` has stored: values as files in its directory."""
+"""Store values that an engine shares: files in its directory."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import os
 import shutil
 from collections.abc import Callable
 
 from rose.engine.failures import of_place, unpicklable
-from rose.engine.processes.scratch import Custody
+from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Ref
-from rose.engine.shipping import serialization as transfer
+from rose.engine.shipping import serialization
+from rose.engine.shipping.folders import Folders
+from rose.engine.shipping.serialization import FileRef
 from rose.engine.shipping.shipments import Shipments
 from rose.errors import ConfigurationError
 
 
-class Shelf:
-    """The shared values of one engine. `remap`: a memory-mapped array stays in its own file, and is not copied."""
+class SharedStore:
+    """Hold the shared values of one engine, and what its tasks need of the main module.
 
-    def __init__(self, custody: Custody, remap: bool = True) -> None:
-        self.paths: set[str] = set()  # of what may be used
-        self._custody = custody
+    `remap`: a memory-mapped array stays in its own file, and is not copied.
+    """
+
+    def __init__(self, scratch: Scratch, remap: bool = True) -> None:
+        self._folders = Folders(scratch)
         self._remap = remap
-        self._numbers = itertools.count()
-        self.main = Shipments(self)
+        self.paths = self._folders.paths  # of what may be used
+        self.main = Shipments(self._folders, remap)
 
-    @property
-    def remap(self) -> bool:
-        """Whether memory-mapped arrays stay in their own files."""
-        return self._remap
-
-    def new_folder(self) -> str:
-        """Where the next value is to be: not made yet."""
-        return os.path.join(self._custody.folder, f"ref-{next(self._numbers)}")
-
-    def forget(self, path: str) -> None:
-        """Remove the folder of a file that is not needed any more; of a closed engine it is gone already."""
-        self.paths.discard(path)
-        with contextlib.suppress(RuntimeError):
-            self._custody.threads.submit(shutil.rmtree, os.path.dirname(path), True)
-
-    def guard(self) -> None:
-        """See `Custody.guard`."""
-        self._custody.guard()
-
-    async def store(self, value: object, check_open: Callable[[], None]) -> transfer.FileRef:
+    async def store(self, value: object, check_open: Callable[[], None]) -> FileRef:
         """Store a value; `check_open` raises when the engine has been closed meanwhile.
 
         Raises:
             UnpicklableError: naming the part of the value that does not pickle.
             PlaceError: if it cannot be written.
         """
-        folder = self.new_folder()
+        folder, scratch = self._folders.new(), self._folders.scratch
 
-        def store() -> transfer.FileRef:
-            self._custody.guard()
-            return transfer.store(value, folder, self._remap)
+        def store() -> FileRef:
+            scratch.ensure_reaper()
+            return serialization.store(value, folder, self._remap)
 
         try:
-            ref = await asyncio.get_running_loop().run_in_executor(self._custody.threads, store)
+            ref = await asyncio.get_running_loop().run_in_executor(scratch.threads, store)
         except Exception as error:
             check_open()  # the directory may be gone
             if isinstance(error, OSError):
@@ -71,15 +54,15 @@ class Shelf:
         self.paths.add(ref.path)
         return ref
 
-    async def remove(self, ref: Ref) -> transfer.FileRef:
+    async def remove(self, ref: Ref) -> FileRef:
         """Remove what was stored.
 
         Raises:
             ConfigurationError: if it was not stored here, or has been removed before.
         """
-        if not isinstance(ref, transfer.FileRef) or ref.path not in self.paths:
+        if not isinstance(ref, FileRef) or ref.path not in self.paths:
             raise ConfigurationError("release: this Ref is another engine's, or was released before")
         self.paths.discard(ref.path)
-        folder = os.path.dirname(ref.path)
-        await asyncio.get_running_loop().run_in_executor(self._custody.threads, shutil.rmtree, folder)
+        threads = self._folders.scratch.threads
+        await asyncio.get_running_loop().run_in_executor(threads, shutil.rmtree, os.path.dirname(ref.path))
         return ref

@@ -10,13 +10,12 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rose.engine.shipping.array_files import digest_of_array, may_change, write_content
+from rose.engine.shipping.folders import Folders
 from rose.engine.shipping.main_module import Part
-from rose.engine.shipping.program import SMALL, Piece, State, digest_of_array, may_change, program, submissions
-
-if TYPE_CHECKING:
-    from rose.engine.shipping.shared_store import Shelf
+from rose.engine.shipping.program import SMALL, Piece, State, program, submissions
 
 logger = logging.getLogger("rose")
 
@@ -25,19 +24,19 @@ TOLD = 1024 * 1024  # bytes from which it is said that a global is shipped
 
 
 class _File:
-    """A file in a folder of its own, which goes when nobody needs it any more."""
+    """Keep a file in a folder of its own, which goes when nobody needs it any more."""
 
-    def __init__(self, shelf: Shelf, name: str, content: Any, told: str = "") -> None:
-        self.path = os.path.join(shelf.new_folder(), name)
-        self._shelf = shelf
+    def __init__(self, folders: Folders, name: str, content: Any, told: str = "") -> None:
+        self.path = os.path.join(folders.new(), name)
+        self._folders = folders
         self._content: Any = content  # None: it is written
         self._told = told
         self._lock = threading.Lock()
-        shelf.paths.add(self.path)
-        weakref.finalize(self, _forget, weakref.ref(shelf), self.path).atexit = False
+        folders.paths.add(self.path)
+        weakref.finalize(self, folders.forget, self.path).atexit = False
 
     def is_there(self, content: Any) -> bool:
-        """Whether it is written; if somebody has swept the directory, it is to be written again."""
+        """Return whether it is written; if somebody has swept the directory, it is to be written again."""
         if self._content is not None or not os.path.exists(self.path):
             self._content = content
             return False
@@ -48,29 +47,17 @@ class _File:
         with self._lock:
             if self._content is None:
                 return
-            self._shelf.guard()
+            self._folders.scratch.ensure_reaper()
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            if isinstance(self._content, bytes):
-                with open(self.path, "wb") as file:
-                    file.write(self._content)
-            else:
-                import numpy as np
-
-                np.save(self.path, self._content, allow_pickle=False)
+            write_content(self.path, self._content)
             self._content = None
         if self._told:
             logger.info("%s", self._told)
 
 
-def _forget(shelf: weakref.ref[Shelf], path: str) -> None:
-    found = shelf()
-    if found is not None:
-        found.forget(path)
-
-
 @dataclass
 class _Shipment:
-    """A state's files with what is in them: those that others have, too, and the manifest."""
+    """Hold a state's files with what is in them: those that others have, too, and the manifest."""
 
     files: list[tuple[_File, Any]]
     manifest: _File
@@ -84,10 +71,11 @@ class _Taken:
 
 
 class Shipments:
-    """Keep what an engine's workers can read of the main module."""
+    """Keep what an engine's workers can read of the main module. `remap`: see `SharedStore`."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = weakref.ref(shelf)
+    def __init__(self, folders: Folders, remap: bool) -> None:
+        self._folders = folders
+        self._remap = remap
         self._shipped: OrderedDict[int, tuple[State, _Shipment]] = OrderedDict()
         self._taken: dict[int, _Taken] = {}  # large arrays that are no names of the main module, by identity
         self._files: weakref.WeakValueDictionary[bytes | str, _File] = weakref.WeakValueDictionary()
@@ -98,12 +86,10 @@ class Shipments:
 
         Raises whatever the pickling of one of them raises.
         """
-        shelf = self._shelf()
-        assert shelf is not None
-        state = program(shelf.remap).state(needs)
+        state = program(self._remap).state(needs)
         found = self._shipped.get(id(state))
         if found is None:
-            found = self._shipped[id(state)] = state, self._shipment(state, shelf)
+            found = self._shipped[id(state)] = state, self._shipment(state)
             while len(self._shipped) > KEPT:
                 self._shipped.popitem(last=False)
         else:
@@ -116,8 +102,6 @@ class Shipments:
 
     def again(self, array: Any, refs: Container[str]) -> tuple[str, _File] | None:
         """Return the file of a large array that an earlier task took, too, and who writes it; None: none did."""
-        shelf = self._shelf()
-        assert shelf is not None
         key, taken = id(array), self._taken
         found = taken.get(key)
         if found is None:
@@ -125,35 +109,35 @@ class Shipments:
             return None
         if found.file is None or (found.seen != submissions() and may_change(array)):
             told = f"shipping an array {list(array.shape)} ({array.nbytes / 1e6:.0f} MB) once; every task reads it"
-            found.file = self._file(shelf, digest_of_array(array), "array.npy", array, told)
+            found.file = self._file(digest_of_array(array), "array.npy", array, told)
             found.seen = submissions()
         assert found.file.path in refs
         found.file.is_there(array)
         return found.file.path, found.file
 
-    def _shipment(self, state: State, shelf: Shelf) -> _Shipment:
+    def _shipment(self, state: State) -> _Shipment:
         files: list[tuple[_File, Any]] = []
         parts, arrays = [], {}
         for piece, version in zip(state.pieces, state.versions, strict=True):
             told = _told(piece)
             for digest, array in piece.arrays.items():
-                file = self._file(shelf, digest, "array.npy", array, told)
+                file = self._file(digest, "array.npy", array, told)
                 files.append((file, array))
                 arrays[digest], told = file.path, ""
             body: bytes | str = piece.body
             if len(piece.body) > SMALL:
-                file = self._file(shelf, piece.digest, "part.pkl", piece.body, told)
+                file = self._file(piece.digest, "part.pkl", piece.body, told)
                 files.append((file, piece.body))
                 body = file.path
             parts.append(Part(piece.names, version, body))
         content = pickle.dumps(state.manifest(parts, arrays), pickle.HIGHEST_PROTOCOL)
-        manifest = _File(shelf, "value.pkl", content)
+        manifest = _File(self._folders, "value.pkl", content)
         return _Shipment([*files, (manifest, content)], manifest)
 
-    def _file(self, shelf: Shelf, digest: bytes | str, name: str, content: Any, told: str) -> _File:
+    def _file(self, digest: bytes | str, name: str, content: Any, told: str) -> _File:
         file = self._files.get(digest)
         if file is None:
-            file = self._files[digest] = _File(shelf, name, content, told)
+            file = self._files[digest] = _File(self._folders, name, content, told)
         return file
 
 

@@ -22,7 +22,8 @@ from rose.identity.code.used import is_derived, is_used, set_by_methods
 from rose.identity.environment import is_secret, set_by_program, tells_secret, without_secrets
 from rose.identity.objects import declared_fields
 from rose.identity.parts import Part, shown
-from rose.identity.values import Functions, value_digest
+from rose.identity.values import value_digest
+from rose.identity.walk import Functions
 
 _log = logging.getLogger("rose")
 

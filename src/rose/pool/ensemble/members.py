@@ -8,20 +8,20 @@ from typing import Any
 
 from rose.engine import TaskKey
 from rose.loop.groups import all_of
+from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.passes import Passed, as_passed, joined
 from rose.pool.ensemble.predictions import Predicted, predict, predict_slice, sliced, usable
-from rose.stages.binding import PROVIDED, Binding, bind_stage, run_stage, run_stage_lazily
+from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
 from rose.stages.reporting import class_names
 from rose.stages.runner import Runner
-from rose.stages.seeds import derive_seed
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundId:
     """Which round of which workflow: what every task of it is told."""
 
     workflow: str
@@ -57,13 +57,13 @@ class Ensemble:
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """How training is called under this configuration."""
-        return bind_stage(self.training, PROVIDED["training"], config, iteration)
+        return bind_stage(self.training, config, iteration)
 
     def bind_prediction(self, config: LearnerConfig, iteration: int) -> Binding:
         """How prediction is called under this configuration."""
-        return bind_stage(self.prediction, PROVIDED["prediction"], config, iteration)
+        return bind_stage(self.prediction, config, iteration)
 
-    async def train(self, round: Round, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
+    async def train(self, round: RoundId, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
         """Train one member on the labelled set; it replaces its predecessor when the round's members are kept."""
         binding = self.bind_training(config, round.iteration)
         stage = stage_for(self.training, config, round.iteration, model)
@@ -73,7 +73,7 @@ class Ensemble:
         result, note = await run_stage_lazily(self.runner, stage, key, binding, given)
         return Shared(self.runner.engine, result, note)
 
-    async def recall(self, round: Round, models: Sequence[str]) -> None:
+    async def recall(self, round: RoundId, models: Sequence[str]) -> None:
         """Make the members those that were trained in that round, which is recorded."""
         found = {model: await self.runner.member(round.key("training", model)) for model in models}
         await self.keep({model: member for model, member in found.items() if member is not None})
@@ -91,7 +91,7 @@ class Ensemble:
 
     async def predict(
         self,
-        round: Round,
+        round: RoundId,
         stage: str,
         model: str,
         member: Shared,
@@ -126,7 +126,7 @@ class Ensemble:
         return await all_of(one_pass(index) for index in range(self.num_predictions))
 
     def calls(
-        self, round: Round, models: Iterable[str], config: LearnerConfig
+        self, round: RoundId, models: Iterable[str], config: LearnerConfig
     ) -> tuple[Callable[..., Any], dict[str, list[dict[str, Any]]]]:
         """The prediction function and, by model, its arguments in each stochastic pass over candidates."""
         binding = self.bind_prediction(config, round.iteration)
@@ -142,7 +142,7 @@ class Ensemble:
         return together(stages, self.num_predictions)
 
     def predict_here(
-        self, round: Round, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
+        self, round: RoundId, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
     ) -> Predicted:
         """Predict `X` with all models, in this process: for results, when the engine is gone."""
         binding, passes = self.bind_prediction(config, round.iteration), range(self.num_predictions)
@@ -155,7 +155,7 @@ class Ensemble:
         classes = {name: class_names(model) if declared is None else declared for name, model in models.items()}
         return usable(predicted, classes, len(X), task, "predict", self.prediction.normalise)
 
-    def _given(self, round: Round, stage: str, model: str, index: int) -> dict[str, Any]:
+    def _given(self, round: RoundId, stage: str, model: str, index: int) -> dict[str, Any]:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}
 
     def _arguments(self, binding: Binding, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rose.arrays import probability_tolerance
-from rose.engine.coroutines import finished
+from rose.engine.functions.coroutines import finished
 from rose.errors import PredictionError
 from rose.pool.ensemble.columns import Classes, aligned
 from rose.pool.ensemble.passes import Gaussian, Passed, as_passed, mapped, means, variances

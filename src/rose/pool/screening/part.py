@@ -17,11 +17,11 @@ import numpy as np
 
 from rose.acquisition import Acquisition, kept_of_part, keys_of_part, tie_keys
 from rose.errors import NotANumberError
+from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.predictions import Predicted, predict, sliced, usable
 from rose.pool.scoring_rule import score_passes, silent
 from rose.scoring import Metric
-from rose.stages.seeds import derive_seed
 from rose.stages.stage import Reduction
 
 

@@ -23,7 +23,7 @@ from rose.errors import (
 )
 from rose.loop.groups import all_of, task_group
 from rose.pool.ensemble.columns import Classes
-from rose.pool.ensemble.members import Ensemble, Round
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import usable
 from rose.pool.scoring_rule import Scoring
@@ -59,7 +59,7 @@ class Screener:
 
     async def screen(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
@@ -107,16 +107,17 @@ class Screener:
 
     async def choose(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         found: Shortlist,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
         labelled: np.ndarray,
+        pending: np.ndarray,
         k: int,
         config: LearnerConfig,
     ) -> np.ndarray:
-        """Pool indices of the next batch of `k`; the shortlist is predicted again where the method takes predictions.
+        """Return pool indices of the next batch of `k`; what is left is predicted again where the method takes that.
 
         Raises:
             PredictionError: if these are unusable.
@@ -124,7 +125,8 @@ class Screener:
         if len(found.drawn):
             return found.drawn[:k]
         indices, scores = found.uncertain
-        rows = np.concatenate([indices, labelled]) if self.chooser.looks_at_labelled(scoring) else indices
+        looks = self.chooser.looks_at_labelled(scoring)
+        rows = np.concatenate([indices, labelled, pending]) if looks else indices
         shared = self.runner.share(rows)
         try:
             passes = []
@@ -132,14 +134,14 @@ class Screener:
                 passes = await self._predict(round, scoring, members, classes, shared, config)
             assert scoring.metric is not None
             span = found.range(scoring.metric.range)
-            seen = Candidates(shared, len(indices), passes, None, self.X, span)
+            seen = Candidates(shared, len(indices), passes, None, self.X, span, len(pending) if looks else 0)
             return await self.chooser.choose(round, scoring, seen, scores, k, config, {})
         finally:
             await self.runner.release([shared])
 
     async def _predict(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],
@@ -173,7 +175,7 @@ class Screener:
 
     def _question(
         self,
-        round: Round,
+        round: RoundId,
         scoring: Scoring,
         members: Mapping[str, Shared],
         classes: Mapping[str, Classes],

@@ -19,7 +19,7 @@ from rose.store.filesystem import check_locks, is_network
 from rose.store.fsync import create_file
 from rose.store.paths import DATABASE
 
-FORMAT = 1  # of the run directory; raise it with a conversion in `_convert`, and keep a sample in tests/store/formats
+FORMAT = 2  # of the run directory; keep a sample in tests/store/formats. 1 was of versions that were not released
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
@@ -28,10 +28,10 @@ CREATE TABLE driver (
     since REAL NOT NULL, seen REAL NOT NULL, ended REAL, outcome TEXT
 );
 CREATE TABLE tasks (
-    seq INTEGER PRIMARY KEY,
-    batch TEXT NOT NULL, file TEXT, records TEXT NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, attempt INTEGER NOT NULL, queued REAL NOT NULL, began REAL,
+    ended REAL, worker TEXT, error TEXT, value BLOB, file TEXT, note BLOB, output TEXT, crc INTEGER NOT NULL
 );
-CREATE INDEX tasks_by_batch ON tasks (batch);
 CREATE INDEX tasks_by_file ON tasks (file) WHERE file IS NOT NULL;
 CREATE TABLE labels (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -39,10 +39,19 @@ CREATE TABLE labels (
     key TEXT NOT NULL, state TEXT NOT NULL, value BLOB, file TEXT, crc INTEGER NOT NULL
 );
 CREATE INDEX labels_by_file ON labels (file) WHERE file IS NOT NULL;
+CREATE TABLE iterations (
+    workflow TEXT NOT NULL, iteration INTEGER NOT NULL, record BLOB, note BLOB, carried TEXT NOT NULL,
+    crc INTEGER NOT NULL, PRIMARY KEY (workflow, iteration)
+) WITHOUT ROWID;
 CREATE TABLE events (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, workflow TEXT, iteration INTEGER,
-    body TEXT NOT NULL, crc INTEGER NOT NULL
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+    crc INTEGER NOT NULL
 );
+CREATE TABLE orders (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, who TEXT NOT NULL, kind TEXT NOT NULL, workflow TEXT,
+    body TEXT NOT NULL, state TEXT NOT NULL, answered REAL, answer TEXT, crc INTEGER NOT NULL
+);
+CREATE INDEX orders_by_state ON orders (state);
 """
 
 _BUSY = 10.0  # seconds that a read or a write waits for another process's, at a time
@@ -102,6 +111,15 @@ def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alo
     connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
 
 
+class Snapshot(sqlite3.Connection):
+    """A connection that does not see what is written after it was opened."""
+
+
+def is_snapshot(connection: sqlite3.Connection) -> bool:
+    """Return whether a connection does not see what others write meanwhile."""
+    return isinstance(connection, Snapshot)
+
+
 def open_for_reading(directory: Path) -> sqlite3.Connection:
     """A connection that changes nothing; works while a driver writes, and on a dead run.
 
@@ -137,7 +155,11 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
             return _open_copy(path)
         immutable = True
     options = "mode=ro" + ("&immutable=1" if immutable else "")
-    connection = sqlite3.connect(f"file:{_quoted(path)}?{options}", uri=True, timeout=_BUSY, isolation_level=None)
+    kind = Snapshot if immutable else sqlite3.Connection
+    uri = f"file:{_quoted(path)}?{options}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False, factory=kind
+    )
     try:
         if alone:
             check_whole(connection, path)
@@ -154,7 +176,7 @@ def _open_copy(path: Path) -> sqlite3.Connection:
         for suffix in ("", "-wal", "-journal"):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(beside(path, suffix), Path(folder, DATABASE + suffix))
-        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=Snapshot)
         try:
             with contextlib.closing(sqlite3.connect(Path(folder, DATABASE))) as copy:
                 copy.backup(memory)
@@ -200,6 +222,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if version > FORMAT:
         raise RunDirectoryError(
             f"{path} has format {version}, and this version of ROSE knows {FORMAT}: install a newer ROSE to open it"
+        )
+    if version == 1:
+        raise RunDirectoryError(
+            f"{path} has format 1, of a version of ROSE that was not released, and cannot be opened any more: begin "
+            "another run, in another run_dir, or beside it with resume='new'"
         )
     problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if problem != "ok" or version < 1:

@@ -41,17 +41,16 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
     Raises:
         CorruptRunError: if it does.
     """
-    tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
-    since = read_meta(connection, _NOTE) if tables else None
-    lacks = since is not None if tables else connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    if not lacks or has_log(database):
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+        return  # it was not begun
+    since = read_meta(connection, _NOTE)
+    if since is None or has_log(database):
         return
-    held = f"it ends on {time.ctime(since)}" if tables else "there is nothing in the database alone"
     log = beside(database, "-wal")
     raise CorruptRunError(
         f"{log} is missing: its run was copied, or restored, without it, and what was recorded last is only there "
-        f"({held}). Copy {log.name} too, from where the run was. If it is lost, `echo > {log}` goes on without what it "
-        "held: simulations that it had recorded run again"
+        f"(it ends on {time.ctime(since)}). Copy {log.name} too, from where the run was. If it is lost, "
+        f"`echo > {log}` goes on without what it held: simulations that it had recorded run again"
     )
 
 

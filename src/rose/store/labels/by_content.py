@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rose.store.labels.values import not_finite
 from rose.store.results import Result, given
 
 
@@ -20,25 +19,62 @@ class Dropped:
 Simulate = Callable[[Sequence[int]], Awaitable[Sequence[Any]]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Execution:
-    """One execution, for one or more samples (a batch), and how many requests wait for it."""
+    """One execution, for one or more samples (a batch), and how many have asked for it and not let go."""
 
     keys: Sequence[bytes]
     task: asyncio.Task[Sequence[Any]]
-    waiters: int = 0
+    askers: int = 0
     paid: bool = False  # it has ended, and is being recorded
 
     def label(self, key: bytes) -> Any:
-        """The label of one of its samples, once it is done."""
+        """Return the label of one of its samples, once it is done."""
         return self.task.result()[self.keys.index(key)]
+
+
+class Asked:
+    """A sample that somebody has asked a `LabelStore` for.
+
+    Attributes:
+        task: the execution that labels it; None: the label was there.
+    """
+
+    def __init__(self, store: LabelStore, key: bytes, execution: _Execution | None) -> None:
+        self._store = store
+        self._key = key
+        self._execution = execution
+        if execution is not None:
+            execution.askers += 1
+
+    @property
+    def task(self) -> asyncio.Task[Sequence[Any]] | None:
+        """Return the execution that labels it; None: the label was there when it was asked for."""
+        return None if self._execution is None else self._execution.task
+
+    async def label(self) -> Any:
+        """Wait for the label; a failed execution raises its error.
+
+        Waiting may be cancelled: the execution goes on.
+        """
+        if self._execution is None:
+            return await self._store.known(self._key)
+        await asyncio.wait([self._execution.task])
+        return self._execution.label(self._key)
+
+    def let_go(self) -> None:
+        """Do without it: its execution is cancelled if no one else has asked for it and it is not paid for."""
+        execution, self._execution = self._execution, None
+        if execution is not None:
+            execution.askers -= 1
+            self._store.abandon(execution)
 
 
 class LabelStore:
     """Simulates each distinct sample at most once.
 
-    An execution belongs to the store, not to who asked first: it goes on while anyone waits for it, and is cancelled
-    when no one does. One that failed stays failed: every later request for the sample gets the same error, because
+    An execution belongs to the store, not to who asked first: it goes on until it ends, or until all who asked for it
+    have let go. One that failed stays failed: every later request for the sample gets the same error, because
     trying an expensive simulation again is the user's decision.
 
     Args:
@@ -50,50 +86,35 @@ class LabelStore:
         self._executions: dict[bytes, _Execution] = {}
         self._running: set[asyncio.Task[Sequence[Any]]] = set()
 
-    async def get(self, keys: Sequence[bytes], simulate: Simulate, batch: int = 1) -> list[Any]:
-        """The labels of the samples with these content keys, simulating those that no one has asked for.
+    def ask(self, keys: Sequence[bytes], simulate: Simulate, batch: int = 1) -> list[Asked]:
+        """Ask for the samples with these content keys; those that no one has asked for begin to be simulated.
 
         Args:
             keys: what identifies each sample; equal keys share one execution.
             simulate: runs the simulation of the samples at some positions of `keys`.
             batch: how many samples one execution takes at most.
-
-        Raises:
-            Exception: the first that an execution raised; what else this request asked for is let go.
         """
         first = {key: position for position, key in reversed(list(enumerate(keys)))}
         new = sorted(p for key, p in first.items() if key not in self._executions and key not in self._recorded)
         for start in range(0, len(new), batch):
             self._start(keys, new[start : start + batch], simulate)
-        wanted = {key: self._executions[key] for key in keys if key in self._executions}
-        await self._wait(list({id(execution): execution for execution in wanted.values()}.values()))
-        return [wanted[key].label(key) if key in wanted else await self._recorded[key].get() for key in keys]
+        return [Asked(self, key, self._executions.get(key)) for key in keys]
 
     def offer(self, labels: Mapping[bytes, Any]) -> dict[bytes, Any]:
-        """Labels that are known from elsewhere; returns those that are new here, or of what was dropped."""
+        """Take labels that are known from elsewhere; return those that are new here, or of what was dropped."""
         new = {k: v for k, v in labels.items() if k not in self._executions and not self._has_label(k)}
         self._recorded.update({key: given(label) for key, label in new.items()})
         return new
 
-    async def forget_unfit(self, keys: Iterable[bytes]) -> dict[bytes, str]:
-        """Forget those recorded labels that hold what is not finite, as an older version took them; returns what."""
-        unfit = {}
-        for key in keys:
-            recorded = self._recorded.get(key)
-            found = None if recorded is None else not_finite(await recorded.get())
-            if found is not None and self._recorded.pop(key, None) is not None:
-                unfit[key] = found
-        return unfit
-
     def __contains__(self, key: bytes) -> bool:
-        """Whether its label is known, or that it was dropped."""
+        """Tell whether its label is known, or that it was dropped."""
         execution = self._executions.get(key)
         if execution is None:
             return key in self._recorded
         return execution.task.done() and not execution.task.cancelled() and execution.task.exception() is None
 
     def is_dropped(self, key: bytes) -> bool:
-        """Whether its simulation has failed, and there is no label to come."""
+        """Tell whether its simulation has failed, and there is no label to come."""
         execution = self._executions.get(key)
         if execution is None:
             return key in self._recorded and not self._has_label(key)
@@ -104,13 +125,13 @@ class LabelStore:
         return recorded is not None and not (recorded.at_hand and isinstance(recorded.load(), Dropped))
 
     async def record(self, key: bytes, recording: Awaitable[None]) -> None:
-        """Called by an execution that has its labels: from here on it is not cancelled, though no one may wait for it
-        any more, because it is paid for. Returns when they are recorded."""
+        """Record the labels of an execution, which calls this: it is paid for, and from here on not cancelled, though
+        all may have let go. Returns when they are recorded."""
         self._executions[key].paid = True
         await recording
 
     async def known(self, key: bytes) -> Any:
-        """A label that is recorded.
+        """Return a label that is recorded.
 
         Raises:
             KeyError: if it is not.
@@ -125,6 +146,15 @@ class LabelStore:
                 execution.task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
+    def abandon(self, execution: _Execution) -> None:
+        """Cancel an execution that all have let go of, unless it has ended or is paid for."""
+        if execution.askers or execution.task.done() or execution.paid:
+            return
+        # Forgotten at once, so that whoever asks next starts it anew instead of waiting for a dying task.
+        for key in execution.keys:
+            del self._executions[key]
+        execution.task.cancel()
+
     def _start(self, keys: Sequence[bytes], positions: Sequence[int], simulate: Simulate) -> None:
         task = asyncio.ensure_future(_run(simulate, positions))
         execution = _Execution([keys[position] for position in positions], task)
@@ -136,27 +166,6 @@ class LabelStore:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as seen: those who wait report it
-
-    async def _wait(self, executions: Sequence[_Execution]) -> None:
-        for execution in executions:
-            execution.waiters += 1
-        try:
-            pending = {execution.task for execution in executions}
-            while pending:
-                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
-                for task in done:
-                    task.result()
-        finally:
-            for execution in executions:
-                execution.waiters -= 1
-                if not execution.waiters and not execution.task.done() and not execution.paid:
-                    self._abandon(execution)
-
-    def _abandon(self, execution: _Execution) -> None:
-        # Forgotten at once, so that whoever asks next starts it anew instead of waiting for a dying task.
-        for key in execution.keys:
-            del self._executions[key]
-        execution.task.cancel()
 
 
 async def _run(simulate: Simulate, positions: Sequence[int]) -> Sequence[Any]:

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rose.store.database.batches import read_tasks
 from rose.store.database.meta import read_meta, write_meta
-from rose.store.database.sql import insertions, numbered_labels
+from rose.store.database.sql import numbered_labels, read_tasks, write
 from rose.store.records import CANCELLED, DONE, DROPPED, LabelRecord
 
 _NOTE = "simulations"
@@ -127,9 +126,10 @@ def forget_rounds(connection: sqlite3.Connection, workflow: str | None = None, s
 
     records = (record for record in read_tasks(connection, prefix) if is_of_these(record.key))
     counted = [record for record in records if record.state in (DONE, DROPPED)]
-    gone = [record._replace(state=CANCELLED, value=None, file=None, note=None) for record in counted]
-    for rows in insertions(gone):
-        rows.write(connection)
+    write(connection, (one._replace(state=CANCELLED, value=None, file=None, note=None) for one in counted))
+    connection.execute(
+        "DELETE FROM iterations WHERE workflow = coalesce(?, workflow) AND iteration >= ?", (workflow, since)
+    )
     notes = [name for (name,) in connection.execute("SELECT name FROM meta WHERE name LIKE 'given %'")]
     for name in notes:  # which labels were given in which round
         key = name.removeprefix("given ")

@@ -1,0 +1,88 @@
+"""What one workflow has asked for and has not got yet: asking is one thing, gathering another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Container
+
+import numpy as np
+
+from rose.loop.schedule import Gather
+from rose.pool.labelling.labelled_set import Arrived
+from rose.pool.labelling.simulator import Simulator, Submission
+from rose.stages.config import LearnerConfig
+
+
+class Submissions:
+    """Hold what one workflow has asked for, and gather what arrives of it."""
+
+    def __init__(self, simulator: Simulator, workflow: str) -> None:
+        self._simulator = simulator
+        self._workflow = workflow
+        self._pending: dict[Submission, None] = {}  # in the order of asking
+        self._arrived: dict[Submission, None] = {}  # of those, in the order of arrival
+
+    @property
+    def pending(self) -> list[Submission]:
+        """Return what has been asked for and not been gathered, in the order of asking."""
+        return list(self._pending)
+
+    async def ask(
+        self, iteration: int, indices: np.ndarray, config: LearnerConfig, left_out: Container[bytes] = ()
+    ) -> None:
+        """Ask for the labels of these candidates; as `Simulator.ask`."""
+        for one in await self._simulator.ask(self._workflow, iteration, indices, config, left_out):
+            self._pending[one] = None
+            if one.task is None:
+                self._arrived[one] = None
+            else:
+                one.task.add_done_callback(lambda _, one=one: self._arrives(one))  # type: ignore[misc]
+
+    async def gather(self, what: Gather, exactly: Collection[int] | None = None) -> Arrived:
+        """Wait for labels, and return them: in the order of asking, or of arrival.
+
+        Args:
+            what: which to wait for.
+            exactly: the candidates that had arrived when this was recorded; they are waited for instead.
+
+        Raises:
+            TaskError, ConfigurationError: the first that a simulation of these raised. The others go on.
+        """
+        count = len(self._pending) if what.count is None else min(what.count, len(self._pending))
+        if exactly is not None:
+            place = {index: place for place, index in enumerate(exactly)}
+            wanted = sorted((one for one in self._pending if one.index in place), key=lambda one: place[one.index])
+        elif what.order == "submitted" or what.count is None:
+            wanted = self.pending[:count]
+        else:
+            while len(self._arrived) < count:
+                running = {one.task for one in self._pending if one.task is not None and one not in self._arrived}
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            wanted = list(self._arrived)[:count]
+        found = await self._simulator.gathered(wanted)
+        for one in wanted:
+            self._pending.pop(one, None)
+            self._arrived.pop(one, None)
+        return found
+
+    def withdraw(self, candidate: int) -> bool:
+        """Do without a pending candidate: tells whether it was pending. Its simulation goes on if another wants it."""
+        found = [one for one in self._pending if one.index == candidate]
+        for one in found:
+            self._let_go(one)
+        return bool(found)
+
+    def end(self) -> None:
+        """Let go of all that is pending."""
+        for one in self.pending:
+            self._let_go(one)
+
+    def _let_go(self, one: Submission) -> None:
+        self._pending.pop(one, None)
+        self._arrived.pop(one, None)
+        if one.asked is not None:
+            one.asked.let_go()
+
+    def _arrives(self, one: Submission) -> None:
+        if one in self._pending:
+            self._arrived[one] = None

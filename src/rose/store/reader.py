@@ -1,0 +1,238 @@
+"""Reads a run, living or dead, as it goes on: what viewers look at, and all that they may know of the store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from rose.errors import ConfigurationError
+from rose.paths import expanded
+from rose.store.database.failures import explained
+from rose.store.database.schema import is_snapshot, open_for_reading
+from rose.store.database.sql import (
+    numbered_labels,
+    read_events,
+    read_labels,
+    read_orders,
+    read_task,
+    read_task_changes,
+    read_tasks,
+)
+from rose.store.database.whole import beside
+from rose.store.events import TimedEvent
+from rose.store.labels.versions import Simulations, read_simulations
+from rose.store.lease import Driver, read_drivers
+from rose.store.objects import ObjectStore
+from rose.store.orders import PlacedOrder, placed_order
+from rose.store.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, place_in
+from rose.store.records import TaskRecord
+from rose.store.safe_unpickle import read_plainly
+
+
+class ReadLabel(NamedTuple):
+    """A label that has come; its value is read on request.
+
+    Attributes:
+        number: larger than that of any label before.
+        candidate: the index of its candidate in the pool.
+        task: the key of the task that simulated it, or "imported".
+        state: done, or dropped: there is none.
+        content: what identifies the sample: of two labels of the same one, the later counts.
+    """
+
+    number: int
+    candidate: int
+    task: str
+    state: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is new in a run since a cursor.
+
+    Attributes:
+        cursor: where this ends, for the next call: a short text.
+        events: what has happened, in order.
+        tasks: the tasks that have changed, as they stand, in the order of their changes; without pickled values.
+        labels: the labels that have come, in order.
+        orders: what was ordered; and those that were answered since come again in `events`.
+        drivers: all drivers that the run has had, as they stand: the last may be alive.
+        simulations: which labels are of which simulation, where the run has had several.
+    """
+
+    cursor: str
+    events: Sequence[TimedEvent]
+    tasks: Sequence[TaskRecord]
+    labels: Sequence[ReadLabel]
+    orders: Sequence[PlacedOrder]
+    drivers: Sequence[Driver]
+    simulations: Simulations | None
+
+
+class RunReader:
+    """Reads the run in a directory, without changing anything there; a context manager. For one thread at a time.
+
+    What `since` costs follows what is new. No code of the run's is executed: values are read by `value_of`, and only if
+    they are plain.
+
+    Args:
+        run_dir: the run directory.
+
+    Raises:
+        RunDirectoryError: if there is no run, or of another format.
+        CorruptRunError: if what it recorded is damaged.
+
+    Example:
+        with RunReader("runs/digits") as reader:
+            changes = reader.since()
+            while changes.drivers[-1].alive:
+                time.sleep(1)
+                changes = reader.since(changes.cursor)
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = expanded(run_dir, "run_dir")
+        self._connection = open_for_reading(self.path)
+        self._seen = self._files()
+
+    def __enter__(self) -> RunReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the run's database."""
+        self._connection.close()
+
+    def since(self, cursor: str | None = None) -> Changes:
+        """Return what is new since a cursor; None: everything.
+
+        Raises:
+            ConfigurationError: if it is no cursor.
+            CorruptRunError: if what was recorded is damaged.
+        """
+        task, event, label, order = _numbers(cursor)
+        with self._reading() as connection:
+            events = list(read_events(connection, event))
+            tasks = list(read_task_changes(connection, task))
+            labels = [
+                ReadLabel(number, one.candidate, one.key, one.state, one.content)
+                for number, one in numbered_labels(connection, label)
+            ]
+            orders = [placed_order(record) for record in read_orders(connection, order)]
+            drivers, simulations = read_drivers(connection), read_simulations(connection)
+        ends = (
+            tasks[-1][0] if tasks else task,
+            events[-1][0] if events else event,
+            labels[-1].number if labels else label,
+            orders[-1].id if orders else order,
+        )
+        return Changes(
+            cursor="-".join(map(str, ends)),
+            events=[one for _, one in events],
+            tasks=[_light(record) for _, record in tasks],
+            labels=labels,
+            orders=orders,
+            drivers=drivers,
+            simulations=simulations,
+        )
+
+    def task(self, key: str) -> TaskRecord | None:
+        """Return one task as it stands, without pickled values."""
+        with self._reading() as connection:
+            record = read_task(connection, key)
+        return None if record is None else _light(record)
+
+    def tasks(self, prefix: str = "") -> list[TaskRecord]:
+        """Return the tasks whose keys begin so as they stand, in the order of their keys, without pickled values."""
+        with self._reading() as connection:
+            return [_light(record) for record in read_tasks(connection, prefix)]
+
+    def keys(self, prefix: str = "", most: int = -1) -> list[str]:
+        """Return the keys that begin so, in order; at most so many."""
+        with self._reading() as connection:
+            beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
+            sql = "SELECT key FROM tasks WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
+            return [key for (key,) in connection.execute(sql, (prefix, beyond, most))]
+
+    def value_of(self, key: str) -> Any:
+        """Return the result of a task, if it is plain: numbers, texts, their containers, arrays.
+
+        Raises:
+            KeyError: if it has none: it gave none, its result was freed, or is labels (`labels_of`).
+            NotPlainError: if code would have to run to load it.
+            CorruptRunError: if it is damaged.
+        """
+        with self._reading() as connection:
+            record = read_task(connection, key)
+        if record is None or (record.value is None and record.file is None):
+            raise KeyError(key)
+        return read_plainly(self._objects, record.value, record.file)
+
+    def labels_of(self, key: str) -> list[tuple[int, Callable[[], Any]]]:
+        """Return the candidates that a task has labelled, with what reads their labels (as `value_of` does)."""
+        with self._reading() as connection:
+            found = [one for one in read_labels(connection) if one.key == key]
+
+        def reading(value: bytes | None, file: str | None) -> Callable[[], Any]:
+            return lambda: read_plainly(self._objects, value, file)
+
+        return [(one.candidate, reading(one.value, one.file)) for one in found]
+
+    def printed(self, key: str) -> dict[str, Path]:
+        """Return the files that hold what a task has printed, by stream; those that are there and not empty."""
+        folder = self.path / OUTPUT / place_in(self.path, key)
+        paths = {stream: folder / stream for stream in STREAMS}
+        return {stream: path for stream, path in paths.items() if path.is_file() and path.stat().st_size}
+
+    @property
+    def _objects(self) -> ObjectStore:
+        return ObjectStore(self.path / OBJECTS)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one look at what is committed."""
+        if is_snapshot(self._connection) and (now := self._files()) != self._seen:
+            self._connection.close()
+            self._connection, self._seen = open_for_reading(self.path), now
+        with explained(self.path / DATABASE):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._connection.execute("COMMIT")
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """Return what changes when the database does."""
+        found: list[tuple[int, int] | None] = []
+        for path in (self.path / DATABASE, beside(self.path / DATABASE, "-wal")):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                found.append(None)
+            else:
+                found.append((stat.st_mtime_ns, stat.st_size))
+        return found
+
+
+def _light(record: TaskRecord) -> TaskRecord:
+    return record._replace(value=None, note=None)
+
+
+def _numbers(cursor: str | None) -> tuple[int, int, int, int]:
+    if cursor is None:
+        return 0, 0, 0, 0
+    parts = cursor.split("-")
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+        raise ConfigurationError(f"{cursor!r} is no cursor: give what an earlier `since` returned, or None")
+    task, event, label, order = map(int, parts)
+    return task, event, label, order

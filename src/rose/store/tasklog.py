@@ -1,0 +1,81 @@
+"""What becomes of tasks, told as it happens: one call each records it and tells those who watch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+
+from rose.store.events import (
+    Event,
+    EventLog,
+    TaskBegan,
+    TaskCancelled,
+    TaskDone,
+    TaskDropped,
+    TaskFailed,
+    TaskQueued,
+)
+from rose.store.records import CANCELLED, DONE, DROPPED, FAILED, QUEUED, RUNNING, TaskRecord
+
+
+class TaskLog:
+    """Tells those who watch of tasks and events, and records nothing: for tasks outside of a run. A `Run` records.
+
+    Args:
+        events: who watches.
+    """
+
+    def __init__(self, events: EventLog | None = None) -> None:
+        self.events = events or EventLog()
+
+    def emit(self, event: Event) -> None:
+        """Record an event, and tell of it."""
+        self.events.append(event)
+
+    def queued(self, key: str, attempt: int = 1, output: str | None = None, tells: bool = True) -> TaskRecord:
+        """Record that a task is given to the engine; its record is what the other methods take.
+
+        Args:
+            key: the task's.
+            attempt: how often it was given to one, with this time.
+            output: where what it prints goes, relative to the run directory.
+            tells: whether the engine tells when it begins; of one that does not, it counts as running.
+        """
+        record = TaskRecord(key, QUEUED if tells else RUNNING, attempt, time.time(), output=output)
+        self._put(record)
+        if self.events.watched:
+            self.events.append(TaskQueued(key))
+        return record
+
+    def began(self, record: TaskRecord, worker: str | None) -> TaskRecord:
+        """Record that a task has begun, on a worker (`HOST:PID`); returns its record from now on."""
+        record = record._replace(state=RUNNING, began=time.time(), worker=worker)
+        self._put(record)
+        if self.events.watched:
+            self.events.append(TaskBegan(record.key, worker))
+        return record
+
+    def started(self, key: str, attempt: int = 1, output: str | None = None) -> TaskRecord:
+        """Record that a task of this process itself begins; returns its record."""
+        return self.began(self.queued(key, attempt, output), f"{socket.gethostname()}:{os.getpid()}")
+
+    def ended(self, record: TaskRecord, state: str, error: BaseException | None = None) -> TaskRecord:
+        """Record that a task has ended; returns its record, of which results and labels are put by who has them."""
+        text = None if error is None else "".join(traceback.format_exception(error))
+        record = record._replace(state=state, ended=time.time(), error=text)
+        if state in (FAILED, CANCELLED):
+            self._put(record)
+        key, seconds = record.key, record.seconds or 0.0
+        message = getattr(error, "message", str(error))
+        if state == DROPPED:
+            self.emit(TaskDropped(key, message))
+        elif self.events.watched and state == FAILED:
+            self.events.append(TaskFailed(key, seconds, message))
+        elif self.events.watched:
+            self.events.append(TaskDone(key, seconds) if state == DONE else TaskCancelled(key, seconds))
+        return record
+
+    def _put(self, record: TaskRecord) -> None:
+        """Record a task; here there is nowhere to."""

@@ -1,0 +1,1 @@
+"""Test an engine: the parts of its contract."""
