@@ -1,6 +1,6 @@
 """One measurement of `benchmarks/durability.py`, in a process of its own; prints JSON.
 
-python benchmarks/durability_workload.py rounds|grow|interrupted|replayed ITERATIONS [RUN_DIR]
+python benchmarks/durability_workload.py rounds|grow|interrupted|replayed|read ITERATIONS [RUN_DIR]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ import psutil
 from rose import ParallelUQLearner
 from rose.engine import LocalEngine, Task, ThreadEngine
 from rose.engine.protocol import OnStart
+from rose.store import Run, RunReader
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_tasks
 from rose.store.objects import ObjectStore
@@ -47,7 +49,7 @@ def main(what: str, iterations: int, run_dir: str | None = None) -> None:
         return get(self, name)
 
     ObjectStore.get = counted  # type: ignore[method-assign]
-    measure = {"rounds": rounds, "grow": grow, "interrupted": interrupted, "replayed": replayed}[what]
+    measure = {"rounds": rounds, "grow": grow, "interrupted": interrupted, "replayed": replayed, "read": read}[what]
     found = asyncio.run(measure(iterations, run_dir))
     if run_dir is not None:
         with reading(Path(run_dir)) as connection:
@@ -106,6 +108,26 @@ async def replayed(iterations: int, run_dir: str | None) -> dict[str, Any]:
             seconds, processor = time.perf_counter() - start, time.process_time() - processor
             return {"seconds": seconds, "processor": processor, "tasks_run": engine.count, "error": str(error)}
     raise AssertionError("it was to fail")
+
+
+async def read(iterations: int, run_dir: str | None) -> dict[str, Any]:
+    """Seconds for what is new in a recorded run: everything, then 100 tasks at a time."""
+    assert run_dir is not None
+    start = time.perf_counter()
+    with RunReader(run_dir) as reader:
+        opened, changes = time.perf_counter(), reader.since()
+        first, some = time.perf_counter(), []
+        run = await Run.open(Path(run_dir))
+        for turn in range(20):
+            for index in range(100):
+                await run.done(run.started(f"w0/{iterations + turn}/prediction/m/{index}"), index, unflushed=True)
+            await run.flushed()
+            begun = time.perf_counter()
+            changes = reader.since(changes.cursor)
+            some.append(time.perf_counter() - begun)
+            assert len(changes.tasks) == 100
+        await run.close()
+    return {"open": opened - start, "all": first - opened, "new": statistics.median(some), "slowest": max(some)}
 
 
 def members() -> list[str]:

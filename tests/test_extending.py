@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rose.watch.tracking import TRACKERS
 
 from rose.acquisition import ACQUISITIONS
 from rose.engine.registry import ENGINES
 from rose.scoring import METRICS
-from rose.watch.tracking import TRACKERS
 from tests.plugged import fresh
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rose.cli.arguments import add_command, as_path, as_text
 from rose.errors import ConfigurationError
-from rose.paths import expanded
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from rose.cli.arguments import Commands
 
 
 def add_run_commands(commands: Commands) -> None:
     """Make the parser know them."""
-    status = _command(
+    status = add_command(
         commands,
         "status",
         _status,
@@ -26,34 +25,34 @@ def add_run_commands(commands: Commands) -> None:
         "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise, or a workflow "
         "of it could not go on; 1: there is no run, or it is damaged.",
     )
-    status.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
+    status.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
     _json(status)
-    runs = _command(commands, "runs", _runs, "list the runs below a directory", "List runs, the latest first.")
+    runs = add_command(commands, "runs", _runs, "list the runs below a directory", "List runs, the latest first.")
     runs.add_argument(
-        "directory", type=_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
+        "directory", type=as_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
     )
     _json(runs)
-    task = _command(
+    task = add_command(
         commands,
         "task",
         _task,
         "show a task: its times, traceback, stdout and stderr",
         "Show one task; without KEY, list those that failed.",
     )
-    task.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
-    task.add_argument("key", type=_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
+    task.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
+    task.add_argument("key", type=as_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
     task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
     _json(task)
-    labels = _command(
+    labels = add_command(
         commands,
         "labels",
         _labels,
         "write a run's labels to a file",
         "Write all labels of a run to a file, which Pool(X, labels=FILE) takes.",
     )
-    labels.add_argument("directory", type=_path, metavar="RUN", help="a run directory")
-    labels.add_argument("--to", type=_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
-    retry = _command(
+    labels.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
+    labels.add_argument("--to", type=as_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
+    retry = add_command(
         commands,
         "retry",
         _retry,
@@ -61,7 +60,7 @@ def add_run_commands(commands: Commands) -> None:
         "Have candidates whose simulations failed, and were dropped, tried again when the run is resumed: in the next "
         "round of each workflow that asked for them. What was decided without them stays.",
     )
-    retry.add_argument("directory", type=_path, metavar="RUN", help="a run directory that no driver writes")
+    retry.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that no driver writes")
     retry.add_argument(
         "candidates",
         type=_index,
@@ -70,14 +69,14 @@ def add_run_commands(commands: Commands) -> None:
         help="indices in the pool (default: all dropped ones)",
     )
     retry.add_argument("--dry-run", action="store_true", help="only say which")
-    gc = _command(
+    gc = add_command(
         commands,
         "gc",
         _gc,
         "remove what a run does not need any more",
         "Remove what crashes left, and the models of earlier rounds. All labels stay, and what resuming needs.",
     )
-    gc.add_argument("directory", type=_path, metavar="RUN", help="a run directory that no driver writes")
+    gc.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that no driver writes")
     gc.add_argument(
         "--models", type=_positive, metavar="N", default=1, help="keep the models of the last N rounds (default: 1)"
     )
@@ -85,26 +84,8 @@ def add_run_commands(commands: Commands) -> None:
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
 
 
-def _command(commands: Commands, name: str, run: Any, help: str, description: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help, description=description)
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
-
-
-def _text(text: str) -> str:
-    """Return what was typed, of which a locale without its letters has given bytes."""
-    return os.fsencode(text).decode(errors="surrogateescape")
-
-
-def _path(text: str) -> Path:
-    try:
-        return expanded(text, "path")
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _index(text: str) -> int:

@@ -146,6 +146,12 @@ class RunReader:
             simulations=simulations,
         )
 
+    def now(self) -> str:
+        """Return the cursor of this moment: with it, `since` gives only what comes from now on."""
+        with self._reading() as connection:
+            last = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+        return "-".join(str(last.get(name, 0)) for name in ("tasks", "events", "labels", "orders"))
+
     def task(self, key: str) -> TaskRecord | None:
         """Return one task as it stands, without pickled values."""
         with self._reading() as connection:
