@@ -5,12 +5,12 @@ BIN    := $(VENV)/bin
 
 .PHONY: demo test test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
 
-# One install serves every target; it is redone when the dependencies change.
+# One install serves every target; it is redone when the dependencies change. Python compiles what it imports.
+EXTRAS ?= dev
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once; a few minutes on a slow network)"
-	@$(BIN)/python -m pip install --quiet --upgrade pip
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -42,7 +42,7 @@ test-3.12 test-3.13: test-%: .venv-%/.installed
 .venv-%/.installed: pyproject.toml
 	@python=$$(.ci/find-python $*) && { test -x .venv-$*/bin/python || $$python -m venv .venv-$*; }
 	@echo "installing into .venv-$*"
-	@.venv-$*/bin/python -m pip install --quiet --no-compile --editable '.[test]'
+	@.venv-$*/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 # Both, where they are found.

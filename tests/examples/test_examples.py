@@ -1,7 +1,7 @@
 """The examples, run as a user runs them, in a short form."""
 
 import json
-import shutil
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +27,10 @@ def rows(text: str, columns: int) -> list[list[float]]:
 
 
 def test_digits_pool(tmp_path):
-    ended = run(EXAMPLES / "digits_pool.py", "--max-iter", "3", "--out", str(tmp_path))
+    ended = run(EXAMPLES / "digits_pool.py", "--max-iter", "2", "--out", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     table = rows(ended.stdout, 3)
-    assert [row[0] for row in table] == [20, 30, 40]
+    assert [row[0] for row in table] == [20, 30]
     assert table[-1][1] > table[0][1]
     assert "Warning" not in ended.stderr
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
@@ -63,16 +63,6 @@ def test_digits_commands(tmp_path):
         assert set(last["criterion_values"]) == {"narrow", "wide"}
 
 
-def test_a_missing_program_is_an_error_not_a_guess(tmp_path):
-    shutil.copytree(EXAMPLES / "digits_commands", tmp_path / "copy")
-    (tmp_path / "copy" / "predict.py").unlink()
-    ended = run(tmp_path / "copy" / "run_me.py", "--iterations", "2", "--out", str(tmp_path / "out"))
-    assert ended.returncode != 0
-    assert "predict.py" in ended.stderr
-    assert "No such file" in ended.stderr
-    assert not (tmp_path / "out" / "results.json").exists()
-
-
 @pytest.mark.parametrize(
     ("program", "options", "missing"),
     [
@@ -84,10 +74,10 @@ def test_a_missing_program_is_an_error_not_a_guess(tmp_path):
         ("check_accuracy.py", ["--model_name", "wide"], "holdout.npz"),
     ],
 )
-def test_a_missing_file_is_an_error_not_a_guess(program, options, missing, tmp_path):
-    ended = run(EXAMPLES / "digits_commands" / program, "--folder", str(tmp_path), *options)
-    assert ended.returncode != 0
-    assert f"{tmp_path / missing} is missing; " in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
+def test_a_missing_file_is_an_error_not_a_guess(program, options, missing, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES / "digits_commands")
+    monkeypatch.setattr(sys, "argv", [program, "--folder", str(tmp_path), *options])
+    with pytest.raises(SystemExit, match=f"{tmp_path / missing} is missing; "):
+        runpy.run_path(str(EXAMPLES / "digits_commands" / program), run_name="__main__")
+    assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []

@@ -45,7 +45,9 @@ def predict(model: float, X: Any) -> np.ndarray:
 def run(directory: Path, log: Path, iterations: int, **pool: Any) -> Any:
     LOG[0] = log
     given = pool.pop("X", OBJECTS)
-    learner = ParallelUQLearner(ThreadEngine(1), pool=Pool(given, **(pool or {"initial": 5})), run_dir=directory)
+    learner = ParallelUQLearner(
+        ThreadEngine(1), pool=Pool(given, **(pool or {"initial": 5})), run_dir=directory, acquisition="top"
+    )
     learner.simulation_task(as_executable=False)(simulate)
     learner.training_task(as_executable=False)(train)
     learner.prediction_task(as_executable=False)(predict)

@@ -69,10 +69,15 @@ def until(condition, seconds: float = 30.0) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [RUN, SYNC], ids=["teach", "run"])
-@pytest.mark.parametrize("work", [COMMAND, FUNCTION], ids=["command", "function"])
 @pytest.mark.parametrize(
-    ("sign", "code"), [(signal.SIGINT, {130, -signal.SIGINT}), (signal.SIGTERM, {143, -signal.SIGTERM})]
+    ("how", "work", "sign", "code"),
+    [
+        (RUN, COMMAND, signal.SIGINT, {130, -signal.SIGINT}),
+        (SYNC, FUNCTION, signal.SIGINT, {130, -signal.SIGINT}),
+        (RUN, FUNCTION, signal.SIGTERM, {143, -signal.SIGTERM}),
+        (SYNC, COMMAND, signal.SIGTERM, {143, -signal.SIGTERM}),
+    ],
+    ids=["teach-command-int", "run-function-int", "teach-function-term", "run-command-term"],
 )
 def test_signals_end_everything(tmp_path: Path, how, work, sign, code):
     marker = f"1000.{os.getpid()}{time.monotonic_ns()}"
@@ -206,7 +211,7 @@ def test_cancelling_teach_ends_the_work_first(make_engine, tmp_path):
 
 def test_what_was_learned_before_a_stop_is_in_the_result():
     async def main():
-        learner = classifier(2)
+        learner = classifier(ThreadEngine(2))
         learned = asyncio.Event()
         learner.events.subscribe(lambda event: learned.set() if isinstance(event, IterationDone) else None)
         running = asyncio.create_task(learner.teach(["w"], TWO, max_iter=99))

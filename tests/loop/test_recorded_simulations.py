@@ -32,15 +32,15 @@ def simulated(log: Path) -> list[str]:
 
 def test_models_as_arguments_are_the_same_in_every_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": f"{ROOT / 'src'}"}
         arguments = [program.__file__, "run", "log", str(seed)]
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=environment, check=True, capture_output=True)
         assert len(simulated(tmp_path / "log")) == 3 + 2 * seed
         assert len(labels_of_run(tmp_path / "run")) == 3 + 2 * seed
     # In this process, which has another seed, nothing is new; elsewhere every task would have had the seed that it had.
-    program.run(Path("run"), Path("log"), 3)
-    program.run(Path("other"), Path("again"), 3)
+    program.run(Path("run"), Path("log"), 2)
+    program.run(Path("other"), Path("again"), 2)
     assert (tmp_path / "again").read_text() == (tmp_path / "log").read_text()
 
 

@@ -7,8 +7,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from tests.programs import STAGES
 
 PROGRAM = """
@@ -92,8 +90,8 @@ async def simulation(*args, **kwargs):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_coroutine_in_a_thread_is_cancelled(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_coroutine_in_a_thread_is_cancelled(tmp_path: Path) -> None:
+    number = signal.SIGTERM
     process = run(tmp_path, ENDLESS.format(function=COROUTINE))
     try:
         assert process.stdout is not None
@@ -106,8 +104,8 @@ def test_a_coroutine_in_a_thread_is_cancelled(tmp_path: Path, number: signal.Sig
     assert output == "cleaned up\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_does_not_wait_for_a_thread(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_second_signal_does_not_wait_for_a_thread(tmp_path: Path) -> None:
+    number = signal.SIGINT
     process = run(tmp_path, ENDLESS.format(function=FUNCTION))
     try:
         assert process.stdout is not None

@@ -211,10 +211,13 @@ def target_widths(estimators: Mapping[str, Any]) -> tuple[bool, bool]:
     >>> target_widths({"a": GradientBoostingRegressor()})
     (True, False)
     """
+    last = [_last_step(estimator) for estimator in estimators.values()]
+    its_own = [one for one in last if type(one).__module__.startswith("sklearn.")]
+    if not its_own:
+        return True, True
     try:
-        from sklearn.utils import get_tags
+        from sklearn.utils import get_tags  # scikit-learn is slow to import
     except ImportError:
         return True, True
-    last = [_last_step(estimator) for estimator in estimators.values()]
-    tags = [get_tags(one).target_tags for one in last if type(one).__module__.startswith("sklearn.")]
+    tags = [get_tags(one).target_tags for one in its_own]
     return all(tag.single_output for tag in tags), all(tag.multi_output for tag in tags)
