@@ -1,4 +1,4 @@
-"""Where tasks run. An engine runs a task; it knows nothing of learning, retries or disks.
+"""Run tasks, wherever: an engine runs a task; it knows nothing of learning, retries or disks.
 
 `LocalEngine` uses this machine's processes, `ThreadEngine` its threads; `DaskEngine`, `AsyncFlowEngine` and
 `ExecutorEngine` use what others run. `Engine` is the contract of all engines, and `rose.testing` has the tests for it.

@@ -1,4 +1,4 @@
-"""What our own engines share: admission, commands, one event loop at a time, opening and closing."""
+"""Give our own engines what they share: admission, commands, one event loop at a time, opening and closing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LAST = 10.0  # seconds that a thread has to close its engine when the program en
 
 
 class _Beginning:
-    """Tells who asked that a task has begun: once, and not when it has ended."""
+    """Tell who asked that a task has begun: once, and not when it has ended."""
 
     __slots__ = ("_on_start",)
 
@@ -79,16 +79,16 @@ class BaseEngine(ABC):
         self._finalizer = weakref.finalize(self, _abandon, weakref.ref(self), self._abandoning)
 
     def capacity(self) -> Capacity:
-        """What there is in all."""
+        """Return what there is in all."""
         return self._slots.capacity
 
     @property
     def gpu_names(self) -> list[str]:
-        """Its gpus as CUDA_VISIBLE_DEVICES names them."""
+        """Return its gpus as CUDA_VISIBLE_DEVICES names them."""
         return self._gpu_names
 
     def private_folder(self) -> str:
-        """A directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
+        """Return a directory that is removed when the engine ends, come what may. Blocks for milliseconds at first."""
         self._scratch.ensure_reaper()
         return self._scratch.folder
 
@@ -263,7 +263,7 @@ def _abandon(engine: weakref.ref[BaseEngine], actions: list[Callable[[], None]])
 
 
 def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether an event loop is running in another thread of this process."""
+    """Return whether an event loop is running in another thread of this process."""
     try:
         return asyncio.get_running_loop() is not loop and loop.is_running()
     except RuntimeError:
@@ -271,7 +271,7 @@ def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def _gpu_names(gpus: int | Sequence[str]) -> list[str]:
-    """The gpus as CUDA names them: those named, or so many of those that this process may see itself."""
+    """Return the gpus as CUDA names them: those named, or so many of those that this process may see itself."""
     if isinstance(gpus, (list, tuple)) and all(isinstance(name, str) and name for name in gpus):
         return list(gpus)
     if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 0:

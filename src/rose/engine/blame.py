@@ -1,4 +1,4 @@
-"""Whose failure a failure is: the task's own, or that of the place where it was to run (`PlaceError`).
+"""Tell whose failure a failure is: the task's own, or that of the place where it was to run (`PlaceError`).
 
 A task is to blame for what its function raises, for the exit code of its command, its timeout, its own memory limit,
 and for a crash of its process. Everything else would have hit any other task there just as well.
@@ -66,7 +66,7 @@ _ASKING = frozenset(
 
 
 def is_of_place(error: BaseException) -> bool:
-    """Whether what a task's function raised, or what that came from, is the failure of the place.
+    """Return whether what a task's function raised, or what that came from, is the failure of the place.
 
     >>> is_of_place(OSError(errno.ENOSPC, "No space left on device")), is_of_place(FileNotFoundError("mesh.inp"))
     (True, False)
@@ -78,7 +78,7 @@ def is_of_place(error: BaseException) -> bool:
 
 
 def ended_from_outside(code: int) -> bool:
-    """Whether a process that ended with this code (negative: by that signal) was ended by somebody else.
+    """Return whether a process that ended with this code (negative: by that signal) was ended by somebody else.
 
     >>> ended_from_outside(-9), ended_from_outside(-11), ended_from_outside(1)
     (True, False, False)
@@ -87,8 +87,9 @@ def ended_from_outside(code: int) -> bool:
 
 
 def command_met_place(code: int, last_words: str | None) -> bool:
-    """Whether a command that ended with this code, having said this last (None: nobody listened), met a place that
-    failed.
+    """Return whether a command that ended with this code met a place that failed.
+
+    `last_words` is what it said last; None: nobody listened.
 
     >>> command_met_place(127, "sh: solve: not found"), command_met_place(1, "dd: No space left on device")
     (True, True)
@@ -106,8 +107,10 @@ def command_met_place(code: int, last_words: str | None) -> bool:
 
 
 def is_asked_to_end(code: int) -> bool:
-    """Whether it was ended by a signal that a batch system sends before it kills, perhaps to this process as well; a
-    shell adds 128 to the number of the signal that its program ended by."""
+    """Return whether it was ended by a signal that a batch system sends before it kills, perhaps to us as well.
+
+    A shell adds 128 to the number of the signal that its program ended by.
+    """
     return -code in _ASKING or code - 128 in _ASKING
 
 
@@ -131,7 +134,7 @@ def _means_place(error: BaseException) -> bool:
 
 
 def _has_no_temp(error: OSError) -> bool:
-    """Whether there is no temporary directory (any more)."""
+    """Return whether there is no temporary directory (any more)."""
     if "No usable temporary directory found" in str(error):
         return True
     temp = tempfile.tempdir
@@ -139,7 +142,7 @@ def _has_no_temp(error: OSError) -> bool:
 
 
 def _could_not_start(error: OSError) -> bool:
-    """Whether a program that the function wanted to run is not there, or no process could be made for it."""
+    """Return whether a program that the function wanted to run is not there, or no process could be made for it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -152,7 +155,7 @@ def _could_not_start(error: OSError) -> bool:
 
 
 def _with_causes(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """The error and all that it came from; whether each is what was meant, or was merely being dealt with."""
+    """Return the error and all that it came from; whether each is what was meant, or was merely being dealt with."""
     seen: set[int] = set()
     waiting = [(error, True)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Deadlines in seconds for which this process itself ran: a job that is suspended as a whole does not overrun.
+"""Count deadlines in seconds for which this process itself ran: a job that is suspended as a whole does not overrun.
 
 Nothing tells a process for how long it was stopped (SIGSTOP, a frozen cgroup, a batch system's suspension): a thread
 that wants to wake up every now and then, and wakes up late, has noticed it. It sleeps while there are no deadlines.
@@ -18,7 +18,7 @@ _LATE = 0.5  # seconds by which a thread of a busy process may be late
 
 
 class _Clock:
-    """For how long this process was suspended, as far as anyone wanted to know."""
+    """Count for how long this process was suspended, as far as anyone wanted to know."""
 
     def __init__(self) -> None:
         self._wanted = 0
@@ -28,7 +28,7 @@ class _Clock:
         self._thread: threading.Thread | None = None
 
     def lost(self) -> float:
-        """The seconds that were lost up to now."""
+        """Return the seconds that were lost up to now."""
         with self._condition:
             self._look()
             return self._lost
@@ -45,7 +45,7 @@ class _Clock:
                 self._condition.notify()
 
     def leave(self) -> None:
-        """One who wanted to know does not any more."""
+        """Take note that one who wanted to know does not any more."""
         with self._condition:
             self._look()
             self._wanted -= 1
@@ -67,7 +67,7 @@ _clock = _Clock()
 
 
 def _forget_after_fork() -> None:
-    """The thread of the process that was forked is not in its child."""
+    """Begin anew: the thread of the process that was forked is not in its child."""
     global _clock
     _clock = _Clock()
 
@@ -89,7 +89,7 @@ class Deadline:
         self._timer = loop.call_at(self._at, self._due)
 
     def cancel(self) -> None:
-        """Nobody wants to know any more."""
+        """Stop: nobody wants to know any more."""
         self._timer.cancel()
         clock, self._clock = self._clock, None
         if clock is not None:
@@ -111,7 +111,7 @@ class Deadline:
 
 @contextlib.asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, in seconds for which this process ran.
+    """Limit a block as `asyncio.timeout` does, in seconds for which this process ran.
 
     Raises:
         TimeoutError: if the block takes longer.

@@ -1,4 +1,4 @@
-"""How what goes wrong in a worker reaches the driver: the exception itself where it pickles, else all that it said."""
+"""Bring what goes wrong in a worker to the driver: the exception itself where it pickles, else all that it said."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RemoteError(Exception):
 
 
 def describe(error: BaseException) -> str:
-    """An exception's type and text.
+    """Return an exception's type and text.
 
     >>> describe(ValueError("no convergence"))
     'ValueError: no convergence'
@@ -45,21 +45,21 @@ def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
 
 
 def failed(error: BaseException, key: str) -> TaskError:
-    """The error of a task whose function raised one in this process, as its cause."""
+    """Make the error of a task whose function raised one in this process, as its cause."""
     made: TaskError = (PlaceError if is_of_place(error) else TaskFailedError)(describe(error), key)
     made.__cause__ = error
     return made
 
 
 def of_place(text: str, error: BaseException, key: str) -> PlaceError:
-    """The error of a task for which something else failed than itself."""
+    """Make the error of a task for which something else failed than itself."""
     made = PlaceError(f"{text}: {describe(error)}", key)
     made.__cause__ = error
     return made
 
 
 def unpack_failure(body: Any, key: str) -> TaskError:
-    """The error that the driver raises, with the original as its cause and the remote traceback as the cause's note."""
+    """Make the error that the driver raises, with the original as its cause and the remote traceback as a note."""
     description, text, original, by_place = pickle.loads(body)
     cause: BaseException = RemoteError(description)
     if original:
@@ -76,7 +76,7 @@ def unpack_failure(body: Any, key: str) -> TaskError:
 
 
 def unpicklable(what: str, value: Any, reason: Exception, key: str) -> UnpicklableError:
-    """The error for a value that does not pickle, naming the part of it that is to blame."""
+    """Make the error for a value that does not pickle, naming the part of it that is to blame."""
     error = UnpicklableError(f"{culprit(what, value)} cannot be sent between processes: {describe(reason)}", key)
     error.__cause__ = reason
     return error

@@ -1,4 +1,4 @@
-"""What every engine is: it runs a task, and knows nothing of learning, retries or disks."""
+"""Say what every engine is: it runs a task, and knows nothing of learning, retries or disks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OnStart = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class TaskKey:
-    """A task's name: unique in a run, and the same on every replay.
+    """Name a task: unique in a run, and the same on every replay.
 
     >>> str(TaskKey("bald", 3, "training", "mlp"))
     'bald/3/training/mlp'
@@ -36,7 +36,7 @@ class TaskKey:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one task occupies while it runs: whole cpus, whole gpus, and memory in bytes (None: not counted).
+    """Say what one task occupies while it runs: whole cpus, whole gpus, and memory in bytes (None: not counted).
 
     Memory is also the most that a function, or each process of a command, may take (`Capabilities.limits_memory`).
     """
@@ -48,7 +48,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command line to run. `line` is split like a shell would; a shell runs it only if it uses shell syntax.
+    """Describe a command line to run. `line` is split like a shell would; a shell runs it only if it uses shell syntax.
 
     `cwd` is created when missing; `env` is added to the driver's environment. `stdout` and `stderr` are files that
     are to hold what it prints, also when it fails (parent directories are created; None: not kept).
@@ -63,7 +63,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work: a callable with its arguments, or a `Command`.
+    """Describe one piece of work: a callable with its arguments, or a `Command`.
 
     `call` may be a plain or an `async def` function; `args` and `kwargs` may hold `Ref`s, which arrive as the values
     they stand for. `timeout` is in seconds of running time (waiting for a slot does not count).
@@ -79,7 +79,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """What a `Command` that ended well left: the end of what it printed (bounded), and how long it ran."""
+    """Hold what a `Command` that ended well left: the end of what it printed (bounded), and how long it ran."""
 
     stdout: str
     stderr: str
@@ -88,16 +88,16 @@ class CommandOutput:
 
 @runtime_checkable
 class Ref(Protocol):
-    """A handle to a value that was shipped once with `Engine.share`; a legal task argument, cheap to pickle."""
+    """Stand for a value that was shipped once with `Engine.share`; a legal task argument, cheap to pickle."""
 
     def load(self) -> Any:
-        """The value itself (arrays: read-only and memory-mapped where the engine can)."""
+        """Return the value itself (arrays: read-only and memory-mapped where the engine can)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the engine has in all: cpus (its slots), gpus, and memory in bytes (None: not counted)."""
+    """Say what the engine has in all: cpus (its slots), gpus, and memory in bytes (None: not counted)."""
 
     cpus: int
     gpus: int = 0
@@ -106,7 +106,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the engine can truly do; the contract suite skips, by name, what is False."""
+    """Say what the engine can truly do; the contract suite skips, by name, what is False."""
 
     stops_work: bool  # cancelling a running task ends the work itself
     stops_children: bool  # ... and the processes that the work started
@@ -150,7 +150,7 @@ class Engine(Protocol):
         ...
 
     def capacity(self) -> Capacity:
-        """What there is in all; a request beyond it raises when it is submitted."""
+        """Return what there is in all; a request beyond it raises when it is submitted."""
         ...
 
     async def close(self) -> None:

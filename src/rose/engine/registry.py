@@ -1,4 +1,4 @@
-"""The engines there are: how to give one, what it can do, and how to install what it needs."""
+"""List the engines there are: how to give one, what it can do, and how to install what it needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of engine.
+    """Describe one kind of engine.
 
     `given` is what to hand to a learner, `needs` the distribution without which it does not work (None: nothing), and
     `open` makes one on this machine, with two workers.
@@ -50,12 +50,12 @@ class Kind:
 
     @property
     def is_installed(self) -> bool:
-        """Whether what it needs is there."""
+        """Return whether what it needs is there."""
         return self.module is None or _is_there(self.module)
 
     @property
     def installed_version(self) -> str:
-        """The version of what it needs; empty where it needs nothing, or it is not there."""
+        """Return the version of what it needs; empty where it needs nothing, or it is not there."""
         try:
             return version(self.needs) if self.needs and self.is_installed else ""
         except PackageNotFoundError:
@@ -63,7 +63,7 @@ class Kind:
 
     @property
     def install(self) -> str:
-        """How to install what it needs."""
+        """Say how to install what it needs."""
         return f"pip install 'rose-uq[{self.name}]'"
 
 
@@ -150,7 +150,7 @@ KINDS = (
 
 
 def get_kind(name: str) -> Kind:
-    """The kind with this name.
+    """Return the kind with this name.
 
     Raises:
         UnknownNameError: there is none; the message offers near misses.
@@ -165,7 +165,7 @@ def get_kind(name: str) -> Kind:
 
 
 def capability_names() -> list[str]:
-    """All capabilities, in the order in which they are declared."""
+    """Return all capabilities, in the order in which they are declared."""
     return [field.name for field in fields(Capabilities)]
 
 

@@ -95,12 +95,12 @@ def _chosen(engine: Any, directory: str | Path | None) -> Engine | None:
 
 
 def _is_dask(value: Any) -> bool:
-    """Whether it is a Dask client, address or cluster."""
+    """Return whether it is a Dask client, address or cluster."""
     if isinstance(value, str):
         return "://" in value
     return _is_a(value, "distributed", "Client") or isinstance(getattr(value, "scheduler_address", None), str)
 
 
 def _is_a(value: Any, package: str, name: str) -> bool:
-    """Whether its type is, or is derived from, the class with this name in the package."""
+    """Return whether its type is, or is derived from, the class with this name in the package."""
     return any(base.__name__ == name and base.__module__.partition(".")[0] == package for base in type(value).__mro__)

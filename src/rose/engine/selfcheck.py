@@ -1,4 +1,4 @@
-"""A live test of an engine with a few real tasks: does it do what it declares?"""
+"""Try an engine out with a few real tasks: does it do what it declares?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = 600.0  # seconds that a task would take if nothing stopped it
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one part: `error` says what went wrong, `absent` what the engine declares not to do."""
+    """Hold what became of one part: `error` says what went wrong, `absent` what the engine declares not to do."""
 
     name: str
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Finding:
 
 
 class UnmetError(Exception):
-    """The engine did something else than what it declares."""
+    """Say that the engine did something else than what it declares."""
 
 
 async def check(engine: Engine) -> AsyncIterator[Finding]:
@@ -173,7 +173,7 @@ def _same(found: Any, wanted: Any) -> None:
 
 
 def _file() -> str:
-    """Where a task leaves traces on its worker's machine."""
+    """Return where a task leaves traces on its worker's machine."""
     return str(Path(tempfile.gettempdir(), f"rose-check-{uuid.uuid4().hex}"))
 
 
@@ -194,7 +194,7 @@ async def _stopped(engine: Engine, task: Task, file: str = "") -> None:
 
 
 async def _still(engine: Engine, file: str) -> None:
-    """Nobody adds to the file any more."""
+    """Check that nobody adds to the file any more."""
     await asyncio.sleep(0.3)
     before = await engine.run(_task(_size, file))
     await asyncio.sleep(0.5)

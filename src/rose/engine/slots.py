@@ -1,4 +1,4 @@
-"""Who runs next: one pool of cpus, gpus and memory for functions and commands, fair between workflows."""
+"""Decide who runs next: one pool of cpus, gpus and memory for functions and commands, fair between workflows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rose.errors import CapacityError, ConfigurationError
 
 
 class SlotRequest:
-    """A task that waits for its resources, and then holds them. `start` is called once, when they are granted."""
+    """Hold a task that waits for its resources, and then has them. `start` is called once, when they are granted."""
 
     __slots__ = ("early", "gpu_ids", "plain", "start", "task")
 
@@ -39,7 +39,7 @@ def check_meaning(task: Task) -> None:
 
 
 class Slots:
-    """Admission. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
+    """Admit tasks. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
     equals the one that was served longest ago.
 
     A workflow's first task that needs more cpus than are free keeps the free ones waiting for it, so that small tasks
@@ -60,7 +60,7 @@ class Slots:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether any task waits for resources."""
+        """Return whether any task waits for resources."""
         return bool(self._queues)
 
     def check(self, task: Task) -> None:
@@ -139,7 +139,7 @@ class Slots:
         return request
 
     def take_over(self, ended: SlotRequest, successor: SlotRequest) -> None:
-        """An early request goes on in the slot of a plain one that ended."""
+        """Have an early request go on in the slot of a plain one that ended."""
         self._unoccupy(ended)
         successor.early = False
 

@@ -1,4 +1,4 @@
-"""Functions in threads of this process: for tests, and for light tasks that need no protection."""
+"""Run functions in threads of this process: for tests, and for light tasks that need no protection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GRACE = 0.5  # seconds that a coroutine has to end when it is cancelled, before 
 
 @dataclass(eq=False, slots=True)
 class MemoryRef:
-    """A shared value of a `ThreadEngine`: the value itself."""
+    """Hold a shared value of a `ThreadEngine`: the value itself."""
 
     value: Any
     released: bool = False
@@ -61,7 +61,7 @@ class MemoryRef:
         ref.value = None
 
     def load(self) -> Any:
-        """The value; arrays are read-only."""
+        """Return the value; arrays are read-only."""
         if self.released:
             raise ConfigurationError("a Ref is used that its engine has released")
         return self.value
@@ -69,7 +69,7 @@ class MemoryRef:
 
 @dataclass(eq=False, slots=True)
 class _Running:
-    """A function in a thread."""
+    """Hold a function in a thread."""
 
     key: str
     result: asyncio.Future[Any]  # what its caller awaits
@@ -222,7 +222,7 @@ def _fail(result: asyncio.Future[Any], error: Exception) -> None:
 
 
 def loaded(value: Any) -> Any:
-    """The arguments with their Refs replaced, also those inside lists, tuples and dicts."""
+    """Return the arguments with their Refs replaced, also those inside lists, tuples and dicts."""
     kind = type(value)
     if kind is MemoryRef:
         return value.load()

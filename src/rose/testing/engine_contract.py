@@ -1,4 +1,4 @@
-"""The contract of `rose.engine.Engine` as tests."""
+"""Test the contract of `rose.engine.Engine`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that the contract tests run as tasks; importable by workers, and light (no pytest)."""
+"""Give the contract tests functions to run as tasks; importable by workers, and light (no pytest)."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _BEATING = (
 
 
 class Moody(Exception):
-    """An exception that pickles and does not unpickle."""
+    """Pickle, and do not unpickle."""
 
     def __init__(self, mood: str, cause: str) -> None:
         super().__init__(f"{mood} because of {cause}")
 
 
 class Stubborn(Exception):
-    """An exception that does not pickle."""
+    """Do not pickle."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("I do not travel")
 
 
 def add(first: Any, second: Any = 0) -> Any:
-    """Their sum."""
+    """Return their sum."""
     return first + second
 
 
 async def add_later(first: Any, second: Any = 0) -> Any:
-    """The same, after a moment."""
+    """Return their sum after a moment."""
     await asyncio.sleep(0.01)
     return first + second
 
@@ -81,12 +81,12 @@ def beat_in_child(file: Path, new_session: bool) -> None:
 
 
 def leave_beating(file: Path, new_session: bool) -> None:
-    """The same, without waiting for it: it is left behind."""
+    """Start a process that beats, and leave it behind."""
     subprocess.Popen([sys.executable, "-c", _BEATING, str(file)], start_new_session=new_session).returncode = 0
 
 
 def beating_command(file: Path) -> str:
-    """A command line whose grandchild beats, and ignores SIGTERM."""
+    """Return a command line whose grandchild beats, and ignores SIGTERM."""
     script = file.with_suffix(".py")
     script.write_text(_BEATING)
     return f"{sys.executable} {script} {file}; true"
@@ -106,7 +106,7 @@ def occupy(folder: Path, name: str, seconds: float) -> None:
 
 
 def occupying_command(folder: Path, name: str, seconds: float) -> str:
-    """The same as a command line."""
+    """Return a command line that occupies a cpu likewise."""
     code = f"from pathlib import Path; from rose.testing.tasks import occupy; occupy(Path({str(folder)!r}), {name!r}, "
     return f'{sys.executable} -c "{code}{seconds})"'
 
@@ -118,7 +118,7 @@ def note(file: Path, text: str) -> None:
 
 
 def die() -> None:
-    """As the out-of-memory killer does it."""
+    """Die as the out-of-memory killer has it."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -129,7 +129,7 @@ def take_memory(count: int) -> int:
 
 
 def visible_gpus(folder: Path, name: str) -> str | None:
-    """What CUDA would see, noted to have been in use for a while."""
+    """Return what CUDA would see, noted to have been in use for a while."""
     occupy(folder, name, 0.2)
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
@@ -141,7 +141,7 @@ def change(values: list[int]) -> list[int]:
 
 
 def thread_limits() -> tuple[str, list[int]]:
-    """What OpenMP is told, and how many threads each of NumPy's libraries would use."""
+    """Return what OpenMP is told, and how many threads each of NumPy's libraries would use."""
     import numpy as np
     from threadpoolctl import threadpool_info
 
@@ -150,23 +150,23 @@ def thread_limits() -> tuple[str, list[int]]:
 
 
 def is_writeable(array: Any) -> bool:
-    """Whether the task may change its array."""
+    """Return whether the task may change its array."""
     return bool(array.flags.writeable)
 
 
 class Model:
-    """A small fitted model, with a large array in it."""
+    """Predict from few parameters: a small fitted model, with a large array in it."""
 
     def __init__(self, weights: Any) -> None:
         self.weights = weights
 
     def predict(self) -> float:
-        """A number that depends on all weights."""
+        """Return a number that depends on all weights."""
         return float(self.weights.sum())
 
 
 def predictions(models: Any) -> Any:
-    """The prediction of each, in a list or a dict as the models are."""
+    """Return the prediction of each, in a list or a dict as the models are."""
     if isinstance(models, dict):
         return {name: model.predict() for name, model in models.items()}
     return [model.predict() for model in models]

@@ -1,1 +1,1 @@
-"""A task's function where it runs: awaited to its end, its result copied, what it prints shown."""
+"""Run a task's function: await it to its end, copy its result, show what it prints."""

@@ -1,4 +1,4 @@
-"""A task's result where the task runs in the caller's process: nothing that the task may still change.
+"""Copy a task's result where the task runs in the caller's process, and may still change it.
 
 Between processes a result is a copy by nature. In a thread it is the task's own object, and a task that works in a
 buffer (`buffer[:] = x; return buffer`) would give all its callers the last value.
@@ -42,7 +42,7 @@ def _apart(value: Any, copies: dict[int, Any]) -> Any:
 
 
 def _leaf(value: Any) -> Any:
-    """The copy of what holds no other objects; None: it does, or it is no data."""
+    """Copy what holds no other objects; None: it does, or it is no data."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return value.clone()
@@ -54,7 +54,7 @@ def _leaf(value: Any) -> Any:
 
 
 def _whole(value: Any, copies: dict[int, Any]) -> Any:
-    """A container, with its parts copied; anything that is no data as it is."""
+    """Copy a container with its parts; return anything that is no data as it is."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
         new = numpy.array(value, subok=not isinstance(value, numpy.memmap))
@@ -84,7 +84,7 @@ def _whole(value: Any, copies: dict[int, Any]) -> Any:
 
 
 def _fields(value: Any) -> list[str]:
-    """The fields of an object that is data: of a dataclass, of pydantic, attrs, or a namespace."""
+    """Return the fields of an object that is data: of a dataclass, of pydantic, attrs, or a namespace."""
     kind = type(value)
     if dataclasses.is_dataclass(kind):
         names = [field.name for field in dataclasses.fields(kind)]

@@ -1,4 +1,4 @@
-"""`async def` tasks where no event loop runs: in a worker process, or in a worker thread."""
+"""Run `async def` tasks where no event loop runs: in a worker process, or in a worker thread."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Interrupt:
             return True
 
     def begin(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        """From now on, and until `end`, there is something to cancel."""
+        """Take note that there is something to cancel, until `end`."""
         with self._lock:
             self._running = loop, task
             if self._wanted:
                 task.cancel()
 
     def end(self) -> None:
-        """The coroutine has ended."""
+        """Take note that the coroutine has ended."""
         with self._lock:
             self._running = None
 
@@ -56,7 +56,7 @@ def interruptible(interrupt: Interrupt) -> Iterator[None]:
 
 
 def finished(result: Any) -> Any:
-    """What a call came to: the result of a coroutine, run to its end here; anything else as it is.
+    """Return what a call came to: the result of a coroutine, run to its end here; anything else as it is.
 
     >>> async def answer():
     ...     return 42
@@ -67,7 +67,7 @@ def finished(result: Any) -> Any:
 
 
 class _Loop:
-    """An event loop that is kept for the next task: making one costs ten times what a small task does."""
+    """Keep an event loop for the next task: making one costs ten times what a small task does."""
 
     def __init__(self) -> None:
         import asyncio  # here, since most workers never need it, and all would start later

@@ -22,7 +22,7 @@ _depth = 0  # how many tasks of this process are showing
 
 
 class Shown:
-    """A stream like the one it is made of, but what cannot be written to that is lost, and no error."""
+    """Write to a stream as if it were the one given, but what cannot be written to that is lost, and no error."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -64,7 +64,7 @@ class Shown:
 
 
 class showing:  # a class, for every task enters one, and generators are slow
-    """While any task is in it, `sys.stdout` and `sys.stderr` of this process, which are not ours, raise nothing."""
+    """Have `sys.stdout` and `sys.stderr` of this process, which are not ours, raise nothing while tasks are in it."""
 
     __slots__ = ()
 
@@ -107,13 +107,13 @@ _descriptors: list[int] = []  # of a worker process's streams
 
 
 def show_all() -> None:
-    """In a worker process: have nothing that Python code prints here be an error, whatever becomes of where it goes."""
+    """Have nothing that Python code prints in this worker be an error, whatever becomes of where it goes."""
     sys.stdout = sys.__stdout__ = _forgiving(sys.stdout)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _forgiving(sys.stderr)  # type: ignore[misc]
 
 
 def let_go_of_broken() -> None:
-    """In a worker process: have what goes nowhere, or to a full disk, go to /dev/null; programs that tasks start would
+    """Have what goes nowhere, or to a full disk, go to /dev/null in this worker; programs that tasks start would
     fail for it."""
     poll = select.poll()
     for descriptor in _descriptors:
@@ -138,7 +138,7 @@ def _let_go(descriptor: int) -> None:
 
 
 class _Descriptor(io.RawIOBase):
-    """A file descriptor that takes all that is written to it."""
+    """Wrap a file descriptor so that it takes all that is written to it."""
 
     def __init__(self, descriptor: int, stream: TextIO) -> None:
         self._descriptor = descriptor

@@ -1,4 +1,4 @@
-"""The embedded engine: worker processes for functions, subprocesses for commands, on this machine."""
+"""Run functions in worker processes and commands in subprocesses of this machine: the embedded engine."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ _called: set[str] = set()  # in a worker: those of the engines that it works for
 
 
 class InitializerError(Exception):
-    """An initializer raised; the original exception is the `__cause__`."""
+    """Say that an initializer raised; the original exception is the `__cause__`."""
 
 
 @dataclass(frozen=True)
 class Initializer:
-    """A function without arguments; `token` tells engines apart.
+    """Hold a function without arguments; `token` tells engines apart.
 
     It travels with each task, so that the main module's names are the same for both, and is by name where it has one.
     """
@@ -34,7 +34,7 @@ class Initializer:
 
 @dataclass(frozen=True)
 class Initialized:
-    """A function that is called like the one it is made of."""
+    """Call a function after its initializer, like the function itself."""
 
     initializer: Initializer
     func: Callable[..., Any]

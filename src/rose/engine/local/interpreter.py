@@ -26,7 +26,7 @@ _CATEGORIES = [getattr(locale, name) for name in ("LC_CTYPE", "LC_COLLATE", "LC_
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A plain handler of the root logger: what prints to a standard stream, or appends to a file."""
+    """Describe a plain handler of the root logger: what prints to a standard stream, or appends to a file."""
 
     target: str  # "stderr", "stdout", or the file's path
     level: int
@@ -35,7 +35,7 @@ class Handler:
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """Settings that pickle without the user's modules; `filters` are pickled one by one, as they may name them."""
+    """Hold settings that pickle without the user's modules; `filters` are pickled one by one, as they may name them."""
 
     argv: list[str]
     recursion_limit: int
@@ -177,7 +177,7 @@ def _set_logging(settings: Interpreter) -> None:
 
 
 def _filters() -> list[bytes]:
-    """The filters of warnings, but for those that name a class of the main module, which no worker has yet."""
+    """Return the filters of warnings, but for those that name a class of the main module, which no worker has yet."""
     packed = []
     for entry in warnings.filters:
         if entry[2].__module__ != "__main__":

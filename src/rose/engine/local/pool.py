@@ -1,4 +1,4 @@
-"""The worker processes: who gets which task, what comes back, and what happens when one dies."""
+"""Give tasks to worker processes: who gets which task, what comes back, and what happens when one dies."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class WorkerPool:
 
     @property
     def is_busy(self) -> bool:
-        """Whether there are requests. Without any, processes may still start or end: another loop will be told."""
+        """Return whether there are requests. Without any, processes may still start or end."""
         return bool(self._requests)
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -109,7 +109,7 @@ class WorkerPool:
     # --- giving requests to workers ----------------------------------------------------------------------------------
 
     def _start(self, request: FunctionRequest) -> None:
-        """The request has been granted its resources: find it a worker."""
+        """Find a worker for a request that has been granted its resources."""
         if request.future.done():  # its caller has gone, or the engine closes
             self._end(request)
             self._slots.release(request)
@@ -175,7 +175,7 @@ class WorkerPool:
             self._begin(worker)
 
     def _begin(self, worker: WorkerHandle) -> None:
-        """The first of a worker's requests runs from now on."""
+        """Take note that the first of a worker's requests runs from now on."""
         request = worker.requests[0]
         worker.since = self._loop.time()
         request.kills = self._scratch.killer.kills()
@@ -230,7 +230,7 @@ class WorkerPool:
     # --- ends ----------------------------------------------------------------------------------------------------
 
     def _finish(self, request: FunctionRequest, error: Exception | None) -> None:
-        """A request ends without a reply; what it held is free."""
+        """End a request without a reply; what it held is free."""
         if error is not None:
             request.fail(error)
         self._end(request)
@@ -256,7 +256,7 @@ class WorkerPool:
             self._kill(request.worker)
 
     async def _cancel(self, request: FunctionRequest) -> None:
-        """The caller has gone: end its request, and wait until the work has ended."""
+        """End the request of a caller that has gone, and wait until the work has ended."""
         if request not in self._requests:
             return
         worker = request.worker

@@ -1,4 +1,4 @@
-"""A task as it is sent to a worker, and what is made of the reply."""
+"""Pack a task as it is sent to a worker, and unpack the reply."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _blame(
 
 
 def broken(task: Task, reason: TaskError) -> WorkerTakenError:
-    """The error for a task whose worker could not begin to serve (its initializer failed, a module is missing)."""
+    """Make the error for a task whose worker could not begin to serve (its initializer failed, a module is missing)."""
     error = WorkerTakenError(f"its worker process could not start: {reason.message}", str(task.key))
     error.by_signal = False
     error.__cause__ = reason.__cause__

@@ -1,4 +1,4 @@
-"""The worker process: one task after the other, until it is killed or the driver has gone."""
+"""Serve in a worker process: one task after the other, until it is killed or the driver has gone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
 
 
 def within(limit: MemoryLimit, memory: int, body: memoryview, prefix: str) -> tuple[int, bytes]:
-    """The same with no more than `memory` bytes for the arguments and the work."""
+    """Run one pickled task with no more than `memory` bytes for the arguments and the work."""
     limit.hold(memory)
     try:
         status, result = compute(body)
@@ -129,7 +129,7 @@ def reply(result: Any, prefix: str | None) -> tuple[int, bytes]:
 
 
 def flush() -> None:
-    """What the task printed is seen now: the worker may be killed any time."""
+    """Show now what the task printed: the worker may be killed any time."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""One worker process as the driver sees it: its socket, what it was sent, and how it is ended."""
+"""Hold one worker process as the driver sees it: its socket, what it was sent, and how it is ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ main(fd, folder, path)
 
 
 class FunctionRequest(SlotRequest):
-    """A function task on its way: `future` ends with its result."""
+    """Hold a function task on its way: `future` ends with its result."""
 
     __slots__ = (
         *("deadline", "error", "future", "holds", "kills", "message"),
@@ -79,7 +79,7 @@ class FunctionRequest(SlotRequest):
 
 
 class WorkerHandle:
-    """A worker process, starting, idle or busy. Its inbox is the kernel's: what it has not read can be taken back."""
+    """Hold a worker process, starting, idle or busy. Its inbox is the kernel's: what it has not read can come back."""
 
     def __init__(self, scratch: Scratch, gpus: str | None, interpreter: Interpreter) -> None:
         self.broken: TaskError | None = None  # why it could not begin to serve
@@ -120,7 +120,7 @@ class WorkerHandle:
 
     @property
     def is_free(self) -> bool:
-        """Whether it may be sent a request (starting or not)."""
+        """Return whether it may be sent a request (starting or not)."""
         return not (self.requests or self.reserved or self.killed)
 
     def send(self, request: FunctionRequest) -> bool:
@@ -158,7 +158,7 @@ class WorkerHandle:
             self._scratch.kill_marked(self._marker)
 
     def bury(self) -> int:
-        """After its end: free all it held; its exit code."""
+        """Free all it held, after its end, and return its exit code."""
         assert self.child is not None
         code = self._scratch.reap(self.child)
         self._scratch.kill_marked(self._marker)

@@ -1,4 +1,4 @@
-"""The messages between the driver and a worker: one datagram each, a header and a pickle."""
+"""Say what the driver and a worker send each other: one datagram each, a header and a pickle."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READY, RESULT, FAILED, UNPICKLABLE, UNLOADABLE, OUT_OF_MEMORY, BROKEN = range(7)
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets that keep the borders of messages."""
+    """Return two connected sockets that keep the borders of messages."""
     try:
         pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:  # macOS has the constant, but not the socket

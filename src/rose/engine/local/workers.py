@@ -1,4 +1,4 @@
-"""The worker processes of a pool: those there are, those with nothing to do, and what is heard of them."""
+"""Keep the worker processes of a pool: those there are, those with nothing to do, and what is heard of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rose.engine.processes.scratch import Scratch
 
 
 class Listener(Protocol):
-    """Who is told what becomes of a worker, in the event loop."""
+    """Listen to what becomes of a worker, in the event loop."""
 
     def has_replied(self, worker: WorkerHandle) -> None:
         """Read what it has sent."""
@@ -26,7 +26,7 @@ class Listener(Protocol):
 
 
 class Workers:
-    """All workers whose process may exist. Its methods are called in the event loop and never block."""
+    """Keep all workers whose process may exist. Its methods are called in the event loop and never block."""
 
     def __init__(self, scratch: Scratch, most: int, listener: Listener) -> None:
         self._scratch = scratch

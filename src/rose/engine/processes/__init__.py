@@ -1,1 +1,1 @@
-"""Processes of this machine: started in groups, limited, watched, and ended with all that they started."""
+"""Handle processes of this machine: started in groups, limited, watched, and ended with all that they started."""

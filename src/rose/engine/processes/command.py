@@ -1,4 +1,4 @@
-"""Command tasks: one process group each, its output in files, ended as a group."""
+"""Run command tasks: one process group each, its output in files, ended as a group."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CommandRunner:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any command has not ended."""
+        """Return whether any command has not ended."""
         return bool(self._running)
 
     async def run(self, task: Task, gpus: str | None = None, on_start: OnStart | None = None) -> CommandOutput:
@@ -79,7 +79,7 @@ class CommandRunner:
 
 
 class _Run:
-    """One run of one command."""
+    """Run one command once."""
 
     def __init__(
         self, task: Task, gpus: str | None, scratch: Scratch, number: int, loop: asyncio.AbstractEventLoop
@@ -135,7 +135,7 @@ class _Run:
             self._terminate()
 
     def outcome(self) -> CommandOutput:
-        """What it printed, or the error it ended with. Blocks."""
+        """Return what it printed, or raise the error it ended with. Blocks."""
         code = self._exit.result()
         stderr = _tail(self._stderr, ERRORS_MAX)
         if isinstance(self._error, EngineClosedError):
@@ -164,14 +164,14 @@ class _Run:
         return taken
 
     def remove_files(self) -> None:
-        """Its output has been read, or is not wanted. Blocks."""
+        """Remove its output, which has been read, or is not wanted. Blocks."""
         if self._command.stdout is None:
             self._stdout.unlink(missing_ok=True)
         if self._command.stderr is None:
             self._stderr.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        """Blocks: called in a thread."""
+        """Start it. Blocks: called in a thread."""
         cwd = self._command.cwd
         self._scratch.ensure_reaper()
         try:
@@ -207,7 +207,7 @@ class _Run:
         return kind(f"{reason}: {line}", self.key, code, line)
 
     def _watch(self) -> None:
-        """It has been started: be told of its end."""
+        """Ask to be told of its end: it has been started."""
         assert self._child is not None
         if self._began and not self._timers and not self._exit.done():
             self._child.watch(self._loop, self._exited)
@@ -245,7 +245,7 @@ def _is_full(directory: Path) -> bool:
 
 
 def _tail(path: Path, limit: int) -> str:
-    """The last `limit` bytes of a file; of one that the command itself has removed, nothing."""
+    """Return the last `limit` bytes of a file; of one that the command itself has removed, nothing."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

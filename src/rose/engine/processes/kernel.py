@@ -71,7 +71,7 @@ _REACHABLE = (
 
 
 def reachable(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Sequence[str]:
-    """A command's arguments, so that no signal is blocked in it, if some are here: stopping it begins with SIGTERM.
+    """Return a command's arguments, so that no signal is blocked in it: stopping it begins with SIGTERM.
 
     A parent of the driver may have left it so. By way of Python, as nothing simpler can do it; a program that is not
     there is left as it is: the error is then the usual one.
@@ -85,7 +85,7 @@ def reachable(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> 
 
 
 def hear_signals() -> None:
-    """In a process that we started: be reached by all signals, whatever the driver's parent has blocked.
+    """Have all signals reach this process, which we started, whatever the driver's parent has blocked.
 
     Those that it ignores (as nohup and a shell's `trap ''` have it) stay ignored, as in the driver, but for SIGCHLD.
     """

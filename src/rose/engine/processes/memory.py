@@ -1,8 +1,10 @@
-"""A task's memory limit: RLIMIT_DATA, so the kernel refuses what is beyond it, and nobody has to look now and then.
+"""Hold a task to what it asked for, and tell an end for want of memory from other ends.
 
-What counts is what a process has reserved for data (heap, anonymous and private writable mappings, threads' stacks),
-touched or not; not its code, nor files that are mapped read-only. Each process that the task starts inherits the limit
-for itself: together they may take more.
+The limit is RLIMIT_DATA, so the kernel refuses what is beyond it, and nobody has to look now and then. What counts is
+what a process has reserved for data (heap, anonymous and private writable mappings, threads' stacks), touched or not;
+not its code, nor files that are mapped read-only. Each process that the task starts inherits the limit for itself:
+together they may take more. Where all tasks together take too much, the kernel's out-of-memory killer ends one of them;
+it only says how often it did.
 """
 
 from __future__ import annotations
@@ -28,43 +30,23 @@ if sys.platform != "win32":
 
 # Elsewhere the kernel takes no notice of RLIMIT_DATA; without /proc nobody can tell what a process has already.
 ENFORCED = sys.platform == "linux" and os.access("/proc/self/status", os.R_OK)
+
 # How libraries and programs that know no MemoryError say it. A gpu's memory is another matter.
 _REFUSED = re.compile(
     r"MemoryError|bad_alloc|(cannot|can't|could not|failed to|unable to) allocate|out of memory", re.IGNORECASE
 )
 _DEVICE = re.compile(r"CUDA|\bHIP\b|\bgpu\b", re.IGNORECASE)
+_KILLED = (-9, 128 + 9, 9)  # exit codes after SIGKILL: of the process itself, as shells and as MPI launchers say it
+_GROUPS = Path("/sys/fs/cgroup")
+_FRESH = 0.05  # seconds for which a count is taken as still right: a task's begin costs no read of its own
+_ADVICE = "ask for more (memory=), or make it need less"
+_KILLERS = (
+    "the kernel's out-of-memory killer ended it: there was no more memory, whoever took it. Run fewer tasks at a time; "
+    "memory= says what each takes, and one that takes more fails by itself"
+)
 
 
-def was_refused(error: BaseException | None) -> bool:
-    """Whether an exception, or its cause, means that the task was refused memory."""
-    while error is not None:
-        if isinstance(error, MemoryError) or says_refused(f"{type(error).__name__}: {error}"):
-            return True
-        error = error.__cause__
-    return False
-
-
-def says_refused(text: str) -> bool:
-    """Whether what a program said means that it was refused memory.
-
-    >>> says_refused("terminate called after throwing an instance of 'std::bad_alloc'")
-    True
-    >>> says_refused("torch.OutOfMemoryError: CUDA out of memory")
-    False
-    """
-    return any(_REFUSED.search(line) and not _DEVICE.search(line) for line in text.splitlines())
-
-
-def size(count: int) -> str:
-    """Bytes as people write them.
-
-    >>> size(1_500_000_000), size(2000)
-    ('1.5 GB', '2 kB')
-    """
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"
+# --- the limit -------------------------------------------------------------------------------------------------------
 
 
 class MemoryLimit:
@@ -87,16 +69,16 @@ class MemoryLimit:
         resource.setrlimit(resource.RLIMIT_DATA, (_lower(wanted, self._soft), self._hard))
 
     def lift(self) -> None:
-        """Back to what this process may by itself."""
+        """Give this process back what it may by itself."""
         resource.setrlimit(resource.RLIMIT_DATA, (self._soft, self._hard))
 
     def peak(self) -> int | None:
-        """The most bytes that were really in use since `hold`, beyond those before; None if not known."""
+        """Return the most bytes really in use since `hold`, beyond those before; None if that is not known."""
         return None if self._resident is None else max(0, _status()["VmHWM"] - self._resident)
 
 
 def limited(argv: Sequence[str], memory: int, env: Mapping[str, str], cwd: Path | None) -> Sequence[str]:
-    """A command's arguments, so that its process and each that it starts is held to `memory` bytes.
+    """Return a command's arguments, so that its process and each that it starts is held to `memory` bytes.
 
     By way of a shell, as the limit must be there before the program is and before it starts others. A program that is
     not there is left as it is: the error is then the usual one.
@@ -115,16 +97,13 @@ def _lower(wanted: int, limit: int) -> int:
 
 
 def _status() -> dict[str, int]:
-    """What the kernel says of this process's memory, in bytes."""
+    """Return what the kernel says of this process's memory, in bytes."""
     with open("/proc/self/status") as file:
         lines = [line.split() for line in file if line.startswith("Vm")]
     return {name.rstrip(":"): int(kibibytes) * 1024 for name, kibibytes, _ in lines}
 
 
-_GROUPS = Path("/sys/fs/cgroup")
-_FRESH = 0.05  # seconds for which a count is taken as still right: a task's begin costs no read of its own
-# The exit codes of what was killed, or whose child was: by SIGKILL itself, as shells say it, as MPI launchers say it.
-KILLED = (-9, 128 + 9, 9)
+# --- the kernel's killer ---------------------------------------------------------------------------------------------
 
 
 class OutOfMemoryKiller:
@@ -137,16 +116,16 @@ class OutOfMemoryKiller:
         self._lock = threading.Lock()
 
     def kills(self) -> int:
-        """The kills so far that are not explained: what a task takes down when it begins."""
+        """Return how many kills are not explained so far: what a task takes down when it begins."""
         with self._lock:
             if monotonic() - self._read >= _FRESH:
                 self._look()
             return self._count - self._explained
 
     def killed(self, before: int) -> bool:
-        """Whether a task that was killed, and began when `before` kills were unexplained, may have been by the kernel.
+        """Return whether the kernel may have killed a task that began when `before` kills were unexplained.
 
-        It is then explained by this task.
+        A kill is then explained by this task.
         """
         with self._lock:
             self._look()
@@ -156,7 +135,7 @@ class OutOfMemoryKiller:
             return True
 
     def close(self) -> None:
-        """Look no more."""
+        """Close the file: nobody looks any more."""
         with self._lock:
             if self._file >= 0:
                 os.close(self._file)
@@ -176,7 +155,7 @@ class OutOfMemoryKiller:
 
 
 def oom_kills(text: str) -> int:
-    """The kernel's count, from a cgroup's memory.events (version 2), memory.oom_control (1), or /proc/vmstat.
+    """Read the kernel's count in a cgroup's memory.events (version 2), memory.oom_control (1), or /proc/vmstat.
 
     >>> oom_kills("low 0\\nhigh 0\\noom 3\\noom_kill 2\\n")
     2
@@ -185,7 +164,7 @@ def oom_kills(text: str) -> int:
 
 
 def counter(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> Path | None:
-    """The file that has the count for this process; None where the system has none."""
+    """Find the file that has the count for this process; None where the system has none."""
     places: list[Path] = []
     for line in own.read_text().splitlines() if os.access(own, os.R_OK) else []:
         _, controllers, path = line.split(":", 2)
@@ -198,15 +177,43 @@ def counter(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup")) -> Pa
     return next((place for place in places if os.access(place, os.R_OK)), None)
 
 
-_ADVICE = "ask for more (memory=), or make it need less"
-_KILLED = (
-    "the kernel's out-of-memory killer ended it: there was no more memory, whoever took it. Run fewer tasks at a time; "
-    "memory= says what each takes, and one that takes more fails by itself"
-)
+# --- ends for want of memory ----------------------------------------------------------------------------------------
+
+
+def was_refused(error: BaseException | None) -> bool:
+    """Tell whether an exception, or its cause, means that the task was refused memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or says_refused(f"{type(error).__name__}: {error}"):
+            return True
+        error = error.__cause__
+    return False
+
+
+def says_refused(text: str) -> bool:
+    """Tell whether what a program said means that it was refused memory.
+
+    >>> says_refused("terminate called after throwing an instance of 'std::bad_alloc'")
+    True
+    >>> says_refused("torch.OutOfMemoryError: CUDA out of memory")
+    False
+    """
+    return any(_REFUSED.search(line) and not _DEVICE.search(line) for line in text.splitlines())
+
+
+def size(count: int) -> str:
+    """Write bytes as people do.
+
+    >>> size(1_500_000_000), size(2000)
+    ('1.5 GB', '2 kB')
+    """
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count} bytes"
 
 
 def refused(task: Task, peak: int | None, failure: bytes) -> OutOfMemoryError:
-    """A function that was refused memory: `peak` is the most bytes it had, `failure` its exception as it was sent."""
+    """Make the error of a function that was refused memory at a `peak` of bytes; `failure` is its exception as sent."""
     reason = unpack_failure(memoryview(failure), str(task.key))
     held = "" if peak is None else f"; it had {size(peak)}"
     error = OutOfMemoryError(
@@ -219,11 +226,11 @@ def refused(task: Task, peak: int | None, failure: bytes) -> OutOfMemoryError:
 
 
 def worker_lost(task: Task, begun: bool, exit_code: int, killer: OutOfMemoryKiller, kills: int) -> WorkerLostError:
-    """A function whose worker died unasked; `kills` is what the killer had counted when the task began."""
+    """Make the error of a function whose worker died; `kills` is what the killer had counted when the task began."""
     when = "while it ran" if begun else "before it could begin"
     text = f"its worker process died {when} ({describe_exit(exit_code)})"
     if exit_code == -signal.SIGKILL and killer.killed(kills):
-        return MemoryExhaustedError(f"{text}: {_KILLED}", str(task.key))
+        return MemoryExhaustedError(f"{text}: {_KILLERS}", str(task.key))
     if not begun or ended_from_outside(exit_code):
         taken = WorkerTakenError(text, str(task.key))
         taken.by_signal = is_asked_to_end(exit_code)
@@ -237,10 +244,10 @@ def worker_lost(task: Task, begun: bool, exit_code: int, killer: OutOfMemoryKill
 def command_refused(
     task: Task, exit_code: int, last_words: str, killer: OutOfMemoryKiller, kills: int
 ) -> OutOfMemoryError | None:
-    """Whether it was for want of memory that a command ended with this exit code; `last_words` is what it said."""
+    """Make the error of a command that ended for want of memory, having said `last_words`; None: for something else."""
     text = f"command ended with {describe_exit(exit_code)}"
-    if exit_code in KILLED and killer.killed(kills):
-        return MemoryExhaustedError(f"{text}: {_KILLED}", str(task.key))
+    if exit_code in _KILLED and killer.killed(kills):
+        return MemoryExhaustedError(f"{text}: {_KILLERS}", str(task.key))
     if command_met_place(exit_code, last_words):
         return None
     if task.resources.memory and ENFORCED and says_refused(last_words):

@@ -1,4 +1,4 @@
-"""A child process in a session of its own, whose end the event loop sees."""
+"""Start a child process in a session of its own, whose end the event loop sees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _host() -> str:
 
 
 class Child:
-    """A started process and its group (`pid` is both). Made in a helper thread: starting one takes milliseconds.
+    """Hold a started process and its group (`pid` is both). Made in a helper thread: starting one takes milliseconds.
 
     The session of its own makes Ctrl-C in the terminal pass it by, and lets one signal reach all that it started.
     """
@@ -114,7 +114,7 @@ class Child:
         return code
 
     def _wait(self) -> None:
-        """Where the system has no pidfd: a thread waits, without reaping, and tells the loop."""
+        """Wait in a thread, without reaping, and tell the loop: where the system has no pidfd."""
         self.wait()
         loop, on_exit = self._loop, self._on_exit
         if loop is not None and on_exit is not None and not loop.is_closed():
@@ -122,7 +122,7 @@ class Child:
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in words.
+    """Put an exit code into words.
 
     >>> describe_exit(-9), describe_exit(3)
     ('killed by SIGKILL', 'exit code 3')

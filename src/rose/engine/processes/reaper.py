@@ -1,4 +1,4 @@
-"""The process that outlives the driver by a moment: it kills what the driver left, and removes its directory.
+"""Outlive the driver by a moment: kill what it left, and remove its directory.
 
 Run as a script (standard library only, no site-packages), one per engine: `reaper.py FOLDER PREFIX DRIVER_PID`.
 It reads orders, one a line, from its standard input:
@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 
 def kill_group(group: int) -> None:
-    """SIGKILL a process group; one that is gone is no error."""
+    """Kill a process group; one that is gone is no error."""
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # PermissionError: on macOS, a group of zombies
@@ -32,7 +32,7 @@ def kill_group(group: int) -> None:
 
 
 def marked(prefix: str) -> list[int]:
-    """The processes that were started with an environment variable `prefix...` (Linux only)."""
+    """Return the processes that were started with an environment variable `prefix...` (Linux only)."""
     if not os.path.isdir("/proc/self"):
         return []
     start, inside, found = prefix.encode(), b"\0" + prefix.encode(), []
@@ -50,7 +50,7 @@ def marked(prefix: str) -> list[int]:
 
 
 def kill_marked(prefix: str) -> None:
-    """SIGKILL all `marked` processes, and those that they start while we look."""
+    """Kill all `marked` processes, and those that they start while we look."""
     for _ in range(10):
         victims = [pid for pid in marked(prefix) if pid != os.getpid()]
         if not victims:
@@ -77,7 +77,7 @@ def clean(groups: Iterable[int], prefix: str, folder: str) -> bool:
 
 
 class Orders:
-    """What the driver has ordered so far."""
+    """Hold what the driver has ordered so far."""
 
     def __init__(self) -> None:
         self.groups: set[int] = set()

@@ -1,4 +1,4 @@
-"""What must not outlive the engine: its directory, its processes, its helper threads."""
+"""Hold what must not outlive the engine: its directory, its processes, its helper threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Then = Callable[[BaseException | None], None]
 
 
 class Scratch:
-    """One engine's private directory (mode 0700), and the reaper process that cleans up after it, come what may.
+    """Hold one engine's private directory (mode 0700), and the reaper process that cleans up after it, come what may.
 
     `threads` run what would block the event loop. Everything is made at first need, the reaper in a helper thread.
     """
@@ -48,7 +48,7 @@ class Scratch:
 
     @property
     def folder(self) -> str:
-        """The private directory, made at first need."""
+        """Return the private directory, made at first need."""
         with self._lock:
             if self._folder is None:
                 if self._temp_dir is not None:
@@ -59,7 +59,7 @@ class Scratch:
 
     @property
     def is_own(self) -> bool:
-        """Whether this process has made it; what a fork of it holds is not its own."""
+        """Return whether this process has made it; what a fork of it holds is not its own."""
         return os.getpid() == self._owner
 
     def ensure_reaper(self) -> None:
@@ -92,7 +92,7 @@ class Scratch:
 
     @staticmethod
     def tell(loop: asyncio.AbstractEventLoop, work: Future[None], then: _Then) -> None:
-        """When work in a thread has ended, which it may have already, call back in the loop."""
+        """Call back in the loop when work in a thread has ended, which it may have already."""
 
         def ended(future: Future[None]) -> None:
             try:
@@ -103,13 +103,13 @@ class Scratch:
         work.add_done_callback(ended)
 
     def new_marker(self) -> str:
-        """The name of an environment variable by which a process, and all that it starts, can be found."""
+        """Return the name of an environment variable by which a process, and all that it starts, can be found."""
         with self._lock:
             self._count += 1
             return f"{self.prefix}{self._count}"
 
     def adopt(self, child: Child) -> None:
-        """From now on, and until it is reaped, `child` dies with the engine."""
+        """Have `child` die with the engine, from now on and until it is reaped."""
         self.children.add(child)
         self._order(f"+ {child.pid}")
 
@@ -142,7 +142,7 @@ class Scratch:
         self._check_removed()
 
     def abandon(self) -> None:
-        """The same without an event loop, for an engine that was never closed."""
+        """Clean up without an event loop, for an engine that was never closed."""
         if not self.is_own:
             return
         self.threads.shutdown(wait=False)

@@ -1,4 +1,4 @@
-"""How a command line is run: split into words and executed as it is, or by a shell if it uses one's syntax."""
+"""Decide how a command line is run: split into words and executed as it is, or by a shell if it uses one's syntax."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPECIAL = frozenset("|&;<>()$`*?[\n")
 
 
 def needs_shell(line: str) -> bool:
-    """Whether a line means to a shell anything else than its words.
+    """Return whether a line means to a shell anything else than its words.
 
     >>> needs_shell("python train.py --name 'a; b'"), needs_shell("python train.py > log.txt")
     (False, True)
@@ -45,7 +45,7 @@ def needs_shell(line: str) -> bool:
 
 
 def split(line: str) -> list[str]:
-    """The arguments to execute.
+    """Return the arguments to execute.
 
     >>> split("echo 'a b' c")
     ['echo', 'a b', 'c']

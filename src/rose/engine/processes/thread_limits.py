@@ -1,4 +1,4 @@
-"""No oversubscription: a task's BLAS, OpenMP, numba and torch threads are held to its cpus."""
+"""Hold a task's BLAS, OpenMP, numba and torch threads to its cpus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIABLES = (
 
 
 def environment(cpus: int) -> dict[str, str]:
-    """The variables that hold libraries to `cpus` threads when they are loaded, in this process or a child of it."""
+    """Return the variables that hold libraries to `cpus` threads when they are loaded, here or in a child."""
     return dict.fromkeys(VARIABLES, str(cpus))
 
 
@@ -52,7 +52,7 @@ class ThreadLimits:
             numba.set_num_threads(min(cpus, numba.config.NUMBA_NUM_THREADS))
 
     def _look_for_libraries(self) -> None:
-        """New modules may have brought new libraries; looking costs a millisecond, so not for every task."""
+        """Look which libraries new modules have brought; that costs a millisecond, so not for every task."""
         if "numpy" in sys.modules or "torch" in sys.modules:
             from threadpoolctl import ThreadpoolController
 

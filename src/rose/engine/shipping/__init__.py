@@ -1,1 +1,1 @@
-"""How values and the user's script travel from the driver to where tasks run."""
+"""Ship values and the user's script from the driver to where tasks run."""

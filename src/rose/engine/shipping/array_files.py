@@ -1,4 +1,4 @@
-"""Arrays as files that processes map: whose they are, where they lie, and what tells one content from another's."""
+"""Keep arrays as files that processes map: write and read them, and tell one content from another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _maps_alive = 0
 
 
 def relocate(folder: str, here: str) -> None:
-    """In a worker on another machine: what was stored in the driver's `folder` has been copied to `here`."""
+    """Take note, on another machine, that what is in the driver's `folder` has been copied to `here`."""
     elsewhere[folder] = here
 
 
@@ -51,7 +51,7 @@ def write_content(path: str, content: Any) -> None:
 
 
 def take_array(path: str) -> np.ndarray[Any, Any]:
-    """An array that was written for us alone: ours to change, and its file is gone."""
+    """Return an array that was written for us alone: ours to change, and its file is gone."""
     import numpy as np
 
     global _maps_alive
@@ -72,7 +72,7 @@ def _map_ended() -> None:
 
 
 def map_array(path: str) -> np.ndarray[Any, Any]:
-    """An array that others map too."""
+    """Return an array that others map, too."""
     import numpy as np
 
     array: np.ndarray[Any, Any] = np.load(here(path), mmap_mode="r", allow_pickle=False)
@@ -97,7 +97,7 @@ def mapped_again(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
 
 
 def place_in_file(array: np.memmap[Any, Any]) -> tuple[Any, ...] | None:
-    """Where in its own file a memory-mapped array lies, if the file holds what the array does."""
+    """Find where in its own file a memory-mapped array lies, if the file holds what the array does."""
     import numpy as np
 
     source = array._mmap  # type: ignore[attr-defined]
@@ -141,7 +141,7 @@ def digest_of_array(array: np.ndarray[Any, Any]) -> str:
 
 
 def may_change(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array's content may be written to, by it or by what it is a view of."""
+    """Return whether an array's content may be written to, by it or by what it is a view of."""
     owner: Any = array
     while isinstance(owner, type(array)) or hasattr(owner, "flags"):
         if owner.flags.writeable:

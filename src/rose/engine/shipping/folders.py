@@ -1,4 +1,4 @@
-"""Files in folders of their own in an engine's directory, which go when nobody needs them any more."""
+"""Keep files in folders of their own in an engine's directory, which go when nobody needs them any more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rose.engine.processes.scratch import Scratch
 
 
 class Folders:
-    """The folders of one engine; `paths` are of the files that tasks may use."""
+    """Keep the folders of one engine; `paths` are of the files that tasks may use."""
 
     def __init__(self, scratch: Scratch) -> None:
         self.paths: set[str] = set()

@@ -1,4 +1,4 @@
-"""The user's main module in a worker: what tasks reach of the driver's, found by name.
+"""Have the user's main module in a worker: what tasks reach of the driver's, found by name.
 
 The script is not run again. Its names come in parts (see `rose.engine.shipping.program`), each loaded when a task first
 needs it, and again only when the driver's has changed: until then what tasks do to it (caches, counters) stays.
@@ -123,7 +123,7 @@ def enter_again() -> None:
 
 
 def knows(name: str) -> bool:
-    """Whether the driver's main module has that name, too."""
+    """Return whether the driver's main module has that name, too."""
     main = None if _entered is None else _entered[1]
     return main is not None and name in main.loaded and sys.modules.get("__main__") is main.module
 

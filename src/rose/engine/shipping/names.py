@@ -1,4 +1,4 @@
-"""Which names of the user's main module a pickle refers to."""
+"""Find which names of the user's main module a pickle refers to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ASKS = {"__main__", "globals", "vars", "eval", "exec", "modules"}  # code with 
 
 
 class Names:
-    """Which names of the main module a pickle refers to.
+    """Note which names of the main module a pickle refers to.
 
     Attributes:
         loads: those that must be there when it is loaded.
@@ -46,7 +46,7 @@ class Names:
 
 
 class ResultNames(Names):
-    """In a worker: what came from the driver's main module goes back by name, the rest by value."""
+    """Have what came from the driver's main module go back by name, and the rest by value."""
 
     def by_name(self, obj: Any) -> str | None:
         name = name_in_main(obj)

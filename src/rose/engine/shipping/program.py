@@ -1,4 +1,4 @@
-"""The user's main module as tasks reach it: its names by value, once, in parts that workers find by name.
+"""Pickle the user's main module as tasks reach it: its names by value, once, in parts that workers find by name.
 
 A part is a name (several that need each other to be loaded are one). It is pickled when a task first reaches it, and
 looked at again for each task that is submitted: what cannot have changed by its identity (functions, classes, numbers),
@@ -44,7 +44,7 @@ _submitted = 0
 
 
 def submitted() -> None:
-    """A task is submitted: what it reaches is looked at again, for the program may have changed it before."""
+    """Count a task that is submitted: what it reaches is looked at again, as the program may have changed it."""
     global _submitted
     _submitted += 1
 
@@ -55,7 +55,7 @@ def submissions() -> int:
 
 
 class Piece:
-    """A part as the driver has it.
+    """Hold a part as the driver has it.
 
     Attributes:
         loads: names that must be there before it is loaded.
@@ -78,7 +78,7 @@ class Piece:
         self._fixed = all(_is_fixed(value, itself=True) for value in values.values())
 
     def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
-        """Whether it is what the main module holds now."""
+        """Return whether it is what the main module holds now."""
         if self.seen == _submitted:
             return True
         for name, value in self.values.items():
@@ -112,7 +112,7 @@ class State:
             known.update(dict.fromkeys(piece.names, self.versions[-1]))
 
     def is_fresh(self, main: ModuleType, pickled: Callable[[tuple[str, ...]], Piece]) -> bool:
-        """Whether it is what the main module holds now; what no task asks for is only compared by identity."""
+        """Return whether it is what the main module holds now; what no task asks for is only compared by identity."""
         if self.size != len(main.__dict__) or not all(piece.is_fresh(main, pickled) for piece in self._asked):
             return False
         return all(main.__dict__.get(name) is value for name, value in self._also)
@@ -123,7 +123,7 @@ class State:
 
 
 class Program:
-    """One main module. `remap`: memory-mapped arrays of it stay in their own files."""
+    """Follow one main module. `remap`: memory-mapped arrays of it stay in their own files."""
 
     def __init__(self, main: ModuleType, remap: bool) -> None:
         self._id = secrets.token_hex(8)
@@ -149,7 +149,7 @@ class Program:
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _reached(self, main: ModuleType, needs: Iterable[str]) -> tuple[list[Piece], set[str]]:
-        """The pieces, and which names are asked for, by the task or its code."""
+        """Return the pieces, and which names are asked for, by the task or its code."""
         found: dict[str, Piece] = {}
         self._follow(main, needs, found)
         wished = {name for piece in found.values() for name in piece.spelt}
@@ -183,7 +183,7 @@ class Program:
             found.update(more)
 
     def _joined(self, main: ModuleType, found: dict[str, Piece]) -> dict[str, Piece]:
-        """Those that can only be loaded together, or are one object, as one piece."""
+        """Join those that can only be loaded together, or are one object, as one piece."""
         reach = {name: _reach(name, found) for name in found}
         same: dict[int, list[str]] = {}
         for name in found:
@@ -223,7 +223,7 @@ def program(remap: bool) -> Program:
 
 
 def _reach(name: str, found: dict[str, Piece], runs: bool = False) -> set[str]:
-    """The names that are needed to load it; or also for its functions to run."""
+    """Return the names that are needed to load it; or also for its functions to run."""
     reached: set[str] = set()
     waiting = [name]
     while waiting:
@@ -274,7 +274,7 @@ def _is_same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def _is_fixed(value: Any, itself: bool = False, depth: int = 8) -> bool:
-    """Whether it is the same as long as its identity (and what `_inside` gives, where it is asked about itself) is."""
+    """Return whether it is the same as long as its identity is (and what `_inside` gives, if it is asked `itself`)."""
     kind = type(value)
     if kind in _PLAIN or value is _ABSENT or isinstance(value, EnumMeta):
         return True

@@ -1,4 +1,4 @@
-"""How values travel between processes: small ones as one message, large arrays as memory-mapped .npy files."""
+"""Send values between processes: small ones as one message, large arrays as memory-mapped .npy files."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ _count = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A value that `share` stored in the engine's directory; as a task's argument it arrives as the value itself."""
+    """Stand for a value in the engine's directory; as a task's argument it arrives as the value itself."""
 
     path: str
     needs: frozenset[str] = frozenset()  # names of the main module that it is loaded with
 
     def load(self) -> Any:
-        """The value; arrays are read-only and memory-mapped."""
+        """Return the value; arrays are read-only and memory-mapped."""
         return _load_file(self.path)
 
 
 class Writing(Protocol):
-    """Files that more than one task reads: they are written once, and stay when one of the tasks is discarded."""
+    """Write files that more than one task reads: they are written once, and stay when one of the tasks is discarded."""
 
     def write(self) -> None:
         """Write them, unless that is done. Blocks."""
@@ -77,7 +77,7 @@ class Shipper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A pickled value, and the files that must be written before anyone may load it (arrays or bytes, by path)."""
+    """Hold a pickled value, and the files that must be written before anyone may load it (arrays or bytes, by path)."""
 
     body: bytes
     files: list[tuple[str, Any]]
@@ -99,7 +99,7 @@ class Packed:
 
 
 class _Pickler(Writer):
-    """cloudpickle, with large arrays set aside, refs replaced by what they stand for, and the main module's by name."""
+    """Pickle as cloudpickle does, with large arrays set aside, refs replaced, and the main module's by name."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class _Pickler(Writer):
         return super().reducer_override(obj)
 
     def _bound(self, function: FunctionType) -> Any:
-        """A function by value whose globals are those of the main module where it is loaded."""
+        """Reduce a function by value whose globals are those of the main module where it is loaded."""
         make, (code, _, *more), (attributes, slots), *rest = super().reducer_override(function)
         slots["__globals__"] = self._names.left(function, slots["__globals__"])
         return make, (code, _Namespace(), *more), (attributes, slots), *rest
@@ -223,7 +223,7 @@ def pack_names(values: dict[str, Any], remap: bool) -> tuple[Names, bytes]:
 
 
 def pack_result(value: Any, prefix: str | None) -> Packed:
-    """The same for a result. Memory-mapped arrays are copied: who knows what becomes of a task's files."""
+    """Pickle a result. Memory-mapped arrays are copied: who knows what becomes of a task's files."""
     return _spill(_pack(value, prefix, keep=False, names=ResultNames()), prefix)
 
 
@@ -284,7 +284,7 @@ _refs: OrderedDict[str, Any] = OrderedDict()
 
 
 def _load_ref(path: str) -> Any:
-    """In a worker: what a Ref stands for. The last few stay loaded, so a model is not unpickled for every task."""
+    """Return what a Ref stands for. The last few stay loaded, so a model is not unpickled for every task."""
     if path in _refs:
         _refs.move_to_end(path)
     else:

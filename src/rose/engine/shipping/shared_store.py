@@ -1,4 +1,4 @@
-"""Values that an engine's `share` has stored: files in its directory."""
+"""Store values that an engine shares: files in its directory."""
 
 from __future__ import annotations
 

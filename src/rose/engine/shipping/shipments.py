@@ -24,7 +24,7 @@ TOLD = 1024 * 1024  # bytes from which it is said that a global is shipped
 
 
 class _File:
-    """A file in a folder of its own, which goes when nobody needs it any more."""
+    """Keep a file in a folder of its own, which goes when nobody needs it any more."""
 
     def __init__(self, folders: Folders, name: str, content: Any, told: str = "") -> None:
         self.path = os.path.join(folders.new(), name)
@@ -36,7 +36,7 @@ class _File:
         weakref.finalize(self, folders.forget, self.path).atexit = False
 
     def is_there(self, content: Any) -> bool:
-        """Whether it is written; if somebody has swept the directory, it is to be written again."""
+        """Return whether it is written; if somebody has swept the directory, it is to be written again."""
         if self._content is not None or not os.path.exists(self.path):
             self._content = content
             return False
@@ -57,7 +57,7 @@ class _File:
 
 @dataclass
 class _Shipment:
-    """A state's files with what is in them: those that others have, too, and the manifest."""
+    """Hold a state's files with what is in them: those that others have, too, and the manifest."""
 
     files: list[tuple[_File, Any]]
     manifest: _File

@@ -1,4 +1,4 @@
-"""The main module of a process that a task starts with multiprocessing's "spawn": the task's names, not the script.
+"""Be the main module of a process that a task spawns with multiprocessing: the task's names, not the script.
 
 `multiprocessing` runs there, as a module, what the parent's `__main__` names as its spec; for a worker's, that is this.
 """

@@ -1,1 +1,1 @@
-"""The parts of the engine contract."""
+"""Test an engine: the parts of its contract."""

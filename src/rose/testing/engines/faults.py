@@ -35,7 +35,7 @@ class FaultsContract(EngineTests):
 
     @with_engine()
     async def test_what_the_place_does_is_not_the_tasks_failure(self, engine: Engine) -> None:
-        """A full disk, a program that is not there: `PlaceError`, with the cause; other failures are none."""
+        """Raise `PlaceError`, with the cause, for a full disk or a program that is not there, and for nothing else."""
         with pytest.raises(PlaceError, match=r"workflow/0/stage: .*No space left") as full:
             await engine.run(task(tasks.fail_as_a_full_disk))
         assert isinstance(full.value.__cause__, OSError)
@@ -50,7 +50,7 @@ class FaultsContract(EngineTests):
 
     @with_engine(needs="survives_crash")
     async def test_a_worker_that_was_ended_is_told_from_one_that_crashed(self, engine: Engine) -> None:
-        """Who is sent a signal is not to blame, and who violates memory is."""
+        """Blame who violates memory, and not who is sent a signal."""
         for number, of_place in ((signal.SIGTERM, True), (signal.SIGKILL, True), (signal.SIGSEGV, False)):
             with pytest.raises(WorkerLostError) as lost:
                 await engine.run(task(tasks.end_by, number))
@@ -58,7 +58,7 @@ class FaultsContract(EngineTests):
 
     @with_engine(workers=1, needs="survives_crash")
     async def test_what_cannot_be_shown_is_no_failure(self, engine: Engine) -> None:
-        """Neither for a task nor for what it starts, be the reader of the output gone or the disk of the log full."""
+        """Go on, in a task and what it starts, be the reader of the output gone or the disk of the log full."""
         for nowhere in ("pipe", "/dev/full"):
             assert await engine.run(task(tasks.print_to_nobody, nowhere)) == "went on"
         assert await engine.run(task(tasks.print_to_nobody, "pipe")) == "went on"

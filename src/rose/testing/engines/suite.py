@@ -17,7 +17,7 @@ LIMIT = 50.0  # seconds that a test may take before it counts as hanging
 
 
 class EngineTests:
-    """A group of tests. A subclass gives `make_engine`; see `rose.testing`."""
+    """Group tests of an engine. A subclass gives `make_engine`; see `rose.testing`."""
 
     def make_engine(self, workers: int) -> Engine | Awaitable[Engine]:
         """Make a new engine with so many cpus, not yet used. Called outside an event loop; an `async def` goes on in
