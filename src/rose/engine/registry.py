@@ -68,27 +68,13 @@ class Kind:
 
 
 @asynccontextmanager
-async def _local() -> AsyncIterator[Engine]:
-    async with LocalEngine(WORKERS) as engine:
-        yield engine
-
-
-@asynccontextmanager
-async def _threads() -> AsyncIterator[Engine]:
-    async with ThreadEngine(WORKERS) as engine:
-        yield engine
-
-
-@asynccontextmanager
 async def _dask() -> AsyncIterator[Engine]:
     from distributed import LocalCluster
 
     from rose.engine.dask import DaskEngine
 
-    def start() -> LocalCluster:
-        return LocalCluster(n_workers=1, threads_per_worker=WORKERS, dashboard_address=None)
-
-    cluster = await asyncio.to_thread(start)
+    sizes = {"n_workers": 1, "threads_per_worker": WORKERS, "dashboard_address": None}
+    cluster = await asyncio.to_thread(LocalCluster, **sizes)
     try:
         async with DaskEngine(cluster) as engine:
             yield engine
@@ -117,9 +103,13 @@ async def _executor() -> AsyncIterator[Engine]:
 
 
 KINDS = (
-    Kind("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities, _local),
     Kind(
-        "threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities, _threads
+        *("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities),
+        lambda: LocalEngine(WORKERS),
+    ),
+    Kind(
+        *("threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities),
+        lambda: ThreadEngine(WORKERS),
     ),
     Kind(
         name="dask",
