@@ -10,9 +10,11 @@ import pytest
 
 import rose.acquisition
 
-MODULES = ["rose.scoring.calibration"] + [
-    f"rose.acquisition.{module.name}" for module in pkgutil.iter_modules(rose.acquisition.__path__)
-]
+MODULES = [
+    "rose.scoring.calibration.measures",
+    "rose.scoring.calibration.conformal",
+    "rose.scoring.calibration.temperature",
+] + [f"rose.acquisition.{module.name}" for module in pkgutil.iter_modules(rose.acquisition.__path__)]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -98,7 +98,7 @@ def fill_class_statistics(
     out = np.empty((len(names), width))
     shares = np.arange(statistics.members + 1) / statistics.members
     wrong = kernel.classify(
-        addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
+        addresses, start, n, classes, np.empty(0, rows[0].dtype), _targets(statistics, names), -xlogx(shares),
         tolerance / statistics.members, where, out.reshape(-1),
     )  # fmt: skip
     statistics.__dict__.update(zip(sorted(names), out[:, :n], strict=True))
@@ -108,7 +108,7 @@ def fill_class_statistics(
 def _targets(statistics: ClassStatistics, names: frozenset[str]) -> npt.NDArray[np.intp]:
     if statistics.targets is None or "target_probability" not in names:
         return np.zeros(0, dtype=np.intp)
-    return np.ascontiguousarray(statistics.targets)
+    return np.array(statistics.targets, dtype=np.intp)  # a copy: numba compiles anew for what cannot be written to
 
 
 def fill_value_statistics(
@@ -126,7 +126,7 @@ def fill_value_statistics(
     picked = np.empty((len(places), n))
     ends = max((place + 1 if place >= 0 else -place for place in places), default=0)
     wrong = kernel.summarise(
-        addresses, start, n, rows[0][:0], moments.reshape(-1), math.ceil(ends / kernel.LEVELS),
+        addresses, start, n, np.empty(0, rows[0].dtype), moments.reshape(-1), math.ceil(ends / kernel.LEVELS),
         np.array(places, dtype=np.int64), picked,
     )  # fmt: skip
     if moments.size:

@@ -58,13 +58,13 @@ def coordinates(problem: Problem) -> NDArray[Any]:
     their squares be infinite or 0: who is farther than whom stays the same.
     """
     points: NDArray[Any] = np.ascontiguousarray(problem.embedding())
-    if points.dtype != np.float32 or points.size == 0:
-        return points
-    peak = max(float(points.max()), -float(points.min()))
-    if peak == 0 or _MODERATE[0] <= peak <= _MODERATE[1]:
-        return points
-    scaled: NDArray[Any] = np.ldexp(points, -math.frexp(peak)[1])
-    return scaled
+    if points.dtype == np.float32 and points.size:
+        peak = max(float(points.max()), -float(points.min()))
+        if peak and not _MODERATE[0] <= peak <= _MODERATE[1]:
+            points = np.ldexp(points, -math.frexp(peak)[1])
+    points = points.view()
+    points.flags.writeable = False  # all of them: numba compiles anew for what cannot be written to
+    return points
 
 
 def known_centres(problem: Problem) -> Index:

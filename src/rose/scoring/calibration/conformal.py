@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from rose.arrays import as_vector
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
-from rose.scoring.calibration import classified
+from rose.scoring.calibration.measures import classified
 from rose.scoring.probabilities import mean_probabilities, normalised
 from rose.scoring.truth import true_values
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.errors import ConfigurationError, MissingPackageError
-from rose.scoring.calibration import classified
+from rose.scoring.calibration.measures import classified
 from rose.scoring.probabilities import mean_probabilities, normalised
 
 Floats = NDArray[np.float64]
