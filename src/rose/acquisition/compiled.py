@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import ModuleType
+
+from rose.cpus import usable_cpus
 
 # Work on (block, low, high); how many rows in all; how many in a block: fixed, lest sums depend on how many threads
 Work = Callable[[int, int, int], None]
@@ -31,10 +32,7 @@ def workers() -> Iterator[Run]:
     Plain threads over kernels that release the GIL, rather than numba's own parallel loops: those must not be entered
     from two threads at once, nor after a fork, and a library cannot forbid its user either.
     """
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # not on macOS; a container's filter
-        cores = os.cpu_count() or 1
+    cores = usable_cpus()
     with ThreadPoolExecutor(cores, thread_name_prefix="rose-acquisition") as pool:
 
         def run(work: Work, n: int, rows: int) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rose.engine.cpus import usable_cpus
+from rose.cpus import usable_cpus
 from rose.engine.failures import of_place
 from rose.engine.processes.command import CommandRunner
 from rose.engine.processes.scratch import Custody

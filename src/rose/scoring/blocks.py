@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
+from rose.cpus import usable_cpus
 from rose.errors import ConfigurationError
 
 Work = Callable[[int, int], None]
@@ -21,10 +22,7 @@ def thread_count(threads: int | None) -> int:
         if threads < 1:
             raise ConfigurationError(f"threads={threads} must be 1 or more")
         return threads
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except (AttributeError, OSError):  # not on macOS; a container's filter
-        cpus = os.cpu_count() or 1
+    cpus = usable_cpus()
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     return min(cpus, int(limit)) if limit.isdigit() and int(limit) > 0 else cpus
 

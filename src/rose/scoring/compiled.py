@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rose.scoring.classification import ClassStatistics, xlogx
 from rose.scoring.inputs import Predictions, Rows
 from rose.scoring.registry import Array, Metric
-from rose.scoring.regression import ValueStatistics, between, quantile_position
+from rose.scoring.regression import ValueStatistics, between, quantile_position, quantiles_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def fill_value_statistics(
     assert found is not None
     kernel = found[1]
     n = len(statistics.rows[0])
-    quantiles = {name: q for name, q in _quantiles(statistics).items() if name in names}
+    quantiles = {name: q for name, q in quantiles_of(statistics.level).items() if name in names}
     places = _places(quantiles.values(), statistics.members)
     rows, addresses, start = _readable(statistics.rows, addresses, low)
     moments = np.empty((2, n + kernel.BEYOND if names & {"mean", "variance"} else 0))
@@ -135,13 +135,6 @@ def fill_value_statistics(
         for name, q in quantiles.items():
             statistics.__dict__[name] = _quantile(q, statistics.members, places, picked)
     return bool(wrong)
-
-
-def _quantiles(statistics: ValueStatistics) -> dict[str, float]:
-    return {
-        "lower": (1.0 - statistics.level) / 2.0, "upper": (1.0 + statistics.level) / 2.0,
-        "lower_quartile": 0.25, "upper_quartile": 0.75, "smallest": 0.0, "largest": 1.0,
-    }  # fmt: skip
 
 
 def _ends(q: float, members: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rose.arrays import as_array
 from rose.errors import PredictionError
 from rose.scoring.registry import Array
-from rose.scoring.regression import between, quantile_position
+from rose.scoring.regression import between, quantile_position, quantiles_of
 
 _IN_MEMORY = (1, 3, 13)  # DLPack's numbers for devices whose memory NumPy can read: CPU, CUDA pinned, CUDA managed
 
@@ -169,10 +169,7 @@ def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[d
         found["mean"] = x[0, :] + shift
         rest = deviations - shift
         found["variance"] = xp.sum(rest * rest, axis=0) / members
-    quantiles = {
-        "lower": (1.0 - level) / 2.0, "upper": (1.0 + level) / 2.0, "lower_quartile": 0.25, "upper_quartile": 0.75,
-        "smallest": 0.0, "largest": 1.0,
-    }  # fmt: skip
+    quantiles = quantiles_of(level)
     if names & quantiles.keys():
         ordered = xp.sort(x, axis=0)
         for name in names & quantiles.keys():

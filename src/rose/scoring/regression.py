@@ -139,6 +139,14 @@ class ValueStatistics:
         return 2.0 * total / self.members**2
 
 
+def quantiles_of(level: float) -> dict[str, float]:
+    """Return the quantiles that statistics are, those of the central interval of that level among them."""
+    return {
+        "lower": (1.0 - level) / 2.0, "upper": (1.0 + level) / 2.0, "lower_quartile": 0.25, "upper_quartile": 0.75,
+        "smallest": 0.0, "largest": 1.0,
+    }  # fmt: skip
+
+
 def quantile_position(q: float, members: int) -> tuple[int, int, float]:
     """Which two order statistics the q-quantile lies between, and how far from the first.
 

@@ -19,7 +19,7 @@ from rose.scoring.probabilities import ROUNDED, below_0, without_signs
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-from rose.scoring.request import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
+from rose.scoring.request import REDUCE, Options, Request, prepare, smallest_left
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
 _COPIED_ELEMENTS = 1 << 17  # of all members, where probabilities must be copied
@@ -34,18 +34,7 @@ def score(mc_preds: object, metric: Iterable[str | Metric], **options: Unpack[Op
 
 
 def score(
-    mc_preds: object,
-    metric: str | Metric | Iterable[str | Metric],
-    *,
-    y_true: object = None,
-    variances: object = None,
-    nan: Nan = "raise",
-    level: float = 0.95,
-    reduction: Reduction | None = None,
-    check: bool = True,
-    normalise: bool = False,
-    threads: int | None = None,
-    block_size: int | None = None,
+    mc_preds: object, metric: str | Metric | Iterable[str | Metric], **options: Unpack[Options]
 ) -> Array | dict[str, Array]:
     """Score every candidate's uncertainty; several metrics share one read of the predictions.
 
@@ -85,10 +74,7 @@ def score(
     ['bald', 'margin']
     """
     names = [metric] if isinstance(metric, (str, Metric)) else list(metric)
-    request = prepare(
-        mc_preds, names, y_true=y_true, variances=variances, nan=nan, level=level, reduction=reduction, check=check,
-        normalise=normalise, threads=threads, block_size=block_size,
-    )  # fmt: skip
+    request = prepare(mc_preds, names, **options)
     results = list(np.empty((len(names), request.n)))  # one piece: memory that is new is dear
 
     def keep(low: int, high: int) -> None:

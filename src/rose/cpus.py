@@ -1,4 +1,4 @@
-"""How many cpus this process may really use."""
+"""Count the cpus that this process may really use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def usable_cpus() -> int:
-    """The cpus of the machine, less those that the scheduler or the container keeps from this process; at least 1."""
+    """Return the cpus of the machine, less what the scheduler or the container keeps from this process; at least 1."""
     try:
         cpus = len(os.sched_getaffinity(0))
     except (AttributeError, OSError):  # another system; a container's filter
@@ -17,7 +17,7 @@ def usable_cpus() -> int:
 
 
 def _quota(without: int) -> int:
-    """What a container's cgroup (version 2) grants, rounded up."""
+    """Return what a container's cgroup (version 2) grants, rounded up."""
     try:
         quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text().partition(" ")
     except OSError:  # there is none, or it is not ours to read
