@@ -36,7 +36,7 @@ VALUE_STATISTICS = frozenset({
 
 @cache
 def kernels() -> tuple[Any, Any] | None:
-    """The kernel modules, of classification and of regression, or None where numba is missing or broken."""
+    """Return the kernel modules, of classification and of regression, or None where numba is missing or broken."""
     if importlib.util.find_spec("numba") is None:
         return None
     try:
@@ -50,7 +50,7 @@ def kernels() -> tuple[Any, Any] | None:
 
 
 def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
-    """The statistics that kernels should provide for this input; empty: use the definitions."""
+    """Return the statistics that kernels should provide for this input; empty: use the definitions."""
     if found.size < WORTHWHILE or found.elsewhere is not None:
         return frozenset()
     known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
@@ -59,7 +59,7 @@ def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozense
 
 
 def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
-    """Where each member's row starts, if all can be read where they lie: C-ordered float32 or float64 in memory."""
+    """Return where each member's row starts, if all can be read where they lie: C-ordered float32 or float64."""
     if found.normalise:
         return None
     for row in found.rows:
@@ -114,7 +114,7 @@ def _targets(statistics: ClassStatistics, names: frozenset[str]) -> npt.NDArray[
 def fill_value_statistics(
     statistics: ValueStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
 ) -> bool:
-    """As `fill_class_statistics`, for values. What needs too many order statistics is left to the definition."""
+    """Do as `fill_class_statistics`, for values; what needs too many order statistics is left to the definition."""
     found = kernels()
     assert found is not None
     kernel = found[1]
@@ -138,13 +138,13 @@ def fill_value_statistics(
 
 
 def _ends(q: float, members: int) -> tuple[int, int]:
-    """The places of the order statistics around a quantile, counted from the nearer end: 0, 1, ... or ..., -2, -1."""
+    """Return the places of the order statistics around a quantile, from the nearer end: 0, 1, ... or ..., -2, -1."""
     below, above, _ = quantile_position(q, members)
     return (below, above) if above + 1 <= members - below else (below - members, above - members)
 
 
 def _places(quantiles: Iterable[float], members: int) -> list[int]:
-    """The order statistics that hold all the quantiles; empty for none, or if one is too far from either end."""
+    """Return the order statistics that hold all the quantiles; empty for none, or if one is too far from either end."""
     places = sorted({place for q in quantiles for place in _ends(q, members)})
     return places if all(-_MOST_ENDS <= place < _MOST_ENDS for place in places) else []
 

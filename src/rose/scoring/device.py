@@ -24,7 +24,7 @@ _IN_MEMORY = (1, 3, 13)  # DLPack's numbers for devices whose memory NumPy can r
 
 
 def lives_elsewhere(array: object) -> bool:
-    """Whether this is an array on a device whose memory NumPy cannot read."""
+    """Tell whether this is an array on a device whose memory NumPy cannot read."""
     if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
         return False
     try:
@@ -34,7 +34,7 @@ def lives_elsewhere(array: object) -> bool:
 
 
 def together(arrays: list[Any]) -> bool:
-    """Whether these arrays are of one library, device and dtype, so that they can be stacked there."""
+    """Tell whether these arrays are of one library, device and dtype, so that they can be stacked there."""
     return len({(type(a), str(a.device), str(a.dtype)) for a in arrays}) == 1
 
 
@@ -61,7 +61,7 @@ class TorchNamespace:
 
 
 def namespace(array: Any) -> Any:
-    """The array's own library, as far as this module needs it.
+    """Return the array's own library, as far as this module needs it.
 
     Raises:
         PredictionError: if the library is unknown.
@@ -93,7 +93,7 @@ def _wide(xp: Any, x: Any) -> Any:
 def class_statistics(
     block: Any, names: frozenset[str], targets: npt.NDArray[np.intp] | None, tolerance: float, rounded: float
 ) -> tuple[dict[str, Array], bool]:
-    """The named statistics of `classification.ClassStatistics` for `[S, n, C]`, and whether anything looked wrong.
+    """Return the named statistics of `ClassStatistics` for `[S, n, C]`, and whether anything looked wrong.
 
     Args:
         block: the probabilities.
@@ -158,7 +158,7 @@ def _votes(xp: Any, p: Any, members: int, classes: int) -> dict[str, Array]:
 
 
 def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[dict[str, Array], bool]:
-    """The named statistics of `regression.ValueStatistics` for `[S, n]`, and whether anything looked wrong."""
+    """Return the named statistics of `regression.ValueStatistics` for `[S, n]`, and whether anything looked wrong."""
     xp = namespace(block)
     members = block.shape[0]
     x = _wide(xp, block)

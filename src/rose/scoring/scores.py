@@ -89,7 +89,7 @@ def score(
 
 
 def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Options]) -> tuple[Indices, Array]:
-    """The `k` most uncertain candidates, found as blocks pass: memory does not grow with N.
+    """Return the `k` most uncertain candidates, found as blocks pass: memory does not grow with N.
 
     Args:
         mc_preds, metric: as for `score`.
@@ -121,7 +121,7 @@ def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Opti
 
 
 def score_block(request: Request, low: int, high: int) -> list[Array]:
-    """All metrics of a request for candidates `low` to `high - 1`."""
+    """Return all metrics of a request for candidates `low` to `high - 1`."""
     if request.on_device:
         values = _device_block(request, low, high)
         if values is not None:
@@ -157,7 +157,7 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
 
 
 def _device_block(request: Request, low: int, high: int) -> list[Array] | None:
-    """The same, computed where the predictions live; None if something looks wrong, which the host then names."""
+    """Score a block where the predictions live; return None if something looks wrong, which the host then names."""
     block = request.found.device_block(low, high)
     statistics: ClassStatistics | ValueStatistics
     if request.task == "classification":
@@ -184,7 +184,7 @@ def _fill(
 
 
 def _doubtful(statistics: ClassStatistics | ValueStatistics, tolerance: float) -> bool:
-    """Whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
+    """Tell whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
 
     Of probabilities, every candidate's mean is looked at, and every member's row for the first candidate; members that
     make up for each other elsewhere pass. What passes wrongly the other way is only looked at again.
@@ -214,7 +214,7 @@ def _check_spread(spread: Rows, low: int, nan: str) -> None:
 
 
 def _missing(rows: Rows, spread: Rows | None) -> npt.NDArray[np.bool_]:
-    """Which member is NaN for which candidate, `[n, S]`."""
+    """Tell which member is NaN for which candidate, `[n, S]`."""
     missing = np.empty((len(rows[0]), len(rows)), dtype=np.bool_)
     for s, row in enumerate(rows):
         missing[:, s] = np.isnan(row).reshape(len(row), -1).any(axis=1)

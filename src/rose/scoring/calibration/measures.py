@@ -37,7 +37,7 @@ Binning = Literal["uniform", "quantile"]
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """What was claimed against what came true, one entry for each bin that is not empty, all `[b]`."""
+    """Set what was claimed against what came true, one entry for each bin that is not empty, all `[b]`."""
 
     confidence: Floats
     accuracy: Floats
@@ -106,7 +106,7 @@ def reliability_curve(
 def expected_calibration_error(
     probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> float:
-    """The mean distance between confidence and accuracy: from 0 (calibrated) to 1.
+    """Return the mean distance between confidence and accuracy: from 0 (calibrated) to 1.
 
     Formula: sum_b n_b / n |accuracy_b - confidence_b|. Depends on the bins, and is biased upwards where they hold few
     samples: compare only equal n and bins.
@@ -120,7 +120,7 @@ def expected_calibration_error(
 def brier_decomposition(
     probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> BrierDecomposition:
-    """The Brier score in three parts that mean something, and one that the bins bring in; summed over classes.
+    """Return the Brier score in three parts that mean something, and one that the bins bring in; summed over classes.
 
     Reference: Murphy 1973; for binned forecasts, Stephenson, Coelho & Jolliffe 2008.
 
@@ -144,7 +144,7 @@ def brier_decomposition(
 
 
 def coverage(targets: object, mean: object, std: object, levels: object) -> Floats:
-    """The share of targets within the central Gaussian interval of each level, the shape of `levels`.
+    """Return the share of targets within the central Gaussian interval of each level, the shape of `levels`.
 
     Calibrated predictions give back the levels. A standard deviation of 0 covers an exact hit, at any level.
 
@@ -161,7 +161,7 @@ def coverage(targets: object, mean: object, std: object, levels: object) -> Floa
 
 
 def miscalibration_area(targets: object, mean: object, std: object) -> float:
-    """The area between the curve of `coverage` over the levels and the diagonal: from 0 (calibrated) to 1/2.
+    """Return the area between the curve of `coverage` over the levels and the diagonal: from 0 (calibrated) to 1/2.
 
     Exact for the given samples: the curve is a staircase.
 
@@ -179,7 +179,7 @@ def miscalibration_area(targets: object, mean: object, std: object) -> float:
 
 
 def sharpness(std: object) -> float:
-    """The root mean square of the predicted standard deviations: small is good, in predictions that are calibrated.
+    """Return the root mean square of the predicted standard deviations: small is good, if calibrated.
 
     Reference: Gneiting, Balabdaoui & Raftery 2007, Probabilistic forecasts, calibration and sharpness.
 
@@ -208,7 +208,7 @@ def error_correlation(errors: object, uncertainty: object) -> float:
 
 
 def risk_coverage_curve(errors: object, uncertainty: object) -> RiskCoverageCurve:
-    """How wrong one would be, answering only the most certain share of questions.
+    """Return how wrong one would be, answering only the most certain share of questions.
 
     Equal uncertainties cannot be told apart: each counts with their mean error.
 
@@ -243,7 +243,7 @@ def classified(
 
 
 def _bins(values: Floats, bins: int, binning: Binning) -> NDArray[np.int64]:
-    """The bin of each value in [0, 1]; a value on an edge belongs to the upper bin, 1 to the last."""
+    """Return the bin of each value in [0, 1]; a value on an edge belongs to the upper bin, 1 to the last."""
     if bins < 1 or binning not in ("uniform", "quantile"):
         raise ConfigurationError(f"bins={bins!r}, binning={binning!r}: say how many, and 'uniform' or 'quantile'")
     inner = np.arange(1, bins) / bins
@@ -252,7 +252,7 @@ def _bins(values: Floats, bins: int, binning: Binning) -> NDArray[np.int64]:
 
 
 def _means(groups: NDArray[np.int64], *values: NDArray[np.generic]) -> tuple[NDArray[np.int64], list[Floats]]:
-    """How many there are in each bin that is not empty, and their mean values."""
+    """Return how many there are in each bin that is not empty, and their mean values."""
     count = np.bincount(groups)
     full = count > 0
     return count[full], [np.bincount(groups, weights=v)[full] / count[full] for v in values]
@@ -268,7 +268,7 @@ def _deviations(std: object) -> Floats:
 
 
 def _needed_levels(targets: object, mean: object, std: object) -> Floats:
-    """`[n]` the level at which each target comes to lie within its central interval: erf(|y - mean| / (std sqrt 2))."""
+    """Return the level `[n]` at which each target comes to lie within its interval: erf(|y - mean| / (std sqrt 2))."""
     y = as_vector(targets, "targets").astype(np.float64)
     m, s = as_vector(mean, "means", PredictionError).astype(np.float64), _deviations(std)
     if not y.shape == m.shape == s.shape:
