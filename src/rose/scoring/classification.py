@@ -109,7 +109,7 @@ class ClassStatistics:
 
     @cached_property
     def cross_entropy(self) -> Array:
-        """Return the mean over pairs (s, t) of -sum_c p_sc log p_tc, `[n]`; inf if t excludes what s believes possible."""
+        """Return the mean over pairs (s, t) of -sum_c p_sc log p_tc, `[n]`; inf if t excludes what s thinks."""
         total = np.zeros(self.rows[0].shape)
         with np.errstate(divide="ignore"):
             for row in self.rows:
