@@ -21,7 +21,7 @@ from rose.engine import LocalEngine, Task, ThreadEngine
 from rose.store import Run, RunReader
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_tasks
-from rose.store.objects import ObjectStore
+from rose.store.files.objects import ObjectStore
 from rose.store.records import DONE
 
 MEMBERS = PASSES = 8

@@ -13,7 +13,7 @@ from rose.engine.processes.thread_limits import environment
 from rose.errors import ConfigurationError, near_miss
 from rose.paths import expanded
 from rose.stages.stage import Stage
-from rose.store.paths import fitting
+from rose.store.files.paths import fitting
 
 _QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _BETWEEN = re.compile(r";|\n|\|\||&&|(?<![<>|])&(?!>)")  # not the & of >&, <&, &> and |&
