@@ -64,7 +64,7 @@ class Workflow:
             reported = Reports(shared_state.listeners, threading.get_ident())
             reports.set(reported)
             self.iteration = iteration
-            config = changed(self.config, self.changes, iteration)
+            config = changed(self.config, self.changes, iteration) if self.changes else self.config
             ending = self._ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
             outcome = recorded or await self.loop.play(iteration, config, ending)

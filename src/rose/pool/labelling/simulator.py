@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PlaceError, PoolError, TaskError
+from rose.errors import PlaceError, PoolError, TaskError, TaskFailedError
 from rose.identity import value_digest
 from rose.loop.identity import configured_digest
 from rose.loop.seeds import derive_seed
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
+from rose.pool.candidates.given_labels import rows_of
 from rose.pool.labelling.labelled_set import Arrived
-from rose.pool.labelling.simulated import simulated_labels
 from rose.pool.pool import Pool, take
 from rose.stages.binding import Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
-from rose.store import Asked, Dropped, LabelStore, Sample, as_label, same_label
+from rose.store import Asked, Dropped, LabelStore, Sample, as_label, not_finite, same_label
 
 # A label may depend on these only if the simulation asks for them; then workflows that differ in them cannot share it.
 _CONTEXT = ("index", "iteration", "workflow")
@@ -81,7 +81,7 @@ class Simulator:
     """Label candidates for all workflows of a run; each distinct sample once.
 
     Args:
-        check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
+        checks: look at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
             may raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. A label may be
             looked at several times.
     """
@@ -93,14 +93,14 @@ class Simulator:
         runner: Runner,
         store: LabelStore,
         identity: str,
-        check: Callable[[Any, int], None] | None = None,
+        checks: Sequence[Callable[[Any, int | None], None]] = (),
     ) -> None:
         self._pool = pool
         self._identity = identity.encode()
         self.stage = stage
         self._runner = runner
         self._store = store
-        self._check = check
+        self._checks = checks
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
         """Return how the simulation is called under this configuration.
@@ -173,7 +173,7 @@ class Simulator:
 
         Raises:
             TaskError: the first simulation that has failed.
-            ConfigurationError: if a label cannot be used, see `check`.
+            ConfigurationError: if a label cannot be used, see `checks`.
         """
         waited = {one.arrival for one in submissions}
         while waited:
@@ -197,8 +197,8 @@ class Simulator:
         if one.asked is None or one.asked.task is None or one.asked.task.done() or self.stage.batch is not None:
             return False
         label = as_label(value)
-        if self._check is not None:
-            self._check(label, one.index)
+        for check in self._checks:
+            check(label, one.index)
         await self._runner.imported([one.sample], [label])
         return self._store.give(one.sample.content, label)
 
@@ -251,10 +251,9 @@ class Simulator:
         await self._runner.imported([given[content] for content in new], list(new.values()))
 
     def _check_all(self, indices: Iterable[int], labels: Iterable[Any]) -> None:
-        if self._check is not None:
-            for index, label in zip(indices, labels, strict=True):
-                if not isinstance(label, Dropped):
-                    self._check(label, int(index))
+        for index, label in zip(indices, labels, strict=True) if self._checks else ():
+            for check in () if isinstance(label, Dropped) else self._checks:
+                check(label, int(index))
 
     async def _samples(self, indices: np.ndarray, binding: Binding, context: Mapping[str, Any]) -> list[Sample]:
         def read() -> list[Sample]:
@@ -304,3 +303,38 @@ class Simulator:
 
         labels: list[Any] = await run_stage(self._runner, stage, key, binding, given, accept)
         return labels
+
+
+def simulated_labels(result: Any, candidates: Sequence[int], batch: bool, key: TaskKey) -> list[Any]:
+    """The labels in what a simulation gave.
+
+    Raises:
+        TaskFailedError: if there are not as many as candidates, or one is None or not finite: a simulation that gives
+            none has failed.
+    """
+    if result is None:
+        which = f"of candidate {candidates[0]}" if not batch else f"of {len(candidates)} candidates"
+        raise TaskFailedError(f"the simulation {which} returned None; does it `return` its label?", str(key))
+    try:
+        rows = rows_of(result, "its result") if batch else [result]
+        labels = [as_label(row) for row in rows]
+    except Exception as error:
+        wanted = f"a batch of {len(candidates)} candidates wants as many labels; " if batch else ""
+        raise TaskFailedError(f"{wanted}what it returned cannot be used: {error}", str(key)) from error
+    if len(labels) != len(candidates):
+        raise TaskFailedError(
+            f"a batch of {len(candidates)} candidates wants as many labels, got {len(labels)}", str(key)
+        )
+    for index, label in zip(candidates, labels, strict=True):
+        if label is None:
+            raise TaskFailedError(f"the simulation gave None as the label of candidate {index}", str(key))
+        found = not_finite(label)
+        if found is not None:
+            what = f"{_short(label)}, which is not finite" + (f": it has {found}" if " at " in found else "")
+            raise TaskFailedError(f"the simulation of candidate {index} returned {what}", str(key))
+    return labels
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
