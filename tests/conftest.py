@@ -34,6 +34,10 @@ TOGETHER = {
 }
 
 
+# Those that take longest, in which a machine waits as much as it computes, begin first.
+FIRST = ("slurm", "kernels", "acquisition", "torture", "cluster")
+
+
 def together(nodeid: str) -> str:
     """The name of what runs in one process; tests of a class do, since they share a cluster or a pool."""
     for part, group in TOGETHER.items():
@@ -45,12 +49,18 @@ def together(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True)  # there only where xdist is
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Largest groups first, and the next to whoever is free."""
+    """Give the longest groups first, and the next to whoever is free."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if config.getoption("torture", 0) else together(nodeid)
+
+        def _assign_work_unit(self, node: object) -> None:
+            first = next((group for group in FIRST if group in self.workqueue), None)
+            if first is not None:
+                self.workqueue.move_to_end(first, last=False)
+            super()._assign_work_unit(node)
 
     return Together(config, log)
 

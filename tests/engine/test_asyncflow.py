@@ -78,7 +78,7 @@ def drive(folder: Path, executor: Executor, body: Body, **options: Any) -> None:
 # --- ROSE's programs -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", ["processes", "processes functions", "threads functions", "rhapsody functions"])
+@pytest.mark.parametrize("arguments", ["processes functions", "threads functions", "rhapsody functions"])
 def test_a_program_in_roses_style_runs_unchanged(tmp_path: Path, arguments: str) -> None:
     if "rhapsody" in arguments:
         pytest.importorskip("rhapsody")

@@ -51,15 +51,15 @@ def test_two_workflows_by_metric_name_learn(either_engine):
         np.testing.assert_allclose(mean.sum(axis=1), 1)
 
 
-def test_the_same_seed_gives_the_same_selections_on_every_engine_and_another_does_not():
+def test_the_same_seed_gives_the_same_selections_on_every_engine_and_another_does_not(engine):
     def selections(engine, seed):
         results = classifier(engine, seed=seed).run(["x", "y"], TWO, num_predictions=2, max_iter=3)
         return {name: [i["selection"] for i in result.iterations] for name, result in results.items()}
 
-    from rose import LocalEngine, ThreadEngine
+    from rose import ThreadEngine
 
-    first = selections(LocalEngine(2), 0)
-    assert first == selections(ThreadEngine(3), 0) == selections(LocalEngine(1), 0)
+    first = selections(engine, 0)
+    assert first == selections(ThreadEngine(3), 0) == selections(ThreadEngine(1), 0)
     assert first != selections(ThreadEngine(3), 1)
 
 

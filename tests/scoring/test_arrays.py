@@ -219,13 +219,22 @@ def flat(result: Any) -> list[Any]:
     return [] if result is None else np.asarray(result, dtype=float).ravel().tolist()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_every_entrance_takes_every_kind(entrance: str, kind: str) -> None:
+def test_every_entrance_takes_every_kind(entrance: str) -> None:
     if entrance in NEEDS_MAPIE:
         pytest.importorskip("mapie")
     call = ENTRANCES[entrance]
-    np.testing.assert_allclose(flat(call(KINDS[kind])), flat(call(np.asarray)), rtol=1e-6, atol=1e-9)
+    expected = flat(call(np.asarray))
+    missing = set()
+    for kind, make in KINDS.items():
+        try:
+            found = flat(call(make))
+        except pytest.skip.Exception as why:  # a library that is not here
+            missing.add(str(why))
+            continue
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9, err_msg=kind)
+    if missing:
+        pytest.skip("; ".join(sorted(missing)))
 
 
 def sparse(array: np.ndarray) -> Any:

@@ -65,10 +65,9 @@ async def learned(engine: Any, folder: Path, run_dir: Path | None = None) -> dic
     return {name: [list(i["selection"]) for i in result.iterations] for name, result in results.items()}
 
 
-def undisturbed(folder: Path) -> dict[str, list[list[int]]]:
-    calm = folder / "calm"
-    calm.mkdir()
-    return asyncio.run(learned(ThreadEngine(2), calm))
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[int]]]:
+    return asyncio.run(learned(ThreadEngine(2), tmp_path_factory.mktemp("calm")))
 
 
 def recorded(run_dir: Path) -> set[int]:
@@ -102,7 +101,9 @@ async def on_dask(address: str, folder: Path, run_dir: Path, **options: Any) -> 
         return await learned(engine, folder, run_dir)
 
 
-def test_a_worker_is_killed_and_the_run_completes(tmp_path: Path, folder: Path, running: list[Program]) -> None:
+def test_a_worker_is_killed_and_the_run_completes(
+    tmp_path: Path, folder: Path, running: list[Program], undisturbed: Any
+) -> None:
     address = cluster(running, folder, "--nanny")
 
     async def main() -> dict[str, list[list[int]]]:
@@ -115,14 +116,14 @@ def test_a_worker_is_killed_and_the_run_completes(tmp_path: Path, folder: Path, 
         assert all(simulated(folder)[index] == 1 for index in known)
         return found
 
-    assert asyncio.run(main()) == undisturbed(tmp_path)
+    assert asyncio.run(main()) == undisturbed
     again = simulated(folder)
     assert set(again.values()) == {1, 2}  # what was in flight, once more
 
 
 @pytest.mark.parametrize("what", ["scheduler", "network"])
 def test_what_is_between_breaks_and_the_run_resumes(
-    tmp_path: Path, folder: Path, running: list[Program], what: str
+    tmp_path: Path, folder: Path, running: list[Program], undisturbed: Any, what: str
 ) -> None:
     address = cluster(running, folder, "--no-nanny")
     proxy = Proxy(address) if what == "network" else None
@@ -150,7 +151,7 @@ def test_what_is_between_breaks_and_the_run_resumes(
         running[1].end()
         assert cluster(running, folder, "--no-nanny", port=int(address.rpartition(":")[2])) == address
 
-    assert asyncio.run(on_dask(address, folder, tmp_path / "run")) == undisturbed(tmp_path)
+    assert asyncio.run(on_dask(address, folder, tmp_path / "run")) == undisturbed
     after = simulated(folder)
     assert all(before[index] == after[index] == 1 for index in known)
     assert max(after.values()) <= 3  # in flight, its one retry, and the resumed run
