@@ -221,11 +221,17 @@ class Run(TaskLog):
 
     async def done(self, running: TaskRecord, value: Any, note: Any = None, unflushed: bool = False) -> Result:
         """Record a task's result; returns when that is on disk, or perhaps `unflushed`: then it is after `flushed`."""
-        done = self.ended(running, DONE)
+        key, _, attempt, queued, began, _, worker, *_, output = running
+        ended, data, file, noted = time.time(), None, None, None
+        if not self.temporary:
+            data, file = (encode_small(value), None) if is_small(value) else await self._store(value, key)
+            noted = None if note is None else encode(note)
+        done = TaskRecord(key, DONE, attempt, queued, began, ended, worker, None, data, file, noted, output)
+        self._put(done)
+        if self.events.watched:
+            self._tell(done)
         if self.temporary:
             return given(value)
-        data, file = (encode_small(value), None) if is_small(value) else await self._store(value, running.key)
-        self.journal.put(done._replace(value=data, file=file, note=None if note is None else encode(note)))
         if not unflushed or file is not None:
             await self.flushed((file,))
         return given(value)
@@ -244,7 +250,7 @@ class Run(TaskLog):
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
         stored = [await self._store(label, running.key) for label in labels]
-        self._put(self.ended(running, DONE))
+        self.ended(running, DONE)
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, running.key, DONE, data, file)
         await self.flushed([file for _, file in stored])
@@ -274,7 +280,7 @@ class Run(TaskLog):
 
     async def dropped(self, running: TaskRecord, error: BaseException, samples: Sequence[Sample] = ()) -> None:
         """Record that a task failed, and that the run goes on without it; returns when that is on disk."""
-        self._put(self.ended(running, DROPPED, error))
+        self.ended(running, DROPPED, error)
         for sample in samples:
             self._label(sample, running.key, DROPPED)
         await self.flushed()
