@@ -30,7 +30,7 @@ class _Execution:
     paid: bool = False  # it has ended, and is being recorded
 
     def label(self, key: bytes) -> Any:
-        """The label of one of its samples, once it is done."""
+        """Return the label of one of its samples, once it is done."""
         return self.task.result()[self.keys.index(key)]
 
 
@@ -51,7 +51,7 @@ class LabelStore:
         self._running: set[asyncio.Task[Sequence[Any]]] = set()
 
     async def get(self, keys: Sequence[bytes], simulate: Simulate, batch: int = 1) -> list[Any]:
-        """The labels of the samples with these content keys, simulating those that no one has asked for.
+        """Return the labels of the samples with these content keys, simulating those that no one has asked for.
 
         Args:
             keys: what identifies each sample; equal keys share one execution.
@@ -70,7 +70,7 @@ class LabelStore:
         return [wanted[key].label(key) if key in wanted else await self._recorded[key].get() for key in keys]
 
     def offer(self, labels: Mapping[bytes, Any]) -> dict[bytes, Any]:
-        """Labels that are known from elsewhere; returns those that are new here, or of what was dropped."""
+        """Take labels that are known from elsewhere; returns those that are new here, or of what was dropped."""
         new = {k: v for k, v in labels.items() if k not in self._executions and not self._has_label(k)}
         self._recorded.update({key: given(label) for key, label in new.items()})
         return new
@@ -86,14 +86,14 @@ class LabelStore:
         return unfit
 
     def __contains__(self, key: bytes) -> bool:
-        """Whether its label is known, or that it was dropped."""
+        """Return whether its label is known, or that it was dropped."""
         execution = self._executions.get(key)
         if execution is None:
             return key in self._recorded
         return execution.task.done() and not execution.task.cancelled() and execution.task.exception() is None
 
     def is_dropped(self, key: bytes) -> bool:
-        """Whether its simulation has failed, and there is no label to come."""
+        """Return whether its simulation has failed, and there is no label to come."""
         execution = self._executions.get(key)
         if execution is None:
             return key in self._recorded and not self._has_label(key)
@@ -110,7 +110,7 @@ class LabelStore:
         await recording
 
     async def known(self, key: bytes) -> Any:
-        """A label that is recorded.
+        """Return a label that is recorded.
 
         Raises:
             KeyError: if it is not.
