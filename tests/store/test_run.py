@@ -52,6 +52,24 @@ def test_what_another_workflow_needs_is_not_freed(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_iterations_carry_is_kept_as_long_as_it_is_carried(tmp_path: Path) -> None:
+    """Of whatever stage: the loop says which results are needed, and the store names none."""
+
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        carried = [["w/0/policy"], ["w/0/policy", "w/1/buffer"], ["w/1/buffer"], []]
+        for iteration, keys in enumerate(carried):
+            for number, stage in enumerate(("policy", "buffer", "training/m")):
+                await run.done(run.started(f"w/{iteration}/{stage}"), LARGE + number + 10 * iteration)
+            await run.round_done(IterationDone("w", iteration), {}, {}, keys)
+            there = {key for key, record in (await run.journal.tasks("w/")).items() if record.file is not None}
+            assert there == set(keys)
+            assert len(objects(run)) == len(there)
+        await run.close()
+
+    asyncio.run(main())
+
+
 def test_a_result_that_is_just_stored_is_not_freed(tmp_path: Path) -> None:
     """Its file is there before its record: a round that frees the same content meanwhile must leave it."""
 

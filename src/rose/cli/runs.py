@@ -43,6 +43,10 @@ def add_run_commands(commands: Commands) -> None:
     task.add_argument("key", type=as_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
     task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
     _json(task)
+    _add_tidying_commands(commands)
+
+
+def _add_tidying_commands(commands: Commands) -> None:
     labels = add_command(
         commands,
         "labels",

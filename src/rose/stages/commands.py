@@ -5,17 +5,23 @@ Launcher and directory are templates, of which all but the task's own names is c
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
+from typing import Any
 from urllib.parse import quote
 
 from rose.engine import Command, TaskKey
+from rose.engine.blame import is_of_place
+from rose.engine.functions.printing import showing
 from rose.engine.processes.thread_limits import environment
-from rose.errors import ConfigurationError, near_miss
+from rose.errors import ConfigurationError, PlaceError, TaskFailedError, near_miss
 from rose.paths import expanded
 from rose.stages.kinds import Kind
+from rose.stages.reporting import register
 from rose.stages.stage import Stage
 from rose.store.files.paths import fitting
 
@@ -25,6 +31,36 @@ _CWD = ("workflow", "iteration", "stage", "model", "index")  # and those of a wo
 _HEAD = re.compile(r"(?:\$\{\w+\}|[^{])*")  # up to the first placeholder
 _QUOTED = re.compile(r"\\.|'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _BETWEEN = re.compile(r";|\n|\|\||&&|(?<![<>|])&(?!>)")  # not the & of >&, <&, &> and |&
+
+
+async def command_line(stage: Stage, key: TaskKey, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Ask a stage's function, here in the driver, for the command line of a task.
+
+    Raises:
+        TaskFailedError: if the function raises, or returns no command line.
+        PlaceError: if the place is why it raises.
+    """
+    try:
+        if inspect.iscoroutinefunction(stage.func):
+            line = await stage.func(*args, **kwargs)
+        else:  # it may write the command's input files: not on the event loop
+            line = await asyncio.to_thread(_showing, stage.func, *args, **kwargs)
+    except Exception as error:
+        kind = PlaceError if is_of_place(error) else TaskFailedError
+        raise kind(f"{stage.name} raised {type(error).__name__}: {error}", str(key)) from error
+    register({})  # what it has registered in its thread is told here
+    if not isinstance(line, str) or not line.strip():
+        raise TaskFailedError(
+            f"{stage.name} must return the command line to run, got {line!r}; "
+            "if it does the work itself, register it with as_executable=False",
+            str(key),
+        )
+    return line
+
+
+def _showing(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with showing():
+        return call(*args, **kwargs)
 
 
 def launch(stage: Stage, key: TaskKey, line: str, workdir: Path | None = None) -> Command:

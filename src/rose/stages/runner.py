@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rose.engine import CommandOutput, Engine, Task, TaskKey
-from rose.engine.blame import is_of_place
-from rose.engine.functions.printing import showing
-from rose.errors import PlaceError, TaskError, TaskFailedError
+from rose.errors import TaskError, TaskFailedError
 from rose.stages import kinds
 from rose.stages.attempts import Accept, Attempts
-from rose.stages.commands import launch, working_directory
+from rose.stages.commands import command_line, launch, working_directory
 from rose.stages.parsing import collect_file
 from rose.stages.reporting import Note, Observed, TaskFunction, mentions, register
 from rose.stages.shared import Shared
@@ -105,7 +101,7 @@ class Runner:
             assert self.run is not None
             text = str(await self.run.result(record).get())
             return text if accept is None else await accept(text)
-        line = await self._command_line(key, stage, args, kwargs)
+        line = await command_line(stage, key, args, kwargs)
         command = launch(stage, key, line, workdir)
         where = None
         if self.run is not None and not self.run.temporary:
@@ -151,13 +147,13 @@ class Runner:
         return make(await result.get())
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
-        """The working directory that a stage's template names, in the run directory (a temporary one: in the driver's);
+        """Return the working directory that a template names, in the run directory (a temporary one: in the driver's);
         None: the driver's own."""
         kept = self.run is not None and not self.run.temporary
         return working_directory(stage, key, self.run.path if self.run is not None and kept else Path.cwd())
 
     def workdir(self, key: TaskKey, stage: Stage) -> Path:
-        """A new working directory for a task's command: by the stage's template, or one of its own."""
+        """Return a new working directory for a task's command: by the stage's template, or one of its own."""
         assert self.run is not None
         own = working_directory(stage, key, self.run.path)
         if own is None:
@@ -191,7 +187,7 @@ class Runner:
             self._tasks.ended(running, FAILED, error)
 
     async def member(self, key: TaskKey) -> Shared | None:
-        """A model that was trained before this run was resumed, unread; None if it is not recorded any more."""
+        """Return a model that was trained before this run was resumed, unread; None if it is not recorded any more."""
         if self.run is None or (record := await self.run.task(str(key))) is None:
             return None
         note = None if record.note is None else Note(*decode(record.note))
@@ -207,7 +203,7 @@ class Runner:
     # --- shared values ---------------------------------------------------------------------------------------------
 
     def share(self, value: Any) -> Shared:
-        """A value that is shipped to the engine once, when a task first needs it."""
+        """Return a value that is shipped to the engine once, when a task first needs it."""
         return Shared(self.engine, given(value))
 
     async def release(self, shared: Iterable[Shared]) -> None:
@@ -300,7 +296,7 @@ class Runner:
         return await self.run.done(running, value, None if note is None else tuple(note), unflushed)
 
     def _relative(self, workdir: Path | None) -> str | None:
-        """A working directory as seen from the run's, which may be moved."""
+        """Return a working directory as seen from the run's, which may be moved."""
         return None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
 
     def _lasted(self, key: TaskKey, seconds: float) -> None:
@@ -313,29 +309,6 @@ class Runner:
         if known is None:
             known = self._reporting[id(stage.func)] = mentions(stage.func, self._learner)
         return known
-
-    async def _command_line(self, key: TaskKey, stage: Stage, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        try:
-            if inspect.iscoroutinefunction(stage.func):
-                line = await stage.func(*args, **kwargs)
-            else:  # it may write the command's input files: not on the event loop
-                line = await asyncio.to_thread(_showing, stage.func, *args, **kwargs)
-        except Exception as error:
-            kind = PlaceError if is_of_place(error) else TaskFailedError
-            raise kind(f"{stage.name} raised {type(error).__name__}: {error}", str(key)) from error
-        register({})  # what it has registered in its thread is told here
-        if not isinstance(line, str) or not line.strip():
-            raise TaskFailedError(
-                f"{stage.name} must return the command line to run, got {line!r}; "
-                "if it does the work itself, register it with as_executable=False",
-                str(key),
-            )
-        return line
-
-
-def _showing(call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    with showing():
-        return call(*args, **kwargs)
 
 
 def _itself(value: Any) -> Any:

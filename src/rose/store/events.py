@@ -239,7 +239,7 @@ class EventLog:
 
     @property
     def watched(self) -> bool:
-        """Whether anyone reads: where no one does, per-task events need not be made."""
+        """Return whether anyone reads: where no one does, per-task events need not be made."""
         return bool(self._readers)
 
     def subscribe(self, reader: Reader) -> None:

@@ -92,7 +92,7 @@ def collect_garbage(directory: Path, models: int = 1, outputs: bool = False, dry
 
 @contextmanager
 def _holding(connection: sqlite3.Connection, epoch: int, directory: Path) -> Iterator[None]:
-    """A transaction in which no driver can take over."""
+    """Hold a transaction in which no driver can take over."""
     with explained(directory / DATABASE), exclusive(connection):
         lease.renew(connection, epoch, directory)
         yield

@@ -83,7 +83,7 @@ class Journal:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why nothing that is put is written any more: a commit failed, or another driver has taken over."""
+        """Return why nothing that is put is written any more: a commit failed, or another driver has taken over."""
         return self._thread.failure
 
     def on_failure(self, callback: Callable[[], None]) -> None:
@@ -127,7 +127,7 @@ class Journal:
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def tasks(self, prefix: str) -> dict[str, TaskRecord]:
-        """The records of the tasks whose keys begin so, by key.
+        """Return the records of the tasks whose keys begin so, by key.
 
         Raises:
             CorruptRunError: if one is damaged.
@@ -143,7 +143,7 @@ class Journal:
         return await self.run(lambda: read_iteration(self._connection, workflow, iteration))
 
     async def labels(self) -> list[LabelRecord]:
-        """All labels, in the order in which they came.
+        """Return all labels, in the order in which they came.
 
         Raises:
             CorruptRunError: if one is damaged.
@@ -151,7 +151,7 @@ class Journal:
         return await self.run(lambda: list(read_labels(self._connection)))
 
     async def current_labels(self) -> list[LabelRecord]:
-        """The labels of the run's simulation as it is now, without those of earlier ones (`versions`).
+        """Return the labels of the run's simulation as it is now, without those of earlier ones (`versions`).
 
         Raises:
             CorruptRunError: if one is damaged.
@@ -159,7 +159,7 @@ class Journal:
         return await self.run(lambda: current_labels(self._connection))
 
     async def simulations(self) -> Simulations | None:
-        """The simulations that the run has labelled with; None where there is no other than `meta("simulation")`."""
+        """Return the simulations that the run has labelled with; None: there is none but `meta("simulation")`."""
         return await self.run(lambda: read_simulations(self._connection))
 
     async def start_over(self, simulations: Simulations, code: str, identity: str, notes: Mapping[str, Any]) -> str:
@@ -197,7 +197,7 @@ class Journal:
         await self.run(forget)
 
     async def meta(self, name: str) -> Any:
-        """What was noted under that name, or None."""
+        """Return what was noted under that name, or None."""
         return await self.run(lambda: read_meta(self._connection, name))
 
     async def note(self, name: str, value: Any) -> None:

@@ -46,23 +46,23 @@ class Driver:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, as it seems at once: on this machine its process is looked for, and its last sign of life
+        """Return whether it runs, as it seems: on this machine its process is looked for, and its last sign of life
         must be no older than `SILENCE`; of another machine that is a guess, for its clock may be wrong."""
         return self.ended is None and self.is_fresh and (self.is_elsewhere or self.exists)
 
     @property
     def is_fresh(self) -> bool:
-        """Whether its last sign of life came just now, if its clock is this machine's."""
+        """Return whether its last sign of life came just now, if its clock is this machine's."""
         return abs(time.time() - self.seen) <= SILENCE
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it is, or was, a process that cannot be looked for here: of another machine or container."""
+        """Return whether it is, or was, a process that cannot be looked for here: of another machine or container."""
         return self.boot != _boot() or not self.boot
 
     @property
     def exists(self) -> bool:
-        """Whether its process is there, on this machine; it may be stopped."""
+        """Return whether its process is there, on this machine; it may be stopped."""
         return not self.is_elsewhere and self.born == _born(self.pid)
 
     def __str__(self) -> str:
@@ -71,13 +71,13 @@ class Driver:
 
 
 def last_driver(connection: sqlite3.Connection) -> Driver | None:
-    """The driver that had the run last."""
+    """Return the driver that had the run last."""
     row = connection.execute("SELECT * FROM driver ORDER BY epoch DESC LIMIT 1").fetchone()
     return _driver(row) if row else None
 
 
 def read_drivers(connection: sqlite3.Connection) -> list[Driver]:
-    """All drivers that have had the run, in order."""
+    """Return all drivers that have had the run, in order."""
     return [_driver(row) for row in connection.execute("SELECT * FROM driver ORDER BY epoch")]
 
 
@@ -144,7 +144,7 @@ class _Watch:
 
 
 def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> int | _Watch:
-    """The epoch under which this process is the driver now; or the one that has to be watched first."""
+    """Return the epoch under which this process is the driver now; or the one that has to be watched first."""
     last = last_driver(connection)
     if last is not None and last.ended is None and (last.is_elsewhere or last.exists) and not _is_own_past(last, where):
         known = watch is not None and watch.driver.epoch == last.epoch
@@ -170,7 +170,7 @@ def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> i
 def _unblocked(
     connection: sqlite3.Connection, where: Path, ask: Callable[[], int | _Watch], given_up: threading.Event
 ) -> int | _Watch:
-    """The answer, when no other process holds the database any more; if that is a driver, it is an error."""
+    """Return the answer, when no other process holds the database any more; if that is a driver, it is an error."""
 
     def once() -> int | _Watch:
         try:
@@ -237,7 +237,7 @@ def end(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:
 
 
 def describe_seconds(seconds: float) -> str:
-    """A duration for people.
+    """Return a duration for people.
 
     >>> describe_seconds(90)
     '90 s'

@@ -136,7 +136,7 @@ class OrderRecord(NamedTuple):
 
 
 def is_small(value: Any) -> bool:
-    """Whether a result is plain and small, so that it may be pickled on the event loop and kept in the journal."""
+    """Return whether a result is plain and small: it may be pickled on the event loop, and kept in the journal."""
     if type(value) in _NUMBERS or isinstance(value, np.generic):  # an IntEnum of the script's is no number
         return True
     if type(value) in (str, bytes):
@@ -159,17 +159,17 @@ def _is_plain(value: Any) -> bool:
 
 
 def encode(value: Any) -> bytes:
-    """A value as bytes; classes and functions of `__main__` and notebooks are in it as `rose.portable` says."""
+    """Return a value as bytes; classes and functions of `__main__` and notebooks are in it as `rose.portable` says."""
     return encode_small(value) if is_small(value) else portable.dumps(value)
 
 
 def encode_small(value: Any) -> bytes:
-    """The same for what `is_small`."""
+    """Return a value that `is_small` as bytes."""
     return pickle.dumps(value, protocol=5)
 
 
 def decode(data: bytes) -> Any:
-    """The value that `encode` wrote: only for what a run directory's own journal holds.
+    """Return the value that `encode` wrote: only for what a run directory's own journal holds.
 
     Raises:
         CorruptRunError: if it is none; or its class is not there any more.

@@ -42,11 +42,11 @@ class Result:
 
     @property
     def at_hand(self) -> bool:
-        """Whether it needs no reading."""
+        """Return whether it needs no reading."""
         return self._given is not _NOT_READ
 
     def load(self) -> Any:
-        """The result itself. Blocks where it has to be read.
+        """Return the result itself. Blocks where it has to be read.
 
         Raises:
             CorruptRunError: if what was recorded is damaged, or was freed.
@@ -68,14 +68,14 @@ class Result:
         raise CorruptRunError("this result was freed: only the last models and all labels are kept")
 
     async def get(self) -> Any:
-        """The result itself, read in a thread where it is a file."""
+        """Return the result itself, read in a thread where it is a file."""
         if self.at_hand or self._file is None:
             return self.load()
         return await asyncio.to_thread(self.load)
 
 
 def given(value: Any) -> Result:
-    """A result that is at hand."""
+    """Return a result that is at hand."""
     return Result(None, given=value)
 
 
@@ -103,7 +103,7 @@ async def store_result(objects: ObjectStore, value: Any, key: str) -> tuple[byte
 
 
 def unreadable(error: RunDirectoryError, what: str) -> RunDirectoryError:
-    """The error of a value that cannot be read here, naming the value and, where it is its Python, the ways out."""
+    """Return the error of a value that cannot be read here, naming it and, where it is its Python, the ways out."""
     if not isinstance(error, OtherPythonError):
         return type(error)(f"{what} cannot be read: {error}")
     return OtherPythonError(

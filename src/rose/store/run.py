@@ -97,7 +97,7 @@ class Run(TaskLog):
     # --- places --------------------------------------------------------------------------------------------------
 
     def workdir(self, key: str) -> Path:
-        """A working directory for the task with this key; names are made safe for the file system."""
+        """Return a working directory for the task with this key; names are made safe for the file system."""
         directory = self.path / WORK / place_of(key, self._folds)
         directory.mkdir(parents=True, exist_ok=True)
         return directory
@@ -109,7 +109,7 @@ class Run(TaskLog):
             await asyncio.to_thread(sync_tree, directory)
 
     def output(self, key: str) -> str:
-        """Where a command's stdout and stderr go, relative to the run directory."""
+        """Return where a command's stdout and stderr go, relative to the run directory."""
         return str(OUTPUT / place_of(key, self._folds))
 
     # --- replay --------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ class Run(TaskLog):
         return any(not but(key.removeprefix(prefix)) for key in self._recorded.get(prefix, ()))
 
     def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
-        """Those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
+        """Return those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
         there = {}
         for key, record in records.items():
             if record.file is None or record.file in self.objects:
@@ -179,27 +179,27 @@ class Run(TaskLog):
 
     @property
     def replaying(self) -> bool:
-        """Whether any round that is being played was begun before."""
+        """Return whether any round that is being played was begun before."""
         return bool(self._recorded)
 
     def recorded(self, workflow: str, iteration: int, key: str) -> TaskRecord | None:
-        """The record of a task that has a result, or that was dropped; None: it is to be run."""
+        """Return the record of a task that has a result, or that was dropped; None: it is to be run."""
         record = self._recorded.get(round_prefix(workflow, iteration), {}).get(key)
         freed = record is not None and record.state == DONE and record.value is None and record.file is None
         return None if freed else record
 
     def result(self, record: TaskRecord | LabelRecord) -> Result:
-        """What was recorded, unread."""
+        """Return what was recorded, unread."""
         named = f"label of candidate {record.candidate}" if isinstance(record, LabelRecord) else ""
         what = f"the {named or 'result of task ' + record.key}"
         return Result(self.objects, record.value, record.file, what=what)
 
     async def task(self, key: str) -> TaskRecord | None:
-        """The record of one task."""
+        """Return the record of one task."""
         return (await self.journal.tasks(key)).get(key)
 
     async def labels(self) -> dict[bytes, Result]:
-        """All labels that are recorded, unread, by content; `Dropped` where there is none to come."""
+        """Return all labels that are recorded, unread, by content; `Dropped` where there is none to come."""
         if self.temporary or self.journal.epoch == 1:
             return {}
         return {
@@ -248,7 +248,7 @@ class Run(TaskLog):
                 self.objects.unpin(file)
 
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
-        """A simulation has given its labels: returns when they are on disk, with the end of its task."""
+        """Record a simulation's labels, with the end of its task; returns when they are on disk."""
         stored = [await self._store(label, running.key) for label in labels]
         self.ended(running, DONE)
         for sample, (data, file) in zip(samples, stored, strict=True):
@@ -256,7 +256,7 @@ class Run(TaskLog):
         await self.flushed([file for _, file in stored])
 
     async def imported(self, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
-        """Labels have come from elsewhere: returns when they are on disk."""
+        """Record labels that have come from elsewhere; returns when they are on disk."""
         stored = [await self._store(label, IMPORTED) for label in labels]
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, IMPORTED, DONE, data, file)
@@ -265,7 +265,7 @@ class Run(TaskLog):
     async def corrected(
         self, corrections: Sequence[tuple[LabelRecord, Any, LabelCorrected]], holds: Callable[[str], bool]
     ) -> None:
-        """Labels were wrong: others take their places; returns when that is on disk, with an event for each.
+        """Put other labels in the places of wrong ones; returns when that is on disk, with an event for each.
 
         Args:
             corrections: what was recorded, the label that is right, and the event.
@@ -341,5 +341,5 @@ class Run(TaskLog):
 
 
 def round_prefix(workflow: str, iteration: int) -> str:
-    """What the keys of a round's tasks begin with."""
+    """Return what the keys of a round's tasks begin with."""
     return f"{workflow}/{iteration}/"

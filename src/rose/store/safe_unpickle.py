@@ -39,7 +39,7 @@ def load_plainly(file: BinaryIO) -> Any:
 
 
 def read_plainly(objects: ObjectStore, value: bytes | None, file: str | None) -> Any:
-    """A result as the journal refers to it: pickled in itself, or a file of the object store.
+    """Return a result as the journal refers to it: pickled in itself, or a file of the object store.
 
     Raises:
         NotPlainError: if code would have to run to load it.

@@ -29,7 +29,7 @@ from rose.store import (
 from rose.watch.terminal import clean, encodable, one_line
 
 
-class Watched(Protocol):
+class HasEvents(Protocol):
     """What has events to read: every learner."""
 
     events: EventLog
@@ -112,7 +112,7 @@ def _shown(value: int | None) -> str:
 
 
 @contextlib.contextmanager
-def progress(learner: Watched, console: Console | None = None) -> Iterator[None]:
+def progress(learner: HasEvents, console: Console | None = None) -> Iterator[None]:
     """Show the progress of what the learner runs inside the `with` block.
 
     Args:

@@ -43,7 +43,7 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def one_line(text: str, width: int = 100) -> str:
-    """The same in one line of at most that many characters.
+    """Return a text in one line of at most that many characters.
 
     >>> one_line("a\\nb" + "c" * 20, 10)
     'a bcccc...'
@@ -90,5 +90,5 @@ def size(count: float) -> str:
 
 
 def number(value: float | int | None) -> str:
-    """A figure for people; nothing where there is none."""
+    """Return a figure for people; nothing where there is none."""
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -49,7 +49,7 @@ def explained(database: Path) -> Iterator[None]:
 
 
 def explain(error: BaseException, database: Path) -> BaseException:
-    """What an error met in reading or writing a run's database means; others are returned as they are."""
+    """Return what an error met in reading or writing a run's database means; others are returned as they are."""
     if isinstance(error, (OSError, sqlite3.ProgrammingError)) or not isinstance(
         error, (sqlite3.DatabaseError, ValueError)
     ):
@@ -73,7 +73,7 @@ def explain(error: BaseException, database: Path) -> BaseException:
 
 
 def _locking(error: BaseException, database: Path) -> RunDirectoryError | None:
-    """The error for a file system without locks, if that is what SQLite means: it calls some of their errors busy."""
+    """Return the error for a file system without locks, if SQLite means that: it calls some of their errors busy."""
     if not is_busy(error) and getattr(error, "sqlite_errorcode", 0) not in _LOCKING:
         return None
     try:
@@ -86,7 +86,7 @@ def _locking(error: BaseException, database: Path) -> RunDirectoryError | None:
 
 
 def _out_of_files() -> OSError | None:
-    """The error for a process that may open no more files, if that is so: SQLite does not tell why it cannot open."""
+    """Return the error for a process that may open no more files, if it is one: SQLite does not tell."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
@@ -95,7 +95,7 @@ def _out_of_files() -> OSError | None:
 
 
 def damaged(database: Path, what: str) -> CorruptRunError:
-    """The error for a database that is not as it was written."""
+    """Return the error for a database that is not as it was written."""
     return CorruptRunError(
         f"{database} is damaged ({what}). Results that were files are in objects/ beside it; `sqlite3 {database} "
         ".recover` may save the rest; or start another run with the labels you have"

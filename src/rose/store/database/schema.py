@@ -61,7 +61,7 @@ _LOG_PAGES = 16_000  # pages of a log that SQLite itself writes back, where `che
 def open_for_writing(
     directory: Path, durable: bool, has_to_end: Callable[[], bool] = lambda: True
 ) -> sqlite3.Connection:
-    """The connection of a driver; the tables are made where there are none.
+    """Return the connection of a driver; the tables are made where there are none.
 
     Args:
         directory: the run directory; it exists.
@@ -121,7 +121,7 @@ def is_snapshot(connection: sqlite3.Connection) -> bool:
 
 
 def open_for_reading(directory: Path) -> sqlite3.Connection:
-    """A connection that changes nothing; works while a driver writes, and on a dead run.
+    """Return a connection that changes nothing; works while a driver writes, and on a dead run.
 
     Raises:
         RunDirectoryError: if there is no run, or of a format that this version cannot read.
@@ -188,13 +188,13 @@ def _open_copy(path: Path) -> sqlite3.Connection:
 
 
 def _may_write(path: Path) -> bool:
-    """Whether one can make files beside the database as its owner would, and would not lock the owner out by them."""
+    """Return whether one can make files beside the database as its owner would, and not lock the owner out by them."""
     return os.access(path.parent, os.W_OK) and os.access(path, os.W_OK)
 
 
 @contextlib.contextmanager
 def reading(directory: Path) -> Iterator[sqlite3.Connection]:
-    """What was committed up to now, for as long as the `with` block reads it; as `open_for_reading`.
+    """Return what was committed up to now, for as long as the `with` block reads it; as `open_for_reading`.
 
     Raises:
         CorruptRunError: also in the block, where it meets damage.
@@ -205,7 +205,7 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
 
 
 def holds_run(directory: Path) -> bool:
-    """Whether there is a run in this directory."""
+    """Return whether there is a run in this directory."""
     return (directory / DATABASE).exists()
 
 
@@ -214,7 +214,7 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """That the database is a run's, of a format that we know, and whole."""
+    """Check that the database is a run's, of a format that we know, and whole."""
     if not _has_tables(connection):
         raise CorruptRunError(f"{path} holds no journal: its tables are missing")
     row = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()

@@ -34,7 +34,7 @@ class Insertion(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """How many there are in it, about."""
+        """Return how many there are in it, about."""
         return 8 * len(self.values) + sum(len(value) for value in self.values if isinstance(value, (str, bytes)))
 
     def write(self, connection: sqlite3.Connection) -> None:

@@ -28,7 +28,7 @@ def exclusive(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether another process that has locked the database was in the way, for as long as one waits for it."""
+    """Return whether another process that has locked the database was in the way, for as long as one waits for it."""
     return isinstance(error, sqlite3.OperationalError) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _BUSY
 
 

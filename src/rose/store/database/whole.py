@@ -55,7 +55,7 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
 
 
 def has_log(database: Path) -> bool:
-    """Whether there is a log that holds anything."""
+    """Return whether there is a log that holds anything."""
     try:
         return beside(database, "-wal").stat().st_size > 0
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def has_log(database: Path) -> bool:
 
 
 def uses_log(database: Path) -> bool:
-    """Whether the last driver wrote a log; in a database without one a commit is made in the database itself.
+    """Return whether the last driver wrote a log; in a database without one a commit is made in the database itself.
 
     Not for a database that this process may have open: closing the file here would release its locks.
     """
@@ -72,5 +72,5 @@ def uses_log(database: Path) -> bool:
 
 
 def beside(database: Path, suffix: str) -> Path:
-    """One of the files that SQLite makes beside a database."""
+    """Return one of the files that SQLite makes beside a database."""
     return database.with_name(database.name + suffix)

@@ -71,7 +71,7 @@ def mount_of(directory: Path) -> tuple[str, str]:
 
 
 def is_network(directory: Path) -> bool:
-    """Whether several machines may see what is in a directory, as far as /proc/mounts tells."""
+    """Return whether several machines may see what is in a directory, as far as /proc/mounts tells."""
     kind, _ = mount_of(directory)
     return bool(kind) and kind not in _ONE_MACHINES
 
@@ -104,7 +104,7 @@ def check_locks(directory: Path) -> None:
 
 
 def ignores_case(file: Path) -> bool:
-    """Whether `a` and `A` are one file beside this one, which exists and has letters in its name."""
+    """Return whether `a` and `A` are one file beside this one, which exists and has letters in its name."""
     other = file.with_name(file.name.swapcase())
     try:
         return os.path.samefile(file, other)

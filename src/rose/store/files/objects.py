@@ -71,14 +71,14 @@ class ObjectStore:
         return name
 
     def unpin(self, name: str) -> None:
-        """The journal refers to it now."""
+        """Let an object go that the journal refers to now."""
         with self._lock:
             self._pinned[name] -= 1
             if not self._pinned[name]:
                 del self._pinned[name]
 
     def get(self, name: str, load: Callable[[BinaryIO], Any] = portable.load) -> Any:
-        """The value of that name. Blocks. `load` is what unpickles it, where it is no array.
+        """Return the value of that name. Blocks. `load` is what unpickles it, where it is no array.
 
         Raises:
             NotPlainError, MissingDefinitionError, OtherPythonError: if `load` does.
@@ -108,7 +108,7 @@ class ObjectStore:
             ) from error
 
     def path(self, name: str) -> Path:
-        """Where the object of that name is, or would be."""
+        """Return where the object of that name is, or would be."""
         return self.root / name[:2] / name
 
     def __contains__(self, name: str) -> bool:
@@ -128,12 +128,12 @@ class ObjectStore:
             return size
 
     def names(self) -> Iterator[str]:
-        """The names of all objects."""
+        """Return the names of all objects."""
         for path in self.root.glob("??/*"):
             yield path.name
 
     def leftovers(self) -> Iterator[Path]:
-        """What writes that never ended left; where no driver runs, nobody needs it."""
+        """Return what writes that never ended left; where no driver runs, nobody needs it."""
         yield from self.root.glob("aside-*")
 
 

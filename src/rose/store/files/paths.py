@@ -23,7 +23,7 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", 
 
 
 def place_of(key: str, fold: bool = False) -> Path:
-    """The path that stands for a task's key below one of these directories: names are made safe for the file system.
+    """Return the path that stands for a task's key below one of these directories, safe for the file system.
 
     Keys that differ have places that differ; with `fold`, also where a file system does not tell letters by their case,
     or has devices and spaces as Windows has.
@@ -39,12 +39,12 @@ def place_of(key: str, fold: bool = False) -> Path:
 
 
 def place_in(run: Path, key: str) -> Path:
-    """The place of a task's key in that run directory."""
+    """Return the place of a task's key in that run directory."""
     return place_of(key, folds(run))
 
 
 def folds(run: Path) -> bool:
-    """Whether letters are not told by their case in a run directory."""
+    """Return whether letters are not told by their case in a run directory."""
     return ignores_case(run / DATABASE)
 
 
@@ -62,7 +62,7 @@ def fitting(name: str) -> str:
 
 
 def _folded(part: str) -> str:
-    """A quoted name without capital letters, and that is none of Windows' own."""
+    """Return a quoted name without capital letters, and that is none of Windows' own."""
     pieces = part.split("%")  # the two digits after each are left as they are
     plain = [pieces[0], *(piece[2:] for piece in pieces[1:])]
     escaped = ["".join(f"%{ord(c):02X}" if c in string.ascii_uppercase else c for c in text) for text in plain]

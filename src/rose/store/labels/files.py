@@ -158,7 +158,7 @@ def _read_parquet(path: Path) -> Columns:
 
 
 def _label_columns(names: Sequence[str]) -> list[str]:
-    """The columns that make the label."""
+    """Return the columns that make the label."""
     return ["y"] if "y" in names else [name for name in names if _is_label(name)]
 
 
@@ -168,7 +168,7 @@ def _is_label(name: str) -> bool:
 
 
 def _checked(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
-    """The columns, if all labels are finite and all indices whole numbers."""
+    """Return the columns, if all labels are finite and all indices whole numbers."""
     if "index" in columns:
         columns = {**columns, "index": _whole(columns["index"], path, rows)}
     for name in _label_columns([*columns]):
@@ -182,7 +182,7 @@ def _checked(columns: Columns, path: Path, rows: Sequence[str]) -> Columns:
 
 
 def _whole(index: np.ndarray, path: Path, rows: Sequence[str]) -> np.ndarray:
-    """The indices as integers; other programs write them as floats where some were missing once."""
+    """Return the indices as integers; other programs write them as floats where some were missing once."""
     if index.dtype.kind in "iu":
         return index
     for row, value in zip(rows, index.tolist(), strict=False):
@@ -199,7 +199,7 @@ def _whole(index: np.ndarray, path: Path, rows: Sequence[str]) -> np.ndarray:
 
 
 def _labelled(blank: Sequence[Sequence[bool]], path: Path, rows: Sequence[str]) -> list[int]:
-    """The places of the rows with a label, given which of their cells are blank, and what messages call them."""
+    """Return the places of the rows with a label, given which of their cells are blank, and what messages call them."""
     for row, cells in zip(rows, blank, strict=True):
         if any(cells) and not all(cells):
             raise PoolError(f"labels: {str(path)!r}, {row}: some values of its label are blank; give all, or none")
@@ -257,7 +257,7 @@ def _names(table: LabelTable) -> Columns:
 
 
 def _flat(table: LabelTable, labels: np.ndarray) -> Columns:
-    """All of a table as columns of numbers and texts."""
+    """Return all of a table as columns of numbers and texts."""
     if labels.ndim > 2 or labels.dtype.kind not in _TABULAR:
         raise ConfigurationError(f"labels of shape {labels.shape[1:]} and type {labels.dtype} fit a .npz only")
     columns = _names(table)
@@ -269,7 +269,7 @@ def _flat(table: LabelTable, labels: np.ndarray) -> Columns:
 
 
 def _column(cells: Sequence[str]) -> np.ndarray:
-    """The cells of a .csv column as whole numbers, numbers, truth values or texts: the first that they all are.
+    """Return the cells of a .csv column as whole numbers, numbers, truth values or texts: the first that they all are.
 
     Among numbers, a blank cell is NaN.
     """
@@ -305,7 +305,7 @@ def _table(columns: Columns, path: Path) -> LabelTable:
 
 
 def _joined(columns: Columns, letter: str) -> np.ndarray | None:
-    """The column of that name, or those that are numbered, as `[L, n]`."""
+    """Return the column of that name, or those that are numbered, as `[L, n]`."""
     if letter in columns:
         return columns[letter]
     found = [name for name in columns if (match := _NUMBERED.fullmatch(name)) and match[1] == letter]

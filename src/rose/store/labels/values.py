@@ -83,7 +83,7 @@ def not_finite(value: Any, allow_nan: bool = False) -> str | None:
 
 
 def same_label(one: Any, other: Any) -> bool:
-    """Whether two labels are equal: numbers by their value, arrays, lists and tuples by their elements.
+    """Return whether two labels are equal: numbers by their value, arrays, lists and tuples by their elements.
 
     >>> same_label(1, np.float64(1)), same_label([1, 2], np.array([1.0, 2.0])), same_label("1", 1)
     (True, True, False)
@@ -140,7 +140,7 @@ _KINDS = dict.fromkeys("iufc", "number") | {"U": "text", "b": "truth"}
 
 
 def _is_array(value: Any) -> bool:
-    """Whether another library calls this an array; sparse ones are objects like any other."""
+    """Return whether another library calls this an array; sparse ones are objects like any other."""
     if hasattr(value, "nnz") and (hasattr(value, "toarray") or hasattr(value, "todense")):
         return False
     torch = type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")
@@ -164,7 +164,7 @@ class _Part:
 
 
 def _itself(part: _Part, allow_nan: bool) -> tuple[str, str] | None:
-    """Where in a number or an array what is not finite is, and what; None for a container, whose parts come next."""
+    """Return where in a number or an array what is not finite is, and what; None for a container."""
     value = part.value
     if value is None:
         return ("", "None") if part.among_numbers and not allow_nan else None
@@ -225,7 +225,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _has_number(value: Any) -> bool:
-    """Whether a list or tuple holds a number, or one in it does."""
+    """Return whether a list or tuple holds a number, or one in it does."""
     seen, waiting = set(), [value]
     while waiting:
         for one in waiting.pop():
@@ -246,13 +246,13 @@ def _is_sparse(value: Any) -> bool:
 
 
 def _is_plainly_finite(value: Any) -> bool:
-    """Whether a second look is not needed: lists of numbers may be long."""
+    """Return whether a second look is not needed: lists of numbers may be long."""
     kind = type(value)
     return kind is int or kind is str or (kind is float and math.isfinite(value))
 
 
 def _in_array(array: np.ndarray, allow_nan: bool) -> tuple[str, str] | None:
-    """Where an array of numbers holds what is not finite, and what."""
+    """Return where an array of numbers holds what is not finite, and what."""
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array)
         if mask.dtype.names is None and mask.any():
@@ -295,5 +295,5 @@ def _text(place: tuple[int, ...]) -> str:
 
 
 def _pickled(value: Any) -> bytes:
-    """Its content, in the form that it has after it was read: what was shared inside may not be any more."""
+    """Return its content, in the form that it has after it was read: what was shared inside may not be any more."""
     return bytes(cloudpickle.dumps(pickle.loads(cloudpickle.dumps(value, protocol=5)), protocol=5))

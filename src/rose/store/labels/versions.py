@@ -34,7 +34,7 @@ class Simulations:
 
     @property
     def current(self) -> int:
-        """The one that is the run's now, a place in `known`."""
+        """Return the one that is the run's now, a place in `known`."""
         return self.spans[-1][1]
 
     def of(self, label: int) -> int:
