@@ -22,7 +22,7 @@ from rose.engine.protocol import OnStart
 from rose.store import Run, RunReader
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_tasks
-from rose.store.objects import ObjectStore
+from rose.store.files.objects import ObjectStore
 from rose.store.records import DONE
 
 MEMBERS = PASSES = 8

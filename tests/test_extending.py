@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rose.watch.tracking import TRACKERS
 
 from rose.acquisition import ACQUISITIONS
 from rose.engine.registry import ENGINES
+from rose.learners.tracking import TRACKERS
 from rose.scoring import METRICS
 from tests.plugged import fresh
 

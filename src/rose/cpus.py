@@ -17,7 +17,7 @@ def usable_cpus() -> int:
 
 
 def _quota(without: int) -> int:
-    """What a container's cgroup (version 2) grants, rounded up."""
+    """Return what a container's cgroup (version 2) grants, rounded up."""
     try:
         quota, _, period = Path("/sys/fs/cgroup/cpu.max").read_text().partition(" ")
     except OSError:  # there is none, or it is not ours to read

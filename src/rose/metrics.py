@@ -106,7 +106,7 @@ def check_operator(operator: str, argument: str = "operator") -> str:
 
 
 def compare(value: float, operator: str, threshold: float) -> bool:
-    """Whether `value operator threshold` holds; NaN on either side is never met.
+    """Tell whether `value operator threshold` holds; NaN on either side is never met.
 
     >>> compare(0.96, ">=", 0.95)
     True

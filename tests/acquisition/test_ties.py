@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rose.acquisition import acquire, tie_keys
 from rose.errors import ConfigurationError
-from tests.acquisition.test_contract import BUILT_IN
+from tests.acquisition.conftest import use_plain
+from tests.acquisition.test_contract import BUILT_IN, COMPILED
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::rose.acquisition.SaturatedBatchWarning",
@@ -24,13 +25,16 @@ def equals(n: int) -> dict[str, Any]:
     return {"scores": np.zeros(n), "features": np.ones((n, 3)), "mc_preds": copies}
 
 
-@pytest.mark.parametrize("method", BUILT_IN)
-def test_equals_are_equally_likely(arithmetic: str, method: str) -> None:
-    batches = [acquire(k=2, method=method, seed=seed, **equals(5)) for seed in range(400)]
-    times = np.bincount(np.concatenate(batches), minlength=5)  # 160 of each, standard deviation 10
-    firsts = np.bincount([batch[0] for batch in batches], minlength=5)  # 80 of each, standard deviation 8
-    assert (np.abs(times - 160) < 45).all()
-    assert (np.abs(firsts - 80) < 36).all()
+@pytest.mark.parametrize("method", [*BUILT_IN, *(f"plain {name}" for name in COMPILED)])
+def test_equals_are_equally_likely(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if method.startswith("plain "):
+        use_plain(monkeypatch)
+    method = method.removeprefix("plain ")
+    batches = [acquire(k=2, method=method, seed=seed, **equals(5)) for seed in range(100)]
+    times = np.bincount(np.concatenate(batches), minlength=5)  # 40 of each, standard deviation 5
+    firsts = np.bincount([batch[0] for batch in batches], minlength=5)  # 20 of each, standard deviation 4
+    assert (np.abs(times - 40) < 20).all()
+    assert (np.abs(firsts - 20) < 16).all()
 
 
 @pytest.mark.parametrize("method", BUILT_IN)

@@ -40,7 +40,7 @@ class Scheduled(ParallelUQLearner):
 
     schedule: Schedule = Rounds()
 
-    def _planned(self, request: RunRequest) -> Plan:
+    def planned(self, request: RunRequest) -> Plan:
         assert self.pool is not None
         return PoolPlan(request, self.pool, self.acquisition, self.schedule)
 
@@ -111,7 +111,7 @@ def two(run_dir: Path | None, simulations: int = 1, far: int = 2) -> Any:
     """Two workflows that differ in who chooses, and, where there are two, in their simulations."""
 
     class Selecting(ParallelUQLearner):
-        def _planned(self, request: RunRequest) -> Plan:
+        def planned(self, request: RunRequest) -> Plan:
             assert self.pool is not None
             for name, place in (("near", 0), ("far", far)):
                 self.active_learn_task(as_executable=False)(choosing(place))

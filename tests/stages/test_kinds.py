@@ -18,6 +18,7 @@ from rose.errors import BindingError, ConfigurationError, RunFailedError
 from rose.loop.limits import Ending
 from rose.loop.protocol import Outcome, Plan, RunRequest
 from rose.stages.kinds import KINDS, Kind, register_kind
+from rose.stages.runner import Runner
 
 ENVIRONMENT = Kind("environment", upstream=0, droppable=True, injects=("--iteration",), options=("per_model",))
 
@@ -31,17 +32,19 @@ class ExploringLoop(UQLoop):
 
 
 class ExploringPlan(DataflowPlan):
-    loop = ExploringLoop
+    def make_loop(self, name: str, runner: Runner) -> ExploringLoop:
+        return ExploringLoop(name, self.request.stages[name], self.request, runner)
 
 
 class ExploringLearner(SeqUQLearner):
-    def _planned(self, request: RunRequest) -> Plan:
+    def planned(self, request: RunRequest) -> Plan:
         return ExploringPlan(request)
 
 
 @pytest.fixture(autouse=True)
-def no_kinds_left() -> Iterator[None]:
+def own_kinds() -> Iterator[None]:
     there = dict(KINDS)
+    KINDS.pop("environment", None)
     yield
     KINDS.clear()
     KINDS.update(there)

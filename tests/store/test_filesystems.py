@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from rose.store import Run, filesystem
-from rose.store.filesystem import is_network, mount_of
-from rose.store.paths import DATABASE, STREAMS, fitting, place_of
+from rose.store import Run
+from rose.store.files import filesystem
+from rose.store.files.filesystem import is_network, mount_of
+from rose.store.files.paths import DATABASE, STREAMS, fitting, place_of
 from rose.watch.task import view_task
 
 from .other_user import as_root
@@ -27,13 +28,13 @@ PROGRAM = """
 import asyncio, io, json, logging, os, sys
 from pathlib import Path
 from rose.errors import RoseError
-from rose.store import fsync as durable
+from rose.store.files import fsync
 from tests.torture.harness import history
 said = {}
 for lack, code in json.loads(sys.argv[2]):
     logged = io.StringIO()
     logging.basicConfig(format="%(message)s", stream=logged, force=True)
-    durable._told.clear()
+    fsync._told.clear()
     run = Path(sys.argv[1], f"{lack}-{code}")
     for lacking in (True, False):  # it is mended, and goes on
         os.environ["ODD_" + lack] = str(code if lacking else 0)

@@ -16,7 +16,7 @@ from rose.store import Run
 from rose.store.database import schema
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_tasks
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ from rose.errors import CorruptRunError, RunLockedError, RunLostError
 from rose.store import Run, lease
 from rose.store.database import schema
 from rose.store.database.schema import open_for_writing
+from rose.store.files.paths import DATABASE
 from rose.store.journal import Journal
 from rose.store.lease import Driver, last_driver
-from rose.store.paths import DATABASE
 from rose.store.records import EventRecord
 
 EVENT = EventRecord(1.0, "DriverStarted", "{}")

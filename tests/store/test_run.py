@@ -16,7 +16,7 @@ from rose.store import DONE, IterationDone, Run
 from rose.store.database import schema
 from rose.store.database.schema import DATABASE, reading
 from rose.store.database.sql import read_tasks
-from rose.store.objects import ObjectStore
+from rose.store.files.objects import ObjectStore
 
 LARGE = np.arange(5000.0)
 

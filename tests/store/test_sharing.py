@@ -19,7 +19,7 @@ from rose import Pool
 from rose.errors import CorruptRunError
 from rose.pool.candidates.opening import digest_of
 from rose.store import LabelTable, Sample, labels_of_run, write_labels
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 from rose.watch.summary import summarize
 from tests.torture.harness import history
 

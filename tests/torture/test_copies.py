@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rose.store.database.whole import has_log
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 
 from .conftest import Trial
 from .harness.ledger import recorded

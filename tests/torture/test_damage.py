@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rose.errors import CorruptRunError, RunDirectoryError
-from rose.store.paths import DATABASE, OBJECTS
+from rose.store.files.paths import DATABASE, OBJECTS
 
 from .conftest import Trial
 from .harness import history

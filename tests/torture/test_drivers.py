@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rose.store.database.schema import reading
+from rose.store.files.paths import DATABASE
 from rose.store.lease import read_drivers
-from rose.store.paths import DATABASE
 
 from .conftest import Trial
 from .harness.ledger import Tally, recorded

@@ -28,10 +28,10 @@ from rose.store import CANCELLED, DONE, DROPPED, FAILED, RUNNING, IterationDone,
 from rose.store.database.meta import read_meta
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_iterations, read_labels, read_tasks
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import DATABASE, OBJECTS
 from rose.store.garbage import collect_garbage
 from rose.store.journal import Journal
-from rose.store.objects import ObjectStore
-from rose.store.paths import DATABASE, OBJECTS
 
 from .harness.history import same
 

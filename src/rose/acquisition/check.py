@@ -51,7 +51,7 @@ def _axes(first: Any) -> int:
 
 
 def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
-    """`[N, F]`, float32 or float64; further axes (images, time series) are flattened.
+    """Return `[N, F]`, float32 or float64; further axes (images, time series) are flattened.
 
     Raises:
         ConfigurationError: if there are no axes or it is no array of numbers.
@@ -88,7 +88,7 @@ def pool_size(**inputs: Any) -> int:
 
 
 def as_mask(name: str, given: ArrayLike | None, size: int) -> NDArray[np.bool_]:
-    """Which candidates are meant `[size]`, by indices or by a boolean mask `[N]`.
+    """Tell which candidates are meant `[size]`, by indices or by a boolean mask `[N]`.
 
     Raises:
         ConfigurationError: if an index is out of range, or the array is no list of integers.
@@ -117,7 +117,7 @@ def as_mask(name: str, given: ArrayLike | None, size: int) -> NDArray[np.bool_]:
 
 
 def as_count(k: SupportsIndex | None, available: int) -> int:
-    """How many to choose.
+    """Return how many to choose.
 
     Raises:
         ConfigurationError: if it is no whole number, negative, or more than there are.
@@ -185,7 +185,7 @@ def as_budget(costs: Floats | None, budget: float | None, size: int) -> tuple[Fl
 
 
 def as_scale(direction: Direction, span: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The scores' direction, and their (lowest, highest) possible value, as floats.
+    """Return the scores' direction, and their (lowest, highest) possible value, as floats.
 
     Raises:
         ConfigurationError: if the direction is no direction, or the range no range.
@@ -204,7 +204,7 @@ def as_scale(direction: Direction, span: tuple[float, float] | None) -> tuple[fl
 
 
 def as_generator(seed: Seed) -> np.random.Generator:
-    """What draws, from whatever seeds it.
+    """Return what draws, from whatever seeds it.
 
     Raises:
         ConfigurationError: for None (a choice must be repeatable), negative numbers, and what is no seed.

@@ -183,7 +183,7 @@ def _say_if_equal(method: Acquisition, problem: Problem, there: set[str]) -> Non
 
 
 def _all_equal(values: NDArray[Any] | None, index: Index) -> bool:
-    """Whether these rows are copies of one; where they are not, it hardly takes more than a look."""
+    """Tell whether these rows are copies of one; where they are not, it hardly takes more than a look."""
     if values is None:
         return False
     return all((values[index[block]] == values[index[0]]).all() for block in blocks(index, values[:1].size))

@@ -17,7 +17,7 @@ Run = Callable[[Work, int, int], None]
 
 @functools.cache
 def kernels() -> ModuleType | None:
-    """The module of compiled kernels, or None without numba; the plain definitions serve then."""
+    """Return the module of compiled kernels, or None without numba; the plain definitions serve then."""
     try:
         from rose.acquisition import kernels as module
     except ImportError:

@@ -123,7 +123,7 @@ def farthest(
     points: NDArray[Any], candidates: Index, places: Index, centres: NDArray[Any], count: int, nearest: Floats,
     seen: NDArray[np.int32],
 ) -> int:  # fmt: skip
-    """The position (in `candidates`) of the candidate farthest from its nearest centre; of equals, the lowest place.
+    """Return the position of the candidate farthest from its nearest centre; of equals, the lowest place.
 
     `nearest[p]` is the squared distance to the nearest of the first `seen[p]` centres: an upper bound, which more
     centres can only lower. A candidate whose bound is below the best so far needs no distances at all, so that

@@ -1,4 +1,4 @@
-"""What the methods' own options must be: numbers, of the size that the method says."""
+"""Check the methods' own options: numbers, of the size that the method says."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from rose.errors import ConfigurationError
 
 
 def positive(name: str, value: object) -> float:
-    """A finite number above 0.
-
-    Raises:
-        ConfigurationError: for anything else, naming the option.
+    """Return a finite number above 0, or raise `ConfigurationError` naming the option.
 
     >>> positive("beta", 2)
     2.0
@@ -24,11 +21,7 @@ def positive(name: str, value: object) -> float:
 
 
 def at_least(name: str, least: float, value: object) -> float:
-    """A finite number of `least` or more.
-
-    Raises:
-        ConfigurationError: for anything else, naming the option.
-    """
+    """Return a finite number of `least` or more, or raise `ConfigurationError` naming the option."""
     number = _number(value)
     if not least <= number < math.inf:
         raise ConfigurationError(f"{name}={value!r} must be {least:g} or more")
@@ -36,11 +29,7 @@ def at_least(name: str, least: float, value: object) -> float:
 
 
 def whole(name: str, value: object) -> int:
-    """1, 2, 3, ...
-
-    Raises:
-        ConfigurationError: for anything else, naming the option.
-    """
+    """Return 1, 2, 3, ..., or raise `ConfigurationError` naming the option."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ConfigurationError(f"{name}={value!r} must be 1 or more, a whole number")
     return int(value)

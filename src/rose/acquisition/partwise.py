@@ -11,7 +11,7 @@ from rose.acquisition.registry import Acquisition
 
 
 def kept_of_part(method: Acquisition, k: int) -> int:
-    """How many of its most uncertain candidates a part keeps for a batch of `k`.
+    """Return how many of its most uncertain candidates a part keeps for a batch of `k`.
 
     >>> from rose.acquisition import get_acquisition
     >>> kept_of_part(get_acquisition("top_k"), 5), kept_of_part(get_acquisition("diverse"), 5)
@@ -23,8 +23,9 @@ def kept_of_part(method: Acquisition, k: int) -> int:
 def keys_of_part(
     method: Acquisition, scores: Floats, direction: Direction, range: tuple[float, float] | None, seed: int
 ) -> Floats | None:
-    """`[n]` keys of the candidates of one part, of which the k largest of all parts are the batch; None: the method
-    has none, and chooses among the most uncertain.
+    """Return a key for each candidate of a part, `[n]`: the k largest of all parts are the batch.
+
+    None: the method has none, and chooses among the most uncertain.
 
     Args:
         method: the method.
@@ -51,7 +52,7 @@ def keys_of_part(
 
 
 def draws_by_keys(method: Acquisition, direction: Direction, range: tuple[float, float] | None) -> bool:
-    """Whether a method gives the candidates of a part keys, for scores of this direction and range.
+    """Tell whether a method gives the candidates of a part keys, for scores of this direction and range.
 
     >>> from rose.acquisition import get_acquisition
     >>> power = get_acquisition("power")

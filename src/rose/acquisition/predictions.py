@@ -69,7 +69,7 @@ class Predictions:
         return len(self.arrays)
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """The predictions of some candidates, `[S, n]` or `[S, n, C]`, float32 or float64.
+        """Return the predictions of some candidates, `[S, n]` or `[S, n, C]`, float32 or float64.
 
         Raises:
             PredictionError: if one of them is NaN or infinite.
@@ -102,7 +102,7 @@ class Predictions:
         return clipped
 
     def alike(self, index: NDArray[np.int64]) -> bool:
-        """Whether all members predict exactly the same for these candidates; stops looking at the first who differ."""
+        """Tell whether all members predict exactly alike for these candidates; stop looking at the first who differ."""
         for block in (slice(_FEW), *self._blocks(index)):
             rows = self.rows(index[block])
             if (rows != rows[:1]).any():
@@ -110,7 +110,7 @@ class Predictions:
         return True
 
     def mean(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The ensemble's mean probabilities `[n, C]`, in float64."""
+        """Return the ensemble's mean probabilities `[n, C]`, in float64."""
         out = np.empty((len(index), self.classes or 1))
         for block in self._blocks(index):
             out[block] = self.probabilities(index[block]).mean(axis=0, dtype=np.float64)

@@ -50,7 +50,7 @@ class Problem:
 
     @cached_property
     def ranking(self) -> Floats:
-        """`[n]` keys of the available candidates, larger = wanted more; only their order means something.
+        """Return `[n]` keys of the available candidates, larger = wanted more; only their order means something.
 
         The scores, turned over where lower is more uncertain; with costs, `utility`.
         """
@@ -61,7 +61,7 @@ class Problem:
 
     @cached_property
     def utility(self) -> Floats:
-        """`[n]` uncertainty of the available candidates: >= 0, larger is more uncertain; per unit of cost if any.
+        """Return the available candidates' uncertainty `[n]`, >= 0, larger is more uncertain; per unit of cost.
 
         A score's distance from the *least* uncertain end of its scale. That end is the metric's declared one where
         `range` gives a finite one. Otherwise, for scores where higher is more uncertain, it is 0, or the smallest
@@ -108,7 +108,7 @@ class Problem:
         return rows
 
     def within_budget(self, order: Index) -> Index:
-        """The first `k` positions of `order` (into `available`) that fit the budget: what no longer fits is skipped."""
+        """Return the first `k` positions of `order` (into `available`) that fit the budget; others are skipped."""
         if self.budget is None or self.cost is None:
             return order[: self.k]
         costs = self.cost[self.available]

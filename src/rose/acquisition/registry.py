@@ -78,11 +78,11 @@ class Acquisition:
         whole("min_samples", self.min_samples)
 
     def wants(self, name: str) -> bool:
-        """Whether the method can make use of an input ("scores", "mc_preds", ...)."""
+        """Tell whether the method can make use of an input ("scores", "mc_preds", ...)."""
         return any(name in need.split("|") for need in (*self.needs, *self.uses))
 
     def takes(self, name: str, there: Collection[str], samples: int | None = None) -> bool:
-        """Whether the method takes an input where these are there: of two alternatives, the first that is.
+        """Tell whether the method takes an input where these are there: of two alternatives, the first that is.
 
         `samples` predictions of a candidate, where known, are not there if it needs more.
         """
@@ -125,7 +125,7 @@ class Acquisition:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword options and their defaults."""
+        """Return the keyword options and their defaults."""
         parameters = list(inspect.signature(self.select).parameters.values())[1:]
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
 

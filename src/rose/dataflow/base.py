@@ -7,6 +7,7 @@ from typing import Any
 
 from rose.dataflow.calls import injected_names
 from rose.engine import TaskKey
+from rose.loop.limits import Limits
 from rose.loop.protocol import Outcome
 from rose.loop.state import WorkflowResult
 from rose.stages.config import LearnerConfig, stage_for
@@ -23,6 +24,8 @@ class DataflowLoop:
         stages: its stages by kind.
         runner: what runs their tasks.
     """
+
+    settings = ("max_iter",)
 
     def __init__(self, name: str, stages: Mapping[str, Stage], runner: Runner) -> None:
         self.name = name
@@ -52,6 +55,17 @@ class DataflowLoop:
     def pending(self) -> tuple[int, ...]:
         """Return nothing: nothing is simulated between two iterations."""
         return ()
+
+    def limit(self, limits: Limits) -> None:
+        """Do nothing: nothing but the end of an iteration depends on them."""
+
+    async def withdraw(self, candidate: int) -> bool:
+        """Return False: nothing is pending."""
+        return False
+
+    async def give(self, candidate: int, label: Any) -> bool:
+        """Return False: labels are the user's files."""
+        return False
 
     def end(self) -> None:
         """Do nothing: nothing is pending."""

@@ -29,7 +29,7 @@ class DataflowPlan:
     """
 
     labels = False
-    loop: type[UQLoop] = UQLoop  # a loop with more stages brings its own
+    needs = ("simulation", "training", "prediction", "active_learn")  # the stages without which it cannot be played
 
     def __init__(self, request: RunRequest) -> None:
         self.request = request
@@ -67,10 +67,14 @@ class DataflowPlan:
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
         """Return the loops, ready to be played."""
-        return {name: self.loop(name, self.request.stages[name], self.request, runner) for name in self.request.names}
+        return {name: self.make_loop(name, runner) for name in self.request.names}
+
+    def make_loop(self, name: str, runner: Runner) -> Loop:
+        """Return the loop of one workflow; a plan of another loop overrides this, and `needs`."""
+        return UQLoop(name, self.request.stages[name], self.request, runner)
 
     def _check_registered(self, registered: Registered) -> None:
-        checks.check_stages(registered.stages, ("simulation", "training", "prediction", "active_learn"))
+        checks.check_stages(registered.stages, self.needs)
         rule, criterion, limits = registered.rule, registered.criterion, self.request.limits
         for what, found in (("uncertainty_quantification", rule), ("as_stop_criterion", criterion)):
             if found is not None and found.stage is None:

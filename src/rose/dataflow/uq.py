@@ -16,12 +16,12 @@ from rose.errors import UnknownMetricError
 from rose.loop.groups import all_of
 from rose.loop.limits import Ending
 from rose.loop.protocol import Outcome, RunRequest
+from rose.loop.quorum import Quorum
 from rose.loop.state import StopReason
 from rose.metrics import compare
 from rose.scoring import get_metric
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import number, plain
-from rose.stages.quorum import Quorum
 from rose.stages.runner import Runner
 from rose.stages.stage import Registered, UncertaintyRule
 

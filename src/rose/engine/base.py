@@ -28,25 +28,6 @@ logger = logging.getLogger(__name__)
 LAST = 10.0  # seconds that a thread has to close its engine when the program ends
 
 
-class _Beginning:
-    """Tell who asked that a task has begun: once, and not when it has ended."""
-
-    __slots__ = ("_on_start",)
-
-    def __init__(self, on_start: OnStart) -> None:
-        self._on_start: OnStart | None = on_start
-
-    def tell(self, worker: str) -> None:
-        """Say that it has begun. Called by the event loop, which reports what `on_start` raises."""
-        on_start, self._on_start = self._on_start, None
-        if on_start is not None:
-            on_start(worker)
-
-    def end(self) -> None:
-        """Tell nobody any more."""
-        self._on_start = None
-
-
 class BaseEngine(ABC):
     """Admission and commands; a subclass runs functions and keeps shared values.
 
@@ -67,7 +48,7 @@ class BaseEngine(ABC):
         temp_dir = None if temp_dir is None else expanded(temp_dir, "temp_dir")
         if temp_dir is not None and not temp_dir.is_dir():
             raise ConfigurationError(f"temp_dir is no directory: {temp_dir}")
-        self._slots = Slots(Capacity(cpus, len(names), memory))
+        self._slots = Slots(Capacity(cpus, len(names), memory), names)
         self._gpu_names = names
         self._scratch = Scratch(temp_dir)
         self._commands = CommandRunner(self._scratch)
@@ -97,19 +78,24 @@ class BaseEngine(ABC):
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
         submitted()
-        beginning = None if on_start is None else _Beginning(on_start)
-        tell = None if beginning is None else beginning.tell
+        told: list[str] = []  # who runs it; what is no more to be told, too
+
+        def tell(worker: str) -> None:
+            if on_start is not None and not told:
+                told.append(worker)
+                on_start(worker)
+
+        begins = None if on_start is None else tell
         try:
             if isinstance(task.call, Command):
-                return await self._run_command(task, tell)
-            return await self._run_function(task, tell)
+                return await self._run_command(task, begins)
+            return await self._run_function(task, begins)
         except OSError as error:
             if isinstance(error, RoseError):
                 raise
             raise of_place("the engine could not run it", error, str(task.key)) from error
         finally:
-            if beginning is not None:
-                beginning.end()
+            told.append("")
 
     async def share(self, value: Any) -> Ref:
         """Store a value once, for many tasks; they get it read-only and must not change it."""
@@ -231,8 +217,7 @@ class BaseEngine(ABC):
     async def _run_command(self, task: Task, on_start: OnStart | None) -> CommandOutput:
         request = await self._acquire(task)
         try:
-            gpus = ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
-            return await self._commands.run(task, gpus, on_start)
+            return await self._commands.run(task, self._slots.visible_gpus(request), on_start)
         finally:
             self._slots.release(request)
 

@@ -38,7 +38,7 @@ def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
         original = pack_result(error, None).body
     except Exception:  # whatever user classes raise: the text stands for it
         original = b""
-    # All of it must fit into one message (wire.py): four bytes a character at worst.
+    # All of it must fit into one message (`worker_protocol`): four bytes a character at worst.
     if len(original) > 40_000:
         original = b""
     return pickle.dumps((describe(error)[:2_000], text[-12_000:], original, of_place or is_of_place(error)))

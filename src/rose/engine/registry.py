@@ -79,27 +79,13 @@ class EngineKind:
 
 
 @asynccontextmanager
-async def _local() -> AsyncIterator[Engine]:
-    async with LocalEngine(WORKERS) as engine:
-        yield engine
-
-
-@asynccontextmanager
-async def _threads() -> AsyncIterator[Engine]:
-    async with ThreadEngine(WORKERS) as engine:
-        yield engine
-
-
-@asynccontextmanager
 async def _dask() -> AsyncIterator[Engine]:
     from distributed import LocalCluster
 
     from rose.engine.dask import DaskEngine
 
-    def start() -> LocalCluster:
-        return LocalCluster(n_workers=1, threads_per_worker=WORKERS, dashboard_address=None)
-
-    cluster = await asyncio.to_thread(start)
+    sizes = {"n_workers": 1, "threads_per_worker": WORKERS, "dashboard_address": None}
+    cluster = await asyncio.to_thread(LocalCluster, **sizes)
     try:
         async with DaskEngine(cluster) as engine:
             yield engine
@@ -155,9 +141,13 @@ def _accept(name: str, loaded: Any) -> EngineKind | None:
 ENGINES = Registry("engine", "rose.engines", _accept)
 
 for _kind in (
-    EngineKind("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities, _local),
     EngineKind(
-        "threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities, _threads
+        *("local", "processes of this machine", "ParallelUQLearner(8)", LocalEngine.capabilities),
+        open=lambda: LocalEngine(WORKERS),
+    ),
+    EngineKind(
+        *("threads", "threads of this process", "ParallelUQLearner(ThreadEngine(8))", ThreadEngine.capabilities),
+        open=lambda: ThreadEngine(WORKERS),
     ),
     EngineKind(
         name="dask",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from rose.engine.protocol import Command, CommandOutput, Engine, Resources, Task, TaskKey
 from rose.errors import CommandFailedError, TaskFailedError, TaskTimeoutError, WorkerLostError
 
+Failure = TypeVar("Failure", bound=Exception)
 LIMIT = 60.0  # seconds that one part may take
 LONG = 600.0  # seconds that a task would take if nothing stopped it
 
@@ -61,12 +63,13 @@ async def _result(engine: Engine) -> None:
 
 
 async def _error(engine: Engine) -> None:
-    try:
-        await engine.run(_task(_raise))
-    except TaskFailedError as error:
-        _same(repr(error.__cause__), "ValueError('on purpose')")
-        return
-    raise UnmetError("a function raised, and no error came")
+    error = await _failed(engine.run(_task(_raise)), TaskFailedError, "a function raised")
+    _same(repr(error.__cause__), "ValueError('on purpose')")
+
+
+async def _began(engine: Engine) -> None:
+    told: list[str] = []
+    _same(told, [await engine.run(_task(_whereabouts), told.append)])
 
 
 async def _share(engine: Engine) -> None:
@@ -82,12 +85,8 @@ async def _command(engine: Engine) -> None:
     output = await engine.run(_task(Command("echo $ROSE_CHECK; echo aside >&2", env={"ROSE_CHECK": "here"})))
     assert isinstance(output, CommandOutput)
     _same((output.stdout, output.stderr), ("here\n", "aside\n"))
-    try:
-        await engine.run(_task(Command("exit 3")))
-    except CommandFailedError as error:
-        _same(error.exit_code, 3)
-        return
-    raise UnmetError("a command failed, and no error came")
+    error = await _failed(engine.run(_task(Command("exit 3"))), CommandFailedError, "a command failed")
+    _same(error.exit_code, 3)
 
 
 async def _cancel(engine: Engine) -> None:
@@ -101,29 +100,18 @@ async def _cancel_command(engine: Engine) -> None:
 
 async def _timeout(engine: Engine) -> None:
     file = _file()
-    try:
-        await engine.run(_task(_beat, file, timeout=1.0))
-    except TaskTimeoutError:
-        await _still(engine, file)
-        return
-    raise UnmetError("a function overran, and no error came")
+    await _failed(engine.run(_task(_beat, file, timeout=1.0)), TaskTimeoutError, "a function overran")
+    await _still(engine, file)
 
 
 async def _timeout_command(engine: Engine) -> None:
-    try:
-        await engine.run(_task(Command(f"sleep {LONG:g}"), timeout=0.5))
-    except TaskTimeoutError:
-        return
-    raise UnmetError("a command overran, and no error came")
+    overrun = _task(Command(f"sleep {LONG:g}"), timeout=0.5)
+    await _failed(engine.run(overrun), TaskTimeoutError, "a command overran")
 
 
 async def _crash(engine: Engine) -> None:
-    try:
-        await engine.run(_task(_die))
-    except WorkerLostError:
-        await _result(engine)
-        return
-    raise UnmetError("a worker died, and no error came")
+    await _failed(engine.run(_task(_die)), WorkerLostError, "a worker died")
+    await _result(engine)
 
 
 async def _threads(engine: Engine) -> None:
@@ -131,17 +119,15 @@ async def _threads(engine: Engine) -> None:
 
 
 async def _memory(engine: Engine) -> None:
-    try:
-        await engine.run(_task(_take, 600_000_000, resources=Resources(memory=200_000_000)))
-    except MemoryError:
-        return
-    raise UnmetError("a function took three times the memory it asked for, and no error came")
+    greedy = _task(_take, 600_000_000, resources=Resources(memory=200_000_000))
+    await _failed(engine.run(greedy), MemoryError, "a function took three times the memory it asked for")
 
 
 Part = Callable[[Engine], Awaitable[None]]
 PARTS: tuple[tuple[str, str, Part], ...] = (
     ("results", "", _result),
     ("an error", "", _error),
+    ("when a task begins", "tells_start", _began),
     ("a shared array", "", _share),
     ("a command", "", _command),
     ("cancelling a function", "stops_work", _cancel),
@@ -165,6 +151,15 @@ def _task(
 
 async def _twice(engine: Engine, call: Callable[..., Any], *args: Any) -> list[Any]:
     return list(await asyncio.gather(*[engine.run(_task(call, *args)) for _ in range(2)]))
+
+
+async def _failed(running: Awaitable[Any], kind: type[Failure], what: str) -> Failure:
+    """Return the error that something must end with."""
+    try:
+        await running
+    except kind as error:
+        return error
+    raise UnmetError(f"{what}, and no error came")
 
 
 def _same(found: Any, wanted: Any) -> None:
@@ -205,6 +200,10 @@ async def _still(engine: Engine, file: str) -> None:
 
 def _told() -> str | None:
     return os.environ.get("OMP_NUM_THREADS")
+
+
+def _whereabouts() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _raise() -> NoReturn:

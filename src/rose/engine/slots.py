@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rose.engine.protocol import Capacity, Resources, Task
@@ -46,8 +46,9 @@ class Slots:
     cannot starve it. One that waits for a gpu or for memory holds up nobody but its own workflow.
     """
 
-    def __init__(self, capacity: Capacity) -> None:
+    def __init__(self, capacity: Capacity, gpu_names: Sequence[str] = ()) -> None:
         self.capacity = capacity
+        self._gpu_names = gpu_names
         self.free_cpus = capacity.cpus
         self._free_memory = capacity.memory
         self._free_gpus = list(range(capacity.gpus))
@@ -62,6 +63,10 @@ class Slots:
     def has_waiting(self) -> bool:
         """Return whether any task waits for resources."""
         return bool(self._queues)
+
+    def visible_gpus(self, request: SlotRequest) -> str | None:
+        """Return the granted gpus as CUDA_VISIBLE_DEVICES names them; None: there are none to be given."""
+        return ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
 
     def check(self, task: Task) -> None:
         """Refuse what can never be granted.

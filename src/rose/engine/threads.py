@@ -128,7 +128,7 @@ class ThreadEngine(BaseEngine):
             call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
             if on_start is not None:
                 loop.call_soon(on_start, worker_name(os.getpid()))  # a granted slot is a free thread
-            work = self._threads.submit(as_here(_call), call, job.interrupt)
+            work = self._threads.submit(as_here(call_here), call, job.interrupt)
         except BaseException:
             self._slots.release(request)
             raise
@@ -198,7 +198,8 @@ def as_here(function: Callable[..., T]) -> Callable[..., T]:
     return partial(context.run, function)
 
 
-def _call(call: Callable[[], Any], interrupt: Interrupt) -> Any:
+def call_here(call: Callable[[], Any], interrupt: Interrupt) -> Any:
+    """Run a task's function in this thread; what it returns is made the driver's own."""
     with showing(), interruptible(interrupt):
         return apart(finished(call()))
 

@@ -57,7 +57,7 @@ class UQLearner(Learner[R]):
         self.pool = pool
         self.acquisition = acquisition
 
-    def _planned(self, request: RunRequest) -> Plan:
+    def planned(self, request: RunRequest) -> Plan:
         """Return the loops of a request: over the pool, or in ROSE's dataflow."""
         return DataflowPlan(request) if self.pool is None else PoolPlan(request, self.pool, self.acquisition)
 
@@ -101,7 +101,7 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
             skip_pre_loop=skip_pre_loop,
             learner_ids=False,
         )
-        return self._planned(request)
+        return self.planned(request)
 
     def _learned(self, results: Results) -> WorkflowResult:
         return results[self.learner_name]
@@ -156,7 +156,7 @@ class ParallelUQLearner(UQLearner[Results]):
             limits=check_limits(max_iter, budget, max_time),
             skip_pre_loop=skip_pre_loop,
         )
-        return self._planned(request)
+        return self.planned(request)
 
     def _learned(self, results: Results) -> Results:
         return results

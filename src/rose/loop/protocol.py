@@ -106,6 +106,11 @@ class Loop(Protocol):
     Whoever drives it records all that, and has it restored when a run is resumed.
     """
 
+    @property
+    def settings(self) -> Collection[str]:
+        """Return the names of the settings that may be changed while it runs."""
+        ...
+
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Learn from what was chosen before, judge, and choose; `ending` tells whether the workflow has to end."""
         ...
@@ -133,6 +138,18 @@ class Loop(Protocol):
 
     def pending(self) -> Sequence[int]:
         """Return the candidates that were asked for and have no label yet, in the order of asking."""
+        ...
+
+    def limit(self, limits: Limits) -> None:
+        """Go on under these limits."""
+        ...
+
+    async def withdraw(self, candidate: int) -> bool:
+        """Do without a candidate that is pending; tells whether it is."""
+        ...
+
+    async def give(self, candidate: int, label: Any) -> bool:
+        """Take a label from a person for a candidate that is pending; tells whether it is taken."""
         ...
 
     def end(self) -> None:

@@ -10,11 +10,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from rose.errors import NotANumberError, RunFailedError, remedy
+from rose.loop.orders import obey
 from rose.loop.signals import ending_on_signals
 from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
 from rose.stages.reporting import Reports
-from rose.store import EventLog, Run, WorkflowStopped
+from rose.store import EventLog, PlacedOrder, Run, WorkflowStopped
 
 Publish = Callable[[IterationState], Awaitable[None]]
 
@@ -53,6 +54,7 @@ class Session:
         self._work: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
+        self._ended: set[str] = set()  # the workflows that were ordered to stop
         self.stopped = False
 
     @property
@@ -137,20 +139,43 @@ class Session:
             self._shared_state.thread = None
             self._end.set()
 
+    async def _obey(self, run: Run) -> None:
+        """Obey orders as they come, until the workflows have ended."""
+        placed: asyncio.Queue[PlacedOrder] = asyncio.Queue()
+        run.on_orders(placed.put_nowait)
+        while True:
+            await obey(await placed.get(), run, self._workflows, self._stop_by_order)
+
+    def _stop_by_order(self, name: str | None) -> None:
+        if name is None:
+            self.stop()
+            return
+        if name in self._ended:
+            return
+        self._ended.add(name)
+        for workflow, work in zip(self._workflows, self._work, strict=True):
+            if workflow.name == name:
+                work.cancel()
+
     async def _run_all(self, run: Run, publish: Publish) -> None:
         self._work = [asyncio.create_task(self._run(workflow, run, publish)) for workflow in self._workflows]
+        obeying = asyncio.create_task(self._obey(run))
         run.journal.on_failure(self._cancel_work)  # nothing that is done now could be kept
         if self.stopped:
             self._cancel_work()
         try:
             done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_EXCEPTION)
         finally:
+            obeying.cancel()
             self._cancel_work()  # once: a second cancellation would not let tasks wait for the end of what they started
-            await asyncio.wait(self._work)
+            await asyncio.wait([*self._work, obeying])
+        if not obeying.cancelled():
+            obeying.result()
         for work, workflow in zip(self._work, self._workflows, strict=True):
             # From Python 3.13 on, one that failed while it was cancelled may count as cancelled: its error tells.
             # One that is stopped before it has begun is cancelled, and has none.
-            if work in done and workflow.error is None and not (self.stopped and work.cancelled()):
+            stopped = self.stopped or workflow.name in self._ended
+            if work in done and workflow.error is None and not (stopped and work.cancelled()):
                 work.result()
 
     def _cancel_work(self) -> None:
@@ -169,7 +194,7 @@ class Session:
         except asyncio.CancelledError:
             if run.journal.failure is not None:
                 workflow.stop_reason, workflow.error = StopReason.ERROR, run.journal.failure
-            elif not self.stopped:
+            elif not self.stopped and workflow.name not in self._ended:
                 raise
         except Exception as error:
             not_a_number = isinstance(error, NotANumberError)

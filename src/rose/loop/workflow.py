@@ -12,6 +12,7 @@ from typing import Any
 from rose.errors import ChangedRunError
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
+from rose.loop.orders import Change, changed, recorded_changes
 from rose.loop.protocol import Loop, Outcome, RunRequest
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
@@ -31,6 +32,8 @@ class Workflow:
     limits: Limits
     criterion: StopCriterion | None
     config: LearnerConfig
+    iteration: int = -1  # that is being played
+    changes: list[Change] = field(default_factory=list)
     stop_reason: StopReason = StopReason.STOPPED
     error: BaseException | None = None
     metrics: dict[int, float] = field(default_factory=dict)
@@ -56,11 +59,13 @@ class Workflow:
             publish: takes the state after each round, and returns when the next may begin.
         """
         started = time.monotonic()
+        self.changes = await recorded_changes(run, self.name)
         for iteration in itertools.count():
             reported = Reports(shared_state.listeners, threading.get_ident())
             reports.set(reported)
-            config = self.config
-            ending = self.limits.ending(iteration, started)
+            self.iteration = iteration
+            config = changed(self.config, self.changes, iteration) if self.changes else self.config
+            ending = self._ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
             outcome = recorded or await self.loop.play(iteration, config, ending)
             done = self._remember(iteration, outcome)
@@ -78,6 +83,10 @@ class Workflow:
             if outcome.stop is not None:
                 return outcome.stop
         raise AssertionError("the loop has no end of its own")
+
+    def _ending(self, iteration: int, started: float) -> Ending:
+        """Return what to ask in an iteration; the limits are those of the moment when it is asked."""
+        return lambda labels: self.limits.ending(iteration, started)(labels)
 
     def result(self) -> WorkflowResult:
         """Return history, end, and what was learned."""

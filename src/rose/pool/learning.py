@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rose.loop.groups import task_group
+from rose.loop.quorum import Quorum
 from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.members import Ensemble, RoundId
@@ -24,7 +25,6 @@ from rose.pool.scoring_rule import Scoring
 from rose.pool.screening.screener import Screener
 from rose.pool.screening.shortlist import Shortlist
 from rose.stages.config import LearnerConfig
-from rose.stages.quorum import Quorum
 from rose.stages.runner import Runner
 from rose.stages.shared import Shared
 

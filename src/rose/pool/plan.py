@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -84,7 +83,8 @@ class PoolPlan:
         first = await first_candidates(runner.run, self._pool)
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self.code)
-        simulator = Simulator(self._pool, self._simulation, runner, store, identity, self._check_label)
+        checks = list(dict.fromkeys(variant.labels for variant in self._of.values()))
+        simulator = Simulator(self._pool, self._simulation, runner, store, identity, checks)
         holdout = None
         if self._pool.holdout is not None:
             X_test, y_test = self._pool.holdout
@@ -98,10 +98,6 @@ class PoolPlan:
             loops[name] = loop = self._loop(name, runner, simulator, shared, first)
             stack.push_async_callback(loop.close)
         return loops
-
-    def _check_label(self, label: Any, candidate: int | None) -> None:
-        for check in dict.fromkeys(variant.labels for variant in self._of.values()):
-            check(label, candidate)
 
     def _loop(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool, first: np.ndarray) -> PoolLoop:
         assert runner.run is not None

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from rose.arrays import as_array
 from rose.errors import PlaceError, PoolError, PredictionError, TaskError
-from rose.loop.limits import Ending
+from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Outcome
 from rose.loop.state import Prediction, StopReason, WorkflowResult
 from rose.pool.candidates.file import CandidateFile
@@ -57,6 +57,8 @@ class Looked(NamedTuple):
 @dataclass
 class PoolLoop:
     """Play the iterations of one workflow, and hold what it has: the labelled set and the last ensemble."""
+
+    settings: ClassVar[tuple[str, ...]] = ("query_size", "threshold", "budget", "max_iter")
 
     name: str
     pool: Pool
@@ -196,6 +198,18 @@ class PoolLoop:
         """Return the candidates that are being simulated."""
         pending: list[int] = self.labelled.pending.tolist()
         return pending
+
+    def limit(self, limits: Limits) -> None:
+        """Take no more labels than `limits.budget`."""
+        self.budget = limits.budget
+
+    async def withdraw(self, candidate: int) -> bool:
+        """Do without a candidate that is being simulated, which counts as dropped; tells whether it is."""
+        return await self.labeller.withdraw(candidate)
+
+    async def give(self, candidate: int, label: Any) -> bool:
+        """Take a label from a person for a candidate that is being simulated; tells whether it is taken."""
+        return await self.labeller.give(candidate, label)
 
     def end(self) -> None:
         """Let go of the simulations that are pending."""

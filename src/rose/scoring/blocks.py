@@ -13,7 +13,7 @@ Work = Callable[[int, int], None]
 
 
 def thread_count(threads: int | None) -> int:
-    """How many threads to use: as asked, else the CPUs this process may use, at most NUMBA_NUM_THREADS.
+    """Return how many threads to use: as asked, else the CPUs this process may use, at most NUMBA_NUM_THREADS.
 
     Raises:
         ConfigurationError: if `threads` is less than 1.

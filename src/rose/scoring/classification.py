@@ -25,13 +25,13 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 def xlogx(p: npt.NDArray[Any]) -> Array:
-    """`p log p` in float64, exactly 0 where `p` is 0 (or, by rounding, below)."""
+    """Return `p log p` in float64, exactly 0 where `p` is 0 (or, by rounding, below)."""
     p = np.maximum(p, 0.0, dtype=np.float64)
     return np.asarray(p * np.log(np.maximum(p, _TINY)))
 
 
 def positive(x: Array) -> Array:
-    """`x` without what rounding leaves below zero; never -0.0."""
+    """Return `x` without what rounding leaves below zero; never -0.0."""
     return np.asarray(np.maximum(x, 0.0) + 0.0)
 
 
@@ -50,7 +50,7 @@ class ClassStatistics:
 
     @cached_property
     def mean(self) -> Array:
-        """The consensus, `[n, C]`: the mean over members."""
+        """Return the consensus, `[n, C]`: the mean over members."""
         total = np.zeros(self.rows[0].shape)
         for row in self.rows:
             total += row
@@ -64,7 +64,7 @@ class ClassStatistics:
 
     @cached_property
     def expected_entropy(self) -> Array:
-        """The mean over members of H(p_s), `[n]`."""
+        """Return the mean over members of H(p_s), `[n]`."""
         total = np.zeros(self.rows[0].shape)
         for row in self.rows:
             total -= xlogx(row)
@@ -80,12 +80,12 @@ class ClassStatistics:
 
     @cached_property
     def first(self) -> Array:
-        """The consensus' largest probability, `[n]`."""
+        """Return the consensus' largest probability, `[n]`."""
         return self._largest_two[0]
 
     @cached_property
     def second(self) -> Array:
-        """The consensus' second-largest probability, `[n]`; 0 with one class."""
+        """Return the consensus' second-largest probability, `[n]`; 0 with one class."""
         return self._largest_two[1]
 
     @cached_property
@@ -99,17 +99,17 @@ class ClassStatistics:
 
     @cached_property
     def mode_votes(self) -> Array:
-        """How many members vote for the most popular class, `[n]`."""
+        """Return how many members vote for the most popular class, `[n]`."""
         return np.asarray(self._votes.max(axis=-1))
 
     @cached_property
     def vote_entropy(self) -> Array:
-        """The entropy of the members' votes, `[n]`."""
+        """Return the entropy of the members' votes, `[n]`."""
         return positive(-xlogx(self._votes / self.members).sum(axis=-1))
 
     @cached_property
     def cross_entropy(self) -> Array:
-        """The mean over all pairs (s, t) of -sum_c p_sc log p_tc, `[n]`; inf if t excludes what s believes possible."""
+        """Return the mean over pairs (s, t) of -sum_c p_sc log p_tc, `[n]`; inf if t excludes what s thinks."""
         total = np.zeros(self.rows[0].shape)
         with np.errstate(divide="ignore"):
             for row in self.rows:
@@ -121,13 +121,13 @@ class ClassStatistics:
 
     @cached_property
     def target_probability(self) -> Array:
-        """The consensus' probability of the true class, `[n]`."""
+        """Return the consensus' probability of the true class, `[n]`."""
         assert self.targets is not None
         return self.mean[np.arange(len(self.targets)), self.targets]
 
     @cached_property
     def square_norm(self) -> Array:
-        """The sum over classes of the squared consensus, `[n]`."""
+        """Return the sum over classes of the squared consensus, `[n]`."""
         return np.asarray(np.square(self.mean).sum(axis=-1))
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rose.scoring.classification import ClassStatistics, xlogx
 from rose.scoring.inputs import Predictions, Rows
 from rose.scoring.registry import Array, Metric
-from rose.scoring.regression import ValueStatistics, between, quantile_position
+from rose.scoring.regression import ValueStatistics, between, quantile_position, quantiles_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ VALUE_STATISTICS = frozenset({
 
 @cache
 def kernels() -> tuple[Any, Any] | None:
-    """The kernel modules, of classification and of regression, or None where numba is missing or broken."""
+    """Return the kernel modules, of classification and of regression, or None where numba is missing or broken."""
     if importlib.util.find_spec("numba") is None:
         return None
     try:
@@ -50,7 +50,7 @@ def kernels() -> tuple[Any, Any] | None:
 
 
 def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
-    """The statistics that kernels should provide for this input; empty: use the definitions."""
+    """Return the statistics that kernels should provide for this input; empty: use the definitions."""
     if found.size < WORTHWHILE or found.elsewhere is not None:
         return frozenset()
     known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
@@ -59,7 +59,7 @@ def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozense
 
 
 def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
-    """Where each member's row starts, if all can be read where they lie: C-ordered float32 or float64 in memory."""
+    """Return where each member's row starts, if all can be read where they lie: C-ordered float32 or float64."""
     if found.normalise:
         return None
     for row in found.rows:
@@ -98,7 +98,7 @@ def fill_class_statistics(
     out = np.empty((len(names), width))
     shares = np.arange(statistics.members + 1) / statistics.members
     wrong = kernel.classify(
-        addresses, start, n, classes, rows[0].reshape(-1)[:0], _targets(statistics, names), -xlogx(shares),
+        addresses, start, n, classes, np.empty(0, rows[0].dtype), _targets(statistics, names), -xlogx(shares),
         tolerance / statistics.members, where, out.reshape(-1),
     )  # fmt: skip
     statistics.__dict__.update(zip(sorted(names), out[:, :n], strict=True))
@@ -108,25 +108,25 @@ def fill_class_statistics(
 def _targets(statistics: ClassStatistics, names: frozenset[str]) -> npt.NDArray[np.intp]:
     if statistics.targets is None or "target_probability" not in names:
         return np.zeros(0, dtype=np.intp)
-    return np.ascontiguousarray(statistics.targets)
+    return np.array(statistics.targets, dtype=np.intp)  # a copy: numba compiles anew for what cannot be written to
 
 
 def fill_value_statistics(
     statistics: ValueStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int
 ) -> bool:
-    """As `fill_class_statistics`, for values. What needs too many order statistics is left to the definition."""
+    """Do as `fill_class_statistics`, for values; what needs too many order statistics is left to the definition."""
     found = kernels()
     assert found is not None
     kernel = found[1]
     n = len(statistics.rows[0])
-    quantiles = {name: q for name, q in _quantiles(statistics).items() if name in names}
+    quantiles = {name: q for name, q in quantiles_of(statistics.level).items() if name in names}
     places = _places(quantiles.values(), statistics.members)
     rows, addresses, start = _readable(statistics.rows, addresses, low)
     moments = np.empty((2, n + kernel.BEYOND if names & {"mean", "variance"} else 0))
     picked = np.empty((len(places), n))
     ends = max((place + 1 if place >= 0 else -place for place in places), default=0)
     wrong = kernel.summarise(
-        addresses, start, n, rows[0][:0], moments.reshape(-1), math.ceil(ends / kernel.LEVELS),
+        addresses, start, n, np.empty(0, rows[0].dtype), moments.reshape(-1), math.ceil(ends / kernel.LEVELS),
         np.array(places, dtype=np.int64), picked,
     )  # fmt: skip
     if moments.size:
@@ -137,21 +137,14 @@ def fill_value_statistics(
     return bool(wrong)
 
 
-def _quantiles(statistics: ValueStatistics) -> dict[str, float]:
-    return {
-        "lower": (1.0 - statistics.level) / 2.0, "upper": (1.0 + statistics.level) / 2.0,
-        "lower_quartile": 0.25, "upper_quartile": 0.75, "smallest": 0.0, "largest": 1.0,
-    }  # fmt: skip
-
-
 def _ends(q: float, members: int) -> tuple[int, int]:
-    """The places of the order statistics around a quantile, counted from the nearer end: 0, 1, ... or ..., -2, -1."""
+    """Return the places of the order statistics around a quantile, from the nearer end: 0, 1, ... or ..., -2, -1."""
     below, above, _ = quantile_position(q, members)
     return (below, above) if above + 1 <= members - below else (below - members, above - members)
 
 
 def _places(quantiles: Iterable[float], members: int) -> list[int]:
-    """The order statistics that hold all the quantiles; empty for none, or if one is too far from either end."""
+    """Return the order statistics that hold all the quantiles; empty for none, or if one is too far from either end."""
     places = sorted({place for q in quantiles for place in _ends(q, members)})
     return places if all(-_MOST_ENDS <= place < _MOST_ENDS for place in places) else []
 

@@ -18,13 +18,13 @@ import numpy.typing as npt
 from rose.arrays import as_array
 from rose.errors import PredictionError
 from rose.scoring.registry import Array
-from rose.scoring.regression import between, quantile_position
+from rose.scoring.regression import between, quantile_position, quantiles_of
 
 _IN_MEMORY = (1, 3, 13)  # DLPack's numbers for devices whose memory NumPy can read: CPU, CUDA pinned, CUDA managed
 
 
 def lives_elsewhere(array: object) -> bool:
-    """Whether this is an array on a device whose memory NumPy cannot read."""
+    """Tell whether this is an array on a device whose memory NumPy cannot read."""
     if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
         return False
     try:
@@ -34,7 +34,7 @@ def lives_elsewhere(array: object) -> bool:
 
 
 def together(arrays: list[Any]) -> bool:
-    """Whether these arrays are of one library, device and dtype, so that they can be stacked there."""
+    """Tell whether these arrays are of one library, device and dtype, so that they can be stacked there."""
     return len({(type(a), str(a.device), str(a.dtype)) for a in arrays}) == 1
 
 
@@ -61,7 +61,7 @@ class TorchNamespace:
 
 
 def namespace(array: Any) -> Any:
-    """The array's own library, as far as this module needs it.
+    """Return the array's own library, as far as this module needs it.
 
     Raises:
         PredictionError: if the library is unknown.
@@ -93,7 +93,7 @@ def _wide(xp: Any, x: Any) -> Any:
 def class_statistics(
     block: Any, names: frozenset[str], targets: npt.NDArray[np.intp] | None, tolerance: float, rounded: float
 ) -> tuple[dict[str, Array], bool]:
-    """The named statistics of `classification.ClassStatistics` for `[S, n, C]`, and whether anything looked wrong.
+    """Return the named statistics of `ClassStatistics` for `[S, n, C]`, and whether anything looked wrong.
 
     Args:
         block: the probabilities.
@@ -158,7 +158,7 @@ def _votes(xp: Any, p: Any, members: int, classes: int) -> dict[str, Array]:
 
 
 def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[dict[str, Array], bool]:
-    """The named statistics of `regression.ValueStatistics` for `[S, n]`, and whether anything looked wrong."""
+    """Return the named statistics of `regression.ValueStatistics` for `[S, n]`, and whether anything looked wrong."""
     xp = namespace(block)
     members = block.shape[0]
     x = _wide(xp, block)
@@ -169,10 +169,7 @@ def value_statistics(block: Any, names: frozenset[str], level: float) -> tuple[d
         found["mean"] = x[0, :] + shift
         rest = deviations - shift
         found["variance"] = xp.sum(rest * rest, axis=0) / members
-    quantiles = {
-        "lower": (1.0 - level) / 2.0, "upper": (1.0 + level) / 2.0, "lower_quartile": 0.25, "upper_quartile": 0.75,
-        "smallest": 0.0, "largest": 1.0,
-    }  # fmt: skip
+    quantiles = quantiles_of(level)
     if names & quantiles.keys():
         ordered = xp.sort(x, axis=0)
         for name in names & quantiles.keys():

@@ -69,7 +69,7 @@ class Predictions:
         return math.prod(self.shape)
 
     def block(self, low: int, high: int) -> Rows:
-        """The rows of candidates `low` to `high - 1`: S arrays `[n, ...]`, native-endian floats.
+        """Return the rows of candidates `low` to `high - 1`: S arrays `[n, ...]`, native-endian floats.
 
         Raises:
             PredictionError: if they are to be divided by their sums, and are no rounded probabilities.
@@ -86,20 +86,20 @@ class Predictions:
         ]
 
     def device_block(self, low: int, high: int) -> Any:
-        """`[S, n, ...]` for candidates `low` to `high - 1`, on the device where the predictions live."""
+        """Return `[S, n, ...]` for candidates `low` to `high - 1`, on the device where the predictions live."""
         if isinstance(self.elsewhere, list):
             return stacked([row[low:high, ...] for row in self.elsewhere])
         return self.elsewhere[:, low:high, ...]
 
     def whole(self) -> npt.NDArray[Any]:
-        """Everything as one array `[S, N, ...]`; what already is one array is not copied."""
+        """Return everything as one array `[S, N, ...]`; what already is one array is not copied."""
         if self.array is None or self.normalise:
             return np.stack(self.block(0, self.shape[1]))
         return usable(self.array)
 
 
 def usable(row: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """As native floats; whole numbers become float64."""
+    """Return native floats; whole numbers become float64."""
     if row.dtype.kind != "f":
         return row.astype(np.float64)
     return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
@@ -151,7 +151,7 @@ def _one_array(array: npt.NDArray[Any], name: str, axes: int | None, tolerance: 
 
 
 def _without_last_axes(row: Any, axes: int | None) -> Any:
-    """A member's array or file without last axes of length 1, beyond the `axes` of the stack."""
+    """Return a member's array or file without last axes of length 1, beyond the `axes` of the stack."""
     while axes is not None and len(row.shape) > axes - 1 and row.shape[-1] == 1:
         row = replace(row, shape=row.shape[:-1]) if isinstance(row, NpyFile) else row[..., 0]
     return row
@@ -268,7 +268,7 @@ def check_predictions(mc_preds: object, task: str, *, nan: str = "raise", normal
 
 
 def check_block(rows: Rows, start: int, task: str, tolerance: float, *, nan: str = "raise") -> None:
-    """`check_predictions` for the rows of candidates `start`, `start + 1`, ...; the first offence is named."""
+    """Check the rows of candidates from `start` on as `check_predictions` does; the first offence is named."""
     for member, row in enumerate(rows):
         bad = ~np.isfinite(row) if nan == "raise" else np.isinf(row)
         if bad.any():

@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 
 
 def check_k(k: int, n: int) -> int:
-    """`k` as an int between 0 and `n`.
+    """Return `k` as an int between 0 and `n`.
 
     Raises:
         ConfigurationError: if `k` is no integer, negative, or more than there are candidates.

@@ -86,11 +86,11 @@ class Metric:
 
     @property
     def threshold_operator(self) -> str:
-        """How a score compares with a threshold when a workflow is sure enough to stop."""
+        """Return how a score compares with a threshold when a workflow is sure enough to stop."""
         return LESS_THAN_THRESHOLD if self.direction == "higher" else GREATER_THAN_THRESHOLD
 
     def order(self, scores: object) -> npt.NDArray[np.intp]:
-        """All indices, most uncertain first; equal scores keep the lower index first.
+        """Return all indices, most uncertain first; equal scores keep the lower index first.
 
         >>> get_metric("margin").order([0.5, 0.1, 0.1])
         array([1, 2, 0])
@@ -111,7 +111,7 @@ class Metric:
         return 1 if own else self.min_samples
 
     def serves(self, task: str) -> bool:
-        """Whether the metric can score predictions of this task type."""
+        """Tell whether the metric can score predictions of this task type."""
         return self.task in ("any", task)
 
 

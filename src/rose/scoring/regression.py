@@ -47,7 +47,7 @@ class ValueStatistics:
 
     @cached_property
     def mean(self) -> Array:
-        """The mean over members, `[n]`, taken as a deviation from the first so that nothing is lost to size."""
+        """Return the mean over members, `[n]`, taken as a deviation from the first so that nothing is lost to size."""
         first = self.rows[0].astype(np.float64)
         total = np.zeros_like(first)
         for row in self.rows:
@@ -56,7 +56,7 @@ class ValueStatistics:
 
     @cached_property
     def variance(self) -> Array:
-        """The population variance over members (divided by S, as `numpy.var`), `[n]`."""
+        """Return the population variance over members (divided by S, as `numpy.var`), `[n]`."""
         total = np.zeros(len(self.rows[0]))
         for row in self.rows:
             deviation = row - self.mean
@@ -69,7 +69,7 @@ class ValueStatistics:
         return np.sort(np.stack(list(self.rows), axis=1), axis=1)
 
     def quantile(self, q: float) -> Array:
-        """The q-quantile over members, `[n]`, interpolated linearly between order statistics."""
+        """Return the q-quantile over members, `[n]`, interpolated linearly between order statistics."""
         below, above, weight = quantile_position(q, self.members)
         return between(
             self.ordered[:, below].astype(np.float64), self.ordered[:, above].astype(np.float64), weight
@@ -77,37 +77,37 @@ class ValueStatistics:
 
     @cached_property
     def lower(self) -> Array:
-        """The lower end of the central interval of `level`."""
+        """Return the lower end of the central interval of `level`."""
         return self.quantile((1.0 - self.level) / 2.0)
 
     @cached_property
     def upper(self) -> Array:
-        """The upper end of the central interval of `level`."""
+        """Return the upper end of the central interval of `level`."""
         return self.quantile((1.0 + self.level) / 2.0)
 
     @cached_property
     def lower_quartile(self) -> Array:
-        """The 25 % quantile."""
+        """Return the 25 % quantile."""
         return self.quantile(0.25)
 
     @cached_property
     def upper_quartile(self) -> Array:
-        """The 75 % quantile."""
+        """Return the 75 % quantile."""
         return self.quantile(0.75)
 
     @cached_property
     def smallest(self) -> Array:
-        """The smallest prediction."""
+        """Return the smallest prediction."""
         return np.asarray(np.minimum.reduce(list(self.rows)), dtype=np.float64)
 
     @cached_property
     def largest(self) -> Array:
-        """The largest prediction."""
+        """Return the largest prediction."""
         return np.asarray(np.maximum.reduce(list(self.rows)), dtype=np.float64)
 
     @cached_property
     def mean_variance(self) -> Array:
-        """The mean of the members' own variances."""
+        """Return the mean of the members' own variances."""
         assert self.variances is not None
         total = np.zeros(len(self.rows[0]))
         for row in self.variances:
@@ -121,7 +121,7 @@ class ValueStatistics:
 
     @cached_property
     def absolute_error(self) -> Array:
-        """The mean over members of |x_s - y|."""
+        """Return the mean over members of |x_s - y|."""
         assert self.targets is not None
         total = np.zeros(len(self.rows[0]))
         for row in self.rows:
@@ -130,7 +130,7 @@ class ValueStatistics:
 
     @cached_property
     def mean_difference(self) -> Array:
-        """The mean over all pairs of |x_s - x_t|, from the order statistics."""
+        """Return the mean over all pairs of |x_s - x_t|, from the order statistics."""
         ordered = self.ordered.astype(np.float64)
         ordered -= ordered[:, :1].copy()
         total = np.zeros(len(ordered))
@@ -139,8 +139,16 @@ class ValueStatistics:
         return 2.0 * total / self.members**2
 
 
+def quantiles_of(level: float) -> dict[str, float]:
+    """Return the quantiles that statistics are, those of the central interval of that level among them."""
+    return {
+        "lower": (1.0 - level) / 2.0, "upper": (1.0 + level) / 2.0, "lower_quartile": 0.25, "upper_quartile": 0.75,
+        "smallest": 0.0, "largest": 1.0,
+    }  # fmt: skip
+
+
 def quantile_position(q: float, members: int) -> tuple[int, int, float]:
-    """Which two order statistics the q-quantile lies between, and how far from the first.
+    """Tell which two order statistics the q-quantile lies between, and how far from the first.
 
     >>> quantile_position(0.5, 4)
     (1, 2, 0.5)
@@ -151,7 +159,7 @@ def quantile_position(q: float, members: int) -> tuple[int, int, float]:
 
 
 def between(low: Array, high: Array, weight: float) -> Array:
-    """The point at `weight` between `low` and `high`, from the nearer end, as NumPy's percentile does."""
+    """Return the point at `weight` between `low` and `high`, from the nearer end, as NumPy's percentile does."""
     gap = high - low
     return low + gap * weight if weight < 0.5 else high - gap * (1.0 - weight)
 

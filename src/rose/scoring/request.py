@@ -75,7 +75,7 @@ class Request:
 
     @property
     def outputs(self) -> int:
-        """How many outputs a candidate has in multi-output regression, else 1."""
+        """Return how many outputs a candidate has in multi-output regression, else 1."""
         return self.found.shape[2] if self.task == "regression" and len(self.found.shape) == 3 else 1
 
 
@@ -154,7 +154,7 @@ def _block_size(found: Predictions, chosen: Sequence[Metric], compiled: bool, in
 def _device_statistics(
     found: Predictions, chosen: Sequence[Metric], task: str, spread: Predictions | None
 ) -> frozenset[str]:
-    """The statistics to compute on the predictions' own device; empty: bring blocks of them to the host instead."""
+    """Return the statistics to compute on the predictions' own device; empty: bring blocks to the host instead."""
     known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
     if found.elsewhere is None or spread is not None or (task == "regression" and len(found.shape) == 3):
         return frozenset()
@@ -164,7 +164,7 @@ def _device_statistics(
 
 
 def _uses(metric: Metric, task: str) -> frozenset[str]:
-    """What a metric for both tasks uses for this one."""
+    """Return what a metric for both tasks uses for this one."""
     mine = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
     other = VALUE_STATISTICS if task == "classification" else CLASS_STATISTICS
     return metric.uses - (other - mine) if metric.task == "any" else metric.uses

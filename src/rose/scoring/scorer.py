@@ -88,7 +88,7 @@ class UQScorer:
     # --- all, and the most uncertain -----------------------------------------------------------------------------
 
     def compute_uncertainty(self, mc_preds: object, y_true: object = None) -> dict[str, Array]:
-        """All registered metrics that fit this task type and what is given, from one read of the predictions.
+        """Return all registered metrics that fit this task type and what is given, from one read of the predictions.
 
         Metrics of the other task type, those that need `y_true` or variances that are not given, and those of more
         members than there are, are left out; with S = 1, measures of disagreement are 0.
@@ -107,7 +107,7 @@ class UQScorer:
     def select_top_uncertain(
         self, mc_preds: object, k: int = 10, metric: str | Metric | None = None, y_true: object = None
     ) -> tuple[Indices, Array]:
-        """The `k` most uncertain candidates by a metric's declared direction.
+        """Return the `k` most uncertain candidates by a metric's declared direction.
 
         Args:
             mc_preds: stacked predictions.
@@ -161,7 +161,7 @@ class UQScorer:
         return score(found, metric, **options)
 
     def _is_zero(self, metric: Metric, found: Predictions) -> bool:
-        """Whether the metric measures disagreement, of which a single member has none."""
+        """Tell whether the metric measures disagreement, of which a single member has none."""
         compares = metric.built_in and "targets" not in metric.needs and "variances" not in metric.needs
         return compares and found.shape[0] == 1 < metric.smallest(False, self.task_type)
 

@@ -19,7 +19,7 @@ from rose.scoring.probabilities import ROUNDED, below_0, without_signs
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-from rose.scoring.request import REDUCE, Nan, Options, Reduction, Request, prepare, smallest_left
+from rose.scoring.request import REDUCE, Options, Request, prepare, smallest_left
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
 _COPIED_ELEMENTS = 1 << 17  # of all members, where probabilities must be copied
@@ -34,18 +34,7 @@ def score(mc_preds: object, metric: Iterable[str | Metric], **options: Unpack[Op
 
 
 def score(
-    mc_preds: object,
-    metric: str | Metric | Iterable[str | Metric],
-    *,
-    y_true: object = None,
-    variances: object = None,
-    nan: Nan = "raise",
-    level: float = 0.95,
-    reduction: Reduction | None = None,
-    check: bool = True,
-    normalise: bool = False,
-    threads: int | None = None,
-    block_size: int | None = None,
+    mc_preds: object, metric: str | Metric | Iterable[str | Metric], **options: Unpack[Options]
 ) -> Array | dict[str, Array]:
     """Score every candidate's uncertainty; several metrics share one read of the predictions.
 
@@ -85,10 +74,7 @@ def score(
     ['bald', 'margin']
     """
     names = [metric] if isinstance(metric, (str, Metric)) else list(metric)
-    request = prepare(
-        mc_preds, names, y_true=y_true, variances=variances, nan=nan, level=level, reduction=reduction, check=check,
-        normalise=normalise, threads=threads, block_size=block_size,
-    )  # fmt: skip
+    request = prepare(mc_preds, names, **options)
     results = list(np.empty((len(names), request.n)))  # one piece: memory that is new is dear
 
     def keep(low: int, high: int) -> None:
@@ -103,7 +89,7 @@ def score(
 
 
 def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Options]) -> tuple[Indices, Array]:
-    """The `k` most uncertain candidates, found as blocks pass: memory does not grow with N.
+    """Return the `k` most uncertain candidates, found as blocks pass: memory does not grow with N.
 
     Args:
         mc_preds, metric: as for `score`.
@@ -135,7 +121,7 @@ def top_k(mc_preds: object, k: int, metric: str | Metric, **options: Unpack[Opti
 
 
 def score_block(request: Request, low: int, high: int) -> list[Array]:
-    """All metrics of a request for candidates `low` to `high - 1`."""
+    """Return all metrics of a request for candidates `low` to `high - 1`."""
     if request.on_device:
         values = _device_block(request, low, high)
         if values is not None:
@@ -171,7 +157,7 @@ def score_block(request: Request, low: int, high: int) -> list[Array]:
 
 
 def _device_block(request: Request, low: int, high: int) -> list[Array] | None:
-    """The same, computed where the predictions live; None if something looks wrong, which the host then names."""
+    """Score a block where the predictions live; return None if something looks wrong, which the host then names."""
     block = request.found.device_block(low, high)
     statistics: ClassStatistics | ValueStatistics
     if request.task == "classification":
@@ -198,7 +184,7 @@ def _fill(
 
 
 def _doubtful(statistics: ClassStatistics | ValueStatistics, tolerance: float) -> bool:
-    """Whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
+    """Tell whether any prediction may be wrong, by a quick look: at signs, and at sums, where NaN and inf show.
 
     Of probabilities, every candidate's mean is looked at, and every member's row for the first candidate; members that
     make up for each other elsewhere pass. What passes wrongly the other way is only looked at again.
@@ -228,7 +214,7 @@ def _check_spread(spread: Rows, low: int, nan: str) -> None:
 
 
 def _missing(rows: Rows, spread: Rows | None) -> npt.NDArray[np.bool_]:
-    """Which member is NaN for which candidate, `[n, S]`."""
+    """Tell which member is NaN for which candidate, `[n, S]`."""
     missing = np.empty((len(rows[0]), len(rows)), dtype=np.bool_)
     for s, row in enumerate(rows):
         missing[:, s] = np.isnan(row).reshape(len(row), -1).any(axis=1)

@@ -159,7 +159,7 @@ class _Capture:
                 os.close(file)
 
     def _open(self, name: str) -> int:
-        from rose.store.paths import DATABASE, OUTPUT, place_in  # here: most tasks print nothing
+        from rose.store.files.paths import DATABASE, OUTPUT, place_in  # here: most tasks print nothing
 
         run = Path(self._run)
         if not (run / DATABASE).exists():

@@ -17,7 +17,7 @@ from rose.errors import ConfigurationError, near_miss
 from rose.paths import expanded
 from rose.stages.kinds import Kind
 from rose.stages.stage import Stage
-from rose.store.paths import fitting
+from rose.store.files.paths import fitting
 
 DEFAULT_LAUNCHER = "mpiexec -n {ranks} {command}"
 _LAUNCHER = ("ranks", "cpus", "gpus", "command")  # the placeholders of a launcher,

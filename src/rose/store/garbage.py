@@ -12,12 +12,12 @@ from pathlib import Path
 from rose.errors import RunDirectoryError, RunLockedError
 from rose.store import lease
 from rose.store.database.failures import explained
+from rose.store.database.kept import CarriedResults
 from rose.store.database.schema import holds_run, open_for_writing, reading
 from rose.store.database.sql import forget_files, read_tasks
 from rose.store.database.transaction import exclusive
-from rose.store.kept import CarriedResults
-from rose.store.objects import ObjectStore
-from rose.store.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, folds, place_of
 from rose.store.records import DONE
 
 _OBJECT = re.compile(r"[0-9a-f]{40}\.(npy|pkl)")  # what else is there is not ours

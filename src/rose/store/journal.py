@@ -1,27 +1,22 @@
-"""The run's memory: every task, label, iteration and event, committed in groups by a thread of its own.
-
-`put` returns at once. Whatever was put while a commit was under way is written by the next one, in one transaction
-(group commit), so a busy run pays for few commits and an idle one waits for none.
-"""
+"""The run's memory: every task, label, iteration and event, committed in groups, and read, by a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rose.store import lease
+from rose.store.database.commits import GroupCommit
 from rose.store.database.failures import explained
+from rose.store.database.kept import free_results
 from rose.store.database.meta import read_meta, write_meta
 from rose.store.database.schema import open_for_writing
 from rose.store.database.sql import (
-    Insertion,
     Record,
-    insertions,
     is_used,
     read_iteration,
     read_labels,
@@ -30,7 +25,7 @@ from rose.store.database.sql import (
 )
 from rose.store.database.thread import DatabaseThread
 from rose.store.database.whole import checkpoint
-from rose.store.kept import free_results
+from rose.store.files.paths import DATABASE
 from rose.store.labels.versions import (
     Simulations,
     current_labels,
@@ -39,28 +34,11 @@ from rose.store.labels.versions import (
     read_simulations,
     write_simulations,
 )
-from rose.store.paths import DATABASE
-from rose.store.records import QUEUED, RUNNING, IterationRecord, LabelRecord, OrderRecord, TaskRecord
+from rose.store.records import IterationRecord, LabelRecord, OrderRecord, TaskRecord
 
 T = TypeVar("T")
 
-_UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
 _BROKEN_OFF = ("interrupted", "preempted")  # outcomes of runs that have to end soon
-_GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
-
-
-class _Group:
-    """What the next commit will write, and who waits for it."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[str, TaskRecord] = {}  # only the last of each task's records is written
-        self.others: dict[type, list[Record]] = {}
-        self.committed = asyncio.Event()
-        self.error: BaseException | None = None
-
-    def insertions(self) -> list[Insertion]:
-        kinds: list[list[Any]] = [list(self.tasks.values()), *self.others.values()]
-        return [rows for records in kinds for rows in insertions(records)]
 
 
 class Journal:
@@ -73,15 +51,9 @@ class Journal:
         self.directory = directory
         self.epoch = epoch
         self._connection = connection
-        self._group: _Group | None = None
-        self._starting: dict[str, TaskRecord] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._gathering: asyncio.TimerHandle | None = None  # the next commit, while more may come that it could write
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._writing = False
-        self._last = -1.0  # when the last commit ended, by the loop's clock
         self._ordered = 0  # the number of the last order that was told of
         self._thread = DatabaseThread(directory, connection, epoch)
+        self._commits = GroupCommit(self._thread)
 
     @classmethod
     def open(cls, directory: Path, durable: bool = True, given_up: threading.Event | None = None) -> Journal:
@@ -141,14 +113,7 @@ class Journal:
         Raises:
             OSError, RunLostError: if an earlier commit failed: nothing is written any more.
         """
-        if not isinstance(record, TaskRecord):
-            self._next().others.setdefault(type(record), []).append(record)
-        elif record.state in (QUEUED, RUNNING):
-            self._start(record)
-        else:
-            self._next().tasks[record.key] = record
-            if self._starting.pop(record.key, None) is not None and not self._starting:
-                self._hurry()
+        self._commits.put(record)
 
     async def committed(self) -> None:
         """Wait until all that was put before is on disk.
@@ -157,96 +122,7 @@ class Journal:
             OSError: if the disk refused it (full, broken).
             RunLostError: if another driver took over.
         """
-        group = self._group
-        if group is None:
-            if self.failure is not None:
-                raise self.failure
-            if not self._writing:
-                return
-            group = self._next()  # what was put before is being written: an empty commit comes after it
-        await group.committed.wait()
-        if group.error is not None:
-            raise group.error
-
-    def _start(self, record: TaskRecord) -> None:
-        """Write that a task waits or runs, a moment later: most of the short ones have ended by then."""
-        if self.failure is not None:
-            raise self.failure
-        self._starting[record.key] = record
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
-
-    def _started(self) -> None:
-        self._timer = None
-        before = time.time() - _UNNOTICED / 2
-        older = [key for key, record in self._starting.items() if (record.began or record.queued) <= before]
-        if older and self.failure is None:
-            group = self._next()
-            for key in older:
-                group.tasks[key] = self._starting.pop(key)
-        if self._starting and self.failure is None:
-            self._timer = asyncio.get_running_loop().call_later(_UNNOTICED, self._started)
-
-    def _next(self) -> _Group:
-        if self.failure is not None:
-            raise self.failure
-        if self._group is None:
-            self._group = _Group()
-            self._loop = asyncio.get_running_loop()
-            if not self._writing:  # at the end of this turn of the loop, with all that it brings
-                self._commit_soon()
-        return self._group
-
-    def _commit_soon(self) -> None:
-        assert self._loop is not None
-        wait = self._last + _GATHERING - self._loop.time()
-        if wait > 0 and self._starting:
-            self._gathering = self._loop.call_later(wait, self._commit)
-        else:
-            self._loop.call_soon(self._commit)
-
-    def _hurry(self) -> None:
-        """No short task is under way any more, so nothing is left to gather: all may be waiting for this commit."""
-        if self._gathering is not None and self._loop is not None:
-            self._gathering.cancel()
-            self._gathering = None
-            self._loop.call_soon(self._commit)
-
-    def _commit(self) -> None:
-        self._gathering = None
-        group, self._group = self._group, None
-        if group is None:
-            return
-        self._writing = True
-        loop = self._loop
-        assert loop is not None
-        try:
-            rows = group.insertions()  # made here: two threads would only hinder each other
-        except Exception as error:
-            group.error = self._thread.fail(error)
-            loop.call_soon(self._wrote, group)
-            return
-
-        def write() -> None:
-            try:
-                self._thread.patiently(lambda: self._thread.write(rows))
-            except BaseException as error:
-                group.error = self._thread.fail(error)
-            loop.call_soon_threadsafe(self._wrote, group)
-
-        self._thread.submit(write)
-
-    def _wrote(self, group: _Group) -> None:
-        self._writing = False
-        self._last = asyncio.get_running_loop().time()
-        group.committed.set()
-        if self._group is not None:
-            if self.failure is None:
-                self._commit_soon()
-            else:
-                self._group.error = self.failure
-                self._group.committed.set()
-                self._group = None
+        await self._commits.committed()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -334,7 +210,7 @@ class Journal:
         await self.run(write)
 
     async def free(self, workflow: str, iteration: int, kept: int, remove: Callable[[str], object]) -> None:
-        """Forget results that are files and that nothing needs any more (see `rose.store.kept`), and remove the files.
+        """Forget results that are files and that nothing needs any more (see `kept`), and remove the files.
 
         Args:
             workflow, iteration: what is complete now.
@@ -364,8 +240,7 @@ class Journal:
 
         Who has locked the database is waited for, except by a run that is broken off: its time may be short.
         """
-        if self._timer is not None:
-            self._timer.cancel()
+        self._commits.close()
         if outcome in _BROKEN_OFF:
             self._thread.has_to_end.set()
         try:

@@ -21,7 +21,7 @@ from typing import Any
 
 from rose.errors import CorruptRunError, RunLockedError, RunLostError
 from rose.store.database.transaction import exclusive, is_busy, patiently
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 
 _log = logging.getLogger("rose")
 

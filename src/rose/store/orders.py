@@ -25,7 +25,7 @@ from rose.store.database.failures import explained
 from rose.store.database.schema import open_for_writing, reading
 from rose.store.database.sql import read_orders, write
 from rose.store.database.transaction import exclusive
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 from rose.store.records import OrderRecord
 
 PLACED, OBEYED, REFUSED = "placed", "done", "refused"

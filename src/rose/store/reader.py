@@ -25,11 +25,11 @@ from rose.store.database.sql import (
 )
 from rose.store.database.whole import beside
 from rose.store.events import TimedEvent
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, place_in
 from rose.store.labels.versions import Simulations, read_simulations
 from rose.store.lease import Driver, read_drivers
-from rose.store.objects import ObjectStore
 from rose.store.orders import PlacedOrder, placed_order
-from rose.store.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, place_in
 from rose.store.records import TaskRecord
 from rose.store.safe_unpickle import read_plainly
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rose.errors import CorruptRunError, MissingDefinitionError, OtherPythonError, RunDirectoryError
-from rose.store.objects import ObjectStore
-from rose.store.records import decode
+import numpy as np
+
+from rose.errors import (
+    CorruptRunError,
+    MissingDefinitionError,
+    OtherPythonError,
+    RunDirectoryError,
+    UnpicklableError,
+)
+from rose.store.files.objects import ObjectStore
+from rose.store.records import INLINE_BYTES, decode, encode, encode_small, is_small
 
 _NOT_READ = object()
 
@@ -69,6 +77,29 @@ class Result:
 def given(value: Any) -> Result:
     """A result that is at hand."""
     return Result(None, given=value)
+
+
+async def store_result(objects: ObjectStore, value: Any, key: str) -> tuple[bytes | None, str | None]:
+    """Return a result as the journal keeps it: pickled in itself, or as the name of a file, which is written.
+
+    Raises:
+        UnpicklableError: if it cannot be, naming the task's key.
+        OSError: if the disk refuses.
+    """
+    if is_small(value):
+        return encode_small(value), None
+
+    def store() -> tuple[bytes | None, str | None]:
+        if type(value) is np.ndarray and not value.dtype.hasobject:
+            return None, objects.put(value)
+        try:
+            data = encode(value)
+        except Exception as error:
+            text = f"its result ({type(value).__name__}) cannot be written to the run directory: {error}"
+            raise UnpicklableError(text, key) from error
+        return (data, None) if len(data) <= INLINE_BYTES else (None, objects.put(data))
+
+    return await asyncio.to_thread(store)
 
 
 def unreadable(error: RunDirectoryError, what: str) -> RunDirectoryError:

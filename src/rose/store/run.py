@@ -9,44 +9,38 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rose.errors import UnpicklableError
+from rose.store.database.kept import carried_to_json
 from rose.store.events import (
     ChangesAccepted,
     Event,
     EventLog,
     IterationDone,
     LabelCorrected,
-    OrderObeyed,
-    OrderRefused,
     event_to_json,
     is_stored,
 )
-from rose.store.fsync import sync_tree
+from rose.store.files.fsync import sync_tree
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import OBJECTS, OUTPUT, WORK, folds, place_of
+from rose.store.inbox import OrderInbox
 from rose.store.journal import Journal
-from rose.store.kept import carried_to_json
 from rose.store.labels.by_content import Dropped
-from rose.store.objects import ObjectStore
-from rose.store.orders import OBEYED, REFUSED, PlacedOrder, Stop, placed_order
-from rose.store.paths import OBJECTS, OUTPUT, WORK, folds, place_of
+from rose.store.orders import PlacedOrder
 from rose.store.records import (
     CANCELLED,
     DONE,
     DROPPED,
     IMPORTED,
-    INLINE_BYTES,
     EventRecord,
     IterationRecord,
     LabelRecord,
-    OrderRecord,
     Sample,
     TaskRecord,
     encode,
     encode_small,
     is_small,
 )
-from rose.store.results import Result, given
+from rose.store.results import Result, given, store_result
 from rose.store.run_dir import close_journal, open_journal
 from rose.store.tasklog import TaskLog
 
@@ -78,8 +72,7 @@ class Run(TaskLog):
         self._past_end: set[str] = set()  # workflows that have reached what was not recorded
         self._holds: Callable[[str], bool] | None = None  # which tasks of rounds that are played again still count
         self._has_files = journal.epoch > 1  # whether any result may be a file
-        self._opened = time.time()
-        self._orders: dict[int, OrderRecord] = {}  # those that wait for an answer
+        self._orders = OrderInbox(journal, self.emit)
 
     @classmethod
     async def open(cls, path: Path | None, keep_models: int = 1, events: EventLog | None = None) -> Run:
@@ -228,11 +221,17 @@ class Run(TaskLog):
 
     async def done(self, running: TaskRecord, value: Any, note: Any = None, unflushed: bool = False) -> Result:
         """Record a task's result; returns when that is on disk, or perhaps `unflushed`: then it is after `flushed`."""
-        done = self.ended(running, DONE)
+        key, _, attempt, queued, began, _, worker, *_, output = running
+        ended, data, file, noted = time.time(), None, None, None
+        if not self.temporary:
+            data, file = (encode_small(value), None) if is_small(value) else await self._store(value, key)
+            noted = None if note is None else encode(note)
+        done = TaskRecord(key, DONE, attempt, queued, began, ended, worker, None, data, file, noted, output)
+        self._put(done)
+        if self.events.watched:
+            self._tell(done)
         if self.temporary:
             return given(value)
-        data, file = (encode_small(value), None) if is_small(value) else await self._store(value, running.key)
-        self.journal.put(done._replace(value=data, file=file, note=None if note is None else encode(note)))
         if not unflushed or file is not None:
             await self.flushed((file,))
         return given(value)
@@ -251,7 +250,7 @@ class Run(TaskLog):
     async def labelled(self, running: TaskRecord, samples: Sequence[Sample], labels: Sequence[Any]) -> None:
         """A simulation has given its labels: returns when they are on disk, with the end of its task."""
         stored = [await self._store(label, running.key) for label in labels]
-        self._put(self.ended(running, DONE))
+        self.ended(running, DONE)
         for sample, (data, file) in zip(samples, stored, strict=True):
             self._label(sample, running.key, DONE, data, file)
         await self.flushed([file for _, file in stored])
@@ -281,7 +280,7 @@ class Run(TaskLog):
 
     async def dropped(self, running: TaskRecord, error: BaseException, samples: Sequence[Sample] = ()) -> None:
         """Record that a task failed, and that the run goes on without it; returns when that is on disk."""
-        self._put(self.ended(running, DROPPED, error))
+        self.ended(running, DROPPED, error)
         for sample in samples:
             self._label(sample, running.key, DROPPED)
         await self.flushed()
@@ -321,34 +320,14 @@ class Run(TaskLog):
         """Record a complete round anew, with what has been accepted since."""
         self.journal.put(row._replace(record=encode(record)))
 
-    # --- orders --------------------------------------------------------------------------------------------------
-
     def on_orders(self, callback: Callable[[PlacedOrder], object]) -> None:
-        """Have `callback` called in this event loop with each order that waits, within a second; it is to `answer`.
-
-        Who wanted an earlier driver to stop is refused; and what this version does not know.
-        """
-
-        def arrived(records: list[OrderRecord]) -> None:
-            for record in records:
-                self._orders[record.seq] = record
-                placed = placed_order(record)
-                if placed.order is None:
-                    self.answer(placed.id, False, f"this version of ROSE knows no order {record.kind!r}")
-                elif isinstance(placed.order, Stop) and record.time < self._opened:
-                    self.answer(placed.id, False, "the driver that it was meant for had ended before it knew of it")
-                else:
-                    callback(placed)
-
+        """Have `callback` called in this event loop with each order that waits, within a second; it is to `answer`."""
         if not self.temporary:
-            self.journal.on_orders(arrived)
+            self._orders.listen(callback)
 
     def answer(self, order: int, obeyed: bool, text: str) -> None:
         """Record what became of an order, by its number, with when and in words."""
-        record = self._orders.pop(order)
-        state = OBEYED if obeyed else REFUSED
-        self.journal.put(record._replace(state=state, answered=time.time(), answer=text))
-        self.emit((OrderObeyed if obeyed else OrderRefused)(order, record.who, record.kind, record.workflow, text))
+        self._orders.answer(order, obeyed, text)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -358,23 +337,7 @@ class Run(TaskLog):
         self.journal.put(LabelRecord(sample.content, sample.candidate, sample.digest, x, key, state, value, file))
 
     async def _store(self, value: Any, key: str) -> tuple[bytes | None, str | None]:
-        """The value as the journal keeps it: in itself, or as a file."""
-        if self.temporary:
-            return None, None
-        if is_small(value):
-            return encode_small(value), None
-
-        def store() -> tuple[bytes | None, str | None]:
-            if type(value) is np.ndarray and not value.dtype.hasobject:
-                return None, self.objects.put(value)
-            try:
-                data = encode(value)
-            except Exception as error:
-                text = f"its result ({type(value).__name__}) cannot be written to the run directory: {error}"
-                raise UnpicklableError(text, key) from error
-            return (data, None) if len(data) <= INLINE_BYTES else (None, self.objects.put(data))
-
-        return await asyncio.to_thread(store)
+        return (None, None) if self.temporary else await store_result(self.objects, value, key)
 
 
 def round_prefix(workflow: str, iteration: int) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from rose.errors import ConfigurationError, RunDirectoryError
 from rose.store.database.schema import holds_run
-from rose.store.fsync import make_directory
+from rose.store.files.fsync import make_directory
 from rose.store.journal import Journal
 
 Resume = bool | Literal["new"]

@@ -7,7 +7,7 @@ import pickle
 from typing import Any, BinaryIO
 
 from rose.errors import CorruptRunError, NotPlainError
-from rose.store.objects import ObjectStore
+from rose.store.files.objects import ObjectStore
 
 _CONTAINERS = {"complex", "set", "frozenset", "bytearray", "range", "slice"}
 _NUMPY = {"_reconstruct", "_frombuffer", "scalar", "ndarray", "dtype"}

@@ -17,7 +17,7 @@ from rose.store.events import (
     TaskFailed,
     TaskQueued,
 )
-from rose.store.records import CANCELLED, DONE, DROPPED, FAILED, QUEUED, RUNNING, TaskRecord
+from rose.store.records import DONE, DROPPED, FAILED, QUEUED, RUNNING, TaskRecord
 
 
 class TaskLog:
@@ -43,7 +43,8 @@ class TaskLog:
             output: where what it prints goes, relative to the run directory.
             tells: whether the engine tells when it begins; of one that does not, it counts as running.
         """
-        record = TaskRecord(key, QUEUED if tells else RUNNING, attempt, time.time(), output=output)
+        state = QUEUED if tells else RUNNING
+        record = TaskRecord(key, state, attempt, time.time(), None, None, None, None, None, None, None, output)
         self._put(record)
         if self.events.watched:
             self.events.append(TaskQueued(key))
@@ -51,7 +52,8 @@ class TaskLog:
 
     def began(self, record: TaskRecord, worker: str | None) -> TaskRecord:
         """Record that a task has begun, on a worker (`HOST:PID`); returns its record from now on."""
-        record = record._replace(state=RUNNING, began=time.time(), worker=worker)
+        key, _, attempt, queued, *_, output = record  # `_replace` takes longer, and there may be many
+        record = TaskRecord(key, RUNNING, attempt, queued, time.time(), None, worker, None, None, None, None, output)
         self._put(record)
         if self.events.watched:
             self.events.append(TaskBegan(record.key, worker))
@@ -62,20 +64,23 @@ class TaskLog:
         return self.began(self.queued(key, attempt, output), f"{socket.gethostname()}:{os.getpid()}")
 
     def ended(self, record: TaskRecord, state: str, error: BaseException | None = None) -> TaskRecord:
-        """Record that a task has ended; returns its record, of which results and labels are put by who has them."""
+        """Record that a task has ended; returns its record."""
         text = None if error is None else "".join(traceback.format_exception(error))
         record = record._replace(state=state, ended=time.time(), error=text)
-        if state in (FAILED, CANCELLED):
-            self._put(record)
-        key, seconds = record.key, record.seconds or 0.0
-        message = getattr(error, "message", str(error))
-        if state == DROPPED:
-            self.emit(TaskDropped(key, message))
-        elif self.events.watched and state == FAILED:
-            self.events.append(TaskFailed(key, seconds, message))
-        elif self.events.watched:
-            self.events.append(TaskDone(key, seconds) if state == DONE else TaskCancelled(key, seconds))
+        self._put(record)
+        if state == DROPPED or self.events.watched:
+            self._tell(record, getattr(error, "message", str(error)))
         return record
+
+    def _tell(self, record: TaskRecord, message: str = "") -> None:
+        """Tell of a task's end."""
+        key, seconds = record.key, record.seconds or 0.0
+        if record.state == DROPPED:
+            self.emit(TaskDropped(key, message))
+        elif record.state == FAILED:
+            self.events.append(TaskFailed(key, seconds, message))
+        else:
+            self.events.append(TaskDone(key, seconds) if record.state == DONE else TaskCancelled(key, seconds))
 
     def _put(self, record: TaskRecord) -> None:
         """Record a task; here there is nowhere to."""

@@ -28,7 +28,7 @@ def status_text(summary: RunSummary) -> str:
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     if summary.running:
         # An engine may not tell when a task begins: then it may wait.
-        told = any(task.began is not None for task in summary.running)
+        told = all(task.began is not None for task in summary.running)
         verb = "running" if told else "open: running, or waiting for a worker"
         parts.append(_open(summary.running, verb if summary.state == "running" else "in hand when it ended", now))
     if summary.queued:

@@ -24,7 +24,8 @@ from rose.engine import Command, DaskEngine, Resources, as_engine
 from rose.errors import CapacityError, ConfigurationError, WorkerLostError
 from rose.metrics import MUTUAL_INFORMATION, PREDICTIVE_ENTROPY
 from rose.testing import tasks
-from rose.testing.engine_contract import is_cancelled, most_at_once, task
+from rose.testing.engine_contract import is_cancelled, task
+from rose.testing.engines.suite import most_at_once
 from tests.engine.on_dask.clusters import Program, Proxy, local_cluster, programs, start_scheduler, start_worker
 
 

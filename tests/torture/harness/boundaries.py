@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from rose.store import journal, lease, objects, run
-from rose.store.database import schema
+from rose.store import journal, lease, run
+from rose.store.database import commits, schema
+from rose.store.files import objects
 
 
 def signalled(number: int) -> None:
@@ -88,8 +89,8 @@ BOUNDARIES: dict[str, Callable[[_Fuse], None]] = {
     "after an INSERT": _on_statement("INSERT", after=True),  # alone it is a commit
     "before COMMIT": _on_statement("COMMIT", after=False),
     "after COMMIT": _on_statement("COMMIT", after=True),
-    "before waiters are told": _before(_Journal, "_wrote"),
-    "after waiters are told": _after(_Journal, "_wrote"),
+    "before waiters are told": _before(commits.GroupCommit, "_wrote"),
+    "after waiters are told": _after(commits.GroupCommit, "_wrote"),
     "before an object's rename": _before(os, "replace", _into_objects),
     "after an object's rename": _after(os, "replace", _into_objects),
     "after an object": _after(objects.ObjectStore, "put"),

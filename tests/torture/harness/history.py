@@ -12,8 +12,8 @@ import numpy as np
 from rose.store import IterationDone, Result, Run, Sample, TaskDropped
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_iterations, read_labels, read_tasks
-from rose.store.objects import ObjectStore
-from rose.store.paths import OBJECTS
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import OBJECTS
 from rose.store.records import DONE, DROPPED, decode
 
 ROUNDS, SAMPLES = 2, 3

@@ -102,7 +102,7 @@ class _Pool:
                 self._kept[block] = rows.transpose(1, 2, 0)
 
     def rows(self, positions: Index) -> F32:
-        """`[len(positions), C, K]` probabilities."""
+        """Return `[len(positions), C, K]` probabilities."""
         if self._kept is not None:
             return self._kept[positions]
         rows = self._predictions.probabilities(self._candidates[positions])
@@ -110,7 +110,7 @@ class _Pool:
 
 
 def _gains(pool: _Pool, joint: Joint, greedy: Greedy) -> Floats:
-    """`[n]` information each candidate adds to the batch; -inf for those whose bound shows that they cannot win.
+    """Return `[n]` information each candidate adds to the batch; -inf for those whose bound shows that they cannot win.
 
     One more label cannot tell more within a batch than alone, nor more than the coarse view of the outcomes allows.
     """

@@ -65,7 +65,7 @@ def facility_location(problem: Problem, *, beta: float = 20.0, width: float = 0.
 
 
 def _typical_distance(points: Floats) -> float:
-    """The median squared distance, which outliers do not move; of a sample of the points where there are many."""
+    """Return the median squared distance, which outliers do not move; where points are many, of a sample."""
     some = points[:: max(1, len(points) // _SAMPLE)]
     squares = (some * some).sum(axis=1)
     squared = (squares[:, None] + squares - 2.0 * (some @ some.T))[np.triu_indices(len(some), 1)]
@@ -76,14 +76,14 @@ def _typical_distance(points: Floats) -> float:
 
 
 def _weights(problem: Problem, short: Index) -> Floats:
-    """What there is to cover: utility, whatever it costs; all the same where there is none."""
+    """Return what there is to cover: utility, whatever it costs; all the same where there is none."""
     utility = problem.utility if problem.cost is None else problem.utility * problem.cost[problem.available]
     most = utility[short].max()
     return utility[short] / most if most > 0 else np.ones(len(short))
 
 
 def _greedily(problem: Problem, order: Index, cover: _Cover) -> Index:
-    """The lazy greedy choice (Minoux 1978): a gain only falls as others are chosen, so an old one is an upper bound."""
+    """Choose greedily and lazily (Minoux 1978): a gain only falls as others are chosen: an old one is a bound."""
     greedy = Greedy.of(problem)
     short, rest = order[: cover.size], order[cover.size :]
     cost = np.ones(cover.size) if greedy.cost is None else greedy.cost[short]
@@ -117,7 +117,7 @@ class _Cover:
             np.maximum(self.covered, self._similar(known[low : low + rows]).max(axis=0), out=self.covered)
 
     def gains(self, index: Index) -> Floats:
-        """`[len(index)]` what each of these would add."""
+        """Return `[len(index)]` what each of these would add."""
         out = np.empty(len(index))
         rows = max(1, _CELLS // self.size)
         for low in range(0, len(index), rows):
@@ -130,7 +130,7 @@ class _Cover:
         np.maximum(self.covered, self._similar(self._points[position : position + 1])[0], out=self.covered)
 
     def _similar(self, rows: NDArray[np.float64]) -> Floats:
-        """`[len(rows), n]` similarities to the candidates."""
+        """Return `[len(rows), n]` similarities to the candidates."""
         squared = (rows * rows).sum(axis=1)[:, None] - 2.0 * (rows @ self._points.T)
         squared += self._squares
         np.maximum(squared, 0.0, out=squared)

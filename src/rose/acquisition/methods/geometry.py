@@ -52,40 +52,40 @@ def blocks(index: Index, width: int) -> Iterator[slice]:
 
 
 def coordinates(problem: Problem) -> NDArray[Any]:
-    """`[N, D]` coordinates of the whole pool, C-contiguous: features, or the centred stacked predictions.
+    """Return `[N, D]` coordinates of the whole pool, C-contiguous: features, or the centred stacked predictions.
 
     In float32, very large or small ones (densities of 1e20, masses of 1e-27) come multiplied by a power of two, lest
     their squares be infinite or 0: who is farther than whom stays the same.
     """
     points: NDArray[Any] = np.ascontiguousarray(problem.embedding())
-    if points.dtype != np.float32 or points.size == 0:
-        return points
-    peak = max(float(points.max()), -float(points.min()))
-    if peak == 0 or _MODERATE[0] <= peak <= _MODERATE[1]:
-        return points
-    scaled: NDArray[Any] = np.ldexp(points, -math.frexp(peak)[1])
-    return scaled
+    if points.dtype == np.float32 and points.size:
+        peak = max(float(points.max()), -float(points.min()))
+        if peak and not _MODERATE[0] <= peak <= _MODERATE[1]:
+            points = np.ldexp(points, -math.frexp(peak)[1])
+    points = points.view()
+    points.flags.writeable = False  # all of them: numba compiles anew for what cannot be written to
+    return points
 
 
 def known_centres(problem: Problem) -> Index:
-    """What need not be covered again: the labelled candidates, and those on their way to be."""
+    """Return what need not be covered again: the labelled candidates, and those on their way to be."""
     return np.concatenate([problem.labelled, problem.pending])
 
 
 def longest(problem: Problem, points: NDArray[Any]) -> Floats:
-    """`[n]` squared lengths: in centred predictions, the longest is where the ensemble disagrees most."""
+    """Return `[n]` squared lengths: in centred predictions, the longest is where the ensemble disagrees most."""
     squared: Floats = np.einsum("nd,nd->n", points, points)[problem.available].astype(np.float64)
     return squared
 
 
 def most_central(problem: Problem, points: NDArray[Any]) -> Floats:
-    """`[n]` negative squared distances to the mean of the pool."""
+    """Return `[n]` negative squared distances to the mean of the pool."""
     mean = points.mean(axis=0, dtype=np.float64).astype(points.dtype)
     return -squared_distances(points, problem.available, mean)
 
 
 def squared_distances(points: NDArray[Any], index: Index, centre: NDArray[Any]) -> Floats:
-    """`[len(index)]` squared distances of rows of `points` to one centre.
+    """Return `[len(index)]` squared distances of rows of `points` to one centre.
 
     By differences, not by inner products: those lose all digits where points lie close together far from the origin.
     """
@@ -97,7 +97,7 @@ def squared_distances(points: NDArray[Any], index: Index, centre: NDArray[Any]) 
 
 
 def project(points: NDArray[Any], index: Index, direction: Floats) -> Floats:
-    """`[len(index)]` inner products with one vector, in float64 and without a copy of the points."""
+    """Return `[len(index)]` inner products with one vector, in float64 and without a copy of the points."""
     out = np.empty(len(index))
     for block in blocks(index, points.shape[1]):
         out[block] = points[index[block]].astype(np.float64) @ direction

@@ -30,15 +30,15 @@ class Greedy:
 
     @property
     def done(self) -> bool:
-        """Whether the batch is full, or nobody is left who fits the budget."""
+        """Tell whether the batch is full, or nobody is left who fits the budget."""
         return len(self.picks) >= self.wanted or not self.open.any()
 
     def best(self, gain: Floats, rounding: float = 0.0) -> int:
-        """The open position with the largest gain per unit of cost; the lowest of equals."""
+        """Return the open position with the largest gain per unit of cost; the lowest of equals."""
         return self.first(gain if self.cost is None else gain / self.cost, rounding)
 
     def first(self, keys: Floats, rounding: float = 0.0) -> int:
-        """The open position with the largest key, whatever it costs; the lowest of equals."""
+        """Return the open position with the largest key, whatever it costs; the lowest of equals."""
         return first_of_largest(np.where(self.open, keys, -np.inf), rounding)
 
     def take(self, position: int) -> None:
@@ -50,12 +50,12 @@ class Greedy:
             self.open &= self.cost <= self.left
 
     def result(self, problem: Problem) -> Index:
-        """The picks as indices into the pool."""
+        """Return the picks as indices into the pool."""
         return problem.available[np.array(self.picks, dtype=np.int64)]
 
 
 def first_of_largest(keys: Floats, rounding: float = 0.0) -> int:
-    """The position of the largest key; the lowest of those that are less by no more than this part of it.
+    """Return the position of the largest key; the lowest of those that are less by no more than this part of it.
 
     >>> first_of_largest(np.array([1.0, 3.0 - 1e-12, 3.0]), 1e-9), first_of_largest(np.array([1.0, 3.0 - 1e-12, 3.0]))
     (1, 2)

@@ -55,7 +55,7 @@ class Joint:
             self._posterior, self._mass = self._drawn, np.full(self._most, 1.0 / self._most)
 
     def conditional_entropies(self, rows: F32, run: Run, coarse: bool = False) -> Floats:
-        """`[n]` expected entropy of one more label once the batch's are known, H(y_n | y_batch), for `rows [n, C, K]`.
+        """Return the entropy `[n]` expected of one more label, H(y_n | y_batch), for `rows [n, C, K]`.
 
         `coarse` gives an upper bound of it at a sixteenth of the price: outcomes that say much the same are averaged,
         and the entropy of an average is at least the average of the entropies (Jensen).
@@ -107,7 +107,7 @@ def entropy(p: NDArray[Any]) -> Floats:
 
 
 def conditional_entropies(rows: NDArray[Any], posterior: Floats, mass: Floats) -> Floats:
-    """The definition: sum_m mass[m] H(sum_k posterior[m, k] rows[n, :, k]), in nats.
+    """Return the definition: sum_m mass[m] H(sum_k posterior[m, k] rows[n, :, k]), in nats.
 
     Args:
         rows: member probabilities `[n, C, K]`.

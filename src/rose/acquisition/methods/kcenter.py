@@ -68,7 +68,7 @@ def _first(problem: Problem, points: NDArray[Any], greedy: Greedy) -> int:
 
 
 def cover(points: NDArray[Any], candidates: Index, centres: Index, greedy: Greedy) -> None:
-    """The definition: one pass over all candidates for each centre."""
+    """Cover as defined: one pass over all candidates for each centre."""
     nearest = np.full(len(candidates), np.inf)
     for centre in centres:
         np.minimum(nearest, squared_distances(points, candidates, points[centre]), out=nearest)
@@ -79,7 +79,7 @@ def cover(points: NDArray[Any], candidates: Index, centres: Index, greedy: Greed
 
 
 def _cover_lazily(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
-    """The same picks, with distances computed only where they could matter."""
+    """Make the same picks, with distances computed only where they could matter."""
     count = len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]

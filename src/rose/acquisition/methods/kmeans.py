@@ -88,7 +88,7 @@ def _lloyd(x: Floats, centres: Floats, weights: Floats, still: Floats) -> tuple[
 
 
 def _sums(rows: Floats, cluster: Index, k: int) -> Floats:
-    """`[k, D]` sums of each cluster's rows, always added up in the same order."""
+    """Return `[k, D]` sums of each cluster's rows, always added up in the same order."""
     order = np.argsort(cluster, kind="stable")
     present, starts = np.unique(cluster[order], return_index=True)
     out = np.zeros((max(k, int(present[-1]) + 1), rows.shape[1]))
@@ -97,7 +97,7 @@ def _sums(rows: Floats, cluster: Index, k: int) -> Floats:
 
 
 def _squared(x: Floats, centres: Floats) -> Floats:
-    """`[n, K]` squared distances. To a single centre, identical rows are at exactly 0: seeding counts on it."""
+    """Return `[n, K]` squared distances. To a single centre, identical rows are at exactly 0: seeding counts on it."""
     if len(centres) == 1:
         apart: Floats = ((x - centres) ** 2).sum(axis=1, keepdims=True)
         return apart

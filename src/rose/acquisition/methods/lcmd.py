@@ -58,7 +58,7 @@ def lcmd(problem: Problem) -> Index:
 
 
 def split(points: NDArray[Any], candidates: Index, centres: Index, greedy: Greedy) -> None:
-    """The definition, in plain NumPy."""
+    """Split as defined, in plain NumPy."""
     nearest = np.full(len(candidates), np.inf)
     owner = np.zeros(len(candidates), dtype=np.int64)
     count = 0
@@ -86,7 +86,7 @@ def _largest(nearest: Floats, owner: Index, greedy: Greedy, count: int) -> int:
 
 
 def _split_fast(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
-    """The same picks: each block of rows meets the new centre and measures its clusters in one pass."""
+    """Make the same picks: each block of rows meets the new centre and measures its clusters in one pass."""
     n, count = len(walk.rows), len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]

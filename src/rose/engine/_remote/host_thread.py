@@ -81,7 +81,6 @@ class HostThread:
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._writer: asyncio.StreamWriter | None = None
         self._answers: dict[int, asyncio.Future[None]] = {}  # to the question whether an order may be run
-        self._admitting: dict[int, asyncio.Task[Any]] = {}
         self._engines: dict[str | None, LocalEngine] = {}  # by CUDA_VISIBLE_DEVICES
         self._copies: dict[int, asyncio.Task[str]] = {}  # of shared values that are on the driver's machine
         self._unreachable: OSError | None = None
@@ -159,7 +158,7 @@ class HostThread:
         with self._accepting:
             self.over = True
         await asyncio.sleep(0)  # what was accepted before is a task now
-        left = asyncio.all_tasks() - {_current_task()}
+        left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -191,9 +190,7 @@ class HostThread:
 
     def _hear(self, kind: bytes, number: int) -> None:
         if kind == wire.STOP:
-            self._host.stop([number])
-            if number in self._admitting:
-                self._admitting[number].cancel()
+            self._host.stop([number])  # also one that still has to fetch what it reads
         elif kind == wire.DROP:
             copying = self._copies.pop(number, None)
             if copying is not None and copying.done() and not _has_failed(copying):
@@ -230,7 +227,6 @@ class HostThread:
             OSError: the driver cannot be reached.
         """
         number, folder = order.number, self._driver.folder
-        self._admitting[number] = _current_task()
         try:
             await asyncio.shield(self._connected)
             answer = self._answers[number] = self._loop.create_future()
@@ -241,7 +237,6 @@ class HostThread:
             raise self._unreachable or NotWanted from None
         finally:
             self._answers.pop(number, None)
-            del self._admitting[number]
         return replace(order.surroundings, places=places)
 
     def _engine(self, gpus: str | None) -> LocalEngine:
@@ -277,12 +272,6 @@ class HostThread:
 
 def _has_failed(work: asyncio.Task[Any]) -> bool:
     return work.done() and (work.cancelled() or work.exception() is not None)
-
-
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task
 
 
 def _is_worker_of(driver: DriverAddress) -> bool:

@@ -161,7 +161,8 @@ class PoolEngine(BaseEngine):
         assert not isinstance(task.call, Command)
         if job.on_start is not None:
             tell = partial(asyncio.get_running_loop().call_soon_threadsafe, job.begin, worker_name(os.getpid()))
-        return ThreadCall(task.call, loaded(task.args), loaded(dict(task.kwargs)), interrupt, tell)
+        call = partial(task.call, *loaded(task.args), **loaded(dict(task.kwargs)))
+        return ThreadCall(call, interrupt, tell)
 
     async def _order(self, job: PoolJob) -> bytes:
         """Return the order for a job, after the files that it needs have been written."""

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rose.engine.functions.copies import apart
-from rose.engine.functions.coroutines import Interrupt, finished, interruptible
-from rose.engine.functions.printing import showing
+from rose.engine.functions.coroutines import Interrupt
+from rose.engine.threads import call_here
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadCall:
     """Hold what a thread is to run. `tell_start` is called by the thread."""
 
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    call: Callable[[], Any]
     interrupt: Interrupt
     tell_start: Callable[[], object] | None
 
@@ -37,7 +34,6 @@ def in_thread(call: ThreadCall) -> ThreadResult:
         with contextlib.suppress(RuntimeError):  # the driver's event loop has been closed: nobody wants to know
             call.tell_start()
     try:
-        with showing(), interruptible(call.interrupt):
-            return ThreadResult(apart(finished(call.function(*call.args, **call.kwargs))))
+        return ThreadResult(call_here(call.call, call.interrupt))
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: they end a task, not the thread
         return ThreadResult(error=error)

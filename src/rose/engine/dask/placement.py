@@ -86,21 +86,16 @@ class Placement(Slots):
         wanted = task.resources
         if not known or any(Place(has).could_hold(wanted) for has in known):
             return
-        memories = [has.memory for has in known]
-        most = max((memory for memory in memories if memory is not None), default=None)
-        limits = (
-            ("cpus", wanted.cpus, max(has.cpus for has in known)),
-            ("gpus", wanted.gpus, max(has.gpus for has in known)),
-            ("bytes of memory", wanted.memory or 0, None if None in memories else most),
-        )
-        too_much = [
-            f"{asked} {what} (the engine has {limit})"
-            for what, asked, limit in limits
-            if limit is not None and asked > limit
-        ]
-        asks = " and ".join(too_much) or f"{wanted}, which no one worker has together"
-        largest = "the limit is the largest worker's, for a task runs on one worker"
-        raise CapacityError(f"task {task.key} asks for {asks}: it could never run; {largest}. Ask for less")
+        memories = [has.memory for has in known if has.memory is not None]
+        most = max(memories) if len(memories) == len(known) else None
+        largest = Capacity(max(has.cpus for has in known), max(has.gpus for has in known), most)
+        limit = "the limit is the largest worker's, for a task runs on one worker"
+        try:
+            Slots(largest).check(task)
+        except CapacityError as error:
+            raise CapacityError(f"{error}; {limit}") from None
+        asks = f"{wanted}, which no one worker has together"
+        raise CapacityError(f"task {task.key} asks for {asks}: it could never run; {limit}. Ask for less")
 
     def waiting(self, most: int) -> list[Task]:
         """Return tasks that wait, but no more than `most`."""

@@ -68,8 +68,7 @@ class LocalEngine(BaseEngine):
             raise ConfigurationError("LocalEngine needs process groups, which Windows lacks; use WSL or ThreadEngine")
         super().__init__(workers, gpus, memory, temp_dir)
         self._shared = SharedStore(self._scratch)
-        first = checked_initializer(initializer)
-        self._pool = WorkerPool(self._slots, self._scratch, self._shared, self._gpu_names, first)
+        self._pool = WorkerPool(self._slots, self._scratch, self._shared, checked_initializer(initializer))
         self._abandon_first(self._pool.abandon)
 
     async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:

@@ -45,18 +45,16 @@ class WorkerPool:
         slots: Slots,
         scratch: Scratch,
         shared_store: SharedStore,
-        gpu_names: list[str],
         initializer: Initializer | None = None,
     ) -> None:
         self._initializer = initializer
         self._slots = slots
         self._scratch = scratch
         self._shared = shared_store
-        self._gpu_names = gpu_names
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # `bind` comes before all else
         self._numbers = itertools.count(1)
         self._requests: set[FunctionRequest] = set()  # all that have not ended
-        self._workers = Workers(scratch, slots.capacity.cpus, self)
+        self._workers = Workers(scratch, slots.capacity.cpus, self._readable, self._exited, self._not_started)
         self._emptied: asyncio.Future[None] | None = None  # `close` waits for it
         self._buffer = bytearray(BUFFER)
         self._content = memoryview(self._buffer)
@@ -114,9 +112,8 @@ class WorkerPool:
             self._end(request)
             self._slots.release(request)
             return
-        gpus = ",".join(self._gpu_names[number] for number in request.gpu_ids) if self._gpu_names else None
         try:
-            worker = self._workers.get(gpus)
+            worker = self._workers.get(self._slots.visible_gpus(request))
         except OSError as error:
             self._finish(request, of_place("no worker process could be made for it", error, str(request.task.key)))
             return
@@ -186,7 +183,7 @@ class WorkerPool:
 
     # --- what comes back -----------------------------------------------------------------------------------------
 
-    def has_replied(self, worker: WorkerHandle) -> None:
+    def _readable(self, worker: WorkerHandle) -> None:
         """Take a worker's replies; not without end, other workers wait too."""
         for _ in range(EARLY_DEPTH + 2):  # all that a dead one can have left
             try:
@@ -287,7 +284,7 @@ class WorkerPool:
         self._workers.kill(worker)
         self._slots.fill()
 
-    def has_not_started(self, worker: WorkerHandle, error: BaseException) -> None:
+    def _not_started(self, worker: WorkerHandle, error: BaseException) -> None:
         """Fail what was to run in a worker for which no process could be started."""
         for request in worker.take_back():
             lost = WorkerTakenError(
@@ -299,11 +296,11 @@ class WorkerPool:
         self._check_emptied()
         worker.tell_ended()
 
-    def has_exited(self, worker: WorkerHandle) -> None:
+    def _exited(self, worker: WorkerHandle) -> None:
         """Fail what a worker had begun whose process has ended; the rest goes to others."""
         was_killed, worker.killed = worker.killed, True
         if worker.requests:
-            self.has_replied(worker)
+            self._readable(worker)
         waiting = worker.take_back()
         lost = list(worker.requests)
         exit_code = worker.bury()

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Protocol
 
 from rose.engine.local.interpreter import current
 from rose.engine.local.worker_handle import WorkerHandle
 from rose.engine.processes.scratch import Scratch
 
 
-class Listener(Protocol):
-    """Listen to what becomes of a worker, in the event loop."""
-
-    def has_replied(self, worker: WorkerHandle) -> None:
-        """Read what it has sent."""
-
-    def has_exited(self, worker: WorkerHandle) -> None:
-        """Take note that its process has ended, by us or by itself; it is neither watched nor counted any more."""
-
-    def has_not_started(self, worker: WorkerHandle, error: BaseException) -> None:
-        """Take note that no process could be started for it; it is not counted any more."""
-
-
 class Workers:
-    """Keep all workers whose process may exist. Its methods are called in the event loop and never block."""
+    """Keep all workers whose process may exist. Its methods are called in the event loop and never block.
 
-    def __init__(self, scratch: Scratch, most: int, listener: Listener) -> None:
+    Args:
+        scratch: what ends them with the engine.
+        most: as many as there may be.
+        replied: called when one has sent something.
+        exited: called when its process has ended, by us or by itself; it is neither watched nor counted any more.
+        not_started: called with the reason when there was no process to be had for one.
+    """
+
+    def __init__(
+        self,
+        scratch: Scratch,
+        most: int,
+        replied: Callable[[WorkerHandle], None],
+        exited: Callable[[WorkerHandle], None],
+        not_started: Callable[[WorkerHandle, BaseException], None],
+    ) -> None:
         self._scratch = scratch
         self._most = most
-        self._listener = listener
+        self._replied, self._has_exited, self._not_started = replied, exited, not_started
         self._loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]  # `bind` comes before all else
         self._all: set[WorkerHandle] = set()
         self._free: list[WorkerHandle] = []  # those with nothing to do
@@ -77,7 +78,7 @@ class Workers:
             self._free.append(worker)
 
     def kill(self, worker: WorkerHandle) -> None:
-        """End a worker, and all that it started; `has_exited` follows."""
+        """End a worker, and all that it started; `exited` follows."""
         worker.kill()
         if worker in self._free:
             self._free.remove(worker)
@@ -94,10 +95,10 @@ class Workers:
         if error is not None:
             worker.killed = True
             self._forget(worker)
-            self._listener.has_not_started(worker, error)
+            self._not_started(worker, error)
             return
         assert worker.child is not None
-        self._loop.add_reader(worker.driver_end, self._listener.has_replied, worker)
+        self._loop.add_reader(worker.driver_end, self._replied, worker)
         worker.child.watch(self._loop, partial(self._exited, worker))
         if worker.killed:
             worker.kill()
@@ -105,7 +106,7 @@ class Workers:
     def _exited(self, worker: WorkerHandle) -> None:
         self._unwatch(worker)
         self._forget(worker)
-        self._listener.has_exited(worker)
+        self._has_exited(worker)
 
     def _forget(self, worker: WorkerHandle) -> None:
         self._all.discard(worker)

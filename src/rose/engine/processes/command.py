@@ -40,7 +40,7 @@ class CommandRunner:
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
-        self._running: dict[_Run, asyncio.Future[None]] = {}
+        self._running: dict[_Execution, asyncio.Future[None]] = {}
         self._count = 0
 
     @property
@@ -60,7 +60,7 @@ class CommandRunner:
         """
         loop = asyncio.get_running_loop()
         self._count += 1
-        run = _Run(task, gpus, self._scratch, self._count, loop)
+        run = _Execution(task, gpus, self._scratch, self._count, loop)
         self._running[run] = ended = loop.create_future()
         try:
             await run.to_end(on_start)
@@ -78,7 +78,7 @@ class CommandRunner:
             await asyncio.wait(list(self._running.values()))
 
 
-class _Run:
+class _Execution:
     """Run one command once."""
 
     def __init__(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import socket
@@ -22,12 +21,7 @@ UNKNOWN = 1 << 16  # the exit code of a process of which somebody else has colle
 
 def worker_name(pid: int) -> str:
     """Return the name of a process of this machine, as `on_start` gives it."""
-    return f"{_host()}:{pid}"
-
-
-@functools.cache
-def _host() -> str:
-    return socket.gethostname()
+    return f"{socket.gethostname()}:{pid}"
 
 
 class Child:

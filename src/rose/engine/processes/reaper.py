@@ -1,7 +1,7 @@
 """Outlive the driver by a moment: kill what it left, and remove its directory.
 
 Run as a script (standard library only, no site-packages), one per engine: `reaper.py FOLDER PREFIX DRIVER_PID`.
-It reads orders, one a line, from its standard input:
+It reads instructions, one a line, from its standard input:
 
     + PGID      this process group is the engine's
     - PGID      ... and has ended
@@ -76,8 +76,8 @@ def clean(groups: Iterable[int], prefix: str, folder: str) -> bool:
     return False
 
 
-class Orders:
-    """Hold what the driver has ordered so far."""
+class Instructions:
+    """Hold what the driver has told so far."""
 
     def __init__(self) -> None:
         self.groups: set[int] = set()
@@ -85,7 +85,7 @@ class Orders:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
-        """Carry out the orders in `data`; an empty one is the end of the input."""
+        """Carry out what `data` says; an empty one is the end of the input."""
         if not data:
             self.ended = True
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -102,8 +102,8 @@ class Orders:
 
 
 def main(folder: str, prefix: str, driver: int) -> int:
-    """Wait for the end of the driver or its order, then clean up."""
-    orders = Orders()
+    """Wait for the end of the driver or its word, then clean up."""
+    told = Instructions()
     waiting = select.poll()
     waiting.register(0, select.POLLIN)
     # A process that the driver forked may hold the pipe open, so the driver's own death is watched as well.
@@ -115,15 +115,15 @@ def main(folder: str, prefix: str, driver: int) -> int:
         except (AttributeError, OSError):  # another system, an old kernel, a container's filter
             interval = 1000  # milliseconds: then one has to look
     os.set_blocking(0, False)
-    while not orders.ended:
+    while not told.ended:
         ready = {fd for fd, _ in waiting.poll(interval)}
         try:
-            while not orders.ended:
-                orders.feed(os.read(0, 65536))
+            while not told.ended:
+                told.feed(os.read(0, 65536))
         except BlockingIOError:
             if watched in ready or (is_child and os.getppid() != driver):
                 break
-    return 0 if clean(orders.groups, prefix, folder) else 1
+    return 0 if clean(told.groups, prefix, folder) else 1
 
 
 if __name__ == "__main__":

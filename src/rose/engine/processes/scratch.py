@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from rose.engine.processes import reaper as reaper
+from rose.engine.processes import reaper
 from rose.engine.processes.kernel import deaf, hear_of_children
 from rose.engine.processes.memory import OutOfMemoryKiller
 from rose.engine.processes.process import Child
@@ -40,7 +40,7 @@ class Scratch:
         self._temp_dir = temp_dir
         self._folder: str | None = None
         self._reaper: Child | None = None
-        self._orders = -1
+        self._pipe = -1
         self._lock = threading.Lock()
         self._reaper_lock = threading.Lock()  # held for milliseconds: never taken in the event loop
         self._owner = os.getpid()
@@ -81,7 +81,7 @@ class Scratch:
                 )
             pipe = self._reaper.popen.stdin
             assert pipe is not None
-            self._orders = os.dup(pipe.fileno())
+            self._pipe = os.dup(pipe.fileno())
             pipe.close()
 
     def in_thread(self, loop: asyncio.AbstractEventLoop, work: Callable[[], None], then: _Then) -> Future[None]:
@@ -111,18 +111,18 @@ class Scratch:
     def adopt(self, child: Child) -> None:
         """Have `child` die with the engine, from now on and until it is reaped."""
         self.children.add(child)
-        self._order(f"+ {child.pid}")
+        self._instruct(f"+ {child.pid}")
 
     def reap(self, child: Child) -> int:
         """Collect a child that has ended, with what is left of its group: its exit code."""
         code = child.reap()
         self.children.discard(child)
-        self._order(f"- {child.pid}")
+        self._instruct(f"- {child.pid}")
         return code
 
     def kill_marked(self, marker: str) -> None:
         """Have the reaper kill what bears exactly this marker: also processes that left their group."""
-        self._order(f"x {marker}=")
+        self._instruct(f"x {marker}=")
 
     async def close(self) -> None:
         """Kill what is left, remove the directory, and wait until that is done. All children must have been reaped."""
@@ -131,7 +131,7 @@ class Scratch:
             loop = asyncio.get_running_loop()
             ended = asyncio.Event()
             self._reaper.watch(loop, ended.set)
-            self._order("q")
+            self._instruct("q")
             try:
                 await ended.wait()
             finally:
@@ -150,28 +150,28 @@ class Scratch:
             child.reap()
         self.children.clear()
         if self._reaper is not None:
-            self._order("q")
+            self._instruct("q")
             self._reaper.wait()
             self._end_reaper()
         self._check_removed()
 
-    def _order(self, line: str) -> None:
-        if self._orders < 0:
+    def _instruct(self, line: str) -> None:
+        if self._pipe < 0:
             return
         try:
-            os.write(self._orders, line.encode() + b"\n")
+            os.write(self._pipe, line.encode() + b"\n")
         except BrokenPipeError:
             logger.warning("the reaper process of an engine has died; the engine cleans up by itself")
-            os.close(self._orders)
-            self._orders = -1
+            os.close(self._pipe)
+            self._pipe = -1
 
     def _end_reaper(self) -> None:
         assert self._reaper is not None
         self._reaper.reap()
         self._reaper = None
-        if self._orders >= 0:
-            os.close(self._orders)
-            self._orders = -1
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
 
     def _check_removed(self) -> None:
         """Do what the reaper did not: there was none, or it was killed."""

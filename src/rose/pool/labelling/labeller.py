@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from rose.loop.quorum import FailureLimit
 from rose.loop.schedule import Schedule
-from rose.pool.labelling.joining import joined, with_retried
 from rose.pool.labelling.labelled_set import Arrived, LabelledSet
 from rose.pool.labelling.simulator import Simulator
 from rose.pool.labelling.submissions import Submissions
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, stage_for
-from rose.stages.quorum import FailureLimit
-from rose.store import Dropped, Run
+from rose.stages.kinds import gives_label
+from rose.store import RETRIED, Dropped, Run
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -44,6 +44,8 @@ class Labeller:
         self._asked = _NOTHING
         self._arrived = Arrived(_NOTHING, [], [])
         self._was_pending: Sequence[tuple[int, int]] = ()
+        self._withdrawn: list[list[int]] = []  # by people: [iteration, candidate]
+        self._note = f"withdrawn {workflow}"
 
     async def label(self, iteration: int, chosen: np.ndarray, config: LearnerConfig) -> list[int]:
         """Ask for the chosen candidates, and add what arrives to the labelled set; return those that were dropped.
@@ -51,12 +53,13 @@ class Labeller:
         Raises:
             TaskError: if a simulation fails, and its policy is not to drop its candidate.
         """
+        await self._recall()
         for earlier, some in itertools.groupby(self._was_pending, key=lambda one: one[0]):
             await self._ask(earlier, np.array([index for _, index in some], dtype=np.int64), config)
         self._was_pending = ()
         taken = [*self.labelled.indices.tolist(), *self.labelled.pending.tolist()]
         asked = await joined(self._run, self._workflow, iteration, chosen, taken, self._pool)
-        left = self.labelled.dropped, self._simulator.is_dropped
+        left = self._retryable(), self._simulator.is_dropped
         self._asked, left_out = await with_retried(self._run, self._workflow, iteration, asked, *left)
         await self._ask(iteration, self._asked, config, left_out)
         self._arrived = await self._gather(iteration)
@@ -85,6 +88,7 @@ class Labeller:
         arrived = await self._simulator.recorded(
             self._workflow, iteration, indices, checkpoint["contents"], dropped, config
         )
+        await self._recall()
         final = self._final(arrived)
         arrived.into(self.labelled)
         self._failures.exceeded(final, self._simulator.stage, len(indices))
@@ -92,17 +96,46 @@ class Labeller:
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that were dropped, and have a label now."""
-        return any(not self._simulator.is_dropped(content) for content in self.labelled.dropped.values())
+        return any(not self._simulator.is_dropped(content) for content in self._retryable().values())
+
+    async def withdraw(self, candidate: int) -> bool:
+        """Do without a candidate that is being simulated, which counts as dropped; tells whether it is."""
+        one = self._submissions.find(candidate)
+        if one is None:
+            return False
+        self._withdrawn.append([one.iteration, candidate])
+        if not self._run.temporary:
+            await self._run.journal.note(self._note, self._withdrawn)
+        one.leave_out()
+        return True
+
+    async def give(self, candidate: int, label: Any) -> bool:
+        """Take a label from a person for a candidate that is being simulated; tells whether it is taken."""
+        one = self._submissions.find(candidate)
+        return one is not None and await self._simulator.give(one, label)
 
     def end(self) -> None:
         """Let go of what is pending."""
         self._submissions.end()
+
+    async def _recall(self) -> None:
+        """Have again what people have withdrawn, if that was before the run was resumed."""
+        if not self._withdrawn and not self._run.temporary and self._run.journal.epoch > 1:
+            self._withdrawn = await self._run.journal.meta(self._note) or []
+
+    def _retryable(self) -> dict[int, bytes]:
+        """Return what was dropped because it failed, with what identifies each sample."""
+        withdrawn = {candidate for _, candidate in self._withdrawn}
+        return {index: content for index, content in self.labelled.dropped.items() if index not in withdrawn}
 
     async def _ask(
         self, iteration: int, indices: np.ndarray, config: LearnerConfig, left_out: frozenset[bytes] = frozenset()
     ) -> None:
         await self._submissions.ask(iteration, indices, config, left_out)
         self.labelled.expect(indices)
+        for since, candidate in self._withdrawn:
+            if since == iteration and (one := self._submissions.find(candidate)) is not None:
+                one.leave_out()
 
     async def _gather(self, iteration: int) -> Arrived:
         """Wait as the schedule says. Where what comes first is chance, it is noted before it is learned from."""
@@ -122,3 +155,68 @@ class Labeller:
             again = index in self.labelled.dropped or not self._simulator.is_dropped(content)
             final.append(None if isinstance(label, Dropped) and again else label)
         return final
+
+
+async def joined(
+    run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool
+) -> np.ndarray:
+    """The candidates that are labelled in this round: those chosen, then those whose labels are given since.
+
+    What joins is noted before anything is learned from it, so that a resumed round is the same round.
+
+    Args:
+        run, workflow, iteration: which round.
+        chosen: int64, what was chosen before.
+        taken: the candidates that are labelled.
+        pool: the pool.
+    """
+    if run.temporary:
+        return chosen
+    name = f"given {workflow}/{iteration}"
+    new = await run.journal.meta(name) if run.journal.epoch > 1 else None
+    if new is None:
+        new = (
+            []
+            if run.has_recorded(workflow, iteration, but=gives_label)
+            else pool.given.beside([*taken, *chosen.tolist()])
+        )
+        if new:
+            await run.journal.note(name, new)
+    there = {*taken, *chosen.tolist()}
+    return np.concatenate([chosen, np.array([index for index in new if index not in there], dtype=np.int64)])
+
+
+async def with_retried(
+    run: Run,
+    workflow: str,
+    iteration: int,
+    asked: np.ndarray,
+    dropped: Mapping[int, bytes],
+    is_dropped: Callable[[bytes], bool],
+) -> tuple[np.ndarray, frozenset[bytes]]:
+    """The candidates that are labelled in this round: those asked for, then those that are tried again.
+
+    What is tried again is noted before anything is learned from it, so that a resumed round is the same round.
+
+    Args:
+        run, workflow, iteration: which round.
+        asked: int64, the candidates of the round.
+        dropped: those that the workflow did without up to now, with what identifies each sample.
+        is_dropped: whether a sample is still to be done without.
+
+    Returns:
+        The candidates; and the samples that are left out, though they may be tried again: this round has been decided
+        upon without them.
+    """
+    if run.temporary or run.journal.epoch == 1:
+        return asked, frozenset()
+    name, learned = f"retried {workflow}/{iteration}", run.has_recorded(workflow, iteration, but=gives_label)
+    again: list[int] | None = await run.journal.meta(name)
+    if again is None:
+        again = [] if learned else [index for index, content in dropped.items() if not is_dropped(content)]
+        if again:
+            await run.journal.note(name, again)
+    there = set(asked.tolist())
+    added = [index for index in again if index in dropped and index not in there]
+    left_out = await run.journal.meta(RETRIED) if learned else None
+    return np.concatenate([asked, np.array(added, dtype=np.int64)]), frozenset(map(bytes.fromhex, left_out or ()))

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PlaceError, PoolError, TaskError
+from rose.errors import PlaceError, PoolError, TaskError, TaskFailedError
 from rose.identity import value_digest
 from rose.loop.identity import configured_digest
 from rose.loop.seeds import derive_seed
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
+from rose.pool.candidates.given_labels import rows_of
 from rose.pool.labelling.labelled_set import Arrived
-from rose.pool.labelling.simulated import simulated_labels
 from rose.pool.pool import Pool, take
 from rose.stages.binding import Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
-from rose.store import Asked, Dropped, LabelStore, Sample, as_label, same_label
+from rose.store import Asked, Dropped, LabelStore, Sample, as_label, not_finite, same_label
 
 # A label may depend on these only if the simulation asks for them; then workflows that differ in them cannot share it.
 _CONTEXT = ("index", "iteration", "workflow")
@@ -39,29 +39,49 @@ def bind_simulation(stage: Stage, config: LearnerConfig, iteration: int = 0) -> 
     return bind_stage(stage, config, iteration)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Submission:
-    """Hold what one candidate was asked for in: which iteration, what identifies the sample, and who simulates it.
+    """Hold what one candidate was asked for in: in which iteration, the sample, and who simulates it.
 
-    `asked` None: it is left out, and counts as dropped.
+    `asked` None: it is left out, and counts as dropped. `arrival` is done when its label is there, or it is left out.
     """
 
     iteration: int
-    index: int
-    content: bytes
+    sample: Sample
     asked: Asked | None
+    arrival: asyncio.Future[None]
 
     @property
-    def task(self) -> asyncio.Task[Any] | None:
-        """Return the execution that is waited for; None: there is nothing to wait for."""
-        return None if self.asked is None else self.asked.task
+    def index(self) -> int:
+        """Return the candidate's index in the pool."""
+        return self.sample.candidate
+
+    def leave_out(self) -> None:
+        """Do without its label; its simulation goes on if another workflow has asked for it."""
+        asked, self.asked = self.asked, None
+        if not self.arrival.done():
+            self.arrival.set_result(None)
+        if asked is not None:
+            asked.let_go()
+
+    def arrives(self, task: asyncio.Task[Any]) -> None:
+        """Take note that its simulation has ended."""
+        if self.arrival.done():
+            return
+        if task.cancelled():
+            self.arrival.cancel()
+        elif (error := task.exception()) is not None:
+            self.arrival.set_exception(error)
+            self.arrival.exception()  # marks it as seen: who gathers it raises it
+        else:
+            self.arrival.set_result(None)
 
 
 class Simulator:
     """Label candidates for all workflows of a run; each distinct sample once.
 
     Args:
-        check: looks at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
+        checks: look at a label and the index of its candidate, as soon as it is recorded (so it stays recorded), and
             may raise a ConfigurationError: that ends the workflow, it is neither retried nor dropped. A label may be
             looked at several times.
     """
@@ -73,14 +93,14 @@ class Simulator:
         runner: Runner,
         store: LabelStore,
         identity: str,
-        check: Callable[[Any, int], None] | None = None,
+        checks: Sequence[Callable[[Any, int | None], None]] = (),
     ) -> None:
         self._pool = pool
         self._identity = identity.encode()
         self.stage = stage
         self._runner = runner
         self._store = store
-        self._check = check
+        self._checks = checks
 
     def bind(self, config: LearnerConfig, iteration: int) -> Binding:
         """Return how the simulation is called under this configuration.
@@ -136,29 +156,51 @@ class Simulator:
             return await simulate([places[position] for position in positions])
 
         found = self._store.ask([keys[place] for place in places], simulate_asked, self.stage.batch or 1)
-        asked = dict(zip(places, found, strict=True))
-        each = enumerate(zip(indices.tolist(), keys, strict=True))
-        return [Submission(iteration, index, key, asked.get(place)) for place, (index, key) in each]
+        asked, loop = dict(zip(places, found, strict=True)), asyncio.get_running_loop()
+        made = [
+            Submission(iteration, sample, asked.get(place), loop.create_future())
+            for place, sample in enumerate(samples)
+        ]
+        for one in made:
+            if one.asked is None or one.asked.task is None:
+                one.arrival.set_result(None)
+            else:
+                one.asked.task.add_done_callback(one.arrives)
+        return made
 
     async def gathered(self, submissions: Sequence[Submission]) -> Arrived:
         """Wait for all of these, and return their labels.
 
         Raises:
             TaskError: the first simulation that has failed.
-            ConfigurationError: if a label cannot be used, see `check`.
+            ConfigurationError: if a label cannot be used, see `checks`.
         """
-        waited = {one.task for one in submissions if one.task is not None}
+        waited = {one.arrival for one in submissions}
         while waited:
             done, waited = await asyncio.wait(waited, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            for arrival in done:
+                arrival.result()
         indices = np.array([one.index for one in submissions], dtype=np.int64)
         labels = [Dropped() if one.asked is None else as_label(await one.asked.label()) for one in submissions]
         self._check_all(indices, labels)
         for one in submissions:
             if one.asked is not None:
                 one.asked.let_go()
-        return Arrived(indices, [one.content for one in submissions], labels)
+        return Arrived(indices, [one.sample.content for one in submissions], labels)
+
+    async def give(self, one: Submission, value: Any) -> bool:
+        """Take a label from a person for what is being simulated; tells whether it is taken, which is then on disk.
+
+        Raises:
+            ConfigurationError: if it cannot be a label here.
+        """
+        if one.asked is None or one.asked.task is None or one.asked.task.done() or self.stage.batch is not None:
+            return False
+        label = as_label(value)
+        for check in self._checks:
+            check(label, one.index)
+        await self._runner.imported([one.sample], [label])
+        return self._store.give(one.sample.content, label)
 
     async def recorded(
         self,
@@ -209,10 +251,9 @@ class Simulator:
         await self._runner.imported([given[content] for content in new], list(new.values()))
 
     def _check_all(self, indices: Iterable[int], labels: Iterable[Any]) -> None:
-        if self._check is not None:
-            for index, label in zip(indices, labels, strict=True):
-                if not isinstance(label, Dropped):
-                    self._check(label, int(index))
+        for index, label in zip(indices, labels, strict=True) if self._checks else ():
+            for check in () if isinstance(label, Dropped) else self._checks:
+                check(label, int(index))
 
     async def _samples(self, indices: np.ndarray, binding: Binding, context: Mapping[str, Any]) -> list[Sample]:
         def read() -> list[Sample]:
@@ -262,3 +303,38 @@ class Simulator:
 
         labels: list[Any] = await run_stage(self._runner, stage, key, binding, given, accept)
         return labels
+
+
+def simulated_labels(result: Any, candidates: Sequence[int], batch: bool, key: TaskKey) -> list[Any]:
+    """The labels in what a simulation gave.
+
+    Raises:
+        TaskFailedError: if there are not as many as candidates, or one is None or not finite: a simulation that gives
+            none has failed.
+    """
+    if result is None:
+        which = f"of candidate {candidates[0]}" if not batch else f"of {len(candidates)} candidates"
+        raise TaskFailedError(f"the simulation {which} returned None; does it `return` its label?", str(key))
+    try:
+        rows = rows_of(result, "its result") if batch else [result]
+        labels = [as_label(row) for row in rows]
+    except Exception as error:
+        wanted = f"a batch of {len(candidates)} candidates wants as many labels; " if batch else ""
+        raise TaskFailedError(f"{wanted}what it returned cannot be used: {error}", str(key)) from error
+    if len(labels) != len(candidates):
+        raise TaskFailedError(
+            f"a batch of {len(candidates)} candidates wants as many labels, got {len(labels)}", str(key)
+        )
+    for index, label in zip(candidates, labels, strict=True):
+        if label is None:
+            raise TaskFailedError(f"the simulation gave None as the label of candidate {index}", str(key))
+        found = not_finite(label)
+        if found is not None:
+            what = f"{_short(label)}, which is not finite" + (f": it has {found}" if " at " in found else "")
+            raise TaskFailedError(f"the simulation of candidate {index} returned {what}", str(key))
+    return labels
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

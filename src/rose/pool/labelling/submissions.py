@@ -33,10 +33,7 @@ class Submissions:
         """Ask for the labels of these candidates; as `Simulator.ask`."""
         for one in await self._simulator.ask(self._workflow, iteration, indices, config, left_out):
             self._pending[one] = None
-            if one.task is None:
-                self._arrived[one] = None
-            else:
-                one.task.add_done_callback(lambda _, one=one: self._arrives(one))  # type: ignore[misc]
+            one.arrival.add_done_callback(lambda _, one=one: self._arrives(one))  # type: ignore[misc]
 
     async def gather(self, what: Gather, exactly: Collection[int] | None = None) -> Arrived:
         """Wait for labels, and return them: in the order of asking, or of arrival.
@@ -56,7 +53,7 @@ class Submissions:
             wanted = self.pending[:count]
         else:
             while len(self._arrived) < count:
-                running = {one.task for one in self._pending if one.task is not None and one not in self._arrived}
+                running = {one.arrival for one in self._pending if one not in self._arrived}
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             wanted = list(self._arrived)[:count]
         found = await self._simulator.gathered(wanted)
@@ -65,23 +62,16 @@ class Submissions:
             self._arrived.pop(one, None)
         return found
 
-    def withdraw(self, candidate: int) -> bool:
-        """Do without a pending candidate: tells whether it was pending. Its simulation goes on if another wants it."""
-        found = [one for one in self._pending if one.index == candidate]
-        for one in found:
-            self._let_go(one)
-        return bool(found)
+    def find(self, candidate: int) -> Submission | None:
+        """Return what a candidate is being simulated for; None: it is not."""
+        return next((one for one in self._pending if one.index == candidate and not one.arrival.done()), None)
 
     def end(self) -> None:
         """Let go of all that is pending."""
-        for one in self.pending:
-            self._let_go(one)
-
-    def _let_go(self, one: Submission) -> None:
-        self._pending.pop(one, None)
-        self._arrived.pop(one, None)
-        if one.asked is not None:
-            one.asked.let_go()
+        pending, self._pending = self._pending, {}
+        self._arrived = {}
+        for one in pending:
+            one.leave_out()
 
     def _arrives(self, one: Submission) -> None:
         if one in self._pending:

@@ -27,7 +27,7 @@ from rose.scoring._kernels.simd import (
 
 @inlined
 def sums_of_few(rows: Any, at: Any, classes: Any) -> Any:
-    """The sums over the classes of FEW candidates, in an order that depends on the classes' number alone."""
+    """Return the sums over the classes of FEW candidates, in an order that depends on the classes' number alone."""
     a, b = _folded(rows, at, classes), _folded(rows, at + classes, classes)
     c, d = _folded(rows, at + 2 * classes, classes), _folded(rows, at + 3 * classes, classes)
     e, f = _folded(rows, at + 4 * classes, classes), _folded(rows, at + 5 * classes, classes)
@@ -37,7 +37,7 @@ def sums_of_few(rows: Any, at: Any, classes: Any) -> Any:
 
 @inlined
 def _folded(rows: Any, at: Any, classes: Any) -> Any:
-    """A candidate's classes added up in FEW lanes."""
+    """Return a candidate's classes added up in FEW lanes."""
     last = (classes - 1) // FEW * FEW
     lanes = first_lanes(load_few(rows, at + last), classes - last)
     for j in range(at, at + last, FEW):
@@ -56,7 +56,7 @@ def scale_sums(rows: Any, m: Any, classes: Any, factor: Any, to: Any, out: Any) 
 
 @inlined
 def odd_rows(sums: Any, m: Any, classes: Any, members: Any, tolerance: Any) -> Any:
-    """Whether any candidate's mean does not sum to 1 (or is no number)."""
+    """Tell whether any candidate's mean does not sum to 1 (or is no number)."""
     worst = spread_few(0.0)  # compared by their bits, NaN are larger than all numbers
     for i in range(0, m, FEW):
         off = magnitude(sums_of_few(sums, i * classes, classes) - spread_few(members))
@@ -66,7 +66,7 @@ def odd_rows(sums: Any, m: Any, classes: Any, members: Any, tolerance: Any) -> A
 
 @inlined
 def rank_rows(rows: Any, m: Any, classes: Any, members: Any, first: Any, second: Any, low: Any, out: Any) -> None:
-    """The largest two of each candidate's sums, for sums >= 0, divided by the members; with one class, the second is 0.
+    """Write the largest two of each candidate's sums >= 0, divided by the members; of one class, the second is 0.
 
     Into `out` from `first` + `low` and `second` + `low` on, where `first` or `second` is not negative.
     """
@@ -88,7 +88,7 @@ def rank_rows(rows: Any, m: Any, classes: Any, members: Any, first: Any, second:
 
 @inlined
 def _ranked(rows: Any, at: Any, classes: Any) -> Any:
-    """The largest and the second largest of every FEW-th class."""
+    """Return the largest and the second largest of every FEW-th class."""
     last = (classes - 1) // FEW * FEW
     ones, twos = first_lanes(load_few(rows, at + last), classes - last), spread_few(0.0)
     for j in range(at, at + last, FEW):

@@ -132,7 +132,7 @@ def candidates_of_a_step(classes: Any, least: Any) -> Any:
 
 @inlined
 def add_rows(addresses: Any, at: Any, ahead: Any, end: Any, like: Any, signs: Any, to: Any, sums: Any) -> Any:
-    """The sum of LANES probabilities over members."""
+    """Store the sums of LANES probabilities over members."""
     then = at + ahead if at + ahead < end else at
     summed = spread(0.0)
     for s in range(addresses.shape[0]):
@@ -151,7 +151,7 @@ def add_rows(addresses: Any, at: Any, ahead: Any, end: Any, like: Any, signs: An
 def add_entropies(
     addresses: Any, skip: Any, count: Any, ahead: Any, end: Any, like: Any, signs: Any, sums: Any, entropies: Any
 ) -> Any:  # fmt: skip
-    """`add_rows`, and the sum of p log p: of four members each in the input's precision, for more lanes."""
+    """Do as `add_rows`, and sum p log p: of four members each in the input's precision, for more lanes."""
     members = addresses.shape[0]
     for to in range(0, count, LANES):
         at = skip + to
@@ -176,7 +176,7 @@ def add_logs(
     addresses: Any, skip: Any, count: Any, ahead: Any, end: Any, like: Any, signs: Any, sums: Any, entropies: Any,
     logs: Any,
 ) -> Any:  # fmt: skip
-    """`add_entropies`, and the sum of log p, where log 0 = -inf."""
+    """Do as `add_entropies`, and sum log p, where log 0 = -inf."""
     members = addresses.shape[0]
     nothing, lowest = spread(like.dtype.type(0.0)), spread(like.dtype.type(-np.inf))
     for to in range(0, count, LANES):
@@ -203,7 +203,7 @@ def add_logs(
 
 @inlined
 def odd_sums(addresses: Any, skip: Any, classes: Any, like: Any, tolerance: Any) -> Any:
-    """Whether any member's probabilities for the one candidate at `skip` do not sum to 1."""
+    """Tell whether any member's probabilities for the one candidate at `skip` do not sum to 1."""
     odd = False
     for s in range(addresses.shape[0]):
         row = row_at(addresses, s, skip, classes, like)

@@ -41,5 +41,5 @@ def fill(out: Any, count: Any, value: Any) -> None:
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile as a part of each kernel that calls it."""
-    compiled: Callable[..., Any] = numba.njit(inline="always", **_OPTIONS)(function)
+    compiled: Callable[..., Any] = numba.njit(forceinline=True, **_OPTIONS)(function)
     return compiled

@@ -3,6 +3,11 @@
 x = 2^k m, with m from about [1, 2): log x = k log 2 + log m. Machines with AVX-512 look up the nearest of sixteen
 points m_i = 1 + i/16 in a register: log m = log m_i + log(1 + r), r = m / m_i - 1, where |r| <= 1/32 needs few terms
 (Tang 1990, ACM TOMS 16). Others take a longer polynomial around 1. Coefficients are minimax or Chebyshev fits.
+
+numba's own, `np.log`, calls logf for each number, with and without fastmath: llvmlite as PyPI has it (0.50) is built
+without SVML, and uses neither Intel's library (intel-cmplr-lib-rt) nor glibc's where they are loaded. On an AMD EPYC
+without AVX-512, a core, float32: p log p takes 0.31 ns an element here, 3.17 ns with `np.log`, 2.6 ns in NumPy; BALD of
+(20, 1M, 10) takes 0.19 s here, 0.80 s with logf. Called by hand, as only IR can, SVML and libmvec are as fast as this.
 """
 
 from __future__ import annotations

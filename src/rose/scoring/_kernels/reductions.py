@@ -22,7 +22,7 @@ def _halves(builder: Any, vectors: list[Any], width: int) -> tuple[list[Any], li
 
 @intrinsic
 def totals(_typing: Any, eight: Any) -> Any:
-    """The sums of the lanes of FEW vectors of FEW lanes: of the halves, of their halves, and so on."""
+    """Return the sums of the lanes of FEW vectors of FEW lanes: of the halves, of their halves, and so on."""
     lanes = eight.dtype
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -38,7 +38,7 @@ def totals(_typing: Any, eight: Any) -> Any:
 
 @intrinsic
 def largest_twos(_typing: Any, firsts: Any, seconds: Any) -> Any:
-    """The largest two lanes in FEW pairs of vectors of FEW lanes, where no second is larger than the first."""
+    """Return the largest two lanes in FEW pairs of vectors of FEW lanes, where no second is larger than the first."""
     lanes = firsts.dtype
     pair = types.UniTuple(lanes, 2)
 
@@ -64,7 +64,7 @@ def largest_twos(_typing: Any, firsts: Any, seconds: Any) -> Any:
 
 @intrinsic
 def largest(_typing: Any, lanes: Any) -> Any:
-    """The largest of the lanes, of numbers >= 0."""
+    """Return the largest of the lanes, of numbers >= 0."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         bits = as_integers(builder, args[0])
@@ -79,7 +79,7 @@ def largest(_typing: Any, lanes: Any) -> Any:
 
 @intrinsic
 def equal(_typing: Any, a: Any, b: Any) -> Any:
-    """Which lanes are the same, as bits of an integer: lane 0 is the lowest."""
+    """Tell which lanes are the same, as bits of an integer: lane 0 is the lowest."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _packed(builder, builder.icmp_signed("==", *(as_integers(builder, x) for x in args)))
@@ -93,7 +93,7 @@ def _packed(builder: Any, truths: Any) -> Any:
 
 @intrinsic
 def lowest_bit(_typing: Any, value: Any) -> Any:
-    """The place of the lowest bit that is set."""
+    """Return the place of the lowest bit that is set."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
@@ -103,7 +103,7 @@ def lowest_bit(_typing: Any, value: Any) -> Any:
 
 @intrinsic
 def any_sign(_typing: Any, lanes: Any) -> Any:
-    """Whether the sign bit of any lane is set."""
+    """Tell whether the sign bit of any lane is set."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         bits = as_integers(builder, args[0])
@@ -115,7 +115,7 @@ def any_sign(_typing: Any, lanes: Any) -> Any:
 
 @intrinsic
 def any_nan(_typing: Any, lanes: Any) -> Any:
-    """Whether any lane is NaN."""
+    """Tell whether any lane is NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         packed = _packed(builder, builder.fcmp_unordered("uno", args[0], args[0]))

@@ -120,7 +120,7 @@ def add_deviations(addresses: Any, at: Any, then: Any, like: Any, poison: Any, t
 def not_finite(
     addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any
 ) -> Any:  # fmt: skip
-    """Whether any value is NaN or infinite (this pass also brings the run into the cache)."""
+    """Tell whether any value is NaN or infinite (this pass also brings the run into the cache)."""
     poison = spread(like.dtype.type(0.0))
     for at in range(skip, skip + whole, LANES):
         then = at + ahead if at + ahead < end else at
@@ -145,7 +145,7 @@ def unpack(levels: Any, level: Any, place: Any, low: Any, count: Any, out: Any) 
 
 @kernel
 def keep_four(addresses: Any, skip: Any, count: Any, like: Any, padding: Any, both: Any) -> None:
-    """The four smallest values of each column in ascending order, then the four negated largest, into `both`."""
+    """Write the four smallest values of each column in ascending order, then the four negated largest, into `both`."""
     members = addresses.shape[0]
     fill(both, len(both), np.inf)
     whole = members - members % 4
@@ -205,7 +205,7 @@ def take_one(row: Any, count: Any, both: Any) -> None:
 def keep_more(
     addresses: Any, skip: Any, count: Any, like: Any, four: Any, carried: Any, padding: Any, lows: Any, highs: Any
 ) -> None:  # fmt: skip
-    """As `keep_four` for any number of groups: what one group drops, the next receives."""
+    """Do as `keep_four` for any number of groups: what one group drops, the next receives."""
     members = addresses.shape[0]
     for g in range(lows.shape[0]):
         fill(lows[g], lows.shape[1], np.inf)

@@ -32,7 +32,7 @@ def _pointer(_typing: Any, address: Any, like: Any) -> Any:
 
 @intrinsic
 def address_of(_typing: Any, array: Any) -> Any:
-    """Where an array's first element lies; it must be kept alive by someone else."""
+    """Return where an array's first element lies; it must be kept alive by someone else."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data = context.make_array(array)(context, builder, args[0]).data
@@ -43,7 +43,7 @@ def address_of(_typing: Any, array: Any) -> Any:
 
 @kernel
 def row_at(addresses: Any, member: Any, skip: Any, count: Any, like: Any) -> Any:
-    """`count` elements of a member's row after the first `skip`; `like` is any array of the row's dtype."""
+    """Return `count` elements of a member's row after the first `skip`; `like` is any array of the row's dtype."""
     return numba.carray(_pointer(addresses[member] + np.uint64(skip * like.itemsize), like), count)
 
 
@@ -86,7 +86,7 @@ def fetch(_typing: Any, address: Any, at: Any, like: Any) -> Any:
 
 @kernel
 def until_a_line(address: Any, start: Any, classes: Any, size: Any) -> Any:
-    """How many candidates to take first, so that the next begins a cache line; 0 if it does already, or none does.
+    """Return how many candidates to take first, so that the next begins a cache line; 0 if it does, or none does.
 
     Vectors that lie across two lines take twice as long to load.
     """
@@ -98,7 +98,7 @@ def until_a_line(address: Any, start: Any, classes: Any, size: Any) -> Any:
 
 @kernel
 def distance_ahead(members: Any, like: Any) -> Any:
-    """How many elements of each row to `fetch` ahead of those being worked on: of all rows, a part of the L2 cache."""
+    """Return how many elements of each row to `fetch` ahead: of all rows, a part of the L2 cache."""
     return max(1, _AHEAD // (members * like.itemsize * LANES)) * LANES
 
 

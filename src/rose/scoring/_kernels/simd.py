@@ -34,12 +34,12 @@ class _LanesModel(numba.core.datamodel.models.PrimitiveModel):  # type: ignore[m
 
 
 def constant(vector: Any, value: Any) -> Any:
-    """The same constant in every lane."""
+    """Return a constant that is in every lane."""
     return ir.Constant(vector, [value] * vector.count)
 
 
 def as_integers(builder: Any, x: Any) -> Any:
-    """The lanes' bits."""
+    """Return the lanes' bits."""
     real = x.type.element
     width = 64 if isinstance(real, ir.DoubleType) else (32 if isinstance(real, ir.FloatType) else real.width)
     return builder.bitcast(x, ir.VectorType(ir.IntType(width), x.type.count))
@@ -151,7 +151,7 @@ def fused(_typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def widen(_typing: Any, lanes: Any) -> Any:
-    """As float64."""
+    """Return the lanes as float64."""
     wide = Lanes(types.float64, lanes.count)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -162,7 +162,7 @@ def widen(_typing: Any, lanes: Any) -> Any:
 
 @intrinsic
 def where_less(_typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
-    """`then` where a < b, `otherwise` elsewhere."""
+    """Return `then` where a < b, `otherwise` elsewhere."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
@@ -175,7 +175,7 @@ def where_less(_typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
 
 @intrinsic
 def either(_typing: Any, a: Any, b: Any) -> Any:
-    """The bits of both."""
+    """Return the bits of both."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         both = builder.or_(as_integers(builder, args[0]), as_integers(builder, args[1]))
@@ -198,7 +198,7 @@ def magnitude(_typing: Any, lanes: Any) -> Any:
 
 @intrinsic
 def larger(_typing: Any, a: Any, b: Any) -> Any:
-    """The larger of each pair of numbers >= 0: their bits order as they do, and integers compare faster."""
+    """Return the larger of each pair of numbers >= 0: their bits order as they do, and integers compare faster."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         x, y = (as_integers(builder, a) for a in args)
@@ -209,7 +209,7 @@ def larger(_typing: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def first_lanes(_typing: Any, lanes: Any, count: Any) -> Any:
-    """The first `count` lanes, and 0 in the others."""
+    """Return the first `count` lanes, and 0 in the others."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         bits = as_integers(builder, args[0])

@@ -54,7 +54,7 @@ def _add_few_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
 
 @inlined
 def _first_largest(row: Any, at: Any, classes: Any, like: Any) -> Any:
-    """The place of the first largest of more than 2 * FEW classes."""
+    """Return the place of the first largest of more than 2 * FEW classes."""
     last = classes - FEW
     top = larger(load_few_from(row, at, like), load_few_from(row, at + last, like))
     for j in range(FEW, last, FEW):
@@ -69,7 +69,7 @@ def _first_largest(row: Any, at: Any, classes: Any, like: Any) -> Any:
 
 @inlined
 def most_votes(votes: Any, m: Any, classes: Any, to: Any, out: Any) -> None:
-    """How many votes each candidate's most popular class has, into `out` from `to` on. Reads FEW numbers more."""
+    """Write how many votes each candidate's most popular class has into `out` from `to` on; read FEW numbers more."""
     last = (classes - 1) // FEW * FEW
     for i in range(m):
         at = i * classes

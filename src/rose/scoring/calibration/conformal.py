@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from rose.arrays import as_vector
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
-from rose.scoring.calibration import classified
+from rose.scoring.calibration.measures import classified
 from rose.scoring.probabilities import mean_probabilities, normalised
 from rose.scoring.truth import true_values
 
@@ -83,7 +83,7 @@ class ConformalSets:
     _strangers: int = field(repr=False)
 
     def __call__(self, probabilities: object) -> NDArray[np.bool_]:
-        """Which classes belong to each sample's set, `[n, C]`, for probabilities `[n, C]`.
+        """Tell which classes belong to each sample's set, `[n, C]`, for probabilities `[n, C]`.
 
         Raises:
             PredictionError: if they are no probabilities of so many classes.
@@ -193,7 +193,7 @@ def conformal_sets(
 def _with_strangers(
     p: Floats, y: NDArray[np.int64], strangers: int, of_each: int
 ) -> tuple[Floats, NDArray[np.int64]]:  # fmt: skip
-    """A hold-out with so many more classes, that no prediction thinks possible, and so many samples of each.
+    """Return a hold-out with so many more classes, that no prediction thinks possible, and so many samples of each.
 
     Theirs are the worst scores there can be, so the quantile is at least what it would be without them.
     """
@@ -241,7 +241,7 @@ def _check_level(level: float, n: int, why: str = "") -> None:
 
 
 def _unit(uncertainty: object) -> float:
-    """The median uncertainty, in which they are measured: MAPIE takes what is below 1e-8 for 1e-8."""
+    """Return the median uncertainty, in which they are measured: MAPIE takes what is below 1e-8 for 1e-8."""
     u = as_vector(uncertainty, "uncertainties", PredictionError)
     known = u[np.isfinite(u)]
     return float(np.median(known)) if len(known) else 1.0

@@ -24,7 +24,7 @@ class GivenValues(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """`[n]`, the column."""
+        """Return `[n]`, the column."""
         return np.asarray(X)[:, self.column]
 
 
@@ -40,9 +40,9 @@ class GivenProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """`[n, C]`, as given."""
+        """Return `[n, C]`, as given."""
         return np.asarray(X)
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """`[n]`, the most probable class."""
+        """Return `[n]`, the most probable class."""
         return np.asarray(np.asarray(X).argmax(axis=1), dtype=np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.errors import ConfigurationError, MissingPackageError
-from rose.scoring.calibration import classified
+from rose.scoring.calibration.measures import classified
 from rose.scoring.probabilities import mean_probabilities, normalised
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ class TemperatureScaling:
 
 
 def temperature_scaling(probabilities: object, labels: object, *, normalise: bool = False) -> TemperatureScaling:
-    """The temperature that gives the hold-out's labels the highest likelihood.
+    """Return the temperature that gives the hold-out's labels the highest likelihood.
 
     Args:
         probabilities: the hold-out's mean predictions `[n, C]`, C at least 2.

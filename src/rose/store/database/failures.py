@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rose.errors import CorruptRunError, RunDirectoryError, remedy
 from rose.store.database.transaction import is_busy
-from rose.store.filesystem import check_locks
+from rose.store.files.filesystem import check_locks
 
 _REFUSED = {  # SQLite's primary result codes, and what the operating system would have said
     sqlite3.SQLITE_FULL: errno.ENOSPC,

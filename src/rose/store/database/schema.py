@@ -15,9 +15,9 @@ from rose.store.database.failures import damaged, explained
 from rose.store.database.meta import write_meta
 from rose.store.database.transaction import exclusive, patiently
 from rose.store.database.whole import beside, check_whole, has_log, uses_log
-from rose.store.filesystem import check_locks, is_network
-from rose.store.fsync import create_file
-from rose.store.paths import DATABASE
+from rose.store.files.filesystem import check_locks, is_network
+from rose.store.files.fsync import create_file
+from rose.store.files.paths import DATABASE
 
 FORMAT = 2  # of the run directory; keep a sample in tests/store/formats. 1 was of versions that were not released
 

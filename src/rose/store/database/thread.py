@@ -18,7 +18,7 @@ from rose.store.database.failures import explain
 from rose.store.database.sql import Insertion
 from rose.store.database.transaction import is_busy, patiently
 from rose.store.database.whole import checkpoint
-from rose.store.paths import DATABASE
+from rose.store.files.paths import DATABASE
 
 T = TypeVar("T")
 

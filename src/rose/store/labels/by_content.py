@@ -27,6 +27,7 @@ class _Execution:
     task: asyncio.Task[Sequence[Any]]
     askers: int = 0
     paid: bool = False  # it has ended, and is being recorded
+    given: list[Any] | None = None  # the labels that somebody gave in its place
 
     def label(self, key: bytes) -> Any:
         """Return the label of one of its samples, once it is done."""
@@ -130,6 +131,19 @@ class LabelStore:
         self._executions[key].paid = True
         await recording
 
+    def give(self, key: bytes, label: Any) -> bool:
+        """Take the label of a sample that is being simulated from elsewhere, and end its simulation.
+
+        Returns:
+            Whether it is taken; it is not if the sample is not being simulated, or together with others (a batch).
+        """
+        execution = self._executions.get(key)
+        if execution is None or execution.task.done() or execution.paid or len(execution.keys) > 1:
+            return False
+        execution.given = [label]
+        execution.task.cancel()
+        return True
+
     async def known(self, key: bytes) -> Any:
         """Return a label that is recorded.
 
@@ -156,8 +170,8 @@ class LabelStore:
         execution.task.cancel()
 
     def _start(self, keys: Sequence[bytes], positions: Sequence[int], simulate: Simulate) -> None:
-        task = asyncio.ensure_future(_run(simulate, positions))
-        execution = _Execution([keys[position] for position in positions], task)
+        task = asyncio.ensure_future(self._run(simulate, positions, own := [keys[place] for place in positions]))
+        execution = _Execution(own, task)
         self._executions.update(dict.fromkeys(execution.keys, execution))
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -167,9 +181,15 @@ class LabelStore:
         if not task.cancelled():
             task.exception()  # marks it as seen: those who wait report it
 
-
-async def _run(simulate: Simulate, positions: Sequence[int]) -> Sequence[Any]:
-    labels = await simulate(positions)
-    if len(labels) != len(positions):
-        raise ValueError(f"simulate gave {len(labels)} labels for {len(positions)} samples")
-    return labels
+    async def _run(self, simulate: Simulate, positions: Sequence[int], keys: Sequence[bytes]) -> Sequence[Any]:
+        try:
+            labels = await simulate(positions)
+        except asyncio.CancelledError:
+            execution, own = self._executions.get(keys[0]), asyncio.current_task()
+            if execution is None or execution.task is not own or execution.given is None:
+                raise
+            own.uncancel()
+            return execution.given
+        if len(labels) != len(positions):
+            raise ValueError(f"simulate gave {len(labels)} labels for {len(positions)} samples")
+        return labels

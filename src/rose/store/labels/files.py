@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rose.errors import ConfigurationError, PoolError, near_miss
-from rose.store.fsync import create_aside
+from rose.store.files.fsync import create_aside
 from rose.store.labels.table import LabelTable
 from rose.store.labels.values import not_finite, stacked
 

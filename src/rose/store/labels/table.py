@@ -14,10 +14,10 @@ import numpy as np
 from rose import portable
 from rose.errors import CorruptRunError, MissingDefinitionError, NotPlainError, OtherPythonError
 from rose.store.database.schema import reading
+from rose.store.files.objects import ObjectStore
+from rose.store.files.paths import OBJECTS
 from rose.store.labels.values import not_finite, stacked
 from rose.store.labels.versions import labels_by_simulation
-from rose.store.objects import ObjectStore
-from rose.store.paths import OBJECTS
 from rose.store.records import DONE, LabelRecord
 from rose.store.results import unreadable
 from rose.store.safe_unpickle import load_plainly

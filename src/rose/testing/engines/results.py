@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from typing import Any
 
 import numpy as np
-import pytest
 
-from rose.engine import Capabilities, Capacity, Engine
+from rose.engine import Capabilities, Capacity, Engine, Task, TaskKey
 from rose.errors import ConfigurationError, TaskFailedError, UnpicklableError
 from rose.testing import tasks
-from rose.testing.engines.suite import EngineTests, task, with_engine
+from rose.testing.engines.suite import EngineTests, fails, task, with_engine
 
 
 class ResultsContract(EngineTests):
@@ -22,26 +20,25 @@ class ResultsContract(EngineTests):
     # --- results and errors ----------------------------------------------------------------------------------------
 
     @with_engine()
-    async def test_declares_what_it_is(self, engine: Engine) -> None:
+    async def test_returns_what_the_function_returns(self, engine: Engine) -> None:
         assert isinstance(engine, Engine)
         assert isinstance(engine.capabilities, Capabilities)
         assert engine.capacity() == Capacity(cpus=2, gpus=engine.capacity().gpus, memory=engine.capacity().memory)
-
-    @with_engine()
-    async def test_returns_what_the_function_returns(self, engine: Engine) -> None:
         assert await engine.run(task(tasks.add, 1, second=2)) == 3
         assert await engine.run(task(tasks.add_later, [1], second=[2])) == [1, 2]
-        assert await engine.run(task(tasks.add, "a", second="b")) == "ab"
+        text = "x" * 3_000_000
+        assert await engine.run(task(tasks.add, text, second="y")) == text + "y"
+
+        class Local:
+            value = 3
+
+        assert isinstance(await engine.run(task(Local)), Local)
 
     @with_engine()
-    async def test_runs_lambdas_and_closures(self, engine: Engine) -> None:
+    async def test_lambdas_and_closures_are_seen_as_they_are_now(self, engine: Engine) -> None:
         offset = 10
         results = await asyncio.gather(*[engine.run(task(lambda x: x + offset, x)) for x in range(50)])
         assert results == list(range(10, 60))
-
-    @with_engine()
-    async def test_closures_are_seen_as_they_are_now(self, engine: Engine) -> None:
-        offset = 10
 
         def shifted(x: int) -> int:
             return x + offset
@@ -51,61 +48,45 @@ class ResultsContract(EngineTests):
         assert await engine.run(task(shifted, 1)) == 21
 
     @with_engine()
-    async def test_returns_instances_of_local_classes(self, engine: Engine) -> None:
-        class Local:
-            value = 3
-
-        assert isinstance(await engine.run(task(Local)), Local)
-
-    @with_engine()
     async def test_an_exception_is_the_cause_of_a_named_error(self, engine: Engine) -> None:
-        with pytest.raises(TaskFailedError, match="ValueError: no convergence") as caught:
-            await engine.run(task(tasks.fail, ValueError, "no convergence", name="training"))
-        assert caught.value.key == "workflow/0/training"
-        assert type(caught.value.__cause__) is ValueError
-        assert await engine.run(task(tasks.add, 1)) == 1
-
-    @pytest.mark.parametrize("error", [tasks.Moody, tasks.Stubborn])
-    @with_engine()
-    async def test_an_exception_that_cannot_travel_is_reported(self, engine: Engine, error: type[Exception]) -> None:
-        with pytest.raises(TaskFailedError, match=f"{error.__name__}: .*rain") as caught:
-            await engine.run(task(tasks.fail, error, *["rain"] * (2 if error is tasks.Moody else 1)))
-        assert "rain" in str(caught.value.__cause__)
-
-    @with_engine()
-    async def test_sys_exit_ends_the_task_only(self, engine: Engine) -> None:
-        with pytest.raises(TaskFailedError, match="SystemExit: 3"):
-            await engine.run(task(sys.exit, 3))
+        failing = task(tasks.fail, ValueError, "no convergence", name="training")
+        error = await fails(engine.run(failing), TaskFailedError, "ValueError: no convergence")
+        assert error.key == "workflow/0/training"
+        assert type(error.__cause__) is ValueError
+        await fails(engine.run(task(sys.exit, 3)), TaskFailedError, "SystemExit: 3")
+        for kind, words in ((tasks.Moody, ["rain", "rain"]), (tasks.Stubborn, ["rain"])):  # which cannot travel
+            error = await fails(engine.run(task(tasks.fail, kind, *words)), TaskFailedError, f"{kind.__name__}: .*rain")
+            assert "rain" in str(error.__cause__)
         assert await engine.run(task(tasks.add, 1)) == 1
 
     @with_engine(needs="isolates_memory")
-    async def test_an_unpicklable_argument_is_named(self, engine: Engine) -> None:
-        with pytest.raises(UnpicklableError, match=r"argument 'second'\['tool'\] \(a lock\)") as caught:
-            await engine.run(task(tasks.add, 1, second={"tool": threading.Lock()}, name="training"))
-        assert caught.value.key == "workflow/0/training"
-        with pytest.raises(UnpicklableError, match="argument 0"):
-            await engine.run(task(tasks.add, threading.Lock()))
+    async def test_what_cannot_travel_is_named(self, engine: Engine) -> None:
         lock = threading.Lock()
-        with pytest.raises(UnpicklableError, match=r"the function .*'lock'"):
-            await engine.run(task(lambda: lock))
+        for call, args, kwargs, named in (
+            (tasks.add, (1,), {"second": {"tool": lock}}, r"argument 'second'\['tool'\] \(a lock\)"),
+            (tasks.add, (lock,), {}, "argument 0"),
+            (lambda: lock, (), {}, r"the function .*'lock'"),
+            (lambda: {"tool": threading.Lock()}, (), {}, r"the result\['tool'\] \(a lock\)"),
+        ):
+            running = engine.run(Task(TaskKey("workflow", 0, "training"), call, args, kwargs))
+            assert (await fails(running, UnpicklableError, named)).key == "workflow/0/training"
 
     @with_engine(needs="isolates_memory")
-    async def test_an_unpicklable_result_is_named(self, engine: Engine) -> None:
-        with pytest.raises(UnpicklableError, match=r"the result\['tool'\] \(a lock\)") as caught:
-            await engine.run(task(lambda: {"tool": threading.Lock()}, name="training"))
-        assert caught.value.key == "workflow/0/training"
-
-    @with_engine(needs="isolates_memory")
-    async def test_a_task_cannot_change_the_drivers_objects(self, engine: Engine) -> None:
-        values = [1, 2]
+    async def test_a_task_changes_copies_and_the_driver_may_change_a_result(self, engine: Engine) -> None:
+        values, array = [1, 2], np.ones(300_000)
         assert await engine.run(task(tasks.change, values)) == [1, 2, 99]
         assert values == [1, 2]
+        result = await engine.run(task(lambda x: x.__iadd__(1), array))
+        assert (result == 2).all()
+        assert (array == 1).all()
+        result += 1
+        assert (result == 3).all()
 
     # --- large values ----------------------------------------------------------------------------------------------
 
-    @pytest.mark.parametrize(
-        "array",
-        [
+    @with_engine()
+    async def test_arrays_travel_unchanged(self, engine: Engine) -> None:
+        for array in (
             np.arange(500_000, dtype=np.float32).reshape(1_000, 500),
             np.asfortranarray(np.arange(500_000.0).reshape(1_000, 500)),
             np.arange(1_000_000)[::2],
@@ -113,32 +94,14 @@ class ResultsContract(EngineTests):
             np.array(7.5),
             np.array([{"a": 1}, None], dtype=object),
             np.zeros(100_000, dtype=[("x", "f8"), ("n", "i4")]),
-        ],
-        ids=["c-order", "f-order", "strided", "empty", "scalar", "objects", "structured"],
-    )
-    @with_engine()
-    async def test_arrays_travel_unchanged(self, engine: Engine, array: Any) -> None:
-        back = await engine.run(task(lambda values: values["it"], {"it": array}))
-        assert type(back) is np.ndarray
-        assert back.dtype == array.dtype
-        np.testing.assert_array_equal(back, array)
-
-    @with_engine(needs="isolates_memory")
-    async def test_a_task_may_change_its_own_array_and_the_driver_a_result(self, engine: Engine) -> None:
-        array = np.ones(300_000)
-        result = await engine.run(task(lambda x: x.__iadd__(1), array))
-        assert (result == 2).all()
-        assert (array == 1).all()
-        result += 1
-        assert (result == 3).all()
+        ):
+            back = await engine.run(task(lambda values: values["it"], {"it": array}))
+            assert type(back) is np.ndarray
+            assert back.dtype == array.dtype
+            np.testing.assert_array_equal(back, array)
 
     @with_engine()
-    async def test_a_long_text_travels(self, engine: Engine) -> None:
-        text = "x" * 3_000_000
-        assert await engine.run(task(tasks.add, text, second="y")) == text + "y"
-
-    @with_engine()
-    async def test_shares_an_array(self, engine: Engine) -> None:
+    async def test_shares_an_array_until_it_is_released(self, engine: Engine) -> None:
         for array in (np.arange(300_000.0), np.arange(3.0)):
             ref = await engine.share(array)
             np.testing.assert_array_equal(ref.load(), array)
@@ -147,6 +110,9 @@ class ResultsContract(EngineTests):
             assert await engine.run(task(tasks.is_writeable, ref)) is False
             assert not ref.load().flags.writeable
             await engine.release(ref)
+            await fails(engine.run(task(np.sum, ref)), ConfigurationError, "released")
+            await fails(engine.release(ref), ConfigurationError, "released")
+        assert await engine.run(task(tasks.add, 1)) == 1
 
     @with_engine()
     async def test_shares_objects_also_inside_lists_and_dicts(self, engine: Engine) -> None:
@@ -157,13 +123,3 @@ class ResultsContract(EngineTests):
             assert await engine.run(task(tasks.predictions, refs)) == expected
             named = dict(zip("ab", refs, strict=True))
             assert await engine.run(task(tasks.predictions, models=named)) == dict(zip("ab", expected, strict=True))
-
-    @with_engine()
-    async def test_a_released_ref_is_refused(self, engine: Engine) -> None:
-        ref = await engine.share(np.arange(300_000.0))
-        await engine.release(ref)
-        with pytest.raises(ConfigurationError, match="released"):
-            await engine.run(task(np.sum, ref))
-        with pytest.raises(ConfigurationError, match="released"):
-            await engine.release(ref)
-        assert await engine.run(task(tasks.add, 1)) == 1

@@ -7,12 +7,13 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from rose.engine import Command, Engine, Resources, Task, TaskKey
 
+Failure = TypeVar("Failure", bound=BaseException)
 LIMIT = 50.0  # seconds that a test may take before it counts as hanging
 
 
@@ -80,6 +81,13 @@ def task(
 ) -> Task:
     """Return a task with a key made of `workflow` and `name`."""
     return Task(TaskKey(workflow, 0, name), call, args, kwargs, resources or Resources(), timeout)
+
+
+async def fails(running: Awaitable[Any], error: type[Failure], match: str | None = None) -> Failure:
+    """Return the error of this kind, and with this in its text, that something must end with."""
+    with pytest.raises(error, match=match) as caught:
+        await running
+    return caught.value
 
 
 async def in_the_end(made: Engine | Awaitable[Engine]) -> Engine:

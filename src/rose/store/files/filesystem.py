@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from rose.errors import RunDirectoryError
-from rose.store.fsync import create_file
+from rose.store.files.fsync import create_file
 
 # A write-ahead log needs memory that all processes share, which a file system that several machines see does not give.
 # So those that are known to be one machine's have one, and all others, however they are called, are taken to be shared.

@@ -8,7 +8,7 @@ import string
 from pathlib import Path
 from urllib.parse import quote
 
-from rose.store.filesystem import ignores_case
+from rose.store.files.filesystem import ignores_case
 
 DATABASE = "journal.sqlite"
 OBJECTS = "objects"  # arrays and models, by content

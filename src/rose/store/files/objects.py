@@ -17,7 +17,7 @@ import numpy as np
 
 from rose import portable
 from rose.errors import CorruptRunError, MissingDefinitionError, NotPlainError, OtherPythonError
-from rose.store.fsync import create_aside, make_directory, sync_directory
+from rose.store.files.fsync import create_aside, make_directory, sync_directory
 
 _CHUNK = 1 << 20  # bytes
 

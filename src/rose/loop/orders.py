@@ -1,0 +1,133 @@
+"""What people order of a run that goes on: obeyed within a second, or refused with the reason; and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from rose.errors import ConfigurationError, RoseError, near_miss
+from rose.loop.limits import Limits, check_limits
+from rose.loop.protocol import Loop
+from rose.stages.config import LearnerConfig, UQLearnerConfig
+from rose.stages.stage import check_query_size, check_threshold
+from rose.store import Label, PlacedOrder, Run, Set, Stop, Withdraw
+
+# From which iteration on a workflow's configuration has these settings.
+Change = tuple[int, Mapping[str, Any]]
+
+_LIMITS = ("budget", "max_iter")  # they hold for this driver: whoever resumes the run says which hold then
+
+
+class Ordered(Protocol):
+    """A workflow that takes orders."""
+
+    name: str
+    loop: Loop
+    limits: Limits
+    iteration: int
+    changes: list[Change]
+
+
+def changed(config: LearnerConfig, changes: Sequence[Change], iteration: int) -> LearnerConfig:
+    """Return a workflow's configuration in one iteration, with what has been ordered up to then."""
+    settings = {name: value for since, one in changes if since <= iteration for name, value in one.items()}
+    if not settings:
+        return config
+    if not isinstance(config, UQLearnerConfig):
+        config = UQLearnerConfig(**dict(config))
+    return config.model_copy(update=settings)
+
+
+async def recorded_changes(run: Run, workflow: str) -> list[Change]:
+    """Return what has been ordered before the run was resumed."""
+    if run.temporary or run.journal.epoch == 1:
+        return []
+    return [(since, settings) for since, settings in await run.journal.meta(_name(workflow)) or ()]
+
+
+async def obey(placed: PlacedOrder, run: Run, workflows: Sequence[Ordered], stop: Callable[[str | None], None]) -> None:
+    """Do what was ordered, and answer; an order that cannot be obeyed is refused, and changes nothing.
+
+    Args:
+        placed: the order.
+        run: where it is answered.
+        workflows: all of the run.
+        stop: ends a workflow, or (None) the run.
+    """
+    order = placed.order
+    try:
+        if isinstance(order, Stop):
+            _named(workflows, order.workflow)
+            text = "the run ends" if order.workflow is None else f"workflow {order.workflow!r} ends"
+            run.answer(placed.id, True, text)
+            stop(order.workflow)
+            return
+        if isinstance(order, Set):
+            text = await _set(run, _named(workflows, order.workflow), order.settings)
+        elif isinstance(order, Withdraw):
+            text = await _pending(
+                _named(workflows, order.workflow), order.candidate, lambda loop: loop.withdraw(order.candidate)
+            )
+        else:
+            assert isinstance(order, Label)
+            text = await _pending(
+                _named(workflows, order.workflow), order.candidate, lambda loop: loop.give(order.candidate, order.value)
+            )
+    except RoseError as error:
+        run.answer(placed.id, False, str(error))
+    else:
+        run.answer(placed.id, True, text)
+
+
+def _named(workflows: Sequence[Ordered], name: str | None) -> Sequence[Ordered]:
+    if name is None:
+        return workflows
+    found = [workflow for workflow in workflows if workflow.name == name]
+    if not found:
+        raise ConfigurationError(f"no workflow {name!r}; {near_miss(name, [one.name for one in workflows])}")
+    return found
+
+
+async def _set(run: Run, workflows: Sequence[Ordered], settings: Mapping[str, Any]) -> str:
+    for workflow in workflows:
+        for name in settings:
+            if name not in workflow.loop.settings:
+                raise ConfigurationError(f"{name} cannot be set: workflow {workflow.name!r} has no pool")
+    checked = {name: _checked(name, value) for name, value in settings.items()}
+    limits = {name: value for name, value in checked.items() if name in _LIMITS}
+    config = {name: value for name, value in checked.items() if name not in _LIMITS}
+    for workflow in workflows:
+        workflow.limits = replace(workflow.limits, **limits)
+        workflow.loop.limit(workflow.limits)
+        if config:
+            workflow.changes.append((workflow.iteration + 1, config))
+            if not run.temporary:
+                await run.journal.note(_name(workflow.name), workflow.changes)
+    said = ", ".join(f"{name}={value}" for name, value in checked.items())
+    return f"{said}; " + ", ".join(f"{one.name} from iteration {one.iteration + 1} on" for one in workflows)
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "query_size":
+        return check_query_size(value, "the order")
+    if name == "threshold":
+        return check_threshold(value, "the order")
+    if name == "max_iter" and value == 0:
+        raise ConfigurationError("max_iter=0 must be a whole number of 1 or more; to end a workflow, stop it")
+    limits = check_limits(**{"max_iter": 0, "budget": None, "max_time": None, name: value})
+    return getattr(limits, name)
+
+
+async def _pending(workflows: Sequence[Ordered], candidate: int, act: Callable[[Loop], Awaitable[bool]]) -> str:
+    done = [workflow.name for workflow in workflows if await act(workflow.loop)]
+    if not done:
+        raise ConfigurationError(
+            f"candidate {candidate} is not being simulated (or in a batch with others) in "
+            + ", ".join(repr(one.name) for one in workflows)
+        )
+    return f"candidate {candidate}, of {', '.join(done)}"
+
+
+def _name(workflow: str) -> str:
+    return f"ordered {workflow}"
