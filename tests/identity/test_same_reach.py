@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import types
@@ -17,7 +16,7 @@ import pytest
 from rose.identity.code import reach
 from rose.identity.parts import differences
 from tests.identity.conftest import Load
-from tests.store.pythons import ROOT, python
+from tests.pythons import ROOT, python
 
 
 def test_modules_of_the_users_are_followed(load: Load) -> None:
