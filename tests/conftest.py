@@ -25,7 +25,7 @@ TOGETHER = {
     "tests/acquisition/": "acquisition",
     "test_acquisition_that_looks_at_more_than_scores": "acquisition",
     "test_surrogate": "kernels",
-    "pool/test_models.py::test_members_that": "kernels",
+    "::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
     "tests/slurm/": "slurm",

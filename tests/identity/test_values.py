@@ -30,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from rose.errors import NoIdentityError
 from rose.identity import value_digest
 from tests.identity import vectors
-from tests.store.pythons import ROOT, python
+from tests.pythons import ROOT, python
 
 KEPT = Path(__file__).with_name("vectors.json")
 

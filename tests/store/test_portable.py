@@ -13,12 +13,12 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from rose.testing.main_contract import script
 
 from rose import portable
 from rose.errors import MissingDefinitionError, NotPlainError, OtherPythonError
 from rose.store.safe_unpickle import load_plainly
-from tests.store.pythons import ROOT, python
+from rose.testing.engines.main_module import script
+from tests.pythons import ROOT, python
 
 # A program that records results, and says in another session, or with another Python, what it finds of them.
 PROGRAM = """
