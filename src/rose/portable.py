@@ -80,7 +80,7 @@ def load(file: BinaryIO) -> Any:
 
 
 class Writer(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle; code says which Python made it, and in which file it is."""
+    """Pickle as cloudpickle does, but have code say which Python made it, and in which file it is."""
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is CodeType:
@@ -94,7 +94,7 @@ class Writer(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def is_generic(function: FunctionType) -> bool:
-    """Whether it is one of `functools.singledispatch`, in the user's script."""
+    """Return whether it is a function of `functools.singledispatch`, in the user's script."""
     return hasattr(function, "registry") and hasattr(function, "dispatch") and function.__module__ == "__main__"
 
 
@@ -130,7 +130,7 @@ class _Bounded(io.BytesIO):
 
 
 def _definition(value: Any) -> bytes:
-    """A class or function by value, compressed; nothing where it is too long, or holds what does not pickle."""
+    """Pickle a class or function by value, compressed; nothing where it is too long, or holds what does not pickle."""
     if value not in _kept:
         file = _Bounded()
         try:

@@ -1,4 +1,4 @@
-"""What several commands take: how their parsers are made, and what is typed for them."""
+"""Share what several commands take: how their parsers are made, and what is typed for them."""
 
 from __future__ import annotations
 

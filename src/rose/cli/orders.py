@@ -1,4 +1,4 @@
-"""The `rose` commands that tell a run that goes on what to do: stop, set."""
+"""Run the `rose` commands that tell a run that goes on what to do: stop, set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
+"""Run the `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
 
 from __future__ import annotations
 

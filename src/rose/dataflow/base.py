@@ -1,4 +1,4 @@
-"""What all loops of ROSE's dataflow share: results travel positionally from stage to stage, files are the user's."""
+"""Share among all loops of ROSE's dataflow how results travel by position from stage to stage."""
 
 from __future__ import annotations
 

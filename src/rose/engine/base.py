@@ -29,7 +29,7 @@ LAST = 10.0  # seconds that a thread has to close its engine when the program en
 
 
 class BaseEngine(ABC):
-    """Admission and commands; a subclass runs functions and keeps shared values.
+    """Admit functions and run commands; a subclass runs the functions and keeps shared values.
 
     An engine may be made anywhere and belongs to the event loop that uses it; when nothing runs, another loop may.
     """

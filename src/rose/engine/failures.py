@@ -29,8 +29,10 @@ def describe(error: BaseException) -> str:
 
 
 def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
-    """Pickle an exception with its traceback; one that does not pickle is described. `of_place`: it is not the task's,
-    whatever it is."""
+    """Pickle an exception with its traceback; one that does not pickle is described by its text.
+
+    With `of_place`, the place where the task ran is to blame for the failure, not the task, whatever the exception is.
+    """
     # The first frame is the engine's own.
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()

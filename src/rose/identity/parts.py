@@ -11,7 +11,7 @@ _SHOWN = 60  # letters of a value that are kept to tell what it was
 
 
 class Part(NamedTuple):
-    """One thing that decides results.
+    """Hold one thing that decides results.
 
     Attributes:
         digest: what it is.

@@ -1,4 +1,4 @@
-"""A canonical digest of a value: of what it holds, never of how or where it is held.
+"""Make a canonical digest of a value: of what it holds, never of how or where it is held.
 
 It is the same in every process, for every hash seed and order of insertion, on every platform and supported Python,
 and for every version of the libraries whose values these are, as far as their values stay what they are. The rules:
@@ -62,7 +62,7 @@ def value_digest(value: Any, where: str, functions: Functions | None = None, see
 
 
 class ValueWalk:
-    """One value being digested: where the walk is, what lies above it, and what it has met."""
+    """Digest one value, and know where the walk is, what lies above it, and what it has met."""
 
     def __init__(self, where: str, functions: Functions | None = None, seen_as: SeenAs | None = None) -> None:
         self.functions = functions

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a pool's workflow before its first simulation, and with its first labels."""
+"""Find what is wrong with a pool's workflow before its first simulation, and with its first labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REDUCE = "say how its scores become one: uncertainty_quantification(..., reduct
 
 @dataclass(frozen=True)
 class Ensembles:
-    """What is known of the ensembles of a run before they are trained.
+    """Hold what is known of the ensembles of a run before they are trained.
 
     Attributes:
         models, passes: how many members there are, and how often each predicts.
@@ -47,7 +47,7 @@ class Ensembles:
 
     @property
     def samples(self) -> int:
-        """How many predictions there are of each candidate."""
+        """Return how many predictions there are of each candidate."""
         return self.models * self.passes
 
 

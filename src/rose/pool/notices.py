@@ -1,4 +1,4 @@
-"""What a workflow says once of data that say nothing: it goes on by the seed."""
+"""Say once, of data that say nothing, that the workflow goes on by the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that wait in the driver's event loop: for people, web services, instruments. They take no worker."""
+"""Wait, in the driver's event loop, for people, web services and instruments; such tasks take no worker."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ ENTRIES = 100_000  # directories that are searched for runs, and files of one ru
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run directory: how it stands, or what is wrong with it.
+    """Describe a run directory: how it stands, or what is wrong with it.
 
     Attributes:
         path: the directory.
@@ -40,7 +40,7 @@ class FoundRun:
 
 
 def find_runs(directory: Path) -> tuple[list[FoundRun], bool]:
-    """The runs in a directory and below it, the last that was heard of first; and whether all was searched.
+    """Return the runs in a directory and below it, the last heard of first; and whether all was searched.
 
     Runs are not searched for runs, nor are hidden directories; at most `DEPTH` levels and `ENTRIES` entries are.
 
@@ -54,13 +54,13 @@ def find_runs(directory: Path) -> tuple[list[FoundRun], bool]:
 
 
 def runs_text(runs: list[FoundRun]) -> str:
-    """One line a run."""
+    """Return one line a run."""
     now = time.time()
     return table(("run", "state", "iteration", "labels", "workflows", "age", "size"), [_row(run, now) for run in runs])
 
 
 def runs_json(runs: list[FoundRun]) -> list[dict[str, Any]]:
-    """The same in plain JSON."""
+    """Return the runs, as `runs_text` shows them, in plain JSON."""
     return [
         {
             "run": str(run.path),
@@ -89,7 +89,7 @@ def _row(run: FoundRun, now: float) -> list[str]:
 
 
 def _search(directory: Path) -> tuple[list[Path], bool]:
-    """Directories that hold runs, and whether all entries were looked at."""
+    """Return directories that hold runs, and whether all entries were looked at."""
     found, left, levels = [], ENTRIES, [(directory, 0)]
     while levels:
         path, depth = levels.pop()
@@ -125,7 +125,7 @@ def _look(path: Path) -> FoundRun:
 
 
 def _occupied(path: Path) -> tuple[int, bool]:
-    """The bytes of a directory's files, and whether all were counted."""
+    """Return the bytes of a directory's files, and whether all were counted."""
     total, left = 0, ENTRIES
     for folder, _, names in os.walk(path):
         for name in names:

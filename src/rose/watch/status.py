@@ -17,13 +17,13 @@ _BAD_ENDS = ("simulations_failed", "not_a_number", "error")  # values of StopRea
 
 
 def exit_code(summary: RunSummary) -> int:
-    """What `rose status` ends with, for scripts."""
+    """Return what `rose status` ends with, for scripts."""
     bad = any(workflow.stopped in _BAD_ENDS for workflow in summary.workflows)
     return WELL if summary.state in ("running", "finished") and not bad else NOT_WELL
 
 
 def status_text(summary: RunSummary) -> str:
-    """A run's state, its workflows, what runs, and what failed."""
+    """Return a text of a run's state, its workflows, what runs, and what failed."""
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     if summary.running:

@@ -23,7 +23,7 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 
 @dataclass(frozen=True)
 class TaskView:
-    """What is known of a task.
+    """Hold what is known of a task.
 
     Attributes:
         record: what the journal holds.
@@ -51,7 +51,7 @@ def view_task(directory: Path, key: str) -> TaskView:
 
 
 def task_text(view: TaskView) -> str:
-    """All of it, to be read."""
+    """Return all that is known of a task as a text to be read."""
     record = view.record
     lines = [f"{record.key}: {record.state}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")]
     lines.append(f"queued   {_moment(record.queued)}")
@@ -71,7 +71,7 @@ def task_text(view: TaskView) -> str:
 
 
 def task_json(view: TaskView) -> dict[str, Any]:
-    """The same in plain JSON."""
+    """Return all that is known of a task in plain JSON."""
     record = view.record
     return {
         **task_to_dict(record),
@@ -89,7 +89,7 @@ def _duration(seconds: float) -> str:
 
 
 def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> list[TaskRecord]:
-    """The tasks whose keys begin so: those that failed or were dropped, or all.
+    """Return the tasks whose keys begin with `prefix`: those that failed or were dropped, or all.
 
     Raises:
         RunDirectoryError, CorruptRunError: if it is no run, or damaged.
@@ -99,7 +99,7 @@ def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> l
 
 
 def tasks_text(records: Sequence[TaskRecord]) -> str:
-    """One line a task."""
+    """Return one line a task."""
     now = time.time()
     rows = []
     for record in records:
@@ -112,12 +112,12 @@ def tasks_text(records: Sequence[TaskRecord]) -> str:
 
 
 def tasks_json(records: Sequence[TaskRecord]) -> list[dict[str, Any]]:
-    """The same in plain JSON."""
+    """Return the tasks in plain JSON."""
     return [task_to_dict(record) for record in records]
 
 
 def gist(error: str | None, key: str) -> str:
-    r"""The line of a traceback that says what was wrong.
+    r"""Return the line of a traceback that says what was wrong.
 
     >>> gist("Traceback ...\n  in f\nTaskFailedError: task w/0/training/a: OSError: no licence", "w/0/training/a")
     'OSError: no licence'

@@ -42,7 +42,7 @@ class Place:
 
 
 class PlacedRequest(SlotRequest):
-    """SlotRequest resources of one place."""
+    """Hold what a waiting task asks for, and the place whose resources it was granted."""
 
     __slots__ = ("place",)
 

@@ -107,7 +107,7 @@ def _status() -> dict[str, int]:
 
 
 class OutOfMemoryKiller:
-    """Counts the kills in our own memory cgroup (where there is none: on this machine) that no task's end explains."""
+    """Count the kills in our own memory cgroup (where there is none: on this machine) that no task's end explains."""
 
     def __init__(self) -> None:
         self._file = -1

@@ -28,7 +28,7 @@ CACHED = 64  # manifests that a worker keeps: of as many kinds of tasks
 
 
 class Part(NamedTuple):
-    """Names that are loaded together, pickled: `body`, or where that is too long to be sent often, the file of it."""
+    """Hold names that are loaded together, pickled; where `body` is too long to be sent often, it is a file's path."""
 
     names: tuple[str, ...]
     version: bytes

@@ -181,12 +181,12 @@ def _cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
 def pack_arguments(
     value: Any, prefix: str | None, refs: Container[str], remap: bool = True, shipper: Shipper | None = None
 ) -> Packed:
-    """Pickle what will be loaded once, by `load_task`; its files' names start with `prefix`, and what loads them
-    removes them.
+    """Pickle a value that `load_task` will load once.
 
-    Without a prefix all of it is in the pickle. Refs in it become what they stand for. Memory-mapped arrays are mapped
-    again, from the user's file, or copied (`remap=False`). What is the main module's is by name, and the `shipper`
-    brings it. Raises whatever the value's own pickling raises.
+    The names of its files start with `prefix`, and what loads them removes them. Without a prefix all of it is in the
+    pickle. Refs in it become what they stand for. Memory-mapped arrays are mapped again, from the user's file, or
+    copied (`remap=False`). What is the main module's is by name, and the `shipper` brings it. Raises whatever the
+    value's own pickling raises.
     """
     names = Names()
     modes = ("r", "r+", "w+") if remap else ()

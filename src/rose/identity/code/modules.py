@@ -1,4 +1,4 @@
-"""Which code is the user's own, and which is an installed package's, that is known by its name alone."""
+"""Tell the user's own code from an installed package's, which is known by its name alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which objects are there to be used rather than read: loggers, locks, files, pools of workers, random generators."""
+"""Recognise objects that are used rather than read: loggers, locks, files, pools of workers, random generators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where candidates lie near each other: in the pool's features, else in what the candidates themselves are.
+"""Tell where candidates lie near each other: in the pool's features, else in what the candidates themselves are.
 
 Methods that spread a batch measure distances between what the members of an ensemble say. One member, or members that
 predict alike, say nothing about that: then distances are those of the candidates.
@@ -20,7 +20,7 @@ _SAMPLED = 1000  # candidates that tell how widely each coordinate varies
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of a pool's candidates.
+    """Hold the coordinates of a pool's candidates.
 
     Attributes:
         source: the features `[N, F]`, or the candidates.

@@ -1,4 +1,4 @@
-"""The labelled set of one workflow: which candidates have labels, which are being simulated, which were dropped."""
+"""Hold the labelled set of one workflow: which candidates have labels, are being simulated, or were dropped."""
 
 from __future__ import annotations
 

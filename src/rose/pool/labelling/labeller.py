@@ -71,8 +71,11 @@ class Labeller:
         return self._failures.exceeded(self._arrived.labels, stage, query_size)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return, in plain values, which candidates the iteration asked for; which arrived, in order, with what their
-        labels are recorded as; and which are pending, each with the iteration that asked for it."""
+        """Return, in plain values, what the iteration asked for and got.
+
+        That is: which candidates it asked for; which arrived, in order, with what their labels are recorded as; and
+        which are pending, each with the iteration that asked for it.
+        """
         return {
             "asked": self._asked.tolist(),
             "arrived": self._arrived.indices.tolist(),
@@ -148,8 +151,10 @@ class Labeller:
         return found
 
     def _final(self, arrived: Arrived) -> list[Any]:
-        """Return the labels, of those that failed for good, and for the first time, as `Dropped`: how many may is
-        limited."""
+        """Return the labels, those of simulations that failed for good for the first time as `Dropped`.
+
+        How many may be dropped is limited; the others that failed are None.
+        """
         final: list[Any] = []
         for index, content, label in zip(arrived.indices.tolist(), arrived.contents, arrived.labels, strict=True):
             again = index in self.labelled.dropped or not self._simulator.is_dropped(content)
@@ -160,7 +165,7 @@ class Labeller:
 async def joined(
     run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool
 ) -> np.ndarray:
-    """The candidates that are labelled in this round: those chosen, then those whose labels are given since.
+    """Return the candidates that are labelled in this round: those chosen, then those whose labels are given since.
 
     What joins is noted before anything is learned from it, so that a resumed round is the same round.
 
@@ -194,7 +199,7 @@ async def with_retried(
     dropped: Mapping[int, bytes],
     is_dropped: Callable[[bytes], bool],
 ) -> tuple[np.ndarray, frozenset[bytes]]:
-    """The candidates that are labelled in this round: those asked for, then those that are tried again.
+    """Return the candidates that are labelled in this round: those asked for, then those that are tried again.
 
     What is tried again is noted before anything is learned from it, so that a resumed round is the same round.
 
