@@ -1,4 +1,4 @@
-"""Pickles that other sessions and other Pythons can open.
+"""Make pickles that other sessions and other Pythons can open.
 
 What the user's script defines is in them by name, and found by that name when they are read; what it was when it was
 written is kept beside the name, for programs that do not have it. Code, which only the Python that made it can run,
@@ -185,7 +185,7 @@ def _as_it_was(kept: bytes) -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    """Finds by name what the script still defines, and refuses code that this Python did not make."""
+    """Find by name what the script still defines, and refuse code that this Python did not make."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "__main__" and in_main(name) is None:

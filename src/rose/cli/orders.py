@@ -17,7 +17,7 @@ WAITED = 10.0  # seconds for the driver's answer, which comes within one unless 
 
 
 def add_order_commands(commands: Commands) -> None:
-    """Make the parser know them."""
+    """Add the commands to the parser."""
     stop = add_command(
         commands,
         "stop",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_run_commands(commands: Commands) -> None:
-    """Make the parser know them."""
+    """Add the commands to the parser."""
     status = add_command(
         commands,
         "status",

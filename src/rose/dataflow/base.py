@@ -57,7 +57,7 @@ class DataflowLoop:
         return ()
 
     def limit(self, limits: Limits) -> None:
-        """Do nothing: nothing but the end of an iteration depends on them."""
+        """Do nothing: nothing but the end of an iteration depends on the limits."""
 
     async def withdraw(self, candidate: int) -> bool:
         """Return False: nothing is pending."""

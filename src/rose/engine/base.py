@@ -149,7 +149,7 @@ class BaseEngine(ABC):
 
     @abstractmethod
     async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
-        """Run it; have the event loop call `on_start` with the worker's name when it begins."""
+        """Run a function task; have the event loop call `on_start` with the worker's name when it begins."""
 
     @abstractmethod
     async def _store(self, value: Any) -> Ref: ...
@@ -165,13 +165,13 @@ class BaseEngine(ABC):
     def _is_busy(self) -> bool: ...
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to this loop from now on."""
+        """Serve this event loop from now on."""
         if self._loop is not None and self._has_tasks:
             raise ConfigurationError("the engine has tasks in another event loop; an engine serves one loop at a time")
         self._loop = loop
 
     def _abandon_first(self, action: Callable[[], None]) -> None:
-        """Do this before the rest if the engine is never closed; it must not refer to the engine."""
+        """Have `action`, which must not refer to the engine, done first if the engine is never closed."""
         self._abandoning.insert(0, action)
 
     # --- inside --------------------------------------------------------------------------------------------------

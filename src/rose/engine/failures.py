@@ -16,7 +16,7 @@ from rose.errors import PlaceError, TaskError, TaskFailedError, UnpicklableError
 
 
 class RemoteError(Exception):
-    """Stands for an exception that could not be brought back from the worker; its text says what it was."""
+    """Stand for an exception that could not be brought back from the worker; its text says what it was."""
 
 
 def describe(error: BaseException) -> str:

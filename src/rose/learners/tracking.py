@@ -91,7 +91,7 @@ _NO_OPTIONS = ("kind", "func", "as_executable", "log_params")
 
 
 class TrackerBase:
-    """Follows a run; a subclass says what it does with what it is told. All three methods do nothing here.
+    """Follow a run; a subclass says what it does with what it is told. All three methods do nothing here.
 
     They are called one at a time, in a thread that is the tracker's own, whatever the number of workflows.
     """
@@ -128,7 +128,7 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[M
 
 @register_tracker("json")
 class JSONTracker(TrackerBase):
-    """Writes a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
+    """Write a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
 
     Args:
         path: the file; lines are added to what it holds. What JSON has no form for is its text.

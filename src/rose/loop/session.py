@@ -70,7 +70,7 @@ class Session:
         self._loop.call_soon_threadsafe(self._cancel_work)
 
     async def ended(self) -> None:
-        """Wait until it is over; one that never began is."""
+        """Wait until the session is over; one that never began is over."""
         if self._end is not None:
             await self._end.wait()
 

@@ -97,7 +97,7 @@ def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user:
 
 
 class LabelCheck:
-    """Tells labels that what learns and what judges cannot do with, at the first of them.
+    """Refuse labels that what learns or judges cannot work with, at the first of them.
 
     Args:
         scorings: the workflows' rules, by name.

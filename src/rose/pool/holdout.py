@@ -86,7 +86,7 @@ def holdout_metric(name: str, y_test: np.ndarray, predicted: Predicted) -> float
 
 
 def mean_probabilities(predicted: Predicted) -> np.ndarray:
-    """`[n, C]` float64: the members' mean, with rows that sum to 1 to the last digits."""
+    """Return the members' mean, `[n, C]` float64, with rows that sum to 1 to the last digits."""
     mean = np.mean(means(predicted.ordered), axis=0, dtype=np.float64)
     mean = np.maximum(mean, 0.0)
     return np.asarray(mean / mean.sum(axis=1, keepdims=True))

@@ -12,7 +12,7 @@ _log = logging.getLogger("rose")
 
 
 class Notices:
-    """Logs each kind of notice once for a workflow."""
+    """Log each kind of notice once for a workflow."""
 
     def __init__(self, workflow: str) -> None:
         self._workflow = workflow

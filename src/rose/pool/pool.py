@@ -116,7 +116,7 @@ class Pool:
         return digest_of(self[index] if x is None else x, f"X[{index}]")
 
     def digests(self, indices: Sequence[int]) -> list[bytes]:
-        """`digest` of several."""
+        """Return what identifies several candidates, as `digest` does one."""
         if is_frame(self.X):
             return list(frame_digests(self.X.iloc[list(indices)]))
         return [self.digest(index) for index in indices]

@@ -100,7 +100,7 @@ def _metric(rule: UncertaintyRule) -> Metric | None:
 
 
 def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction | None) -> np.ndarray:
-    """`[N]` scores of stacked predictions; several outputs are reduced as said.
+    """Return `[N]` scores of stacked predictions; several outputs are reduced as the rule says.
 
     Raises:
         PredictionError, ConfigurationError: if the predictions do not fit the metric.

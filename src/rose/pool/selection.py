@@ -126,7 +126,7 @@ class Chooser:
         return method.takes("mc_preds", there)
 
     async def scores(self, round: RoundId, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
-        """`[N]` scores of the candidates, by the metric or the user's function.
+        """Return `[N]` scores of the candidates, by the metric or the user's function.
 
         Raises:
             PredictionError: if the predictions do not fit the metric.

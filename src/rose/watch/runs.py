@@ -1,4 +1,4 @@
-"""`rose runs`: the runs below a directory, one line each."""
+"""Show `rose runs`: the runs below a directory, one line each."""
 
 from __future__ import annotations
 

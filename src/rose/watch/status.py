@@ -1,4 +1,4 @@
-"""`rose status`: how a run stands, at a glance."""
+"""Show `rose status`: how a run stands, at a glance."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Fold:
         self._simulations: Simulations | None = None
 
     def add(self, changes: Changes) -> None:
-        """Take what is new."""
+        """Take the next changes of the run."""
         for _, event in changes.events:
             self._take(event)
         for task in changes.tasks:

@@ -1,4 +1,4 @@
-"""`rose task`: one task of a run, with what it printed and how it failed."""
+"""Show `rose task`: one task of a run, with what it printed and how it failed."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Interrupt:
-    """Cancels the coroutine that a call in another thread came to; a function that is no coroutine takes no notice."""
+    """Cancel the coroutine that a call in another thread came to; a function that is no coroutine takes no notice."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class Interrupt:
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
     def cancel(self) -> bool:
-        """Cancel it, now or as soon as it begins; whether it runs, and was told."""
+        """Cancel it, now or as soon as it begins; return whether it runs, and was told."""
         with self._lock:
             self._wanted = True
             if self._running is None:

@@ -92,7 +92,7 @@ def _unwrapped(stream: Any) -> Any:
 
 
 def _say(error: OSError) -> None:
-    """Say it once; the log may go where the output goes."""
+    """Log once that output cannot be shown; the log may go where the output goes."""
     global _said
     if not _said:
         _said = True

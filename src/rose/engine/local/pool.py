@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Runs function requests in worker processes, as many at a time as `slots` admits.
+    """Run function requests in worker processes, as many at a time as `slots` admits.
 
     All its methods are called in the event loop and never block: the scratch's threads start processes and write
     arrays. A worker's inbox is the kernel's, so what a worker has not begun can be taken back at any time, and a dead

@@ -50,7 +50,7 @@ _KILLERS = (
 
 
 class MemoryLimit:
-    """Holds this process to `memory` bytes more than it has now, from `hold` to `lift`."""
+    """Hold this process to `memory` bytes more than it has now, from `hold` to `lift`."""
 
     def __init__(self) -> None:
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -64,7 +64,7 @@ class Writing(Protocol):
 
 
 class Shipper(Protocol):
-    """Sees to it that workers have what tasks need of the main module."""
+    """See to it that workers have what tasks need of the main module."""
 
     def ship(self, needs: frozenset[str], refs: Container[str]) -> tuple[str, list[tuple[str, Any]], object]:
         """Return what a task enters, what must be written before, and what must live as long as the task does."""
@@ -171,7 +171,7 @@ class _Pickler(Writer):
 
 
 class _Namespace:
-    """Unpickles as the globals of the main module."""
+    """Unpickle as the globals of the main module."""
 
 
 def _cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
@@ -265,7 +265,7 @@ def _pack(
 
 
 class _Spilled:
-    """Unpickles as what the file holds."""
+    """Unpickle as what the file holds."""
 
     def __init__(self, path: str) -> None:
         self._path = path

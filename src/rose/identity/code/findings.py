@@ -32,7 +32,7 @@ class _Value(NamedTuple):
 
 
 class Findings:
-    """Collects parts by their names; `home` is the module whose names need no module before them."""
+    """Collect parts by their names; `home` is the module whose names need no module before them."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
@@ -89,7 +89,7 @@ class Findings:
         self._values.append(_Value(label, value, where, place or (0, ()), home))
 
     def add_values(self) -> None:
-        """Add the values, without what the code changes itself."""
+        """Add the values that are reached, without what the code changes itself."""
         for one in self._values:
             if id(one.value) in self._changed_objects:
                 continue

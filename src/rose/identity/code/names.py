@@ -106,7 +106,7 @@ def _take(found: References, path: Path | None) -> None:
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads one scope and those inside it.
+    """Read one scope and those inside it.
 
     Args:
         found: where to.

@@ -88,7 +88,7 @@ def code_digest(thing: Any) -> bytes | None:
 
 
 class _Walk(Findings):
-    """Follows code, from one function on."""
+    """Follow code, from one function on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _Walk(Findings):
         self._shell = False  # whether a shell looks up the variables that texts name
 
     def begin(self, func: Any) -> None:
-        """Follow what is registered."""
+        """Follow the function that is registered."""
         inner = registered(func)
         self.home = getattr(inner, "__module__", None)
         if isinstance(func, FunctionType) and not is_own_function(func):

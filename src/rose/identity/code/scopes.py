@@ -9,7 +9,7 @@ from rose.identity.code.syntax import Function
 
 
 class _Scope(ast.NodeVisitor):
-    """Collects the names that a scope binds, without those of scopes inside it."""
+    """Collect the names that a scope binds, without those of scopes inside it."""
 
     def __init__(self) -> None:
         self.bound: set[str] = set()

@@ -32,7 +32,7 @@ class Coordinates:
     scale: np.ndarray | None = None
 
     def of(self, indices: np.ndarray) -> np.ndarray:
-        """`[n, F]` of the candidates at these indices; what is missing (NaN) lies in the middle."""
+        """Return `[n, F]` coordinates of the candidates at these indices; a missing one (NaN) lies in the middle."""
         rows = take(self.source, indices)
         if self.centre is None or self.scale is None:
             return np.asarray(rows)

@@ -86,7 +86,7 @@ class Labeller:
     async def restore(
         self, iteration: int, config: LearnerConfig, dropped: Sequence[int], checkpoint: Mapping[str, Any]
     ) -> None:
-        """Have the labels of an iteration that is recorded; what was pending is asked for again by the next."""
+        """Restore the labels of an iteration that is recorded; the next one asks again for what was pending."""
         indices = np.array(checkpoint["arrived"], dtype=np.int64)
         arrived = await self._simulator.recorded(
             self._workflow, iteration, indices, checkpoint["contents"], dropped, config
@@ -122,7 +122,7 @@ class Labeller:
         self._submissions.end()
 
     async def _recall(self) -> None:
-        """Have again what people have withdrawn, if that was before the run was resumed."""
+        """Read which candidates people withdrew before the run was resumed."""
         if not self._withdrawn and not self._run.temporary and self._run.journal.epoch > 1:
             self._withdrawn = await self._run.journal.meta(self._note) or []
 

@@ -42,7 +42,7 @@ _SHARES = 4  # ... or so many times its share of those wanted. A part that holds
 
 @dataclass(frozen=True)
 class Screener:
-    """Screens a pool `X` of `size` candidates for one workflow."""
+    """Screen a pool `X` of `size` candidates for one workflow."""
 
     X: Shared
     size: int
@@ -165,7 +165,7 @@ class Screener:
         return -(-self.size // self.part)
 
     def _parts(self, taken: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Start and stop of the parts in which there are candidates left."""
+        """Yield start and stop of the parts in which there are candidates left."""
         for start in range(0, self.size, self.part):
             stop = min(start + self.part, self.size)
             low, high = np.searchsorted(taken, (start, stop))

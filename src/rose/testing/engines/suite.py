@@ -121,7 +121,7 @@ async def assert_still(file: Path) -> None:
 
 
 def size(file: Path) -> int:
-    """Return its bytes; 0 if there is none."""
+    """Return the size of a file in bytes; 0 if there is none."""
     return file.stat().st_size if file.exists() else 0
 
 
