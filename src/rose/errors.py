@@ -137,7 +137,7 @@ class CommandOutputError(TaskError, ValueError):
 class TaskTimeoutError(TaskError, TimeoutError):
     """Say that a task ran longer than its `timeout` and was stopped."""
 
-    # Which else would be RuntimeError's, that cannot make it: tblib, and so Dask, unpickles exceptions by this name.
+    # tblib, and so Dask, unpickles exceptions by `__new__`; RuntimeError's, inherited first, refuses this class.
     __new__ = TimeoutError.__new__  # type: ignore[assignment]
 
 
@@ -151,7 +151,7 @@ class WorkerTakenError(PlaceError, WorkerLostError):
     It was ended from outside (killed, terminated), could not be had, or its machine or pool was lost.
     """
 
-    by_signal = True  # unless it is known to be otherwise
+    by_signal = True  # unless the one who raises it knows otherwise
 
 
 class OutOfMemoryError(WorkerLostError, MemoryError):

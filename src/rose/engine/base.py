@@ -78,7 +78,7 @@ class BaseEngine(ABC):
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
         submitted()
-        told: list[str] = []  # who runs it; what is no more to be told, too
+        told: list[str] = []  # the worker, once; not empty any more when nothing more is to be told
 
         def tell(worker: str) -> None:
             if on_start is not None and not told:

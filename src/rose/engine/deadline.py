@@ -99,7 +99,7 @@ class Deadline:
         if self._clock is None:
             return
         before, self._lost = self._lost, self._clock.lost()
-        late = self._loop.time() - self._at  # what ran in the loop meanwhile has held up those that wait in it, too
+        late = self._loop.time() - self._at  # the loop was busy: what it was to do for the task was held up as well
         more = max(self._lost - before, late if late > _LATE else 0.0)
         if more > 0:
             self._at = self._loop.time() + more

@@ -82,7 +82,7 @@ class ValueWalk:
         if found is not None:
             return found[1]
         above = self._depths.get(id(value))
-        if above is not None:  # a cycle: what it is has been said, or is being said, so many levels up
+        if above is not None:  # a cycle: the value is so many levels up, and being digested there
             self._highest = min(self._highest, above)
             return node("above", b"%d" % (len(self._depths) - above))
         return self._digest_below(value)

@@ -169,7 +169,7 @@ class Learner(Registration, Generic[R]):
             @wraps(function)
             async def run(*args: Any, **kwargs: Any) -> Any:
                 async with AsyncExitStack() as stack:
-                    if reports.get() is None:  # outside of a workflow, what it registers is everyone's
+                    if reports.get() is None:  # outside of a workflow: what it registers is in every state
                         stack.callback(reports.reset, reports.set(self._state))
                     runner = Runner(self._open_engine(stack, close_engine=False), self.events, None, self)
                     key = TaskKey(self.learner_name, 0, "utility", index=next(self._utility_calls))

@@ -31,7 +31,7 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     if twice:
         raise ConfigurationError(f"{argument} holds {', '.join(map(repr, twice))} more than once; names are distinct")
     for name in names:
-        for other in names:  # a task's key goes on with a number
+        for other in names:  # in a task's key, a number follows the name
             if other.startswith(f"{name}/") and other[len(name) + 1 :].partition("/")[0].isdecimal():
                 raise ConfigurationError(
                     f"{argument} holds {name!r} and {other!r}, which the keys of tasks cannot tell apart; rename one"

@@ -107,7 +107,7 @@ def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction 
     """
     if metric.built_in and silent(passes, metric, reduction):
         least = metric.range[0] if metric.direction == "higher" else metric.range[1]
-        return np.full(len(means(passes)[0]), least)  # and not what rounding makes of it
+        return np.full(len(means(passes)[0]), least)  # exactly: rounding would make them differ
     spreads = variances(passes) if "variances" in metric.needs | metric.takes else None
     if spreads is None and "variances" in metric.needs:
         raise PredictionError(

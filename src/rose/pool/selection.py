@@ -176,9 +176,8 @@ class Chooser:
         rows: np.ndarray = found.rows.value
         method = get_acquisition(scoring.acquisition)
         features, mc_preds = self._near(method), means(found.passes) or None
-        if (
-            features is None and spreads_by_features(method) and found.passes and alike(found.passes)
-        ):  # they tell no distances
+        # Members that say the same of all candidates tell no distances.
+        if features is None and spreads_by_features(method) and found.passes and alike(found.passes):
             features = self._own
         wide = {} if features is None or features is not self._own else _wide(method, k)
         return acquire(

@@ -57,7 +57,8 @@ class Attempts:
         Raises:
             TaskError: of the last attempt.
         """
-        left = None if stage is None else {True: stage.retries_of_place, False: stage.retries}  # by whose failure it is
+        # Attempts left, by whether it was the place that failed.
+        left = None if stage is None else {True: stage.retries_of_place, False: stage.retries}
         for attempt in itertools.count(1):
             running = _Running(self._log, name, attempt, output, stage is not None and stage.waits, self._tells)
             try:

@@ -122,7 +122,7 @@ class _Execution:
             if starting.exception() is None:
                 self._watch()
                 self.stop(None)
-                await asyncio.wait([self._exit])  # not itself: who cancels again must not cancel what `_exited` sets
+                await asyncio.wait([self._exit])  # by `wait`: a second cancellation must not reach the future itself
             raise
 
     def stop(self, error: Exception | None) -> None:

@@ -72,7 +72,7 @@ class _Constants(NamedTuple):
             if not changed:
                 yield from self.whole(name, value)
             return
-        if not entries or not isinstance(value, dict):  # what kind of thing it is
+        if not entries or not isinstance(value, dict):  # its class counts, too
             yield name, Part(type(value).__qualname__)
         for step, entry in entries.items():
             inner = f"{name}.{step[1]}" if step[0] == "." else f"{name}[{step[1]!r}]"
@@ -118,7 +118,7 @@ def _named_entries(value: Any) -> dict[Step, Any] | None:
     cls = type(value)
     if isinstance(value, (type, tuple, list, Mapping)) or hasattr(cls, "__rose_identity__"):
         return None
-    if is_derived(cls):  # of something that is used: what the user's own code has set
+    if is_derived(cls):  # used, not read (a logger, say): only what the user's own code has set is read
         own = set_by_methods(cls)
         return {(".", key): one for key, one in getattr(value, "__dict__", {}).items() if key in own}
     plain = isinstance(value, SimpleNamespace) or cls.__module__ == "argparse"

@@ -45,7 +45,7 @@ def is_own_class(cls: type) -> bool:
     """Return whether a class is of one of the user's own modules."""
     name = cls.__module__
     if not isinstance(name, str) or name.startswith("_cython") or not cls.__flags__ & _MADE:
-        return False  # as compiled code makes them
+        return False  # a class of compiled code
     return is_own(name, getattr(sys.modules.get(name), "__file__", None))
 
 

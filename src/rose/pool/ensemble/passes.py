@@ -86,7 +86,7 @@ def alike(passes: Sequence[Passed]) -> bool:
     One pass is alike by itself.
     """
     first, *others = means(passes)
-    some = slice(_LOOK)  # most that are not alike differ here
+    some = slice(_LOOK)  # those that differ mostly do so in the first rows
     return all(np.array_equal(first[some], other[some]) for other in others) and all(
         np.array_equal(first, other) for other in others
     )
