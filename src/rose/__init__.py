@@ -1,4 +1,4 @@
-"""ROSE: uncertainty-driven active learning.
+"""Run uncertainty-driven active learning.
 
 Train ensembles in parallel, measure where they are uncertain, simulate just those points, and repeat. The names below
 are imported when first used, so that `import rose` costs nothing.

@@ -1,4 +1,4 @@
-"""Other libraries' arrays as NumPy's: the one entrance for everything that is an array.
+"""Take other libraries' arrays as NumPy's: the one entrance for everything that is an array.
 
 NumPy, lists, DataFrames, torch (with gradients, on any device, bfloat16), CuPy, JAX, and whatever else has `__array__`
 or `__dlpack__`; sparse matrices and masked values are refused, by name. No library is imported here: an array brings
@@ -156,12 +156,12 @@ _SCALARS = (int, float, complex, str, bytes, bool, np.generic, type(None))
 
 
 def _is_torch(value: object) -> bool:
-    """Whether it is a tensor, or of a class that is derived from it."""
+    """Return whether it is a tensor, or of a class that is derived from it."""
     return hasattr(value, "detach") and any(c.__module__.partition(".")[0] == "torch" for c in type(value).__mro__)
 
 
 def _converted(value: Any) -> NDArray[Any]:
-    """The library's own way to NumPy."""
+    """Convert an array by its library's own way to NumPy."""
     if _is_torch(value):
         tensor = value.detach().cpu()
         return np.asarray(tensor.float() if "bfloat16" in str(tensor.dtype) else tensor.resolve_conj().resolve_neg())
@@ -178,7 +178,10 @@ def _converted(value: Any) -> NDArray[Any]:
 
 
 def _known(array: NDArray[Any]) -> NDArray[Any]:
-    """bfloat16 of other libraries is no number to NumPy; and a matrix would keep two axes, whatever is taken of it."""
+    """Return an array of a type that NumPy knows, and no matrix.
+
+    bfloat16 of other libraries is no number to NumPy; and a matrix would keep two axes, whatever is taken of it.
+    """
     if isinstance(array, np.matrix):
         array = np.asarray(array)
     exotic = array.dtype.kind == "V" and array.dtype.name == "bfloat16"  # in this order: a dtype's name is slow to make
@@ -186,7 +189,10 @@ def _known(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _without_missing(array: NDArray[Any]) -> NDArray[Any]:
-    """None, which float64 knows as NaN, for pandas' NA, which is no number to anyone else."""
+    """Return an array of objects with None in the place of pandas' NA.
+
+    float64 knows None as NaN; NA is no number to anyone else.
+    """
     numbers = np.empty(array.size, dtype=object)
     numbers[:] = [None if type(one).__name__ == "NAType" else one for one in array.flat]
     return numbers.reshape(array.shape)

@@ -1,4 +1,4 @@
-"""Every error a user can meet, as one tree.
+"""Define every error a user can meet, as one tree.
 
 Each error is also the built-in that Python programmers would expect (`UnknownMetricError` is a `KeyError`), so
 `except ValueError` works as well as `except RoseError`. A message says what was wrong, where (the task's key or the
@@ -14,79 +14,82 @@ from collections.abc import Iterable
 
 
 class RoseError(Exception):
-    """The root of all errors raised by ROSE on purpose."""
+    """Stand at the root of all errors that ROSE raises on purpose."""
 
 
 # --- wrong before anything ran -----------------------------------------------------------------------------------
 
 
 class ConfigurationError(RoseError, ValueError):
-    """An argument, a stage or a combination of them cannot work; found before anything expensive ran."""
+    """Say that an argument, a stage or a combination of them cannot work; found before anything expensive ran."""
 
 
 class UnknownNameError(RoseError, KeyError):
-    """A name (metric, acquisition method, ...) that is not registered; the message offers near misses."""
+    """Say that a name (metric, acquisition method, ...) is not registered; the message offers near misses."""
 
     def __str__(self) -> str:  # KeyError shows repr(message); people read this one
         return str(self.args[0]) if self.args else ""
 
 
 class UnknownMetricError(UnknownNameError, ValueError):
-    """A metric name that no one registered; a ValueError too, as it is in ROSE."""
+    """Say that no one registered a metric of this name; a ValueError too, as it is in ROSE."""
 
 
 class UnknownAcquisitionError(UnknownNameError):
-    """An acquisition method that no one registered."""
+    """Say that no one registered an acquisition method of this name."""
 
 
 class UnknownTaskError(UnknownNameError):
-    """A task key that a run has not recorded."""
+    """Say that a run has not recorded a task with this key."""
 
 
 class UnknownStateError(RoseError, AttributeError):
-    """A state name that no task has reported; the message offers near misses."""
+    """Say that no task has reported a state of this name; the message offers near misses."""
 
 
 class BindingError(ConfigurationError, TypeError):
-    """A task function asks for a parameter that nothing provides."""
+    """Say that a task function asks for a parameter that nothing provides."""
 
 
 class CapacityError(ConfigurationError):
-    """A task asks for more cpus, gpus or memory than the engine will ever have."""
+    """Say that a task asks for more cpus, gpus or memory than the engine will ever have."""
 
 
 class MissingPackageError(ConfigurationError, ImportError):
-    """Something needs a package that is not installed, or a newer one; the message says what to install."""
+    """Say that a package is needed that is not installed, or a newer one; the message says what to install."""
 
 
 class PluginError(ConfigurationError, ImportError):
-    """What an installed package brings cannot be loaded, or is not what its entry point says."""
+    """Say that what an installed package brings cannot be loaded, or is not what its entry point says."""
 
 
 class PoolError(ConfigurationError):
-    """The pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
+    """Say that the pool or one of its candidates cannot be used (NaN, wrong shape, too few candidates, ...)."""
 
 
 class NoIdentityError(ConfigurationError, TypeError):
-    """A value decides results, and has no canonical form by which they could be found again (an open file, a lock)."""
+    """Say that a value decides results, and has no canonical form to be found again by (an open file, a lock)."""
 
 
 # --- wrong numbers -----------------------------------------------------------------------------------------------
 
 
 class PredictionError(RoseError, ValueError):
-    """Stacked predictions with a wrong shape, range, sum, or values that are not finite."""
+    """Say that stacked predictions have a wrong shape, range or sum, or values that are not finite."""
 
 
 class NotANumberError(RoseError, ValueError):
-    """A criterion or uncertainty value that is NaN or no number at all."""
+    """Say that a criterion or uncertainty value is NaN or no number at all."""
 
 
 # --- a task went wrong -------------------------------------------------------------------------------------------
 
 
 class TaskError(RoseError, RuntimeError):
-    """A task did not give a result. `key` is the task's key as text; `__cause__` the reason, where there is one."""
+    """Say that a task did not give a result.
+
+    `key` is the task's key as text; `__cause__` the reason, where there is one.
+    """
 
     def __init__(self, message: str, key: str = "") -> None:
         super().__init__(message, key)
@@ -98,7 +101,7 @@ class TaskError(RoseError, RuntimeError):
 
 
 class PlaceError(TaskError):
-    """The place where a task was to run failed it, not the task: a disk, a missing program, a lost worker, an engine.
+    """Say that the place where a task was to run failed it: a disk, a missing program, a lost worker, an engine.
 
     No policy for failing tasks applies to it: nothing is dropped. The task runs again `place_retries` times, or the run
     ends with it; resumed, it runs the task again. `by_signal` says that what ran it was ended by a signal that a batch
@@ -109,11 +112,11 @@ class PlaceError(TaskError):
 
 
 class TaskFailedError(TaskError):
-    """The task's function raised; the original exception is the `__cause__`."""
+    """Say that the task's function raised; the original exception is the `__cause__`."""
 
 
 class CommandFailedError(TaskError):
-    """A command ended with a non-zero exit code."""
+    """Say that a command ended with a non-zero exit code."""
 
     def __init__(self, message: str, key: str = "", exit_code: int = 0, command: str = "", stderr: str = "") -> None:
         super().__init__(message, key)
@@ -124,84 +127,86 @@ class CommandFailedError(TaskError):
 
 
 class CommandPlaceError(PlaceError, CommandFailedError):
-    """A command could not be started, was ended from outside, or met a place that failed (a full disk, ...)."""
+    """Say that a command could not be started, was ended from outside, or met a failing place (a full disk, ...)."""
 
 
 class CommandOutputError(TaskError, ValueError):
-    """A command that ended well but printed no value where one is needed."""
+    """Say that a command ended well but printed no value where one is needed."""
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """A task ran longer than its `timeout` and was stopped."""
+    """Say that a task ran longer than its `timeout` and was stopped."""
 
-    # Which else would be RuntimeError's, that cannot make it: tblib, and so Dask, unpickles exceptions by this name.
+    # tblib, and so Dask, unpickles exceptions by `__new__`; RuntimeError's, inherited first, refuses this class.
     __new__ = TimeoutError.__new__  # type: ignore[assignment]
 
 
 class WorkerLostError(TaskError):
-    """The process that ran the task died by the task's own doing: a segmentation fault, an exit."""
+    """Say that the process that ran the task died by the task's own doing: a segmentation fault, an exit."""
 
 
 class WorkerTakenError(PlaceError, WorkerLostError):
-    """The process that ran the task was ended from outside (killed, terminated), could not be had, or its machine or
-    pool was lost."""
+    """Say that the process that ran the task was taken from it, by no doing of the task's own.
 
-    by_signal = True  # unless it is known to be otherwise
+    It was ended from outside (killed, terminated), could not be had, or its machine or pool was lost.
+    """
+
+    by_signal = True  # unless the one who raises it knows otherwise
 
 
 class OutOfMemoryError(WorkerLostError, MemoryError):
-    """A task was stopped because it took more memory than it asked for."""
+    """Say that a task was stopped because it took more memory than it asked for."""
 
 
 class MemoryExhaustedError(PlaceError, OutOfMemoryError):
-    """A task was killed by the kernel because there was no more memory, whoever took it."""
+    """Say that a task was killed by the kernel because there was no more memory, whoever took it."""
 
 
 class UnpicklableError(PlaceError, TypeError):
-    """A task, or what it returned, cannot be sent between processes."""
+    """Say that a task, or what it returned, cannot be sent between processes."""
 
 
 class EngineClosedError(RoseError, RuntimeError):
-    """A task was given to an engine that has been closed."""
+    """Say that a task was given to an engine that has been closed."""
 
 
 class EnsembleError(RoseError, RuntimeError):
-    """Too few members of an ensemble could be trained; the `__cause__` is the first failure."""
+    """Say that too few members of an ensemble could be trained; the `__cause__` is the first failure."""
 
 
 class SimulationsFailedError(RoseError, RuntimeError):
-    """Too many simulations have failed; the `__cause__` is the last failure."""
+    """Say that too many simulations have failed; the `__cause__` is the last failure."""
 
 
 # --- a run directory ------------------------------------------------------------------------------------------
 
 
 class RunDirectoryError(RoseError, OSError):
-    """A run directory cannot be used: it is missing, no run, of another format, or there is a run already."""
+    """Say that a run directory cannot be used: it is missing, no run, of another format, or there is a run already."""
 
 
 class RunLockedError(RunDirectoryError, BlockingIOError):
-    """Another driver, alive, writes this run directory."""
+    """Say that another driver, alive, writes this run directory."""
 
 
 class RunLostError(RunDirectoryError):
-    """Another driver has taken this run over: this process can no longer write it."""
+    """Say that another driver has taken this run over: this process can no longer write it."""
 
 
 class CorruptRunError(RunDirectoryError, ValueError):
-    """A run directory is damaged: a file or a row is not what was written."""
+    """Say that a run directory is damaged: a file or a row is not what was written."""
 
 
 class OtherPythonError(RunDirectoryError):
-    """A recorded result holds code that another Python made, which this one cannot run."""
+    """Say that a recorded result holds code that another Python made, which this one cannot run."""
 
 
 class MissingDefinitionError(RunDirectoryError, LookupError):
-    """A recorded result needs a class or function of a script, which this program does not define."""
+    """Say that a recorded result needs a class or function of a script, which this program does not define."""
 
 
 class NotPlainError(RoseError, TypeError):
-    """A recorded value is of a class that only its own code can load, which who merely looks at a run does not run."""
+    """Say that a recorded value is of a class that only its own code can load, which is not run just to look at it."""
 
     def __str__(self) -> str:
         what, where = (*self.args, "this")[:2]
@@ -209,14 +214,14 @@ class NotPlainError(RoseError, TypeError):
 
 
 class ChangedRunError(ConfigurationError):
-    """A run is resumed with other functions or another configuration than it was begun with."""
+    """Say that a run is resumed with other functions or another configuration than it was begun with."""
 
 
 # --- a run went wrong --------------------------------------------------------------------------------------------
 
 
 class RunFailedError(RoseError, RuntimeError):
-    """At least one workflow ended with an error, after all the others were allowed to finish.
+    """Say that at least one workflow ended with an error, after all the others were allowed to finish.
 
     `errors` maps each failed workflow to its error; `results` holds what all of them learned.
     """
@@ -256,7 +261,7 @@ def remedy(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question that names the closest known spellings; empty where none is close.
+    """Return a question that names the closest known spellings; empty where none is close.
 
     >>> did_you_mean("Entropi", ["entropy", "margin"])
     "did you mean 'entropy'?"

@@ -1,4 +1,4 @@
-"""Metric names as ROSE spells them, and how a learning metric compares with a stop criterion's threshold.
+"""Name metrics as ROSE spells them, and compare a learning metric with a stop criterion's threshold.
 
 The uncertainty metrics' own declarations (direction, task type, range, formula) stand in `rose.scoring`; here are
 only the names that programs import, and the operators of the metrics that are *not* uncertainty scores.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class NpyFile:
-    """An array `shape` of `dtype` in C order, that begins at byte `offset` of a file.
+    """Read parts of an array `shape` of `dtype` in C order, that begins at byte `offset` of a file.
 
     Parts are read plainly, not memory-mapped: pages of a mapped file count as the process's memory until the kernel
     wants them back, and an array may be larger than any memory.

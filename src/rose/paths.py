@@ -1,4 +1,4 @@
-"""Paths as people write them: with `~`, and with environment variables."""
+"""Expand paths as people write them: with `~`, and with environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way to add things: what programs and installed packages register, found by name.
+"""Find by name what programs and installed packages register: the one way to add things.
 
 A package brings a metric, an acquisition, an engine or a tracker by an entry point of the group `rose.metrics`,
 `rose.acquisitions`, `rose.engines` or `rose.trackers`. The entry point's name is the thing's; it leads to the thing, or
@@ -37,7 +37,7 @@ class _Entry(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Things of one kind by name and alias: built in, registered by a program, or brought by installed packages.
+    """Hold things of one kind by name and alias: built in, registered by a program, or brought by installed packages.
 
     What is built in cannot be replaced or removed; what a program registers can be (a notebook's cell runs twice).
     Entry points are looked up once; each is loaded when its name is first asked for, or the list of all is. One that
@@ -172,7 +172,7 @@ class Registry(Generic[T]):
             self._load(key)
 
     def _found(self) -> dict[str, list[EntryPoint]]:
-        """The entry points that have not been loaded, by name; one that is installed twice counts once."""
+        """Return the entry points that have not been loaded, by name; one that is installed twice counts once."""
         if self._points is None:
             from importlib.metadata import entry_points  # slow to import, and seldom needed
 

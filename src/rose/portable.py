@@ -1,4 +1,4 @@
-"""Pickles that other sessions and other Pythons can open.
+"""Make pickles that other sessions and other Pythons can open.
 
 What the user's script defines is in them by name, and found by that name when they are read; what it was when it was
 written is kept beside the name, for programs that do not have it. Code, which only the Python that made it can run,
@@ -80,7 +80,7 @@ def load(file: BinaryIO) -> Any:
 
 
 class Writer(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle; code says which Python made it, and in which file it is."""
+    """Pickle as cloudpickle does, but have code say which Python made it, and in which file it is."""
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is CodeType:
@@ -94,7 +94,7 @@ class Writer(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def is_generic(function: FunctionType) -> bool:
-    """Whether it is one of `functools.singledispatch`, in the user's script."""
+    """Return whether it is a function of `functools.singledispatch`, in the user's script."""
     return hasattr(function, "registry") and hasattr(function, "dispatch") and function.__module__ == "__main__"
 
 
@@ -130,7 +130,7 @@ class _Bounded(io.BytesIO):
 
 
 def _definition(value: Any) -> bytes:
-    """A class or function by value, compressed; nothing where it is too long, or holds what does not pickle."""
+    """Pickle a class or function by value, compressed; nothing where it is too long, or holds what does not pickle."""
     if value not in _kept:
         file = _Bounded()
         try:
@@ -185,7 +185,7 @@ def _as_it_was(kept: bytes) -> Any:
 
 
 class _Reader(pickle.Unpickler):
-    """Finds by name what the script still defines, and refuses code that this Python did not make."""
+    """Find by name what the script still defines, and refuse code that this Python did not make."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "__main__" and in_main(name) is None:

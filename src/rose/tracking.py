@@ -1,4 +1,4 @@
-"""ROSE's import path for trackers: names from `rose.learners.tracking`, no logic."""
+"""Offer ROSE's import path for trackers: names from `rose.learners.tracking`, no logic."""
 
 from rose.learners.tracking import (
     CriterionManifest,

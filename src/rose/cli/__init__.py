@@ -1,4 +1,4 @@
-"""The `rose` command."""
+"""Run the `rose` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands take: how their parsers are made, and what is typed for them."""
+"""Share what several commands take: how their parsers are made, and what is typed for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], int], help: str, description: str
 ) -> argparse.ArgumentParser:
-    """Make the parser know a command, which `run` carries out; returns the command's own parser."""
+    """Add a command, which `run` carries out, to the parser; returns the command's own parser."""
     parser = commands.add_parser(name, help=help, description=description)
     parser.set_defaults(run=run)
     return parser

@@ -1,4 +1,4 @@
-"""`rose engines`: where tasks can run, and whether they do."""
+"""Run `rose engines`: list where tasks can run, and try out whether they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `rose` commands that tell a run that goes on what to do: stop, set."""
+"""Run the `rose` commands that tell a run that goes on what to do: stop, set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAITED = 10.0  # seconds for the driver's answer, which comes within one unless 
 
 
 def add_order_commands(commands: Commands) -> None:
-    """Make the parser know them."""
+    """Add the commands to the parser."""
     stop = add_command(
         commands,
         "stop",

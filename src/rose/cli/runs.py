@@ -1,4 +1,4 @@
-"""The `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
+"""Run the `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_run_commands(commands: Commands) -> None:
-    """Make the parser know them."""
+    """Add the commands to the parser."""
     status = add_command(
         commands,
         "status",

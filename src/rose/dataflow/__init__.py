@@ -1,1 +1,1 @@
-"""The loop that ROSE's programs describe: results travel by position from stage to stage, files are the user's."""
+"""Run the loop that ROSE's programs describe: results travel by position from stage to stage, files are the user's."""

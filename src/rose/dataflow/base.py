@@ -1,4 +1,4 @@
-"""What all loops of ROSE's dataflow share: results travel positionally from stage to stage, files are the user's."""
+"""Share among all loops of ROSE's dataflow how results travel by position from stage to stage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DataflowLoop:
         return ()
 
     def limit(self, limits: Limits) -> None:
-        """Do nothing: nothing but the end of an iteration depends on them."""
+        """Do nothing: nothing but the end of an iteration depends on the limits."""
 
     async def withdraw(self, candidate: int) -> bool:
         """Return False: nothing is pending."""

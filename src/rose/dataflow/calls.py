@@ -1,4 +1,4 @@
-"""The calls that a workflow of ROSE's dataflow will make, and whether the user's functions can take them."""
+"""Check that the user's functions can take the calls that a workflow of ROSE's dataflow will make."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ def tell_of_the_untold(stages: Mapping[str, Stage], models: int, passes: int) ->
 
 
 def _differing(config: LearnerConfig, kind: str, first: int, max_iter: int) -> Sequence[int]:
-    """Of the iterations from `first` on, those for which a stage is configured by themselves and one that stands for
-    all others; of a schedule, which is asked when its iteration comes, the first."""
+    """Return the iterations from `first` on that stand for all in which a stage may be called differently.
+
+    They are those for which a stage is configured by themselves, and one for all others; of a schedule, which is asked
+    when its iteration comes, the first.
+    """
     configured = getattr(config, kind, None)
     named = sorted(i for i in configured if i >= first) if isinstance(configured, dict) else []
     other = next(i for i in itertools.count(first) if i not in named)

@@ -1,4 +1,4 @@
-"""Workflows of ROSE's dataflow, ready to run; what can be known to be wrong is found here, before anything runs."""
+"""Make workflows of ROSE's dataflow ready to run, and find what can be known to be wrong before anything runs."""
 
 from __future__ import annotations
 

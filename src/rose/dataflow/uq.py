@@ -1,4 +1,4 @@
-"""The loop of ROSE's UQ learners.
+"""Run the loop of ROSE's UQ learners.
 
 simulation -> training of each model -> its predictions -> uncertainty -> active_learn -> criterion of each model
 """

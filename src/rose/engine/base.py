@@ -29,7 +29,7 @@ LAST = 10.0  # seconds that a thread has to close its engine when the program en
 
 
 class BaseEngine(ABC):
-    """Admission and commands; a subclass runs functions and keeps shared values.
+    """Admit functions and run commands; a subclass runs the functions and keeps shared values.
 
     An engine may be made anywhere and belongs to the event loop that uses it; when nothing runs, another loop may.
     """
@@ -78,7 +78,7 @@ class BaseEngine(ABC):
         self._enter(f"task {task.key}: ")
         self._slots.check(task)
         submitted()
-        told: list[str] = []  # who runs it; what is no more to be told, too
+        told: list[str] = []  # the worker, once; not empty any more when nothing more is to be told
 
         def tell(worker: str) -> None:
             if on_start is not None and not told:
@@ -149,7 +149,7 @@ class BaseEngine(ABC):
 
     @abstractmethod
     async def _run_function(self, task: Task, on_start: OnStart | None) -> Any:
-        """Run it; have the event loop call `on_start` with the worker's name when it begins."""
+        """Run a function task; have the event loop call `on_start` with the worker's name when it begins."""
 
     @abstractmethod
     async def _store(self, value: Any) -> Ref: ...
@@ -165,13 +165,13 @@ class BaseEngine(ABC):
     def _is_busy(self) -> bool: ...
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to this loop from now on."""
+        """Serve this event loop from now on."""
         if self._loop is not None and self._has_tasks:
             raise ConfigurationError("the engine has tasks in another event loop; an engine serves one loop at a time")
         self._loop = loop
 
     def _abandon_first(self, action: Callable[[], None]) -> None:
-        """Do this before the rest if the engine is never closed; it must not refer to the engine."""
+        """Have `action`, which must not refer to the engine, done first if the engine is never closed."""
         self._abandoning.insert(0, action)
 
     # --- inside --------------------------------------------------------------------------------------------------

@@ -146,9 +146,8 @@ def _could_not_start(error: OSError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    if (
-        trace is None or trace.tb_frame.f_code.co_name != "_execute_child"
-    ):  # `subprocess` names it so, `asyncio` uses it
+    # The function of `subprocess`, which `asyncio` uses, too.
+    if trace is None or trace.tb_frame.f_code.co_name != "_execute_child":
         return False
     named_cwd = error.filename is not None and error.filename == trace.tb_frame.f_locals.get("cwd")
     return isinstance(error, (FileNotFoundError, PermissionError, BlockingIOError)) and not named_cwd

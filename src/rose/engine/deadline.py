@@ -28,13 +28,13 @@ class _Clock:
         self._thread: threading.Thread | None = None
 
     def lost(self) -> float:
-        """Return the seconds that were lost up to now."""
+        """Return the seconds up to now for which this process was suspended."""
         with self._condition:
             self._look()
             return self._lost
 
     def want(self) -> None:
-        """Notice suspensions from now on."""
+        """Count suspensions from now on, for one deadline more."""
         with self._condition:
             self._wanted += 1
             if self._wanted == 1:
@@ -45,7 +45,7 @@ class _Clock:
                 self._condition.notify()
 
     def leave(self) -> None:
-        """Take note that one who wanted to know does not any more."""
+        """Take note that one deadline less needs the count."""
         with self._condition:
             self._look()
             self._wanted -= 1
@@ -77,7 +77,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Deadline:
-    """Calls `overrun` in the event loop when this process has run for so many seconds, unless it is cancelled."""
+    """Call `overrun` in the event loop when this process has run for so many seconds, unless it is cancelled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, overrun: Callable[[], object]) -> None:
         self._loop = loop
@@ -89,7 +89,7 @@ class Deadline:
         self._timer = loop.call_at(self._at, self._due)
 
     def cancel(self) -> None:
-        """Stop: nobody wants to know any more."""
+        """Stop counting: the deadline does not matter any more."""
         self._timer.cancel()
         clock, self._clock = self._clock, None
         if clock is not None:
@@ -99,7 +99,7 @@ class Deadline:
         if self._clock is None:
             return
         before, self._lost = self._lost, self._clock.lost()
-        late = self._loop.time() - self._at  # what ran in the loop meanwhile has held up those that wait in it, too
+        late = self._loop.time() - self._at  # the loop was busy: what it was to do for the task was held up as well
         more = max(self._lost - before, late if late > _LATE else 0.0)
         if more > 0:
             self._at = self._loop.time() + more

@@ -16,7 +16,7 @@ from rose.errors import PlaceError, TaskError, TaskFailedError, UnpicklableError
 
 
 class RemoteError(Exception):
-    """Stands for an exception that could not be brought back from the worker; its text says what it was."""
+    """Stand for an exception that could not be brought back from the worker; its text says what it was."""
 
 
 def describe(error: BaseException) -> str:
@@ -29,8 +29,10 @@ def describe(error: BaseException) -> str:
 
 
 def pack_failure(error: BaseException, of_place: bool = False) -> bytes:
-    """Pickle an exception with its traceback; one that does not pickle is described. `of_place`: it is not the task's,
-    whatever it is."""
+    """Pickle an exception with its traceback; one that does not pickle is described by its text.
+
+    With `of_place`, the place where the task ran is to blame for the failure, not the task, whatever the exception is.
+    """
     # The first frame is the engine's own.
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()

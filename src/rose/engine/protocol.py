@@ -121,7 +121,7 @@ class Capabilities:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs tasks. Implementations: `LocalEngine`, `ThreadEngine`, `DaskEngine`, `AsyncFlowEngine`, `ExecutorEngine`."""
+    """Run tasks. Implementations: `LocalEngine`, `ThreadEngine`, `DaskEngine`, `AsyncFlowEngine`, `ExecutorEngine`."""
 
     @property
     def capabilities(self) -> Capabilities: ...

@@ -21,7 +21,7 @@ from rose.plugins import Registry
 
 MakeT = TypeVar("MakeT", bound=Callable[..., Any])
 
-WORKERS = 2  # of an engine that is opened to be looked at
+WORKERS = 2  # of an engine that is opened only to be looked at or tried out
 
 # What each capability means to users.
 MEANINGS = {

@@ -1,4 +1,4 @@
-"""Try an engine out with a few real tasks: does it do what it declares?"""
+"""Try an engine out with a few real tasks, to see if it does what it declares."""
 
 from __future__ import annotations
 

@@ -39,11 +39,12 @@ def check_meaning(task: Task) -> None:
 
 
 class Slots:
-    """Admit tasks. First in, first out inside a workflow; between workflows the one that occupies least goes first, of
-    equals the one that was served longest ago.
+    """Admit tasks, fairly between workflows, as far as the machine's cpus, gpus and memory go.
 
-    A workflow's first task that needs more cpus than are free keeps the free ones waiting for it, so that small tasks
-    cannot starve it. One that waits for a gpu or for memory holds up nobody but its own workflow.
+    First in, first out inside a workflow; between workflows the one that occupies least goes first, of equals the one
+    that was served longest ago. A workflow's first task that needs more cpus than are free keeps the free ones waiting
+    for it, so that small tasks cannot starve it. One that waits for a gpu or for memory holds up nobody but its own
+    workflow.
     """
 
     def __init__(self, capacity: Capacity, gpu_names: Sequence[str] = ()) -> None:

@@ -78,7 +78,7 @@ class _Running:
 
 
 class ThreadEngine(BaseEngine):
-    """Runs functions in threads, and commands as `LocalEngine` does.
+    """Run functions in threads, and commands as `LocalEngine` does.
 
     An `async def` function is cancelled when its caller is, or its timeout is over. Nothing can stop another one: its
     caller goes on, and the function keeps its slot until it ends; `close` waits for it. Results are copies, as a task

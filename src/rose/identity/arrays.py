@@ -1,4 +1,4 @@
-"""Digests of arrays of every kind: structured, masked, of objects, sparse, and other libraries'."""
+"""Digest arrays of every kind: structured, masked, of objects, sparse, and other libraries'."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LIBRARIES = ("torch", "jax", "jaxlib", "cupy")
 
 
 def is_array(value: Any) -> bool:
-    """Whether it is one of NumPy's, a scalar with fields or of objects, or one of the standard library's."""
+    """Return whether it is an array of NumPy's, a scalar with fields or of objects, or the standard library's array."""
     return isinstance(value, (np.ndarray, np.generic, arrays.array))
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is an array of torch, JAX or CuPy."""
+    """Return whether it is an array of torch, JAX or CuPy."""
     return hasattr(value, "dtype") and any(c.__module__.partition(".")[0] in _LIBRARIES for c in type(value).__mro__)
 
 
 def is_sparse(value: Any) -> bool:
-    """Whether it is a sparse matrix as scipy has them."""
+    """Return whether it is a sparse matrix as scipy has them."""
     return hasattr(value, "nnz") and hasattr(value, "tocoo")
 
 

@@ -1,4 +1,4 @@
-"""Digests of what has no parts: numbers, texts, times, and the like.
+"""Digest what has no parts: numbers, texts, times, and the like.
 
 Numbers that are equal are the same, whatever type they are of: 310, 310.0 and NumPy's scalars of that value; so are
 -0.0 and 0, and all NaNs. Truth values are no numbers: True is not 1. Complex numbers, decimals and fractions are kinds

@@ -1,4 +1,4 @@
-"""How digests are made: of a tag and bytes, of arrays, and of the names of classes and functions."""
+"""Make digests: of a tag and bytes, of arrays, and of the names of classes and functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment variables that decide results, where code or a command line names them."""
+"""Find environment variables that decide results, where code or a command line names them."""
 
 from __future__ import annotations
 

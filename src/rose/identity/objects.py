@@ -1,4 +1,4 @@
-"""Digests of objects: by the fields that their classes declare, or by what they would pickle.
+"""Digest objects: by the fields that their classes declare, or by what they would pickle.
 
 No library is imported here for its classes' sake: they are known by what they have.
 """
@@ -23,7 +23,7 @@ from rose.identity.walk import Walk
 
 
 class NoValue(Exception):
-    """An object has no canonical form; its text says why."""
+    """Say that an object has no canonical form; the text says why."""
 
 
 def encode_object(walk: Walk, value: Any) -> bytes:
@@ -92,7 +92,7 @@ def _is_namedtuple(value: Any) -> bool:
 
 
 def _pydantic(value: Any) -> list[tuple[str, Any]]:
-    """Of a model: fields, extra fields and private attributes, as its `==` compares; not which of them were set."""
+    """Return a pydantic model's fields, extra fields and private attributes; not which of them were set."""
     fields = type(value).model_fields
     held = [(name, one) for name, one in value.__dict__.items() if name in fields]
     for others in (getattr(value, "__pydantic_extra__", None), getattr(value, "__pydantic_private__", None)):
@@ -132,7 +132,7 @@ def _is_estimator(value: Any) -> bool:
 
 
 def _estimator(walk: Walk, value: Any) -> bytes:
-    """As scikit-learn has them: parameters, and what `fit` has left, which is called `name_`."""
+    """Digest an estimator as scikit-learn has them: parameters, and what `fit` has left, which is called `name_`."""
     try:
         parameters = value.get_params(deep=False)
     except Exception:  # it has the method, and no parameters that it tells: an object as others are
@@ -146,7 +146,7 @@ def _namespace(walk: Walk, value: Any) -> bytes:
 
 
 def _held(value: Any, names: Any) -> Iterator[tuple[str, Any]]:
-    """The attributes of these names that it has: one may be declared, and never set."""
+    """Yield the attributes of these names that it has: one may be declared, and never set."""
     missing = object()
     for name in names:
         if (found := getattr(value, name, missing)) is not missing:
@@ -183,7 +183,7 @@ def _of_sets(walk: Walk, value: Any) -> bytes:
 
 
 def _array_of_class(walk: Walk, value: Any) -> bytes:
-    """An array; one of somebody's class (with a unit, say) is that class and its attributes too."""
+    """Digest an array; one of somebody's class (with a unit, say) is that class and its attributes too."""
     digest = encode_array(walk, value)
     if type(value).__module__.partition(".")[0] == "numpy":
         return digest
@@ -191,7 +191,7 @@ def _array_of_class(walk: Walk, value: Any) -> bytes:
 
 
 def _own(value: Any) -> list[tuple[str, Any]]:
-    """The attributes of an object itself, but not what it has computed and kept."""
+    """Return the attributes of an object itself, but not what it has computed and kept."""
     return [(name, one) for name, one in getattr(value, "__dict__", {}).items() if not _is_cached(type(value), name)]
 
 
@@ -200,7 +200,7 @@ def _is_cached(cls: type, name: str) -> bool:
 
 
 def _pickled(walk: Walk, value: Any) -> bytes:
-    """By what pickling would keep of it; a plain object's attributes are that."""
+    """Digest an object by what pickling would keep of it; a plain object's attributes are that."""
     cls = type(value)
     if isinstance(value, Iterator) and not hasattr(value, "__dict__"):
         raise NoValue("an iterator gives its values once; a list can be given")

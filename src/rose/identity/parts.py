@@ -11,7 +11,7 @@ _SHOWN = 60  # letters of a value that are kept to tell what it was
 
 
 class Part(NamedTuple):
-    """One thing that decides results.
+    """Hold one thing that decides results.
 
     Attributes:
         digest: what it is.
@@ -53,7 +53,7 @@ def differences(before: Parts, now: Parts) -> list[str]:
     changed = [name for name in now if name in before and not _same(before[name], now[name])]
     told = [_told(name, before[name], now[name]) for name in changed]
     if any(not now[name].text and _is_code(name) for name in changed):
-        return told  # what it does not use any more, or new, is for that
+        return told  # code has changed: what it newly uses, or no longer does, follows from that
     told += [f"{_at(name, part)} is new" + (f": {part.text}" if part.text else "") for name, part in _less(now, before)]
     told += [f"{_at(name, part)} is not used any more" for name, part in _less(before, now)]
     return told

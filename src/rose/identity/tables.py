@@ -1,4 +1,4 @@
-"""Digests of tables and columns with names (pandas'): of their values, whatever keeps them."""
+"""Digest tables and columns with names (pandas'): their values, whatever keeps them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN = ("Series", "DataFrame", "Index", "ExtensionArray")
 
 
 def is_table(value: Any) -> bool:
-    """Whether it is a DataFrame, a Series, an Index or an array of pandas', or derived from one."""
+    """Return whether it is a DataFrame, a Series, an Index or an array of pandas', or derived from one."""
     return any(_is_pandas(c) and c.__name__ in _OWN for c in type(value).__mro__)
 
 
@@ -35,7 +35,7 @@ def _is_pandas(cls: type) -> bool:
 
 
 def _column(walk: Walk, values: Any, step: str) -> bytes:
-    """By dtype and elements where these are plain numbers; else one by one, for versions of pandas differ."""
+    """Digest a column by its dtype and elements if they are plain numbers, else one by one: pandas' versions differ."""
     names = getattr(values, "names", None)
     named = node("names") if names is None else walk.child(list(names), f"{step}.names")
     kind = values.dtype

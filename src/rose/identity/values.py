@@ -1,4 +1,4 @@
-"""A canonical digest of a value: of what it holds, never of how or where it is held.
+"""Make a canonical digest of a value: of what it holds, never of how or where it is held.
 
 It is the same in every process, for every hash seed and order of insertion, on every platform and supported Python,
 and for every version of the libraries whose values these are, as far as their values stay what they are. The rules:
@@ -62,7 +62,7 @@ def value_digest(value: Any, where: str, functions: Functions | None = None, see
 
 
 class ValueWalk:
-    """One value being digested: where the walk is, what lies above it, and what it has met."""
+    """Digest one value, and know where the walk is, what lies above it, and what it has met."""
 
     def __init__(self, where: str, functions: Functions | None = None, seen_as: SeenAs | None = None) -> None:
         self.functions = functions
@@ -82,7 +82,7 @@ class ValueWalk:
         if found is not None:
             return found[1]
         above = self._depths.get(id(value))
-        if above is not None:  # a cycle: what it is has been said, or is being said, so many levels up
+        if above is not None:  # a cycle: the value is so many levels up, and being digested there
             self._highest = min(self._highest, above)
             return node("above", b"%d" % (len(self._depths) - above))
         return self._digest_below(value)

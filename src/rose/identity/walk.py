@@ -1,4 +1,4 @@
-"""What the encoders of one kind of value each ask of the walk that they are part of."""
+"""Describe what the encoders of one kind of value each ask of the walk that they are part of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Functions = Callable[[Any], bytes | None]
 
 
 class Walk(Protocol):
-    """A value being digested: it gives the digests of parts, and knows where it is (see `values.ValueWalk`)."""
+    """Digest a value: give the digests of its parts, and know where the walk is (see `values.ValueWalk`)."""
 
     functions: Functions | None
 

@@ -1,1 +1,1 @@
-"""The public classes: what users construct, decorate and run."""
+"""Offer the public classes: what users construct, decorate and run."""

@@ -1,4 +1,4 @@
-"""What all learners have in common: an engine, state, run directories, and `start`, `teach` and `run`."""
+"""Give all learners what they have in common: an engine, state, run directories, `start`, `teach` and `run`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Learner(Registration, Generic[R]):
         self._tracking = Tracking()
 
     def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
-        """In a task's process a learner is only what state is registered with."""
+        """Become, in a task's process, only what state is registered with."""
         return LearnerInTask, ()
 
     # --- state ---------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Learner(Registration, Generic[R]):
             register({key: value})
 
     def get_state(self, key: str, default: Any = None) -> Any:
-        """A value that was registered outside of tasks, or by the stage that runs now."""
+        """Return a value that was registered outside of tasks, or by the stage that runs now."""
         return {**self._state, **(reports.get() or {})}.get(key, default)
 
     def on_state_update(self, callback: Listener) -> None:
@@ -149,7 +149,7 @@ class Learner(Registration, Generic[R]):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `stop` ended the last run."""
+        """Return whether `stop` ended the last run."""
         return bool(self._sessions) and self._sessions[-1].stopped
 
     # --- utility tasks -------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class Learner(Registration, Generic[R]):
             @wraps(function)
             async def run(*args: Any, **kwargs: Any) -> Any:
                 async with AsyncExitStack() as stack:
-                    if reports.get() is None:  # outside of a workflow, what it registers is everyone's
+                    if reports.get() is None:  # outside of a workflow: what it registers is in every state
                         stack.callback(reports.reset, reports.set(self._state))
                     runner = Runner(self._open_engine(stack, close_engine=False), self.events, None, self)
                     key = TaskKey(self.learner_name, 0, "utility", index=next(self._utility_calls))
@@ -283,7 +283,10 @@ class Learner(Registration, Generic[R]):
             await asyncio.to_thread(self._tracking.close)
 
     def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:
-        """The engine for one use. The embedded one lives as long as the use; one that was given stays open."""
+        """Return the engine for one use.
+
+        The embedded one lives as long as the use; one that was given stays open.
+        """
         engine = self._engine
         if engine is None:
             engine, close_engine = as_engine(self._given), True

@@ -1,4 +1,4 @@
-"""The decorators with which a user tells a learner what its stages are."""
+"""Decorate functions, to tell a learner what its stages are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trackers: what follows a run from within its program, as MLflow or a file of one's own does.
+"""Tell trackers of a run from within its program, as MLflow is told, or a file of one's own.
 
 A tracker is told of the start, of each iteration and of the end, in a thread of its own: a run never waits for one, and
 one that raises is reported once and switched off.
@@ -33,7 +33,7 @@ PATIENCE = 10.0  # seconds that the end of a run waits for each tracker to take 
 
 @dataclass(frozen=True)
 class TaskManifest:
-    """One registered task: its function, and the options that it was registered with."""
+    """Describe one registered task: its function, and the options that it was registered with."""
 
     func_name: str
     func_module: str
@@ -44,7 +44,7 @@ class TaskManifest:
 
 @dataclass(frozen=True)
 class CriterionManifest(TaskManifest):
-    """The stop criterion: its function, and what its value is compared with."""
+    """Describe the stop criterion: its function, and what its value is compared with."""
 
     metric_name: str = ""
     threshold: float = 0.0
@@ -53,7 +53,7 @@ class CriterionManifest(TaskManifest):
 
 @dataclass(frozen=True)
 class PipelineManifest:
-    """What a learner is made of: the tasks by stage, the criterion, and how many workflows run side by side."""
+    """Describe what a learner is made of: tasks by stage, the criterion, and how many workflows run side by side."""
 
     learner_type: str
     tasks: Mapping[str, TaskManifest] = field(default_factory=dict)
@@ -91,7 +91,7 @@ _NO_OPTIONS = ("kind", "func", "as_executable", "log_params")
 
 
 class TrackerBase:
-    """Follows a run; a subclass says what it does with what it is told. All three methods do nothing here.
+    """Follow a run; a subclass says what it does with what it is told. All three methods do nothing here.
 
     They are called one at a time, in a thread that is the tracker's own, whatever the number of workflows.
     """
@@ -128,7 +128,7 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[M
 
 @register_tracker("json")
 class JSONTracker(TrackerBase):
-    """Writes a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
+    """Write a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
 
     Args:
         path: the file; lines are added to what it holds. What JSON has no form for is its text.
@@ -160,7 +160,7 @@ TRACKERS.seal()
 
 
 class Tracking:
-    """The trackers of a learner, and what tells them; no call but `close` waits, and none raises what they raise."""
+    """Tell a learner's trackers what happens; no call but `close` waits, and none raises what they raise."""
 
     def __init__(self) -> None:
         self._trackers: list[_Told] = []
@@ -222,7 +222,7 @@ def _copied(state: Any) -> Any:
 
 
 class _Told:
-    """One tracker, its thread, and what it has yet to be told."""
+    """Hold one tracker, its thread, and what it has yet to be told."""
 
     def __init__(self, tracker: Any) -> None:
         self._tracker = tracker

@@ -1,4 +1,4 @@
-"""The uncertainty-driven learners: one workflow, or several side by side, over a pool or in ROSE's dataflow."""
+"""Run uncertainty-driven learning: one workflow, or several side by side, over a pool or in ROSE's dataflow."""
 
 from __future__ import annotations
 

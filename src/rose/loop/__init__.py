@@ -1,1 +1,1 @@
-"""Any loop: its workflows side by side, their histories, limits and ends. No stage kind is known."""
+"""Run any loop: its workflows side by side, their histories, limits and ends; no stage kind is known here."""

@@ -195,8 +195,10 @@ def _tell_of_the_unknown(begun: Mapping[str, str], known: Mapping[str, Parts], c
 
 
 def code_of(request: RunRequest) -> Code:
-    """Return the user's functions that a recorded run was begun with, by stage; those in which workflows differ, by
-    workflow and stage."""
+    """Return the user's functions that a recorded run was begun with.
+
+    They are by stage; those in which workflows differ, by workflow and stage.
+    """
     return _merged(request, _code)
 
 

@@ -1,4 +1,4 @@
-"""All that can be known to be wrong before the first simulation is found here."""
+"""Find, before the first simulation, all that can be known to be wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rose.stages.stage import Stage
 
 
 def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
-    """Names of workflows or models: at least one, non-empty texts, distinct, and so that the keys of tasks are.
+    """Check names of workflows or models: at least one, non-empty texts, distinct, and so that the keys of tasks are.
 
     Raises:
         ConfigurationError: if they are not.
@@ -31,7 +31,7 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     if twice:
         raise ConfigurationError(f"{argument} holds {', '.join(map(repr, twice))} more than once; names are distinct")
     for name in names:
-        for other in names:  # a task's key goes on with a number
+        for other in names:  # in a task's key, a number follows the name
             if other.startswith(f"{name}/") and other[len(name) + 1 :].partition("/")[0].isdecimal():
                 raise ConfigurationError(
                     f"{argument} holds {name!r} and {other!r}, which the keys of tasks cannot tell apart; rename one"
@@ -42,7 +42,7 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
 def check_configs(
     configs: Mapping[str, LearnerConfig | None] | None, names: Sequence[str], argument: str = "learner_configs"
 ) -> dict[str, LearnerConfig]:
-    """A private copy of each workflow's configuration; an empty one where there is none.
+    """Return a private copy of each workflow's configuration; an empty one where there is none.
 
     Raises:
         ConfigurationError: if one is for an unknown workflow or is no configuration.
@@ -55,7 +55,7 @@ def check_configs(
 
 
 def check_config(config: LearnerConfig | None, argument: str) -> LearnerConfig:
-    """A private copy of a configuration.
+    """Return a private copy of a configuration.
 
     Raises:
         ConfigurationError: if it is none, or cannot be copied.
@@ -73,7 +73,7 @@ def check_config(config: LearnerConfig | None, argument: str) -> LearnerConfig:
 
 
 def check_count(value: Any, argument: str, least: int) -> int:
-    """A whole number of at least `least`.
+    """Return a whole number, checked to be at least `least`.
 
     Raises:
         ConfigurationError: if it is none.
@@ -84,7 +84,7 @@ def check_count(value: Any, argument: str, least: int) -> int:
 
 
 def check_stages(stages: Mapping[str, Stage], needed: Iterable[str]) -> None:
-    """That every needed stage is registered.
+    """Check that every needed stage is registered.
 
     Raises:
         ConfigurationError: naming those that are not.
@@ -101,7 +101,7 @@ def check_stages(stages: Mapping[str, Stage], needed: Iterable[str]) -> None:
 def check_options(
     stages: Iterable[Stage], configs: Mapping[str, LearnerConfig], models: Sequence[str]
 ) -> dict[str, Stage]:
-    """What the stages may become by their `per_model` options and the workflows' configurations, by name.
+    """Return, by name, the stages that `per_model` options and the workflows' configurations make of these.
 
     Raises:
         ConfigurationError: if a configuration cannot be applied, names an unknown model, or wants more members than
@@ -115,7 +115,7 @@ def check_options(
 
 
 def check_workdirs(stages: Iterable[Stage]) -> None:
-    """That no two commands of a pool's workflows write into one directory: what they leave is their result.
+    """Check that no two commands of a pool's workflows write into one directory: what they leave is their result.
 
     Raises:
         ConfigurationError: naming what a stage's `cwd` lacks.
@@ -148,10 +148,12 @@ def check_waits(stages: Mapping[str, Stage]) -> None:
 
 
 def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:
-    """That the engine can ever run each stage, whatever it becomes. With no cpus yet it will have who knows how many.
+    """Check that the engine can ever run each stage, whatever it becomes.
+
+    An engine that has no cpus yet will have who knows how many: then nothing is checked.
 
     Raises:
-        CapacityError: naming the first it can not.
+        CapacityError: naming the first stage that it can not.
     """
     for name, stage in variants.items() if capacity.cpus else ():
         wanted = stage.resources

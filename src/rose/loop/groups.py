@@ -1,4 +1,4 @@
-"""Several pieces of work side by side: they end together, and the first error is the error."""
+"""Run several pieces of work side by side: they end together, and the first error is the error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A TaskGroup that raises the first error itself instead of a group of one."""
+    """Yield a TaskGroup that raises the first error itself instead of a group of one."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

@@ -70,7 +70,7 @@ def check_configured(config: LearnerConfig, where: str, strict: bool) -> None:
 
 
 def describe_estimator(estimator: Any) -> str:
-    """An estimator with its parameters, also those of estimators in it: numbers and texts, of others their digests.
+    """Describe an estimator with its parameters, also those of estimators in it: numbers, texts, digests of all else.
 
     >>> from sklearn.linear_model import Ridge
     >>> describe_estimator(Ridge(alpha=2.0, copy_X=True)).startswith("Ridge(alpha=2.0, copy_X=True, fit_intercept=")

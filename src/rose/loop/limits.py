@@ -1,4 +1,4 @@
-"""Ends of a workflow other than its criterion: iterations, labels, seconds."""
+"""End a workflow by other limits than its criterion: iterations, labels, seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people order of a run that goes on: obeyed within a second, or refused with the reason; and recorded."""
+"""Obey within a second what people order of a run that goes on, or refuse it with the reason; and record it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LIMITS = ("budget", "max_iter")  # they hold for this driver: whoever resumes t
 
 
 class Ordered(Protocol):
-    """A workflow that takes orders."""
+    """Describe a workflow that takes orders."""
 
     name: str
     loop: Loop

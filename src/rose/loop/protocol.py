@@ -129,7 +129,7 @@ class Loop(Protocol):
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
     ) -> None:
-        """Be as after that iteration, which is recorded."""
+        """Restore what the workflow had after that iteration, which is recorded."""
         ...
 
     def goes_on(self) -> bool:

@@ -1,4 +1,4 @@
-"""When an ensemble learns: after all labels that were asked for, or before."""
+"""Decide when an ensemble learns: after all labels that were asked for, or before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One seed for a run, and from it one for every task, derived from the task's key."""
+"""Derive from a run's one seed the seed of every task, by the task's key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def derive_seed(root: int, name: str) -> int:
-    """A seed in [0, 2**32) for the task (or other thing) called `name`: the same on every replay and engine.
+    """Return a seed in [0, 2**32) for the task (or other thing) called `name`: the same on every replay and engine.
 
     >>> derive_seed(0, "bald/3/training/mlp") == derive_seed(0, "bald/3/training/mlp")
     True

@@ -1,4 +1,4 @@
-"""All workflows of a run, side by side: the owner of their asyncio tasks, from the first round to the last clean-up."""
+"""Run all workflows of a run side by side, and own their asyncio tasks from the first round to the last clean-up."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Publish = Callable[[IterationState], Awaitable[None]]
 
 @dataclass
 class _Handover:
-    """A state on its way to the caller; its workflow goes on when the caller asks for the next one."""
+    """Hand a state over to the caller; its workflow goes on when the caller asks for the next one."""
 
     state: IterationState
     taken: asyncio.Future[None]
 
 
 class Session:
-    """One `teach`, `start` or `run`.
+    """Run the workflows of one `teach`, `start` or `run`, from its beginning to its end.
 
     Args:
         open_workflows: makes the workflows, with distinct names, and opens their run; what has to be closed after them
@@ -59,7 +59,7 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether it has run and ended."""
+        """Return whether the session has run and ended."""
         return self._end is not None and self._end.is_set()
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Session:
         self._loop.call_soon_threadsafe(self._cancel_work)
 
     async def ended(self) -> None:
-        """Wait until it is over; one that never began is."""
+        """Wait until the session is over; one that never began is over."""
         if self._end is not None:
             await self._end.wait()
 
@@ -222,4 +222,4 @@ class Session:
 
 
 async def _no_one_waits(state: IterationState) -> None:
-    """Nobody looks at the states one by one: go on at once."""
+    """Go on at once: nobody looks at the states one by one."""

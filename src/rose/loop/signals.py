@@ -31,7 +31,7 @@ _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 @dataclass(eq=False)
 class Ending:
-    """One session's end by SIGTERM: `came` says whether it was that."""
+    """End one session on SIGTERM: `came` says whether it was that."""
 
     loop: asyncio.AbstractEventLoop
     supervisor: asyncio.Task[Any] | None
@@ -53,7 +53,7 @@ class Ending:
 
 @dataclass
 class _Driver:
-    """The process, while sessions run in its main thread."""
+    """Hold what is kept of the process while sessions run in its main thread."""
 
     sessions: list[Ending] = field(default_factory=list)
     before: dict[int, _Handler] = field(default_factory=dict)  # the handlers that ours stand in for
@@ -69,7 +69,7 @@ _masks = threading.local()  # of a thread that forks
 
 @contextlib.contextmanager
 def ending_on_signals() -> Iterator[Ending]:
-    """On SIGTERM (a batch system that wants its nodes back) end the session, then exit with code 143.
+    """End the session on SIGTERM (a batch system that wants its nodes back), then exit with code 143.
 
     SIGINT does what it did before. A second signal, of either kind, ends the process at once. Only where the process
     has no handler of its own, in the main thread. SIGTERM is heard even if the parent had blocked it; ignored signals
@@ -106,7 +106,7 @@ def _install() -> None:
 
 
 def _is_of_asyncio(handler: object) -> bool:
-    """Whether it is that of `asyncio.run`, which cancels the main task."""
+    """Return whether a signal's handler is that of `asyncio.run`, which cancels the main task."""
     return isinstance(getattr(getattr(handler, "func", None), "__self__", None), asyncio.Runner)
 
 
@@ -165,7 +165,7 @@ def _end_at_once(number: int) -> None:
 
 
 def _before_fork() -> None:
-    """A signal to a child that is just being made waits until the child has handlers of its own."""
+    """Block signals until a child that is just being made has handlers of its own."""
     _masks.before = None
     if _driver.sessions or _driver.before:
         _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)

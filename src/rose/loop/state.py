@@ -1,4 +1,4 @@
-"""What a run gives back: the state after each iteration, why a workflow stopped, and what it learned."""
+"""Hold what a run gives back: the state after each iteration, why a workflow stopped, and what it learned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rose.store import Result
 
 
 class StopReason(StrEnum):
-    """Why a workflow ended."""
+    """Name the reasons for which a workflow ends."""
 
     CRITERION_MET = "criterion_met"
     CERTAIN_ENOUGH = "uncertainty_below_threshold"
@@ -44,7 +44,7 @@ def overall(reasons: Sequence[StopReason]) -> StopReason:
 
 @dataclass
 class IterationState:
-    """One workflow after one iteration.
+    """Describe one workflow after one iteration.
 
     `state` holds what tasks reported (`register_state`, results that are dicts) beside `uq_value` and
     `criterion_values`; its entries are attributes too: `state.uq_value`.
@@ -80,11 +80,11 @@ class IterationState:
             ) from None
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A value from `state`, or `default` where no task has reported it."""
+        """Return a value from `state`, or `default` where no task has reported it."""
         return self.state.get(key, default)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON values, the entries of `state` at the top level; none of them hides a field."""
+        """Return all as plain JSON values, the entries of `state` at the top level; none of them hides a field."""
         own = {
             "iteration": self.iteration,
             "metric_name": self.metric_name,
@@ -103,7 +103,7 @@ class _MeanAndUncertainty(NamedTuple):
 
 
 class Prediction(_MeanAndUncertainty):
-    """What an ensemble says of some samples: a pair, `mean, uncertainty = result.predict(X)`.
+    """Hold what an ensemble says of some samples: a pair, `mean, uncertainty = result.predict(X)`.
 
     Attributes:
         mean: `[n, C]` mean probabilities, or `[n]` mean values.
@@ -123,7 +123,7 @@ class Prediction(_MeanAndUncertainty):
 
 
 class WorkflowResult(dict[str, Any]):
-    """What one workflow learned: as a dict, its history in plain JSON; as attributes, what was paid for.
+    """Hold what one workflow learned: as a dict, its history in plain JSON; as attributes, what was paid for.
 
     Keys: `workflow`, `stop_reason`, `error` (a text, or None), `iterations` (a list of dicts: iteration, metric,
     uncertainty, selection, ...).
@@ -149,17 +149,17 @@ class WorkflowResult(dict[str, Any]):
 
     @cached_property
     def models(self) -> dict[str, Any]:
-        """The last ensemble, by model name; of a run that was resumed, read from its directory at the first call."""
+        """Return the last ensemble by model name; a resumed run's is read from its directory at the first call."""
         return {name: result.load() for name, result in self._models.items()}
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
-        """The history: one dict an iteration."""
+        """Return the history: one dict an iteration."""
         return list(self["iterations"])
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the workflow ended: one of `StopReason`."""
+        """Return why the workflow ended: one of `StopReason`."""
         reason: str | None = self["stop_reason"]
         return reason
 
@@ -181,7 +181,10 @@ class WorkflowResult(dict[str, Any]):
 
 
 class Results(dict[str, WorkflowResult]):
-    """The workflows' results by name; `json.dump` writes it as it is. A misspelt name raises with the near miss."""
+    """Hold the workflows' results by name; `json.dump` writes them as they are.
+
+    A misspelt name raises a KeyError that offers the near miss.
+    """
 
     def __missing__(self, name: str) -> WorkflowResult:
         raise KeyError(f"no workflow {name!r}; {near_miss(name, self)}")
@@ -191,7 +194,7 @@ R = TypeVar("R")
 
 
 class States(AsyncIterator[IterationState], Generic[R]):
-    """An iterator over the states of a run that may also be awaited, as ROSE's documentation does.
+    """Iterate over the states of a run, or run it to its end where it is awaited, as ROSE's documentation does.
 
     Nothing runs before the first state is asked for, or it is awaited: then it runs to its end, and the result is what
     `teach` gives.

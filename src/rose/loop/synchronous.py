@@ -1,4 +1,4 @@
-"""Running a coroutine for callers who are not async, inside a running event loop (a notebook) too."""
+"""Run a coroutine for callers who are not async, inside a running event loop (a notebook) too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_synchronously(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """On a loop of its own in another thread, while this thread (and its loop) waits."""
+    """Run a coroutine on a loop of its own in another thread, while this thread (and its loop) waits."""
     begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
     result: Future[T] = Future()
 

@@ -1,4 +1,4 @@
-"""The driver of a loop: one iteration after the other, each recorded, until something says stop."""
+"""Drive a loop: one iteration after the other, each recorded, until something says stop."""
 
 from __future__ import annotations
 

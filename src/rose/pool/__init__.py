@@ -1,1 +1,1 @@
-"""The loop over a pool of candidates: label, train, judge, score, choose."""
+"""Run the loop over a pool of candidates: label, train, judge, score, choose."""

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a pool's workflow before its first simulation, and with its first labels."""
+"""Find what is wrong with a pool's workflow before its first simulation, and with its first labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REDUCE = "say how its scores become one: uncertainty_quantification(..., reduct
 
 @dataclass(frozen=True)
 class Ensembles:
-    """What is known of the ensembles of a run before they are trained.
+    """Hold what is known of the ensembles of a run before they are trained.
 
     Attributes:
         models, passes: how many members there are, and how often each predicts.
@@ -47,7 +47,7 @@ class Ensembles:
 
     @property
     def samples(self) -> int:
-        """How many predictions there are of each candidate."""
+        """Return how many predictions there are of each candidate."""
         return self.models * self.passes
 
 
@@ -97,7 +97,7 @@ def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user:
 
 
 class LabelCheck:
-    """Tells labels that what learns and what judges cannot do with, at the first of them.
+    """Refuse labels that what learns or judges cannot work with, at the first of them.
 
     Args:
         scorings: the workflows' rules, by name.

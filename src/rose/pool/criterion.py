@@ -1,4 +1,4 @@
-"""The stop criterion of a pool's workflow, measured on a freshly trained ensemble."""
+"""Measure the stop criterion of a pool's workflow on a freshly trained ensemble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rose.stages.stage import StopCriterion
 
 @dataclass(frozen=True)
 class Holdout:
-    """Labelled samples outside the pool, shipped once, and their labels as they are at hand."""
+    """Hold labelled samples outside the pool, shipped once, and their labels as they are at hand."""
 
     X: Shared
     y: Shared
@@ -32,7 +32,7 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One workflow's stop criterion: the user's function, or a metric on the hold-out."""
+    """Measure one workflow's stop criterion: the user's function, or a metric on the hold-out."""
 
     rule: StopCriterion
     runner: Runner
@@ -46,7 +46,7 @@ class Criterion:
         tested: Predicted | None,
         config: LearnerConfig,
     ) -> dict[str, float]:
-        """The criterion's value: one for each model if the function asks for `model`, else one under "ensemble".
+        """Return the criterion's value: one for each model if the function asks for `model`, else one under "ensemble".
 
         Args:
             round: which round this is.
@@ -89,11 +89,11 @@ class Criterion:
         return {"ensemble": number(result, key, names)}
 
     def met(self, values: Mapping[str, float]) -> bool:
-        """Whether every value meets the threshold."""
+        """Return whether every value meets the threshold."""
         return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
 
     def _named(self, data: Mapping[str, Shared]) -> dict[str, Shared]:
-        """The samples under the names by which a function may ask for them: `X`, `y` are those to judge by."""
+        """Return the samples under the names by which a function may ask for them: `X`, `y` are those to judge by."""
         named = {**data, "X_train": data["X"], "y_train": data["y"]}
         if self.holdout is not None:
             test = {"X": self.holdout.X, "y": self.holdout.y}

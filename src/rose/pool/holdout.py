@@ -1,4 +1,4 @@
-"""The stop criterion on a labelled hold-out, with scikit-learn's metric of that name."""
+"""Measure the stop criterion on a labelled hold-out, with scikit-learn's metric of that name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REGRESSION = (
 
 
 def check_holdout_metric(name: str) -> str:
-    """The task type of a metric that a hold-out can give: "classification" or "regression".
+    """Return the task type of a metric that a hold-out can give: "classification" or "regression".
 
     Raises:
         ConfigurationError: if it can not.
@@ -86,14 +86,14 @@ def holdout_metric(name: str, y_test: np.ndarray, predicted: Predicted) -> float
 
 
 def mean_probabilities(predicted: Predicted) -> np.ndarray:
-    """`[n, C]` float64: the members' mean, with rows that sum to 1 to the last digits."""
+    """Return the members' mean, `[n, C]` float64, with rows that sum to 1 to the last digits."""
     mean = np.mean(means(predicted.ordered), axis=0, dtype=np.float64)
     mean = np.maximum(mean, 0.0)
     return np.asarray(mean / mean.sum(axis=1, keepdims=True))
 
 
 def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The true values of the hold-out and the members' mean, float64, both `[n]` or `[n, D]`.
+    """Return the true values of the hold-out and the members' mean, float64, both `[n]` or `[n, D]`.
 
     Raises:
         PredictionError: if labels are no numbers, or of another shape.
@@ -149,7 +149,10 @@ def holdout_quality(
 
 
 def _spread(truth: np.ndarray, mean: np.ndarray, predicted: Predicted) -> dict[str, float | None]:
-    """Whether the errors are as large as the ensemble says: members' disagreement and their own variances."""
+    """Measure whether the errors are as large as the ensemble says.
+
+    It says it by its members' disagreement and by their own variances.
+    """
     stacked: Sequence[np.ndarray] = means(predicted.ordered)
     own = variances(predicted.ordered)
     spread = np.var(stacked, axis=0, dtype=np.float64)

@@ -14,7 +14,7 @@ _SAMPLED = 1000  # candidates that are looked at to recognise a pool
 
 
 def describe_pool(pool: Pool) -> dict[str, str]:
-    """A pool's parts: a digest of its size and up to 1,000 candidates, `initial` as it is said, the seed, `extra`."""
+    """Describe a pool's parts: a digest of its size and up to 1,000 candidates, its `initial`, seed and `extra`."""
     return {
         "pool": _digest(len(pool), pool.digests(sampled(pool))),
         "Pool(seed=)": str(pool.seed),

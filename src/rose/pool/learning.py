@@ -1,4 +1,4 @@
-"""What an ensemble learns in a round: its members are trained, judged, and look at the candidates.
+"""Run an ensemble's part of a round: its members are trained, judged, and look at the candidates.
 
 Members are trained side by side; each predicts the candidates as soon as it is trained, while the criterion waits for
 all of them and no longer. A pool that is larger than a block is screened by all of them instead, part by part.
@@ -35,7 +35,7 @@ Wanted = Shared | np.ndarray | None
 
 @dataclass(frozen=True)
 class SharedPool:
-    """What all workflows of a run ask for, shipped once: the candidates and the hold-out."""
+    """Hold what all workflows of a run ask for, shipped once: the candidates and the hold-out."""
 
     X: Shared
     holdout: Holdout | None = None
@@ -43,9 +43,12 @@ class SharedPool:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a freshly trained ensemble came to: the criterion's values; its classes, and what it says of the candidates,
-    that is each member's predictions as they are, or what was screened (nothing where the criterion is met or there are
-    none); its quality on the hold-out, and who failed to train."""
+    """Hold what a freshly trained ensemble came to.
+
+    The criterion's values; its classes, and what it says of the candidates, that is each member's predictions as they
+    are, or what was screened (nothing where the criterion is met or there are none); its quality on the hold-out, and
+    who failed to train.
+    """
 
     values: Mapping[str, float] | None
     members: Mapping[str, Shared]
@@ -58,7 +61,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Learning:
-    """How the ensemble of one workflow learns."""
+    """Train the ensemble of one workflow, judge it, and have it look at the candidates."""
 
     shared: SharedPool
     ensemble: Ensemble
@@ -129,7 +132,7 @@ class Learning:
     async def _quality(
         self, round: RoundId, scoring: Scoring, tested: Predicted | None
     ) -> Mapping[str, float | None] | None:
-        """How good the ensemble is on the hold-out, if there is one."""
+        """Measure how good the ensemble is on the hold-out, if there is one."""
         if self.shared.holdout is None:
             return None
         call = (self.shared.holdout.labels, scoring.metric, scoring.rule.reduction, tested)
@@ -139,7 +142,7 @@ class Learning:
 
     @contextlib.asynccontextmanager
     async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared | None]]) -> AsyncIterator[None]:
-        """If the round fails, free the members that were trained in it: they replace no one."""
+        """Free, if the round fails, the members that were trained in it: they replace no one."""
         try:
             yield
         except BaseException:

@@ -1,4 +1,4 @@
-"""What a workflow says once of data that say nothing: it goes on by the seed."""
+"""Say once, of data that say nothing, that the workflow goes on by the seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("rose")
 
 
 class Notices:
-    """Logs each kind of notice once for a workflow."""
+    """Log each kind of notice once for a workflow."""
 
     def __init__(self, workflow: str) -> None:
         self._workflow = workflow

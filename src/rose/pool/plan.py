@@ -1,4 +1,4 @@
-"""A pool's workflows, ready to run; what can be known to be wrong is found here, before anything runs."""
+"""Make a pool's workflows ready to run, and find what can be known to be wrong before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool: the candidates that may be simulated, which of them come first, and a hold-out to measure with."""
+"""Hold the pool: the candidates that may be simulated, which of them come first, and a hold-out to measure with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INITIAL = 20  # candidates that are simulated first, where the user does not say
 
 
 class Pool:
-    """The candidates of a run.
+    """Hold the candidates of a run.
 
     Args:
         X: an array `[N, ...]` of any library; a pandas DataFrame, whose parts are DataFrames wherever functions get
@@ -98,12 +98,12 @@ class Pool:
         return len(self.X)
 
     def __getitem__(self, index: int) -> Any:
-        """One candidate, as simulations take it."""
+        """Return one candidate, as simulations take it."""
         return self.X.iloc[int(index)] if is_frame(self.X) else take(self.source, np.array([index]))[0]
 
     @property
     def known(self) -> dict[int, Any]:
-        """The labels that are given, by candidate: these need no simulation."""
+        """Return the labels that are given, by candidate: these need no simulation."""
         return self.given.labels
 
     def digest(self, index: int, x: Any = None) -> bytes:
@@ -116,13 +116,13 @@ class Pool:
         return digest_of(self[index] if x is None else x, f"X[{index}]")
 
     def digests(self, indices: Sequence[int]) -> list[bytes]:
-        """`digest` of several."""
+        """Return what identifies several candidates, as `digest` does one."""
         if is_frame(self.X):
             return list(frame_digests(self.X.iloc[list(indices)]))
         return [self.digest(index) for index in indices]
 
     def drawn(self) -> np.ndarray:
-        """The candidates that would come first if no labels were given, by `initial` and the seed alone."""
+        """Return the candidates that would come first if no labels were given, by `initial` and the seed alone."""
         asked = INITIAL if self.asked is None else self.asked
         if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool):
             return self._draw(len(self.X), int(min(asked, len(self.X))))
@@ -154,7 +154,7 @@ class Pool:
 
 
 def take(X: Any, indices: np.ndarray) -> Any:
-    """The samples at `indices`: an array of an array or a file, a table of a table, a list of a sequence."""
+    """Return the samples at `indices`: an array of an array or a file, a table of a table, a list of a sequence."""
     if isinstance(X, np.ndarray):
         return X[indices]
     if isinstance(X, CandidateFile):
@@ -165,7 +165,7 @@ def take(X: Any, indices: np.ndarray) -> Any:
 
 
 def part(X: Any, start: int, stop: int) -> Any:
-    """Samples `start` to `stop - 1`: an array of an array or a file, a table of a table, a list of a sequence."""
+    """Return samples `start` to `stop - 1`, as `take` returns those at indices."""
     if isinstance(X, CandidateFile):
         return X.read(start, stop)
     return X.iloc[start:stop] if is_frame(X) else X[start:stop]
@@ -194,7 +194,7 @@ def _check_holdout(holdout: tuple[Any, Any], X: Any, allow_nan: bool) -> tuple[A
 
 
 def _as_labels(y_test: Any) -> np.ndarray:
-    """Labels `[n]` or `[n, D]`; a single column is `[n]`."""
+    """Return labels `[n]` or `[n, D]`; a single column is `[n]`."""
     array = as_array(y_test, "holdout y_test", PoolError)
     if array.ndim == 0:
         raise PoolError(f"holdout y_test must be one label a sample, got a single value, {y_test!r}")
@@ -209,7 +209,7 @@ def _as_labels(y_test: Any) -> np.ndarray:
 
 
 def _of_one_kind(labels: Sequence[Any]) -> np.ndarray:
-    """Labels that may be numbers and texts: NumPy would make texts of all."""
+    """Return labels of one kind as an array; NumPy would make texts of all where some are numbers and some texts."""
     labels = [as_label(one) for one in labels]
     array = stacked(labels)
     if array is not None:

@@ -1,4 +1,4 @@
-"""A round of a pool's workflow: label what was chosen, train, judge, and choose anew.
+"""Run a round of a pool's workflow: label what was chosen, train, judge, and choose anew.
 
 A workflow that stops chooses nothing: its ensemble has seen every label it holds.
 """
@@ -39,7 +39,7 @@ from rose.stages.stage import UncertaintyRule
 
 
 class Looked(NamedTuple):
-    """What an ensemble says of the candidates.
+    """Hold what an ensemble says of the candidates.
 
     Attributes:
         scores: their uncertainty.
@@ -172,8 +172,10 @@ class PoolLoop:
         return self.labelled.y if extra is None else extra.labels_before(self.labelled.labels)
 
     def _screens(self, scoring: Scoring) -> bool:
-        """Whether the candidates are looked at part by part: they are too many for a block, and no command or function
-        of the user's wants them all."""
+        """Return whether the candidates are looked at part by part.
+
+        They are if they are too many for a block, and no command or function of the user's wants them all.
+        """
         whole = self.ensemble.prediction.as_executable or self.chooser.asks_the_user
         return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
 
@@ -239,13 +241,13 @@ class PoolLoop:
         await self.runner.release(self.ensemble.members.values())
 
     def result(self) -> WorkflowResult:
-        """The last ensemble, the labels, and how to predict."""
+        """Return the last ensemble, the labels, and how to predict."""
         models = {name: member.result for name, member in self.ensemble.members.items()}
         labels, indices = self.labelled.y, self.labelled.indices
         return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
 
     def _judged(self, learned: Learned | None, ending: Ending) -> Outcome:
-        """What is known before the candidates are looked at."""
+        """Return the outcome as it is known before the candidates are looked at."""
         count, values = len(self.labelled), None if learned is None else learned.values
         mean = None if values is None else sum(values.values()) / len(values)
         reason = ending(count)
@@ -258,7 +260,7 @@ class PoolLoop:
 
     @property
     def _left(self) -> int:
-        """How many candidates may still be chosen."""
+        """Return how many candidates may still be chosen."""
         return self.labelled.left
 
     async def _look(
@@ -286,9 +288,10 @@ class PoolLoop:
         return Looked(scores, mute, level, lambda k: self.chooser.choose(*chosen, k, config, more))
 
     async def _choose(self, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
-        """The outcome with the ensemble's uncertainty, which may be the reason to stop, else with the next batch.
+        """Return the outcome with the ensemble's uncertainty and the next batch, unless there is a reason to stop.
 
-        A threshold that is met in a round which is the last for another reason is the reason: the workflow is sure.
+        The uncertainty may be that reason. A threshold that is met in a round which is the last for another reason is
+        the reason: the workflow is sure.
         """
         uncertainty, stop = self.chooser.uncertainty(scoring, looked.scores), outcome.stop
         if looked.silent:
@@ -303,7 +306,7 @@ class PoolLoop:
         return self._chosen_by(outcome, uncertainty, stop)
 
     def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
-        """The outcome with a batch that is drawn by the seed, unless it stops."""
+        """Return the outcome with a batch that is drawn by the seed, unless it stops."""
         if outcome.stop is None:
             self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
         return self._chosen_by(outcome, None, outcome.stop)
@@ -314,7 +317,7 @@ class PoolLoop:
 
     @property
     def _affordable(self) -> int:
-        """How many more labels may be had."""
+        """Return how many more labels may be had."""
         if self.budget is None:
             return self._left
         return max(0, min(self._left, self.budget - len(self.labelled) - len(self.labelled.pending)))

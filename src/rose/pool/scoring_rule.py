@@ -1,4 +1,4 @@
-"""How a workflow scores candidates: its uncertainty rule, with the metric looked up."""
+"""Score candidates by a workflow's uncertainty rule, with the metric looked up."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from rose.stages.stage import Reduction, UncertaintyRule, check_query_size, chec
 
 @dataclass(frozen=True)
 class Scoring:
-    """A workflow's uncertainty rule with its metric looked up. `metric` is None where the user's function scores
-    under a name of its own: then higher means more uncertain. `task` is "classification" or "regression", where that is
-    known without predictions."""
+    """Hold a workflow's uncertainty rule with its metric looked up.
+
+    `metric` is None where the user's function scores under a name of its own: then higher means more uncertain. `task`
+    is "classification" or "regression", where that is known without predictions.
+    """
 
     rule: UncertaintyRule
     metric: Metric | None
@@ -29,29 +31,31 @@ class Scoring:
 
     @property
     def direction(self) -> str:
-        """Which end of the scores is the more uncertain."""
+        """Return which end of the scores is the more uncertain."""
         return self.metric.direction if self.metric else "higher"
 
     @property
     def operator(self) -> str:
-        """How the uncertainty compares with the threshold when it is low enough."""
+        """Return how the uncertainty compares with the threshold when it is low enough."""
         return self.rule.operator or (self.metric.threshold_operator if self.metric else "<")
 
     @property
     def by_candidate(self) -> bool:
-        """Whether each candidate's score depends on its own predictions alone, so that a part of a pool can be scored
-        without the rest. A function of the user's sees all of them."""
+        """Return whether each candidate's score depends on its own predictions alone.
+
+        Then a part of a pool can be scored without the rest. A function of the user's sees all of them.
+        """
         return self.rule.stage is None and self.metric is not None and self.metric.kind != "whole"
 
     def certain(self, uncertainty: float) -> bool:
-        """Whether the threshold, if there is one, is met."""
+        """Return whether the threshold, if there is one, is met."""
         return self.rule.threshold is not None and compare(uncertainty, self.operator, self.rule.threshold)
 
 
 def make_scoring(
     rule: UncertaintyRule, config: LearnerConfig, acquisition: str, iteration: int, task: str | None = None
 ) -> Scoring:
-    """The learner's rule in one iteration, with what a workflow's own configuration says instead.
+    """Return the learner's rule in one iteration, with what a workflow's own configuration says instead.
 
     `task` is what the models do, where that is known; the metric and the reduction tell it, too.
 
@@ -96,14 +100,14 @@ def _metric(rule: UncertaintyRule) -> Metric | None:
 
 
 def score_passes(passes: Sequence[Passed], metric: Metric, reduction: Reduction | None) -> np.ndarray:
-    """`[N]` scores of stacked predictions; several outputs are reduced as said.
+    """Return `[N]` scores of stacked predictions; several outputs are reduced as the rule says.
 
     Raises:
         PredictionError, ConfigurationError: if the predictions do not fit the metric.
     """
     if metric.built_in and silent(passes, metric, reduction):
         least = metric.range[0] if metric.direction == "higher" else metric.range[1]
-        return np.full(len(means(passes)[0]), least)  # and not what rounding makes of it
+        return np.full(len(means(passes)[0]), least)  # exactly: rounding would make them differ
     spreads = variances(passes) if "variances" in metric.needs | metric.takes else None
     if spreads is None and "variances" in metric.needs:
         raise PredictionError(

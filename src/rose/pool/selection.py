@@ -1,4 +1,4 @@
-"""From stacked predictions to the next batch: score, decide whether that is certain enough, choose."""
+"""Go from stacked predictions to the next batch: score, decide whether that is certain enough, choose."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rose.stages.stage import Stage
 
 @dataclass(frozen=True)
 class Candidates:
-    """The unlabelled candidates of a round and what the ensemble says of them.
+    """Hold the unlabelled candidates of a round and what the ensemble says of them.
 
     Attributes:
         rows: pool indices of the rows of the predictions: the candidates first, then (where the acquisition method
@@ -53,18 +53,18 @@ class Candidates:
 
     @property
     def indices(self) -> np.ndarray:
-        """Pool indices of the candidates."""
+        """Return pool indices of the candidates."""
         rows: np.ndarray = self.rows.value
         return rows[: self.count]
 
     @property
     def mc_preds(self) -> list[np.ndarray]:
-        """Stacked predictions of the candidates alone: S arrays `[N, C]` or `[N]`."""
+        """Return stacked predictions of the candidates alone: S arrays `[N, C]` or `[N]`."""
         return means(self.candidates)
 
     @property
     def candidates(self) -> list[Passed]:
-        """The predictions of the candidates alone."""
+        """Return the predictions of the candidates alone, with their variances where members give them."""
         return [first_rows(one, self.count) for one in self.passes]
 
 
@@ -74,7 +74,7 @@ WIDE = 5000
 
 
 class Chooser:
-    """Scores and chooses for one workflow.
+    """Score candidates and choose among them for one workflow.
 
     Args:
         runner: what runs the user's functions.
@@ -102,12 +102,12 @@ class Chooser:
         self._notices = notices
 
     def _near(self, method: Acquisition) -> Coordinates | None:
-        """In what distances are measured; None: in predictions."""
+        """Return what distances are measured in; None: in predictions."""
         return self._features or (self._own if self._single and spreads_by_features(method) else None)
 
     @property
     def asks_the_user(self) -> bool:
-        """Whether a function of the user's chooses: it sees all candidates."""
+        """Return whether a function of the user's chooses: it sees all candidates."""
         return self._active_learn is not None
 
     def looks_at_labelled(self, scoring: Scoring) -> bool:
@@ -115,18 +115,18 @@ class Chooser:
         return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
 
     def least_seen(self, scoring: Scoring) -> int:
-        """How many of the most uncertain candidates the method has to see, whatever it asks for itself."""
+        """Return how many of the most uncertain candidates the method has to see, whatever it asks for itself."""
         method = get_acquisition(scoring.acquisition)
         return WIDE if self._near(method) is self._own and self._own is not None else 0
 
     def looks_at_predictions(self, scoring: Scoring) -> bool:
-        """Whether the acquisition method looks at the predictions themselves."""
+        """Return whether the acquisition method looks at the predictions themselves."""
         method = get_acquisition(scoring.acquisition)
         there = {"scores", "mc_preds"} if self._near(method) is None else {"scores", "mc_preds", "features"}
         return method.takes("mc_preds", there)
 
     async def scores(self, round: RoundId, scoring: Scoring, found: Candidates, config: LearnerConfig) -> np.ndarray:
-        """`[N]` scores of the candidates, by the metric or the user's function.
+        """Return `[N]` scores of the candidates, by the metric or the user's function.
 
         Raises:
             PredictionError: if the predictions do not fit the metric.
@@ -149,7 +149,7 @@ class Chooser:
         return result
 
     def uncertainty(self, scoring: Scoring, scores: np.ndarray) -> float:
-        """The mean score of the `query_size` most uncertain candidates: what the threshold is compared with."""
+        """Return the mean score of the `query_size` most uncertain candidates: what the threshold is compared with."""
         k = min(scoring.rule.query_size, len(scores))
         return float(np.mean(scores[most_uncertain(scores, k, scoring.direction)]))
 
@@ -163,7 +163,7 @@ class Chooser:
         config: LearnerConfig,
         more: Mapping[str, Any],
     ) -> np.ndarray:
-        """Pool indices of the next batch of `k` (the user's own function may choose another number).
+        """Return pool indices of the next batch of `k` (the user's own function may choose another number).
 
         `more` holds what else the user's function may ask for.
         """
@@ -176,9 +176,8 @@ class Chooser:
         rows: np.ndarray = found.rows.value
         method = get_acquisition(scoring.acquisition)
         features, mc_preds = self._near(method), means(found.passes) or None
-        if (
-            features is None and spreads_by_features(method) and found.passes and alike(found.passes)
-        ):  # they tell no distances
+        # Members that say the same of all candidates tell no distances.
+        if features is None and spreads_by_features(method) and found.passes and alike(found.passes):
             features = self._own
         wide = {} if features is None or features is not self._own else _wide(method, k)
         return acquire(
@@ -198,7 +197,7 @@ class Chooser:
         )
 
     def draw(self, round: RoundId, candidates: np.ndarray, k: int) -> np.ndarray:
-        """Any `k` of these candidates, by the seed: where there are no scores to choose by."""
+        """Draw any `k` of these candidates by the seed, where there are no scores to choose by."""
         nothing = np.zeros(len(candidates))
         return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round), warn=False)]
 
@@ -253,12 +252,12 @@ class Chooser:
 
 
 def spreads_by_features(method: Acquisition) -> bool:
-    """Whether a method measures distances in features where there are some, and else in predictions."""
+    """Return whether a method measures distances in features where there are some, and else in predictions."""
     return "features|mc_preds" in method.needs
 
 
 def _wide(method: Acquisition, k: int) -> dict[str, float]:
-    """The option by which a method looks at `WIDE` candidates, if it has one and looks at fewer."""
+    """Return the option by which a method looks at `WIDE` candidates, if it has one and looks at fewer."""
     beta = method.options.get("beta")
     return {} if beta is None or k == 0 else {"beta": max(beta, WIDE / k)}
 

@@ -1,4 +1,4 @@
-"""Workflows of a pool that have the same stages: what is known of them, and what can be known to be wrong."""
+"""Hold what is known of a pool's workflows that have the same stages, and find what is wrong with them."""
 
 from __future__ import annotations
 

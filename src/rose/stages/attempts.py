@@ -23,7 +23,7 @@ Accept = Callable[[Any], Awaitable[Any]]  # makes a result of what a task gave, 
 
 
 class Attempts:
-    """What runs tasks on an engine, under the policies of their stages.
+    """Run tasks on an engine, under the policies of their stages.
 
     Attributes:
         open: the records of tasks that have run, or failed and may be dropped, and whose end is recorded by who asked.
@@ -57,7 +57,8 @@ class Attempts:
         Raises:
             TaskError: of the last attempt.
         """
-        left = None if stage is None else {True: stage.retries_of_place, False: stage.retries}  # by whose failure it is
+        # Attempts left, by whether it was the place that failed.
+        left = None if stage is None else {True: stage.retries_of_place, False: stage.retries}
         for attempt in itertools.count(1):
             running = _Running(self._log, name, attempt, output, stage is not None and stage.waits, self._tells)
             try:
@@ -97,7 +98,7 @@ class Attempts:
 
 
 class _Running:
-    """One attempt, and the record of its task, which changes when it begins."""
+    """Hold one attempt, and the record of its task, which changes when it begins."""
 
     __slots__ = ("_log", "record")
 
@@ -111,8 +112,10 @@ class _Running:
 
 
 def _hold(error: TaskError, stage: Stage | None) -> float:
-    """Return the seconds after which a failure counts, unless this process is ended meanwhile: whoever ends it may have
-    ended what the task ran a moment before."""
+    """Return the seconds after which a failure counts, unless this process is ended meanwhile.
+
+    Whoever ends it may have ended what the task ran a moment before.
+    """
     if isinstance(error, PlaceError):
         return _HOLD if error.by_signal else 0.0
     asked = isinstance(error, CommandFailedError) and is_asked_to_end(error.exit_code)

@@ -170,7 +170,7 @@ class _Capture:
 
 
 class _ElsewhereError(OSError):
-    """This machine does not see the run directory."""
+    """Say that this machine does not see the run directory."""
 
 
 def _original_stderr() -> Any:

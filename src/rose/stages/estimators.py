@@ -204,8 +204,9 @@ def gives_zeros(estimators: Mapping[str, Any]) -> bool:
 
 
 def target_widths(estimators: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Return whether all of these learn labels that are numbers, and whether all learn vectors, as scikit-learn's own
-    estimators say it; True of others, and in versions (before 1.6) that do not say it.
+    """Return whether all of these estimators learn labels that are numbers, and whether all learn vectors.
+
+    Scikit-learn's own estimators say it; True of others, and in versions (before 1.6) that do not say it.
 
     >>> from sklearn.ensemble import GradientBoostingRegressor
     >>> target_widths({"a": GradientBoostingRegressor()})

@@ -24,7 +24,7 @@ _log = logging.getLogger("rose")
 
 
 class Runner:
-    """What a workflow runs its tasks with. A task that is recorded as done is not run: its result is what was recorded.
+    """Run a workflow's tasks; one that is recorded as done is not run: its result is what was recorded.
 
     `run` is where tasks are recorded (None: nowhere, as for utility tasks). `learner` is what functions may call
     `register_state` on: those that mention it are run so that it works. `labels` says that simulations label a pool:
@@ -56,8 +56,10 @@ class Runner:
     async def unflushed(
         self, key: TaskKey, stage: Stage | None, call: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
-        """As `function`, but the result may come before it is on disk: one of many, of which nothing may be used until
-        `flushed` has returned, once for all."""
+        """Run a function as `function` does, but return its result perhaps before it is on disk.
+
+        It is one of many, of which nothing may be used until `flushed` has returned, once for all.
+        """
         result, _ = await self._call(key, stage, call, args, kwargs, unflushed=True)
         return await result.get()
 
@@ -74,7 +76,7 @@ class Runner:
         arguments: Mapping[str, Any],
         accept: Accept | None = None,
     ) -> tuple[Result, Note | None]:
-        """As `function`, but a recorded result is not read; and what came beside it.
+        """Run a function as `function` does, but do not read a recorded result; return also what came beside it.
 
         `accept` makes the result of what the task gave; if it raises a TaskError, the attempt has failed.
         """
@@ -126,8 +128,10 @@ class Runner:
     async def collect(
         self, key: TaskKey, stage: Stage, workdir: Path, accept: Callable[[Any], Any] | None = None
     ) -> Any:
-        """Read what a stage's command left in its working directory, as a task of its own; `accept` makes the result of
-        it, or raises a TaskError: then it has failed."""
+        """Read what a stage's command left in its working directory, as a task of its own.
+
+        `accept` makes the result of it, or raises a TaskError: then it has failed.
+        """
         assert stage.collect is not None
         own, make = collecting(key), accept or _itself
         record = self._recorded(own)
@@ -147,8 +151,10 @@ class Runner:
         return make(await result.get())
 
     def own_workdir(self, key: TaskKey, stage: Stage) -> Path | None:
-        """Return the working directory that a template names, in the run directory (a temporary one: in the driver's);
-        None: the driver's own."""
+        """Return the working directory that a stage's template names; None: the driver's own.
+
+        It is in the run directory, or where that is a temporary one, in the driver's.
+        """
         kept = self.run is not None and not self.run.temporary
         return working_directory(stage, key, self.run.path if self.run is not None and kept else Path.cwd())
 
@@ -187,7 +193,7 @@ class Runner:
             self._tasks.ended(running, FAILED, error)
 
     async def member(self, key: TaskKey) -> Shared | None:
-        """Return a model that was trained before this run was resumed, unread; None if it is not recorded any more."""
+        """Return, unread, a model that was trained before this run was resumed; None if it is not recorded any more."""
         if self.run is None or (record := await self.run.task(str(key))) is None:
             return None
         note = None if record.note is None else Note(*decode(record.note))
@@ -212,8 +218,10 @@ class Runner:
             await one.release()
 
     def longest_first(self, workflow: str, models: Iterable[str]) -> list[str]:
-        """Models in the order in which to start their trainings: those that last ran longest first (Graham 1969), so
-        that no worker idles beside a long one at the end; unknown ones keep their order, behind."""
+        """Return the models in the order in which to start their trainings: those that last ran longest first.
+
+        Then no worker idles beside a long one at the end (Graham 1969); unknown ones keep their order, behind.
+        """
         return sorted(models, key=lambda model: -self._seconds.get((workflow, model), 0.0))
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -296,7 +304,7 @@ class Runner:
         return await self.run.done(running, value, None if note is None else tuple(note), unflushed)
 
     def _relative(self, workdir: Path | None) -> str | None:
-        """Return a working directory as seen from the run's, which may be moved."""
+        """Return a working directory's path relative to the run's directory, which may be moved."""
         return None if self.run is None or workdir is None else os.path.relpath(workdir, self.run.path)
 
     def _lasted(self, key: TaskKey, seconds: float) -> None:

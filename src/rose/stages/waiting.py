@@ -1,4 +1,4 @@
-"""Tasks that wait in the driver's event loop: for people, web services, instruments. They take no worker."""
+"""Wait, in the driver's event loop, for people, web services and instruments; such tasks take no worker."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def _outcome(task: Task) -> tuple[Any, TaskError | None]:
         raise
     except BaseException as error:  # also a cancellation, which may be its own; if it is ours, nobody wants the outcome
         return None, failed(error, key)
-    return apart(result), None  # at once: others that wait may have the same object
+    return apart(result), None  # copied at once: other functions that wait may hold and change the same object
 
 
 async def _end(work: asyncio.Task[Any], key: str) -> None:

@@ -1,4 +1,4 @@
-"""The contract of `rose.acquisition.Acquisition` as tests."""
+"""Test the contract of `rose.acquisition.Acquisition`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTIONS = 25  # small pools, of all kinds, that a test looks at
 
 
 class AcquisitionContract:
-    """What every acquisition method keeps. A subclass named `Test...` says which `method` it is of.
+    """Test what every acquisition method keeps; a subclass named `Test...` says which `method` it is of.
 
     `options` are given to the method in all tests.
     """
@@ -25,7 +25,7 @@ class AcquisitionContract:
 
     @property
     def declared(self) -> Acquisition:
-        """The method's declaration."""
+        """Return the method's declaration."""
         return get_acquisition(self.method)
 
     def acquire(self, question: Question, **changes: Any) -> list[int]:

@@ -1,4 +1,4 @@
-"""The contract of `rose.scoring.Metric` as tests."""
+"""Test the contract of `rose.scoring.Metric`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MEMBERS, CANDIDATES, CLASSES = 6, 40, 4
 
 
 class MetricContract:
-    """What every metric keeps. A subclass named `Test...` says which `metric` it is of; see `rose.testing`."""
+    """Test what every metric keeps; a subclass named `Test...` says which `metric` it is of (see `rose.testing`)."""
 
     metric: str | Metric
 
     @property
     def declared(self) -> Metric:
-        """The metric's declaration."""
+        """Return the metric's declaration."""
         return get_metric(self.metric)
 
     def question(self, seed: int = 0, members: int | None = None, candidates: int = CANDIDATES) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class MetricContract:
         assert found.tolist() == scores[chosen].tolist()
 
     def test_what_is_sure_never_outranks_what_is_not(self) -> None:
-        """All members sure of the same class against uniform ones; all of one value against values far apart."""
+        """Test all members sure of one class against uniform ones; all of one value against values far apart."""
         metric = self.declared
         members = max(MEMBERS, metric.min_samples)
         asked: dict[str, Any] = {"y_true": [0, 0]} if "targets" in metric.needs else {}

@@ -26,14 +26,14 @@ _BEATING = (
 
 
 class Moody(Exception):
-    """Pickle, and do not unpickle."""
+    """Pickle, but refuse to be unpickled."""
 
     def __init__(self, mood: str, cause: str) -> None:
         super().__init__(f"{mood} because of {cause}")
 
 
 class Stubborn(Exception):
-    """Do not pickle."""
+    """Refuse to be pickled."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("I do not travel")
@@ -56,7 +56,7 @@ def whereabouts() -> str:
 
 
 def whereabouts_after(gate: Path) -> str:
-    """Return the same when a file is there."""
+    """Return what `whereabouts` does, when a file is there."""
     while not gate.exists():
         time.sleep(0.01)
     return whereabouts()

@@ -1,4 +1,4 @@
-"""The contract of trackers (`rose.tracking.TrackerBase`) as tests."""
+"""Test the contract of trackers (`rose.tracking.TrackerBase`)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def state(iteration: int, learner: str | int | None = "w", **reported: Any) -> I
 
 
 class TrackerContract:
-    """What every tracker keeps. A subclass named `Test...` gives `make_tracker`; see `rose.testing`."""
+    """Test what every tracker keeps; a subclass named `Test...` gives `make_tracker` (see `rose.testing`)."""
 
     def make_tracker(self) -> Any:
         """Return a new tracker that writes where a test may."""

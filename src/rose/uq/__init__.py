@@ -1,4 +1,4 @@
-"""ROSE's import path for uncertainty-driven learning: names from `rose.workflow` and `rose.scoring`, no logic."""
+"""Offer ROSE's import path for uncertainty-driven learning: names from other modules, no logic."""
 
 from rose.learners.uq import ParallelUQLearner, SeqUQLearner, UQLearner
 from rose.scoring import UQ_REGISTRY, UQScorer, register_uq

@@ -1,4 +1,4 @@
-"""ROSE's import path of the learners."""
+"""Offer ROSE's import path of the learners."""
 
 from rose.learners.uq import ParallelUQLearner, SeqUQLearner
 from rose.stages.config import UQLearnerConfig

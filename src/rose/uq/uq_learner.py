@@ -1,4 +1,4 @@
-"""ROSE's import path of the learners' base and their configuration."""
+"""Offer ROSE's import path of the learners' base and their configuration."""
 
 from rose.learners.uq import UQLearner
 from rose.stages.config import UQLearnerConfig

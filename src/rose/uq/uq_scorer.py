@@ -1,4 +1,4 @@
-"""ROSE's import path for the scorer."""
+"""Offer ROSE's import path for the scorer."""
 
 from rose.scoring import UQ_REGISTRY, UQScorer, register_uq
 

@@ -1,4 +1,4 @@
-"""What people look at. It learns of a run only from the run's events and what the run has recorded."""
+"""Show people how a run goes, from nothing but its events and what it has recorded."""
 
 from rose.watch.progress import progress
 

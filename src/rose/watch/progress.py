@@ -1,4 +1,4 @@
-"""Progress on a terminal: one line a workflow, redrawn in place; plain lines where the output is no terminal."""
+"""Show progress on a terminal: one line a workflow, redrawn in place; plain lines where the output is no terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HasEvents(Protocol):
 
 @dataclass
 class _Line:
-    """What is shown of one workflow."""
+    """Hold what is shown of one workflow."""
 
     iteration: int | None = None
     labels: int | None = None
@@ -52,7 +52,7 @@ class _Line:
 
 @dataclass
 class _Board:
-    """All workflows, kept up to date by events; read by the drawing thread."""
+    """Hold what is shown of all workflows, kept up to date by events; the drawing thread reads it."""
 
     encoding: str = "utf-8"
     lines: dict[str, _Line] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def progress(learner: HasEvents, console: Console | None = None) -> Iterator[Non
 
 
 def _printing(console: Console) -> Callable[[Event], None]:
-    """For logs and pipes: a line an iteration."""
+    """Return a reader of events that prints a line an iteration, for logs and pipes."""
     board = _Board()
 
     def read(event: Event) -> None:

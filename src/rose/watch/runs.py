@@ -1,4 +1,4 @@
-"""`rose runs`: the runs below a directory, one line each."""
+"""Show `rose runs`: the runs below a directory, one line each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRIES = 100_000  # directories that are searched for runs, and files of one ru
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run directory: how it stands, or what is wrong with it.
+    """Describe a run directory: how it stands, or what is wrong with it.
 
     Attributes:
         path: the directory.
@@ -89,7 +89,7 @@ def _row(run: FoundRun, now: float) -> list[str]:
 
 
 def _search(directory: Path) -> tuple[list[Path], bool]:
-    """Directories that hold runs, and whether all entries were looked at."""
+    """Return directories that hold runs, and whether all entries were looked at."""
     found, left, levels = [], ENTRIES, [(directory, 0)]
     while levels:
         path, depth = levels.pop()

@@ -1,4 +1,4 @@
-"""`rose status`: how a run stands, at a glance."""
+"""Show `rose status`: how a run stands, at a glance."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _row(workflow: WorkflowSummary, summary: RunSummary) -> list[str]:
 
 def _end(workflow: WorkflowSummary, summary: RunSummary) -> str:
     reason = workflow.stopped
-    if reason is None or (reason == "stopped" and summary.state != "running"):  # when and by whom, the run knows
+    if reason is None or (reason == "stopped" and summary.state != "running"):  # the run's own state says more
         return summary.state
     return reason if workflow.error is None else f"{reason}: {one_line(workflow.error)}"
 

@@ -1,4 +1,4 @@
-"""How a run stands, folded from what its reader gives: also while it runs and after it died."""
+"""Fold what a run's reader gives into how the run stands: also while it runs and after it died."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ State = Literal["running", "finished", "failed", "stopped", "preempted", "interr
 
 @dataclass
 class WorkflowSummary:
-    """One workflow.
+    """Describe one workflow.
 
     Attributes:
         name: its name.
@@ -66,7 +66,7 @@ class WorkflowSummary:
 
 @dataclass
 class StageSummary:
-    """Where the time of one stage's tasks went, in seconds, summed over all that have begun or ended.
+    """Sum up where the time of one stage's tasks went, in seconds, over all that have begun or ended.
 
     Attributes:
         tasks: how many.
@@ -81,7 +81,7 @@ class StageSummary:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run as it stood when it was looked at. Times are Unix times in seconds.
+    """Describe a run as it stood when it was looked at; times are Unix times in seconds.
 
     Attributes:
         path: its directory.
@@ -128,7 +128,7 @@ def summarize(directory: Path) -> RunSummary:
 
 
 class Fold:
-    """What is known of a run from all changes up to now: give each to `add`, in order.
+    """Fold all changes up to now into what is known of a run: give each to `add`, in order.
 
     Args:
         path: the run directory, as the summary calls it.
@@ -147,7 +147,7 @@ class Fold:
         self._simulations: Simulations | None = None
 
     def add(self, changes: Changes) -> None:
-        """Take what is new."""
+        """Take the next changes of the run."""
         for _, event in changes.events:
             self._take(event)
         for task in changes.tasks:

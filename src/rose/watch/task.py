@@ -1,4 +1,4 @@
-"""`rose task`: one task of a run, with what it printed and how it failed."""
+"""Show `rose task`: one task of a run, with what it printed and how it failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIME = "%Y-%m-%d %H:%M:%S"
 
 @dataclass(frozen=True)
 class TaskView:
-    """What is known of a task.
+    """Hold what is known of a task.
 
     Attributes:
         record: what the journal holds.

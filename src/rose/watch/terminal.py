@@ -1,4 +1,4 @@
-"""Text for a terminal: what a run recorded (names, errors, prints) is shown as it is, and obeyed in nothing."""
+"""Print for a terminal what a run recorded (names, errors, prints): shown as it is, and obeyed in nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 
 
 def clean(text: str) -> str:
-    r"""Text that a terminal only shows: control characters other than line ends and tabs are written out.
+    r"""Return a text that a terminal only shows: control characters other than line ends and tabs are written out.
 
     A carriage return that begins a line anew (progress bars do so) leaves what is written last.
 
@@ -34,7 +34,7 @@ def clean(text: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    r"""Text that can be written in an encoding: what it has no letters for is written out.
+    r"""Return a text that can be written in an encoding: what it has no letters for is written out.
 
     >>> print(encodable("größer", "ascii"))
     gr\xf6\xdfer
@@ -53,7 +53,7 @@ def one_line(text: str, width: int = 100) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], output: TextIO | None = None) -> str:
-    """Aligned columns; on a terminal long cells are folded and headings stand out, in a pipe all is plain and whole.
+    """Return aligned columns; on a terminal long cells are folded and headings stand out, in a pipe all is plain.
 
     Args:
         headings: one a column.
@@ -78,7 +78,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], output: TextIO
 
 
 def size(count: float) -> str:
-    """Bytes for people.
+    """Return a number of bytes as people read it.
 
     >>> size(1536), size(3 * 2**30)
     ('1.5 KiB', '3.0 GiB')

@@ -68,7 +68,7 @@ class Host:
         return Reply(*_outcome(order.task, work), worker, monotonic() - began)
 
     def stop(self, numbers: Iterable[int]) -> list[asyncio.Task[Any]]:
-        """Stop orders, also those that have not come: what still has to end."""
+        """Stop orders, also those that have not come; return what still has to end."""
         works = []
         for number in numbers:
             if number not in self._begun:
@@ -79,7 +79,7 @@ class Host:
         return works
 
     def stop_all(self) -> list[asyncio.Task[Any]]:
-        """Stop what runs: what still has to end."""
+        """Stop all that runs; return what still has to end."""
         return self.stop(list(self._running))
 
     def _forget(self, ended_below: int) -> None:

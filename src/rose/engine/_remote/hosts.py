@@ -91,7 +91,7 @@ class Hosts:
         self._expected.pop(job.number, None)
 
     def stop(self, job: PoolJob) -> bool:
-        """Stop an order, or have it refused when it begins; whether it had begun."""
+        """Stop an order, or have it refused when it begins; return whether it had begun."""
         job.refused = True
         if isinstance(job.line, _Line):
             self._say(job.line, wire.STOP, job.number)
@@ -103,7 +103,7 @@ class Hosts:
             self._say(line, wire.DROP, ref)
 
     def hang_up(self) -> None:
-        """Have no order begin from now on, and all hosts end what they do; not waiting for it."""
+        """Let no order begin from now on, and have all hosts end what they do, without waiting for it."""
         self._close_listening()
         for line in list(self._lines):
             try:
@@ -122,7 +122,7 @@ class Hosts:
         self.abandon()
 
     def abandon(self) -> None:
-        """End it without an event loop."""
+        """End the lines to all hosts without an event loop."""
         self._close_listening()
         for line in list(self._lines):
             self._close(line)

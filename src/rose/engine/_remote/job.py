@@ -38,7 +38,7 @@ class RemoteJob:
         return str(self.task.key)
 
     def begin(self, worker: str) -> None:
-        """Tell that it has begun, once and before its end; reports of it may come twice."""
+        """Tell that the task has begun, once and before its end; reports of it may come twice."""
         on_start, self.on_start = self.on_start, None
         if on_start is not None and not self.result.done():
             on_start(worker)
@@ -70,7 +70,7 @@ class PoolJob(RemoteJob):
         return self.future is not None and self.future.running()
 
     def withdraw(self) -> bool:
-        """Take it back from the pool; whether that could be done."""
+        """Take the job back from the pool; return whether that could be done."""
         try:
             return self.future is not None and self.future.cancel()
         except NotImplementedError:  # some pools' futures cannot

@@ -51,7 +51,7 @@ def as_task(remote: RemoteTask, surroundings: Surroundings) -> Task:
 
 
 def run_in_child(body: bytes, prefix: str | None, limited: bool, surroundings: Surroundings) -> tuple[int, bytes]:
-    """Run a pickled task in a child process of a worker; the status and body of a local worker's reply."""
+    """Run a pickled task in a child process of a worker; return the status and body of its reply."""
     if surroundings.cwd is not None:
         os.chdir(surroundings.cwd)
     if surroundings.interpreter is not None:

@@ -96,7 +96,7 @@ class Reports:
 
     @classmethod
     def of(cls, flow: WorkflowEngine) -> Reports:
-        """Return those of this WorkflowEngine."""
+        """Return the reports of this WorkflowEngine, shared by all engines of ours on it."""
         reports = cls._all.get(flow)
         if reports is None:
             reports = cls._all[flow] = cls(flow)

@@ -71,7 +71,7 @@ class DaskEngine(BaseEngine):
         learner = ParallelUQLearner(engine)          # or give it the cluster itself
     """
 
-    capabilities = LocalEngine.capabilities  # one is what runs the tasks, on each worker
+    capabilities = LocalEngine.capabilities  # on each worker, a LocalEngine runs the tasks
 
     def __init__(
         self,
@@ -152,8 +152,8 @@ class DaskEngine(BaseEngine):
         if cluster is None or cluster.lost is not None:
             if self._connecting is None or self._connecting.done():
                 self._connecting = self._scratch.threads.submit(self._connect)
-            connecting = asyncio.wrap_future(self._connecting)  # who stops waiting for it does not end it
-            connecting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it has been seen
+            connecting = asyncio.wrap_future(self._connecting)  # shielded below: other tasks wait for it, too
+            connecting.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at: no warning
             try:
                 cluster = await asyncio.shield(connecting)
             except ConfigurationError as error:

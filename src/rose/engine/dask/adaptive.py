@@ -28,12 +28,12 @@ class AdaptiveDemand:
         self._timer: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
-        """Look again, soon: more wait, or fewer."""
+        """Look again soon at what waits: it is more now, or less."""
         if self._timer is None and (self._shown or self._placement.has_waiting):
             self._timer = self._connection.loop.call_later(DELAY, self._show)
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Show Dask nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -70,7 +70,7 @@ class Cluster:
 
     @property
     def lost(self) -> Exception | None:
-        """Return why the connection is no more; None: it is."""
+        """Return why the connection was lost; None: it was not."""
         return self._connection.lost
 
     async def open(self) -> None:

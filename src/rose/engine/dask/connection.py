@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """Keep a client in its event loop. `on_loss` is called once, when the connection turns out to be no more."""
+    """Keep a client in its event loop. `on_loss` is called once, when the connection turns out to be lost."""
 
     def __init__(self, client: Client, threads: ThreadPoolExecutor, patience: float) -> None:
         self.client = client
@@ -48,11 +48,11 @@ class Connection:
         return task
 
     def in_thread(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Do what blocks."""
+        """Call a function that blocks in a thread."""
         return self.loop.run_in_executor(self._threads, function, *args)
 
     def check(self, error: BaseException | None) -> None:
-        """Look whether something failed because the connection is no more."""
+        """Look whether something failed because the connection was lost."""
         if self.client.status != "running":
             self._lose(error)
 
@@ -138,7 +138,7 @@ class Peer:
             connection.check(telling.exception())
 
     def give_up(self) -> None:
-        """Expect nothing from there any more."""
+        """Expect nothing from this worker any more."""
         if not self.gone.done():
             self.gone.set_result(None)
 

@@ -234,7 +234,7 @@ class DaskHost(Host):
             await _ended(works.values(), cancel=True)
             raise
         self.rest.update((number, work) for number, work in works.items() if not work.done())
-        # How long one took, without waiting for the others.
+        # About how long each of them took, without the wait for the others.
         seconds = (monotonic() - began) * min(len(orders), self._cpus) / len(orders)
         return {number: replace(work.result(), seconds=seconds) for number, work in works.items() if work.done()}
 

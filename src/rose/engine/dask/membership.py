@@ -72,7 +72,7 @@ class Membership:
             self._wanted.set()
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop following which workers there are."""
         self._client.unsubscribe_topic("all")
 
     def unfit_error(self, key: str) -> ConfigurationError | None:
@@ -142,7 +142,7 @@ class Membership:
                 )
 
     def _end_if_unfit(self) -> None:
-        """Have nothing wait any more, if none of the workers can be used."""
+        """End the jobs that wait, if none of the workers can be used."""
         if self.unfit_error("") is None:
             return
         jobs = self._sending.jobs

@@ -24,7 +24,7 @@ class Place:
         self.free_memory = has.memory
 
     def could_hold(self, wanted: Resources) -> bool:
-        """Return whether all of it is there, free or not."""
+        """Return whether this worker has all that is wanted, free or not."""
         memory = self.has.memory is None or wanted.memory is None or wanted.memory <= self.has.memory
         return wanted.cpus <= self.has.cpus and wanted.gpus <= self.has.gpus and memory
 
@@ -34,7 +34,7 @@ class Place:
         return memory and wanted.gpus <= self.free_gpus
 
     def occupy(self, wanted: Resources, sign: int) -> None:
-        """Take it (1), or give it back (-1)."""
+        """Take what is wanted (`sign` 1), or give it back (-1)."""
         self.free_cpus -= sign * wanted.cpus
         self.free_gpus -= sign * wanted.gpus
         if self.free_memory is not None and wanted.memory is not None:
@@ -42,7 +42,7 @@ class Place:
 
 
 class PlacedRequest(SlotRequest):
-    """SlotRequest resources of one place."""
+    """Hold what a waiting task asks for, and the place whose resources it was granted."""
 
     __slots__ = ("place",)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Interrupt:
-    """Cancels the coroutine that a call in another thread came to; a function that is no coroutine takes no notice."""
+    """Cancel the coroutine that a call in another thread came to; a function that is no coroutine takes no notice."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,7 +23,7 @@ class Interrupt:
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
 
     def cancel(self) -> bool:
-        """Cancel it, now or as soon as it begins; whether it runs, and was told."""
+        """Cancel it, now or as soon as it begins; return whether it runs, and was told."""
         with self._lock:
             self._wanted = True
             if self._running is None:
@@ -93,13 +93,13 @@ class _Loop:
                 task.cancel()
             if left:
                 self._loop.run_until_complete(_ends(left))
-            if getattr(self._loop, "_asyncgens", True):  # where it cannot be told, better once too often
+            if getattr(self._loop, "_asyncgens", True):  # a private set; on loops without it, do it always
                 self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     def _left(self) -> Iterable[asyncio.Task[Any]]:
         if self._loop.get_task_factory() is self._begin:
-            return self._begun  # `all_tasks` looks at those of all loops: in a driver's thread, thousands
-        self._loop.set_task_factory(self._begin)  # it was the task's own
+            return self._begun  # `all_tasks` would look through those of all loops: thousands in a driver
+        self._loop.set_task_factory(self._begin)  # the task had set one of its own
         return self._asyncio.all_tasks(self._loop)
 
     def __del__(self) -> None:

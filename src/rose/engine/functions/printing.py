@@ -92,7 +92,7 @@ def _unwrapped(stream: Any) -> Any:
 
 
 def _say(error: OSError) -> None:
-    """Say it once; the log may go where the output goes."""
+    """Log once that output cannot be shown; the log may go where the output goes."""
     global _said
     if not _said:
         _said = True
@@ -113,8 +113,10 @@ def show_all() -> None:
 
 
 def let_go_of_broken() -> None:
-    """Have what goes nowhere, or to a full disk, go to /dev/null in this worker; programs that tasks start would
-    fail for it."""
+    """Send output that goes nowhere, or to a full disk, to /dev/null in this worker.
+
+    Programs that tasks start would fail for it.
+    """
     poll = select.poll()
     for descriptor in _descriptors:
         poll.register(descriptor, 0)

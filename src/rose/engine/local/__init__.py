@@ -18,7 +18,7 @@ from rose.errors import ConfigurationError
 
 
 class LocalEngine(BaseEngine):
-    """Runs functions in worker processes and commands as subprocesses; needs no server and no `__main__` guard.
+    """Run functions in worker processes and commands as subprocesses, without a server or a `__main__` guard.
 
     `workers` is how many cpus it may occupy (None: all that this process may use), `gpus` how many gpus
     (or which: CUDA's names), and `memory`

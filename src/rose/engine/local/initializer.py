@@ -50,7 +50,7 @@ class Initialized:
 
 
 def checked_initializer(function: object) -> Initializer | None:
-    """Return what is given as one, None if nothing is.
+    """Return the given function as an `Initializer`; None if nothing is given.
 
     Raises:
         ConfigurationError: it is not callable, or does not pickle.

@@ -69,7 +69,7 @@ def flags() -> list[str]:
 
 
 def current() -> Interpreter:
-    """Return what is set now, in this thread."""
+    """Return what this program has set in its interpreter by now, seen from this thread."""
     root = logging.getLogger()
     named = {name: logger for name, logger in root.manager.loggerDict.items() if isinstance(logger, logging.Logger)}
     processes = sys.modules.get("multiprocessing")
@@ -92,7 +92,7 @@ def current() -> Interpreter:
 
 
 def take_over(settings: Interpreter) -> None:
-    """Set all of it in this process."""
+    """Set in this process all that the driver's program has set."""
     sys.argv[:] = settings.argv
     sys.setrecursionlimit(settings.recursion_limit)
     sys.set_int_max_str_digits(settings.digits)

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Runs function requests in worker processes, as many at a time as `slots` admits.
+    """Run function requests in worker processes, as many at a time as `slots` admits.
 
     All its methods are called in the event loop and never block: the scratch's threads start processes and write
     arrays. A worker's inbox is the kernel's, so what a worker has not begun can be taken back at any time, and a dead
@@ -185,7 +185,7 @@ class WorkerPool:
 
     def _readable(self, worker: WorkerHandle) -> None:
         """Take a worker's replies; not without end, other workers wait too."""
-        for _ in range(EARLY_DEPTH + 2):  # all that a dead one can have left
+        for _ in range(EARLY_DEPTH + 2):  # a dead worker cannot have left more
             try:
                 size = worker.driver_end.recv_into(self._buffer)
             except BlockingIOError:
@@ -206,7 +206,7 @@ class WorkerPool:
             return
         request = worker.requests[0]
         assert request.number == number, f"worker answered task {number} instead of {request.number}"
-        if status == OUT_OF_MEMORY:  # who knows in what state its libraries are
+        if status == OUT_OF_MEMORY:  # its libraries may be left in any state
             self._stop(request, refused(request.task, *pickle.loads(self._content[REPLY.size : size])))
             return
         worker.requests.popleft()

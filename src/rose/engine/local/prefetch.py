@@ -15,7 +15,7 @@ LONG = 0.01  # seconds: if a task turns out to run that long, what was sent behi
 
 
 class Prefetch:
-    """Fills inboxes, and takes back what would wait there. `pack` makes a request's message; False: it has ended."""
+    """Fill inboxes, and take back what would wait there. `pack` makes a request's message; False: it has ended."""
 
     def __init__(self, slots: Slots, workers: Workers, pack: Callable[[FunctionRequest], bool]) -> None:
         self._slots = slots
@@ -24,7 +24,7 @@ class Prefetch:
         self._look_again: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
-        """Look after nobody any more."""
+        """Stop looking for requests that wait behind a long task."""
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
@@ -64,12 +64,12 @@ class Prefetch:
                     return
 
     def requeue(self, requests: Iterable[FunctionRequest]) -> None:
-        """Have requests that were taken back wait again, in their order."""
+        """Queue requests again that were taken back, in their order."""
         for request in reversed(list(requests)):
             self._slots.requeue(request)
 
     def _rescue_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have nobody wait behind a task that turned out to be long."""
+        """Take back what waits behind a task that turned out to be long."""
         self._look_again = None
         for worker in self._workers:
             if len(worker.requests) > 1:

@@ -78,7 +78,7 @@ def settings() -> bytes:
 
 
 def execute(body: memoryview, prefix: str) -> tuple[int, bytes]:
-    """Run one pickled task: the status and the body of the reply."""
+    """Run one pickled task; return the status and the body of the reply."""
     status, result = compute(body)
     return reply(result, prefix) if status == RESULT else (status, pack_failure(result))
 
@@ -98,7 +98,7 @@ def within(limit: MemoryLimit, memory: int, body: memoryview, prefix: str) -> tu
 
 
 def compute(body: memoryview) -> tuple[int, Any]:
-    """Run one pickled task: RESULT and what it returned, or another status and the exception."""
+    """Run one pickled task; return RESULT and its result, or another status and the exception."""
     try:
         call, args, kwargs = load_task(body)
     except BaseException as error:

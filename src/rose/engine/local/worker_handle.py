@@ -134,7 +134,7 @@ class WorkerHandle:
         return True
 
     def take_back(self) -> list[FunctionRequest]:
-        """Empty the inbox: the jobs, in order, that the worker has not begun and never will."""
+        """Empty the inbox and return the jobs, in order, that the worker has not begun and never will."""
         numbers = set()
         while self._worker_end.fileno() >= 0:  # else its sockets are closed: it is gone, with all that it was sent
             try:

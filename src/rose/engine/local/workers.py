@@ -47,7 +47,7 @@ class Workers:
         return worker in self._all
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Hear of them in this event loop from now on."""
+        """Watch the workers in this event loop from now on."""
         for worker in self._all:
             self._unwatch(worker)
         self._loop = loop
@@ -73,7 +73,7 @@ class Workers:
         return worker
 
     def set_free(self, worker: WorkerHandle) -> None:
-        """Take note that it may have nothing to do."""
+        """Take note that a worker may have nothing to do."""
         if worker.is_free and worker in self._all and worker not in self._free:
             self._free.append(worker)
 
@@ -84,7 +84,7 @@ class Workers:
             self._free.remove(worker)
 
     def abandon(self) -> None:
-        """Free what this process holds of them, without an event loop; the scratch ends the processes."""
+        """Free what this process holds of its workers, without an event loop; the scratch ends the processes."""
         for worker in self._all:
             self._unwatch(worker)
             worker.close_sockets()

@@ -36,7 +36,7 @@ GRACE = 0.5  # seconds from SIGTERM to SIGKILL
 
 
 class CommandRunner:
-    """Runs commands, as many as it is given: how many at a time is the slots' matter."""
+    """Run commands, as many as it is given: how many at a time is the slots' matter."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._scratch = scratch
@@ -122,7 +122,7 @@ class _Execution:
             if starting.exception() is None:
                 self._watch()
                 self.stop(None)
-                await asyncio.wait([self._exit])  # not itself: who cancels again must not cancel what `_exited` sets
+                await asyncio.wait([self._exit])  # by `wait`: a second cancellation must not reach the future itself
             raise
 
     def stop(self, error: Exception | None) -> None:
@@ -171,7 +171,7 @@ class _Execution:
             self._stderr.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        """Start it. Blocks: called in a thread."""
+        """Start the command. Blocks: called in a thread."""
         cwd = self._command.cwd
         self._scratch.ensure_reaper()
         try:
@@ -207,7 +207,7 @@ class _Execution:
         return kind(f"{reason}: {line}", self.key, code, line)
 
     def _watch(self) -> None:
-        """Ask to be told of its end: it has been started."""
+        """Watch for the end of the command, which has been started."""
         assert self._child is not None
         if self._began and not self._timers and not self._exit.done():
             self._child.watch(self._loop, self._exited)

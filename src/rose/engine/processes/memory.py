@@ -50,7 +50,7 @@ _KILLERS = (
 
 
 class MemoryLimit:
-    """Holds this process to `memory` bytes more than it has now, from `hold` to `lift`."""
+    """Hold this process to `memory` bytes more than it has now, from `hold` to `lift`."""
 
     def __init__(self) -> None:
         self._soft, self._hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -107,7 +107,7 @@ def _status() -> dict[str, int]:
 
 
 class OutOfMemoryKiller:
-    """Counts the kills in our own memory cgroup (where there is none: on this machine) that no task's end explains."""
+    """Count the kills in our own memory cgroup (where there is none: on this machine) that no task's end explains."""
 
     def __init__(self) -> None:
         self._file = -1

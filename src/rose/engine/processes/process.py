@@ -94,7 +94,7 @@ class Child:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
 
     def reap(self) -> int:
-        """Kill what is left of its group, and collect the process, which has ended or ends now: its exit code."""
+        """Kill the rest of its group, collect the process, which has ended or ends now, and return its exit code."""
         self.unwatch()
         self.signal_group(signal.SIGKILL)
         try:

@@ -64,7 +64,7 @@ def kill_marked(prefix: str) -> None:
 
 
 def clean(groups: Iterable[int], prefix: str, folder: str) -> bool:
-    """Kill the groups and all that is marked, and remove the folder; whether the folder is gone."""
+    """Kill the groups and all that is marked, and remove the folder; return whether it is gone."""
     for group in groups:
         kill_group(group)
     kill_marked(prefix)

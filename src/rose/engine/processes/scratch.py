@@ -63,7 +63,7 @@ class Scratch:
         return os.getpid() == self._owner
 
     def ensure_reaper(self) -> None:
-        """Have a reaper. Called before anything is started or stored; starting it takes milliseconds."""
+        """Start the reaper, once, before anything is started or stored; that takes milliseconds."""
         folder = self.folder
         with self._reaper_lock:
             if self._reaper is not None:
@@ -114,7 +114,7 @@ class Scratch:
         self._instruct(f"+ {child.pid}")
 
     def reap(self, child: Child) -> int:
-        """Collect a child that has ended, with what is left of its group: its exit code."""
+        """Collect a child that has ended, with what is left of its group; return its exit code."""
         code = child.reap()
         self.children.discard(child)
         self._instruct(f"- {child.pid}")

@@ -23,7 +23,7 @@ def environment(cpus: int) -> dict[str, str]:
 
 
 class ThreadLimits:
-    """Holds this process to each task's cpus; it was started with `environment(1)`."""
+    """Hold this process to each task's cpus; it was started with `environment(1)`."""
 
     def __init__(self) -> None:
         self._cpus = 1

@@ -1,4 +1,4 @@
-"""Have the user's main module in a worker: what tasks reach of the driver's, found by name.
+"""Rebuild the user's main module in a worker: what tasks reach of the driver's, found by name.
 
 The script is not run again. Its names come in parts (see `rose.engine.shipping.program`), each loaded when a task first
 needs it, and again only when the driver's has changed: until then what tasks do to it (caches, counters) stays.
@@ -28,7 +28,7 @@ CACHED = 64  # manifests that a worker keeps: of as many kinds of tasks
 
 
 class Part(NamedTuple):
-    """Names that are loaded together, pickled: `body`, or where that is too long to be sent often, the file of it."""
+    """Hold names that are loaded together, pickled; where `body` is too long to be sent often, it is a file's path."""
 
     names: tuple[str, ...]
     version: bytes
@@ -71,7 +71,7 @@ class _Main:
         self.loaded: dict[str, tuple[tuple[str, ...], bytes]] = {}  # by name: the part that it came with
 
     def bring(self, manifest: Manifest) -> None:
-        """Load what is not there yet."""
+        """Load those parts that are not there yet."""
         global _arrays
         if not self.loaded:
             self.module.__dict__.update(manifest.facts)
@@ -96,7 +96,7 @@ _arrays: Mapping[str, str] = {}
 
 
 def enter(path: str) -> None:
-    """Have what a manifest names in `__main__`, as the task that comes now needs it."""
+    """Put what a manifest names into `__main__`, as the task that comes now needs it."""
     global _entered
     if _entered is not None and _entered[0] == path:
         sys.modules["__main__"] = _entered[1].module

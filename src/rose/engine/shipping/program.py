@@ -97,15 +97,15 @@ class State:
         self.pieces = pieces
         self._asked = [piece for piece in pieces if not asked.isdisjoint(piece.names)]
         self._also = [one for piece in pieces if asked.isdisjoint(piece.names) for one in piece.values.items()]
-        self.size = len(main.__dict__)  # another one: names have come that it may need
+        self.size = len(main.__dict__)  # if it grows, names have come that the tasks may need
         self.versions: list[bytes] = []
         self.program = program
         self.facts = {name: main.__dict__[name] for name in _FACTS if name in main.__dict__}
         known: dict[str, bytes] = {}
         found = {name: piece for piece in pieces for name in piece.names}
-        for piece in pieces:  # one that was loaded with what has changed since is another
+        for piece in pieces:  # a piece is as new as what it was loaded with
             version = hashlib.sha256(piece.digest + b"".join(known.get(name, b"") for name in sorted(piece.loads)))
-            if piece.caches:  # what it has remembered came from all that it uses
+            if piece.caches:  # what a cache holds was computed with all that it uses
                 for name in sorted(_reach(piece.names[0], found, runs=True)):
                     version.update(found[name].digest)
             self.versions.append(version.digest()[:16])
@@ -174,7 +174,7 @@ class Program:
         more = dict(found)
         try:
             self._follow(main, [name], more)
-        except Exception:  # nobody asked for it
+        except Exception:  # nothing is known to need it
             return
         new = more.keys() - found.keys()
         if not code_only or all(
@@ -281,9 +281,9 @@ def _is_fixed(value: Any, itself: bool = False, depth: int = 8) -> bool:
     if not depth:
         return False
     if not itself and (name := name_in_main(value)) is not None and "." not in name:
-        return True  # a piece of its own
+        return True  # it is a piece of its own, which is compared by itself
     if isinstance(value, type) and value.__module__ != "__main__":
-        return True  # by reference
+        return True  # pickled by its name
     parts: list[Any]
     if kind in (tuple, frozenset):
         parts = [*value]

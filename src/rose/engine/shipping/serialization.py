@@ -64,7 +64,7 @@ class Writing(Protocol):
 
 
 class Shipper(Protocol):
-    """Sees to it that workers have what tasks need of the main module."""
+    """See to it that workers have what tasks need of the main module."""
 
     def ship(self, needs: frozenset[str], refs: Container[str]) -> tuple[str, list[tuple[str, Any]], object]:
         """Return what a task enters, what must be written before, and what must live as long as the task does."""
@@ -171,7 +171,7 @@ class _Pickler(Writer):
 
 
 class _Namespace:
-    """Unpickles as the globals of the main module."""
+    """Unpickle as the globals of the main module."""
 
 
 def _cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
@@ -181,12 +181,12 @@ def _cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
 def pack_arguments(
     value: Any, prefix: str | None, refs: Container[str], remap: bool = True, shipper: Shipper | None = None
 ) -> Packed:
-    """Pickle what will be loaded once, by `load_task`; its files' names start with `prefix`, and what loads them
-    removes them.
+    """Pickle a value that `load_task` will load once.
 
-    Without a prefix all of it is in the pickle. Refs in it become what they stand for. Memory-mapped arrays are mapped
-    again, from the user's file, or copied (`remap=False`). What is the main module's is by name, and the `shipper`
-    brings it. Raises whatever the value's own pickling raises.
+    The names of its files start with `prefix`, and what loads them removes them. Without a prefix all of it is in the
+    pickle. Refs in it become what they stand for. Memory-mapped arrays are mapped again, from the user's file, or
+    copied (`remap=False`). What is the main module's is by name, and the `shipper` brings it. Raises whatever the
+    value's own pickling raises.
     """
     names = Names()
     modes = ("r", "r+", "w+") if remap else ()
@@ -265,7 +265,7 @@ def _pack(
 
 
 class _Spilled:
-    """Unpickles as what the file holds."""
+    """Unpickle as what the file holds."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -26,7 +26,7 @@ class SharedStore:
     def __init__(self, scratch: Scratch, remap: bool = True) -> None:
         self._folders = Folders(scratch)
         self._remap = remap
-        self.paths = self._folders.paths  # of what may be used
+        self.paths = self._folders.paths  # of the values that tasks may use
         self.main = Shipments(self._folders, remap)
 
     async def store(self, value: object, check_open: Callable[[], None]) -> FileRef:

@@ -81,10 +81,10 @@ class Shipments:
         self._files: weakref.WeakValueDictionary[bytes | str, _File] = weakref.WeakValueDictionary()
 
     def ship(self, needs: frozenset[str], refs: Container[str]) -> tuple[str, list[tuple[str, Any]], object]:
-        """Return what a task enters that needs these names of the main module, what must be written before, and what
-        must live as long as the task does.
+        """Return what brings these names of the main module to a task.
 
-        Raises whatever the pickling of one of them raises.
+        That is: what the task enters, what must be written before, and what must live as long as the task does. Raises
+        whatever the pickling of one of them raises.
         """
         state = program(self._remap).state(needs)
         found = self._shipped.get(id(state))

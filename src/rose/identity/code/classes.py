@@ -20,7 +20,7 @@ CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__setstate__", "__set_n
 
 
 class Body(NamedTuple):
-    """The statements of a class other than its methods.
+    """Hold the statements of a class other than its methods.
 
     Attributes:
         node: them.

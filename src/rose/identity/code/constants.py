@@ -1,4 +1,4 @@
-"""Which of the objects that code refers to are constants, and what they are, each entry by its name.
+"""Find which of the objects that code refers to are constants, and what they are, each entry by its name.
 
 No constants, and so no part of an identity: what is used rather than read (loggers, locks, files, connections, pools of
 workers, random generators, ROSE's own objects), what has no canonical form, and what the code changes itself.
@@ -72,7 +72,7 @@ class _Constants(NamedTuple):
             if not changed:
                 yield from self.whole(name, value)
             return
-        if not entries or not isinstance(value, dict):  # what kind of thing it is
+        if not entries or not isinstance(value, dict):  # its class counts, too
             yield name, Part(type(value).__qualname__)
         for step, entry in entries.items():
             inner = f"{name}.{step[1]}" if step[0] == "." else f"{name}[{step[1]!r}]"
@@ -111,14 +111,14 @@ class _Constants(NamedTuple):
 
 
 def _named_entries(value: Any) -> dict[Step, Any] | None:
-    """The entries of a dict with texts as keys, or the attributes of an object that is only its attributes."""
+    """Return the entries of a dict with texts as keys, or the attributes of an object that is only its attributes."""
     if type(value) is dict:
         given = set_by_program(value)
         return {("[", key): one for key, one in given.items()} if all(type(key) is str for key in given) else None
     cls = type(value)
     if isinstance(value, (type, tuple, list, Mapping)) or hasattr(cls, "__rose_identity__"):
         return None
-    if is_derived(cls):  # of something that is used: what the user's own code has set
+    if is_derived(cls):  # used, not read (a logger, say): only what the user's own code has set is read
         own = set_by_methods(cls)
         return {(".", key): one for key, one in getattr(value, "__dict__", {}).items() if key in own}
     plain = isinstance(value, SimpleNamespace) or cls.__module__ == "argparse"
@@ -145,7 +145,7 @@ def slots(cls: type) -> Iterator[str]:
 
 
 def _keeps_nothing_else(cls: type) -> bool:
-    """Whether the objects of a class are their attributes alone."""
+    """Return whether the objects of a class are their attributes alone."""
     said = ("__getstate__", "__reduce__", "__reduce_ex__")
     return not any(vars(base).get(name) for base in cls.__mro__ if base is not object for name in said)
 

@@ -22,7 +22,7 @@ Place = tuple[int, Steps]  # the id of a namespace, closure or class, and the wa
 
 
 class _Value(NamedTuple):
-    """A value that is reached, to be looked at when it is known what the code changes."""
+    """Hold a value that is reached, to be looked at when it is known what the code changes."""
 
     name: str
     value: Any
@@ -32,7 +32,7 @@ class _Value(NamedTuple):
 
 
 class Findings:
-    """Collects parts by their names; `home` is the module whose names need no module before them."""
+    """Collect parts by their names; `home` is the module whose names need no module before them."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
@@ -89,7 +89,7 @@ class Findings:
         self._values.append(_Value(label, value, where, place or (0, ()), home))
 
     def add_values(self) -> None:
-        """Add the values, without what the code changes itself."""
+        """Add the values that are reached, without what the code changes itself."""
         for one in self._values:
             if id(one.value) in self._changed_objects:
                 continue
@@ -122,7 +122,7 @@ class Findings:
             self.add(f"environment variable {name}", part)
 
     def asks_environment(self, value: Any, steps: Iterable[Step]) -> bool:
-        """Whether it is the environment; what is asked by a constant becomes a part."""
+        """Return whether it is the environment; what is asked by a constant becomes a part."""
         asked = environment.asked(value, list(steps))
         if asked:
             self.variable(asked, value if environment.is_copy(value) else os.environ)
@@ -189,7 +189,7 @@ class Findings:
 
 
 def _function_digest(thing: Any) -> bytes | None:
-    """A function inside a value; what it reaches is a part of its own."""
+    """Return the digest of a function inside a value; what it reaches is a part of its own."""
     if not isinstance(thing, FunctionType) or not is_own_function(thing):
         return None
     found = find_function(thing.__code__, thing.__globals__)

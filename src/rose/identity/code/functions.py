@@ -1,4 +1,4 @@
-"""Facts about functions and classes: what they hold, where they stand, and what stands in for missing source."""
+"""Find facts about functions and classes: what they hold, where they stand, and what stands in for missing source."""
 
 from __future__ import annotations
 

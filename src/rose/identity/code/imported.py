@@ -1,4 +1,4 @@
-"""The user's own modules as a whole, where it is not known what of them is used: by their source, which is not run."""
+"""Read the user's own modules as a whole, where it is not known what of them is used; their source is not run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def module_of_compiled(thing: Any, seen: set[str]) -> Iterator[tuple[str, Part]]
 
 
 def _file_of(name: str) -> str | None:
-    """The file of a module, if it is the user's own; the packages around it are imported to find it."""
+    """Return the file of a module, if it is the user's own; the packages around it are imported to find it."""
     if name.partition(".")[0] in sys.stdlib_module_names or name == "__main__":
         return None
     try:
@@ -69,7 +69,7 @@ def _file_of(name: str) -> str | None:
 
 
 def _imported(node: ast.AST, package: str) -> list[str]:
-    """The modules that code imports."""
+    """Return the modules that code imports."""
     found: set[str] = set()
     for one in ast.walk(node):
         if isinstance(one, ast.Import):

@@ -1,4 +1,4 @@
-"""Which code is the user's own, and which is an installed package's, that is known by its name alone."""
+"""Tell the user's own code from an installed package's, which is known by its name alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def is_own_class(cls: type) -> bool:
     """Return whether a class is of one of the user's own modules."""
     name = cls.__module__
     if not isinstance(name, str) or name.startswith("_cython") or not cls.__flags__ & _MADE:
-        return False  # as compiled code makes them
+        return False  # a class of compiled code
     return is_own(name, getattr(sys.modules.get(name), "__file__", None))
 
 

@@ -1,4 +1,4 @@
-"""Which names hold what differs from start to start by its nature: the time, a process's number, a temporary directory.
+"""Find names that hold what differs between starts by nature: the time, a process's number, a temporary directory.
 
 Read from the source: `started = time.time()`, and what is made of it. Of `Config(T=300, start=time.time())` and of a
 dict that is written out, only the entry is.
@@ -156,7 +156,7 @@ def _here(scope: ast.AST) -> Iterator[ast.AST]:
 
 
 def _moments(value: ast.expr, known: _Known) -> Iterator[Steps]:
-    """The parts of a value that differ from start to start; () where that is all of it."""
+    """Yield the parts of a value that differ from start to start; () where that is all of it."""
     entries: list[tuple[Step, ast.expr]] = []
     if isinstance(value, ast.Name):
         yield from (path[1:] for path in known.paths if path[0] == value.id)
@@ -203,7 +203,7 @@ def _is_moment(node: ast.AST, known: _Known) -> bool:
 
 
 def _is_known(node: ast.AST, known: _Known) -> bool:
-    """Whether it is a function whose result differs from start to start, all of it."""
+    """Return whether it is a function whose result differs from start to start, all of it."""
     called = _called(node, known)
     return called in _BUILTIN or called.startswith(_MOMENTS) or () in known.functions.get(called, ())
 
@@ -222,7 +222,7 @@ def _called(node: ast.AST, known: _Known) -> str:
 
 
 def _named(node: ast.AST, aliases: dict[str, str]) -> str:
-    """How something that is imported is called in full; "" for what is not."""
+    """Return how something that is imported is called in full; "" for what is not."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

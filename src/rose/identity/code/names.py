@@ -106,7 +106,7 @@ def _take(found: References, path: Path | None) -> None:
 
 
 class _Reader(ast.NodeVisitor):
-    """Reads one scope and those inside it.
+    """Read one scope and those inside it.
 
     Args:
         found: where to.
@@ -162,7 +162,7 @@ class _Reader(ast.NodeVisitor):
             self._found.texts.add(node.value)
 
     def visit_arg(self, node: ast.arg) -> None:
-        """Annotations are not evaluated when the function runs."""
+        """Skip annotations: they are not evaluated when the function runs."""
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.all_of([node.target, *([node.value] if node.value is not None else [])])

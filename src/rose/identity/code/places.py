@@ -1,4 +1,4 @@
-"""Texts and paths that name a place inside the program's own directory: the whole may be moved."""
+"""Recognise texts and paths that name a place inside the program's own directory: the whole may be moved."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def from_home(value: Any, home: str | None) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _ways(home: str) -> tuple[str, ...]:
-    """How a directory may be written: as it is, and without symbolic links."""
+    """Return how a directory may be written: as it is, and without symbolic links."""
     return tuple(one for one in dict.fromkeys((home, os.path.realpath(home))) if len(one) > 1)
 
 
 @functools.lru_cache(maxsize=64)
 def _within(directory: str) -> re.Pattern[str]:
-    """The directory as a part of a text; what goes on behind it is another's name."""
+    """Return a pattern of the directory as a part of a text; what goes on behind it is another's name."""
     return re.compile(rf"(?<![\w.\-]){re.escape(directory)}(?![\w\-]|\.\w)")

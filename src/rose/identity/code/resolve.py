@@ -15,7 +15,7 @@ from rose.identity.environment import is_copy
 
 
 class Resolved(NamedTuple):
-    """Something that a name stands for.
+    """Hold something that a name stands for.
 
     Attributes:
         value: it; `MISSING` where a dict has no such key.
@@ -84,7 +84,7 @@ def _below(found: Resolved, value: Any, step: Step, entry: str) -> Resolved:
 
 
 def _is_attribute_of(value: Any, kind: str, key: Any) -> bool:
-    """Whether reading it is reading an object's own attribute, and nothing else of the object."""
+    """Return whether reading it is reading an object's own attribute, and nothing else of the object."""
     if kind != "." or isinstance(value, type) or key not in getattr(value, "__dict__", {}):
         return False
     return not is_used(value) and is_data(value)

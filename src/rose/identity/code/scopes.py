@@ -1,4 +1,4 @@
-"""The names that a scope binds."""
+"""Find the names that a scope binds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rose.identity.code.syntax import Function
 
 
 class _Scope(ast.NodeVisitor):
-    """Collects the names that a scope binds, without those of scopes inside it."""
+    """Collect the names that a scope binds, without those of scopes inside it."""
 
     def __init__(self) -> None:
         self.bound: set[str] = set()
@@ -25,7 +25,7 @@ class _Scope(ast.NodeVisitor):
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _definition
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        """A scope of its own."""
+        """Skip a lambda: it is a scope of its own."""
 
     def _comprehension(self, node: ast.AST) -> None:
         self.bound |= {one.target.id for one in ast.walk(node) if isinstance(one, ast.NamedExpr)}

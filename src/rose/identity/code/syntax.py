@@ -1,4 +1,4 @@
-"""Source code as a text that comments, layout and docstrings do not change, the same on every Python that is supported.
+"""Write source code as a text that comments, layout, docstrings and Python's version do not change.
 
 `ast.dump` and `ast.unparse` differ between versions of Python, and bytecode does from one to the next: what is written
 here are the nodes of the syntax tree, without what says where they stand and without what is empty.
@@ -55,13 +55,13 @@ def _text(value: Any) -> str:
 
 
 def _says_nothing(statement: ast.AST) -> bool:
-    """Whether a statement is a docstring, another constant that stands alone, or `pass`."""
+    """Return whether a statement is a docstring, another constant that stands alone, or `pass`."""
     alone = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return alone or isinstance(statement, ast.Pass)
 
 
 def _joined(values: list[Any]) -> list[Any]:
-    """The parts of an f-string; before Python 3.12, neighbouring texts were one part."""
+    """Return the parts of an f-string; before Python 3.12, neighbouring texts were one part."""
     found: list[Any] = []
     for value in values:
         text = value.value if isinstance(value, ast.Constant) else None
@@ -124,7 +124,7 @@ def enclosing(node: ast.AST, tree: ast.Module) -> list[Function]:
 
 @functools.lru_cache(maxsize=64)
 def _functions(tree: ast.Module) -> dict[tuple[str, int], list[Function]]:
-    """All functions of a file, by their names and first lines."""
+    """Return all functions of a file, by their names and first lines."""
     found: dict[tuple[str, int], list[Function]] = {}
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -134,7 +134,7 @@ def _functions(tree: ast.Module) -> dict[tuple[str, int], list[Function]]:
 
 @functools.lru_cache(maxsize=64)
 def _around(tree: ast.Module) -> dict[ast.AST, list[Function]]:
-    """The functions around each function of a file."""
+    """Return the functions around each function of a file."""
     found: dict[ast.AST, list[Function]] = {}
     pending: list[tuple[ast.AST, list[Function]]] = [(tree, [])]
     while pending:
@@ -161,7 +161,7 @@ def _arguments(node: Function) -> tuple[str, ...]:
 
 
 def _holds(node: Function, code: CodeType) -> bool:
-    """Whether all instructions of some code come from inside a node's body."""
+    """Return whether all instructions of some code come from inside a node's body."""
     body = node.body if isinstance(node, ast.Lambda) else None
     if body is None or body.end_lineno is None or body.end_col_offset is None:
         return False

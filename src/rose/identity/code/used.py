@@ -1,4 +1,4 @@
-"""Which objects are there to be used rather than read: loggers, locks, files, pools of workers, random generators."""
+"""Recognise objects that are used rather than read: loggers, locks, files, pools of workers, random generators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rose.identity.code.modules import is_own_class
 
-_READ = ("rose.stages.config",)  # of what else is used, what is read
+_READ = ("rose.stages.config",)  # modules whose objects are read, though others of their packages are used
 _USED = {
     "_io", "_queue", "_random", "_thread", "_weakref", "aiohttp", "asyncio", "boto3", "botocore", "cffi", "concurrent",
     "contextvars", "dask", "distributed", "executorlib", "grpc", "h5py", "http", "httpx", "io", "itertools", "joblib",

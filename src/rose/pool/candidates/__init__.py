@@ -1,1 +1,1 @@
-"""What a pool is given: candidates of every form, labels, extra samples, coordinates."""
+"""Take in what a pool is given: candidates of every form, labels, extra samples, coordinates."""

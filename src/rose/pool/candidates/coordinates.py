@@ -1,4 +1,4 @@
-"""Where candidates lie near each other: in the pool's features, else in what the candidates themselves are.
+"""Tell where candidates lie near each other: in the pool's features, else in what the candidates themselves are.
 
 Methods that spread a batch measure distances between what the members of an ensemble say. One member, or members that
 predict alike, say nothing about that: then distances are those of the candidates.
@@ -20,7 +20,7 @@ _SAMPLED = 1000  # candidates that tell how widely each coordinate varies
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of a pool's candidates.
+    """Hold the coordinates of a pool's candidates.
 
     Attributes:
         source: the features `[N, F]`, or the candidates.
@@ -32,7 +32,7 @@ class Coordinates:
     scale: np.ndarray | None = None
 
     def of(self, indices: np.ndarray) -> np.ndarray:
-        """`[n, F]` of the candidates at these indices; what is missing (NaN) lies in the middle."""
+        """Return `[n, F]` coordinates of the candidates at these indices; a missing one (NaN) lies in the middle."""
         rows = take(self.source, indices)
         if self.centre is None or self.scale is None:
             return np.asarray(rows)

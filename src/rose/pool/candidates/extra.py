@@ -1,4 +1,4 @@
-"""Labelled samples that are no candidates: they train, and nothing else."""
+"""Hold labelled samples that are no candidates: they train, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rose.store import stacked
 
 @dataclass(frozen=True)
 class Extra:
-    """Samples `X`, of the kind and shape of the pool's candidates, and a label for each."""
+    """Hold samples `X`, of the kind and shape of the pool's candidates, and a label for each."""
 
     X: Any
     labels: Sequence[Any]
 
     def before(self, X: Any) -> Any:
-        """These samples, then those."""
+        """Return these samples, then those of `X`."""
         if is_frame(X):
             return concatenated([self.X, X])
         return [*self.X, *X] if isinstance(X, list) else np.concatenate([self.X, X])
 
     def labels_before(self, labels: Sequence[Any]) -> Any:
-        """These labels, then those: an array where they are of one kind and shape, else a list.
+        """Return these labels, then those given: an array where they are of one kind and shape, else a list.
 
         Raises:
             PoolError: if each are of one kind, but not of the same.
@@ -56,7 +56,7 @@ class Extra:
 
 
 def open_extra(extra: Any, X: Any, allow_nan: bool) -> Extra:
-    """The samples and labels of `Pool(extra=)`, beside the candidates `X`.
+    """Return the samples and labels of `Pool(extra=)`, checked to fit the candidates `X`.
 
     Raises:
         PoolError: if they are no such pair, or do not fit the candidates; or a label is none.

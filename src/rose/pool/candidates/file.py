@@ -1,4 +1,4 @@
-"""Candidates in a .npy file: workers get its path, and read the part that they need."""
+"""Read candidates from a .npy file: workers get its path, and read the part that they need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rose.npy import NpyFile
 
 
 class CandidateFile(NpyFile):
-    """A pool's file: what cannot be read of it is a PoolError."""
+    """Read a pool's file, with a PoolError for what cannot be read of it."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return candidates `start` to `stop - 1`.

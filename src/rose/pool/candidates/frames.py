@@ -1,4 +1,4 @@
-"""Tables with named columns (pandas' DataFrames, or what looks like one) as candidates: they stay what they are.
+"""Take tables with named columns (pandas' DataFrames, or what looks like one) as candidates, and keep them tables.
 
 No library is imported here: a table brings its own.
 """
@@ -22,7 +22,7 @@ _ROWS = 4096  # that are looked at together
 
 
 def is_frame(X: Any) -> bool:
-    """Whether these are rows with named columns."""
+    """Return whether these are rows with named columns."""
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
@@ -97,7 +97,7 @@ def frame_digests(X: Any, of_object: Callable[[Any], Any] = _of_object) -> Itera
 
 
 def plain_row(X: Any, index: int) -> dict[str, Any]:
-    """One row in plain values by column name, as a run directory keeps it."""
+    """Return one row in plain values by column name, as a run directory keeps it."""
     return {
         str(name): _plain(X.iloc[index : index + 1, place].tolist()[0], pickled_cell)
         for place, name in enumerate(X.columns)
@@ -105,7 +105,7 @@ def plain_row(X: Any, index: int) -> dict[str, Any]:
 
 
 def with_columns(X: Any, other: Any, name: str) -> Any:
-    """The rows of `other` with the columns of `X`, in its order; floats are rounded to its precision.
+    """Return the rows of `other` with the columns of `X`, in its order; floats are rounded to its precision.
 
     Raises:
         PoolError: if it is no table, or lacks a column; `name` is what the message calls it.
@@ -124,7 +124,7 @@ def with_columns(X: Any, other: Any, name: str) -> Any:
 
 
 def of_types(X: Any, other: Any, name: str, floats: bool = False) -> Any:
-    """As `with_columns`, and all columns are of the types of `X`.
+    """Return the rows of `other` as `with_columns` does, with all columns of the types of `X`.
 
     With `floats`, a column of floats stays one where that of `X` is of whole numbers.
 
@@ -162,12 +162,12 @@ def _check_held(values: Iterable[Any], holds: Callable[[Any], bool], column: Any
 
 
 def concatenated(frames: Sequence[Any]) -> Any:
-    """Tables with the same columns, one below the other."""
+    """Return tables with the same columns, one below the other."""
     return sys.modules[type(frames[0]).__module__.partition(".")[0]].concat(list(frames), ignore_index=True)
 
 
 def _plain(value: Any, of_object: Callable[[Any], Any]) -> Any:
-    """A value in a form whose text is the same wherever it comes from."""
+    """Return a value in a form whose text is the same wherever it comes from."""
     if isinstance(value, np.generic):
         value = value.item()
     kind = type(value)

@@ -1,4 +1,4 @@
-"""Labels that a pool is given: which of its candidates they are of."""
+"""Find which candidates of a pool the labels are of that it is given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger("rose")
 
 
 class Known(NamedTuple):
-    """Labels by candidate.
+    """Hold labels by candidate.
 
     Attributes:
         labels: the label of each candidate that has one.
@@ -34,7 +34,7 @@ class Known(NamedTuple):
 
     @classmethod
     def none(cls) -> Known:
-        """No labels."""
+        """Return no labels."""
         return cls({}, np.empty(0, dtype=np.int64), {})
 
     def beside(self, taken: Iterable[int]) -> list[int]:
@@ -44,7 +44,7 @@ class Known(NamedTuple):
 
 
 def known_labels(labels: Any, X: Any) -> Known:
-    """The labels of those candidates that are labelled already.
+    """Return the labels of those candidates that are labelled already.
 
     Args:
         labels: as `Pool` takes them.
@@ -71,7 +71,7 @@ def known_labels(labels: Any, X: Any) -> Known:
 
 
 def labels_of(y: Any, name: str) -> list[Any]:
-    """The labels in what `rows_of` takes, with the arrays of other libraries as NumPy's.
+    """Return the labels in what `rows_of` takes, with the arrays of other libraries as NumPy's.
 
     Raises:
         PoolError: if it is no such thing; a label is None, or holds what is not finite; or if some are single values
@@ -92,7 +92,7 @@ def labels_of(y: Any, name: str) -> list[Any]:
 
 
 def rows_of(y: Any, name: str) -> list[Any]:
-    """The labels in an array `[L, ...]`, a Series, a DataFrame (of one column: its values), or a sequence.
+    """Return the labels in an array `[L, ...]`, a Series, a DataFrame (of one column: its values), or a sequence.
 
     Raises:
         PoolError: if it is none of them; `name` is what the message calls it.
@@ -186,7 +186,7 @@ def _by_content(table: LabelTable, contents: Sequence[bytes], X: Any) -> Known:
 
 
 def _digests(table: LabelTable, X: Any) -> Sequence[bytes] | None:
-    """What identifies each sample of the table; None: only its index does."""
+    """Return what identifies each sample of the table by its content; None: only its index identifies it."""
     if table.digests is not None or table.X is None:
         return table.digests
     if is_frame(X):
@@ -207,7 +207,7 @@ def _digests(table: LabelTable, X: Any) -> Sequence[bytes] | None:
 
 
 def _rows_like(first: Any, X: Any) -> list[Any]:
-    """Samples in the form of a list's candidates, of which one is `first`."""
+    """Return samples in the form of a list's candidates, of which one is `first`."""
     if isinstance(first, np.ndarray):
         return list(as_array(X, "labels: X", PoolError).astype(first.dtype))
     rows = X.tolist() if isinstance(X, np.ndarray) else list(X)

@@ -1,4 +1,4 @@
-"""Candidates as they are given: opened, looked over, and recognised by their content."""
+"""Open candidates as they are given, look them over, and recognise them by their content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHECK_BYTES = 8 * 2**20  # candidates are checked for NaN in blocks of this siz
 
 
 def open_candidates(X: Any, name: str, allow_nan: bool = False) -> Any:
-    """An array `[N, ...]` (of a path: memory-mapped), a table with named columns as it is, or a list.
+    """Return an array `[N, ...]` (of a path: memory-mapped), a table with named columns as it is, or a list.
 
     Args:
         X: as `Pool` takes it.
@@ -134,7 +134,7 @@ def digest_of(candidate: Any, name: str) -> bytes:
 
 
 def _is_plain(candidate: Any) -> bool:
-    """Whether it has an identity, as can be seen at a glance."""
+    """Return whether a candidate has an identity, as can be seen at a glance."""
     kind = type(candidate)
     if kind is np.ndarray:
         return not candidate.dtype.hasobject

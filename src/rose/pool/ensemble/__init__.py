@@ -1,1 +1,1 @@
-"""The ensemble: its members, what they predict, and what the columns of predictions mean."""
+"""Train the ensemble, ask its members, and find what the columns of their predictions mean."""

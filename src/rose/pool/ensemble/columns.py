@@ -1,4 +1,4 @@
-"""What the columns of classifiers' predictions mean, and which column a label is.
+"""Find what the columns of classifiers' predictions mean, and which column a label is.
 
 Members that saw other classes (bootstraps, few labels) predict other columns. They meet on the union of their classes,
 with probability 0 for what a member has not seen. A number of columns alone is no meaning: where nothing says it and
@@ -96,8 +96,9 @@ def column_of_each(labels: np.ndarray, classes: Classes, count: int, what: str) 
 
 
 def task_of_labels(y: Any) -> str | None:
-    """Tell classification from regression by labels, where they can: texts and truth values are classes; vectors and
-    numbers that are not whole are values; whole numbers are either.
+    """Tell classification from regression by labels; return None where they can be of either.
+
+    Texts and truth values are classes; vectors and numbers that are not whole are values; whole numbers are either.
 
     >>> task_of_labels(np.array(["a", "b"])), task_of_labels(np.array([0.5])), task_of_labels(np.array([1, 2]))
     ('classification', 'regression', None)
@@ -137,8 +138,10 @@ def kind_of(label: Any) -> str:
 
 
 def _with_both(passes: Mapping[str, Sequence[Passed]], classes: Mapping[str, Classes]) -> dict[str, list[Passed]]:
-    """All passes as `[n, C]`. Where every member gives a single column it is P(second of two classes), but for those
-    that know one class only."""
+    """Return all passes as `[n, C]`.
+
+    Where every member gives a single column it is P(second of two classes), but for those that know one class only.
+    """
     alone = {model for model in passes if (names := classes.get(model)) is not None and len(names) == 1}
     others = [array for model, of_model in passes.items() if model not in alone for array in means(of_model)]
     wide = any(array.ndim == 2 and array.shape[1] > 1 for array in others)
@@ -155,7 +158,7 @@ def _column(array: np.ndarray) -> np.ndarray:
 
 
 def _names(classes: Classes, widths: set[int]) -> list[Any] | None:
-    """The labels of a member's columns; None where what it says of its classes is of other columns than it gives.
+    """Return the labels of a member's columns; None where its classes are not those of the columns that it gives.
 
     Raises:
         PredictionError: if its columns were declared, and are not so many.

@@ -1,4 +1,4 @@
-"""The ensemble of a pool's workflow: its members are trained side by side, and each predicts as soon as it can."""
+"""Train the members of a pool's workflow side by side, and have each predict as soon as it can."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rose.stages.stage import Stage
 
 @dataclass(frozen=True)
 class RoundId:
-    """Which round of which workflow: what every task of it is told."""
+    """Say which round of which workflow it is; every task of the round is told."""
 
     workflow: str
     iteration: int
@@ -30,22 +30,22 @@ class RoundId:
 
     @property
     def where(self) -> str:
-        """As messages say it."""
+        """Return the round's name as messages say it."""
         return f"iteration {self.iteration} of workflow {self.workflow!r}"
 
     def key(self, stage: str, model: str | None = None, index: int | None = None) -> TaskKey:
-        """The key of one of its tasks."""
+        """Return the key of one of its tasks."""
         return TaskKey(self.workflow, self.iteration, stage, model, index)
 
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
-        """What every task may ask for, its own seed among it."""
+        """Return what every task may ask for, its own seed among it."""
         seed = derive_seed(self.seed, str(self.key(stage, model, index)))
         return {"iteration": self.iteration, "workflow": self.workflow, "seed": seed}
 
 
 @dataclass
 class Ensemble:
-    """The members of one workflow, and how they are trained and asked. Keeps the last of each."""
+    """Train and ask the members of one workflow, and keep the last of each."""
 
     training: Stage
     prediction: Stage
@@ -56,11 +56,11 @@ class Ensemble:
     members: dict[str, Shared] = field(default_factory=dict)
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
-        """How training is called under this configuration."""
+        """Return how training is called under this configuration."""
         return bind_stage(self.training, config, iteration)
 
     def bind_prediction(self, config: LearnerConfig, iteration: int) -> Binding:
-        """How prediction is called under this configuration."""
+        """Return how prediction is called under this configuration."""
         return bind_stage(self.prediction, config, iteration)
 
     async def train(self, round: RoundId, model: str, X: Shared, y: Shared, config: LearnerConfig) -> Shared:
@@ -85,7 +85,7 @@ class Ensemble:
         await self.runner.release(replaced)
 
     async def classes(self, members: Mapping[str, Shared]) -> dict[str, Classes]:
-        """By model, the label of each column of its probabilities: as declared, else as the model says it."""
+        """Return, by model, the label of each column of its probabilities: as declared, else as the model says it."""
         declared = self.prediction.classes
         return {name: await one.classes() if declared is None else declared for name, one in members.items()}
 
@@ -99,7 +99,7 @@ class Ensemble:
         rows: Shared | None,
         config: LearnerConfig,
     ) -> list[Passed]:
-        """All stochastic passes of one member over some rows of `X` (None: all), in blocks.
+        """Return all stochastic passes of one member over some rows of `X` (None: all), predicted in blocks.
 
         `stage` names the tasks ("prediction", "shortlist", "holdout").
         """
@@ -128,7 +128,7 @@ class Ensemble:
     def calls(
         self, round: RoundId, models: Iterable[str], config: LearnerConfig
     ) -> tuple[Callable[..., Any], dict[str, list[dict[str, Any]]]]:
-        """The prediction function and, by model, its arguments in each stochastic pass over candidates."""
+        """Return the prediction function and, by model, its arguments in each stochastic pass over candidates."""
         binding = self.bind_prediction(config, round.iteration)
         passes = range(self.num_predictions)
         return binding.func, {
@@ -137,7 +137,7 @@ class Ensemble:
         }
 
     def together(self, models: Iterable[str], config: LearnerConfig, iteration: int) -> Stage:
-        """The prediction stage of a task in which all these models predict, one after the other, all passes."""
+        """Return the stage of a task in which all these models predict, one after the other, all passes."""
         stages = [stage_for(self.prediction, config, iteration, model) for model in models]
         return together(stages, self.num_predictions)
 
@@ -159,5 +159,5 @@ class Ensemble:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}
 
     def _arguments(self, binding: Binding, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that travel with each task; True stands for the large ones, filled in by the worker."""
+        """Return the arguments that travel with each task; True stands for the large ones, filled in by the worker."""
         return binding.arguments(**given, model=True, X=True)

@@ -1,4 +1,4 @@
-"""What one member says of some samples in one stochastic pass."""
+"""Hold what one member says of some samples in one stochastic pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rose.errors import PredictionError
 
 
 class Gaussian(NamedTuple):
-    """A prediction function that returns `(mean, variance)` tells how sure the member itself is: `[n]` each."""
+    """Hold what a prediction function says that returns `(mean, variance)`, so how sure the member is: `[n]` each."""
 
     mean: np.ndarray
     variance: np.ndarray
@@ -39,8 +39,10 @@ def _array(value: Any, name: str) -> np.ndarray:
 
 
 def _exactly(array: np.ndarray, tolerance: float) -> np.ndarray:
-    """Probabilities that were computed in a type which NumPy lacks, with the rounding of that type taken out: what
-    looks at them later cannot know that they are so coarse."""
+    """Return probabilities of a type which NumPy lacks, with the rounding of that type taken out.
+
+    What looks at them later cannot know that they are so coarse.
+    """
     if array.ndim != 2 or array.size == 0:
         return array
     sums = array.sum(axis=1, keepdims=True)
@@ -49,7 +51,7 @@ def _exactly(array: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def joined(blocks: Sequence[Passed]) -> Passed:
-    """The blocks of one pass as one."""
+    """Return the blocks of one pass as one."""
     if len(blocks) == 1:
         return blocks[0]
     spreads = variances(blocks)
@@ -58,23 +60,23 @@ def joined(blocks: Sequence[Passed]) -> Passed:
 
 
 def means(passes: Sequence[Passed]) -> list[np.ndarray]:
-    """The predictions themselves."""
+    """Return the predictions themselves, without variances."""
     return [one.mean if isinstance(one, Gaussian) else one for one in passes]
 
 
 def variances(passes: Sequence[Passed]) -> list[np.ndarray] | None:
-    """The members' own variances, where all give them."""
+    """Return the members' own variances, where all give them."""
     spreads = [one.variance for one in passes if isinstance(one, Gaussian)]
     return spreads if passes and len(spreads) == len(passes) else None
 
 
 def mapped(one: Passed, change: Callable[[np.ndarray], np.ndarray]) -> Passed:
-    """A pass with its arrays changed alike."""
+    """Return a pass with its arrays changed alike."""
     return Gaussian(change(one.mean), change(one.variance)) if isinstance(one, Gaussian) else change(one)
 
 
 def first_rows(one: Passed, count: int) -> Passed:
-    """The first `count` samples of a pass."""
+    """Return the first `count` samples of a pass."""
     return mapped(one, lambda array: array[:count])
 
 
@@ -84,7 +86,7 @@ def alike(passes: Sequence[Passed]) -> bool:
     One pass is alike by itself.
     """
     first, *others = means(passes)
-    some = slice(_LOOK)  # most that are not alike differ here
+    some = slice(_LOOK)  # those that differ mostly do so in the first rows
     return all(np.array_equal(first[some], other[some]) for other in others) and all(
         np.array_equal(first, other) for other in others
     )

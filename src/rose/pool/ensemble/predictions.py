@@ -1,4 +1,4 @@
-"""What members predict: the tasks that ask them, and whether what they say can be used, in one form."""
+"""Ask members for predictions, check whether what they say can be used, and bring it into one form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rose.stages.shared import own, private, with_own
 
 
 class Predicted(NamedTuple):
-    """What all members say of the same samples, in one form.
+    """Hold what all members say of the same samples, in one form.
 
     Attributes:
         passes: by model, its stochastic passes: `[n, C]` probabilities, `[n]` values or `[n, D]` of several outputs.
@@ -34,7 +34,7 @@ class Predicted(NamedTuple):
 
     @property
     def ordered(self) -> list[Passed]:
-        """All passes, models in order, each with all its own."""
+        """Return all passes, models in order, each with all its own."""
         return [one for of_model in self.passes.values() for one in of_model]
 
     @property
@@ -91,8 +91,10 @@ def usable(
 
 
 def task_of(passes: Sequence[Passed]) -> str:
-    """Tell classification from regression by what predictions look like: rows of two or more that sum to 1 are
-    probabilities."""
+    """Tell classification from regression by what predictions look like.
+
+    Rows of two or more that sum to 1 are probabilities.
+    """
     for array in means(passes):
         if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind != "f":
             return "regression"
@@ -156,7 +158,7 @@ def _one_output(array: np.ndarray) -> np.ndarray:
 
 
 def sliced(X: Any, rows: np.ndarray | None, start: int, stop: int) -> Any:
-    """Samples `start` to `stop` of those rows of `X` (None: of all)."""
+    """Return samples `start` to `stop - 1` of those rows of `X` (None: of all)."""
     return part(X, start, stop) if rows is None else take(X, rows[start:stop])
 
 

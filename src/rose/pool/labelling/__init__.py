@@ -1,1 +1,1 @@
-"""Labels of a pool's candidates: asked for, gathered, given, corrected, and held by each workflow."""
+"""Ask for labels of a pool's candidates, gather, correct and hold them for each workflow."""

@@ -1,4 +1,4 @@
-"""Labels that are given to a run that has begun: new ones join its labelled sets, others correct what it recorded."""
+"""Take labels that are given to a run that has begun: new ones join its labelled sets, others correct recorded ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 3  # corrections that a message lists
 
 @dataclass(frozen=True)
 class Correction:
-    """A label that is recorded, and the one that is given for the same candidate."""
+    """Hold a label that is recorded, and the one that is given for the same candidate."""
 
     record: LabelRecord
     recorded: Any
@@ -103,7 +103,7 @@ async def _corrections(run: Run, pool: Pool, by_index: bool) -> list[Correction]
 
 
 async def _chosen_with(run: Run, workflow: str, wrong: set[bytes]) -> str:
-    """The recorded iterations of a workflow that chose when it held one of these labels, in words."""
+    """Say in words in which recorded iterations a workflow chose when it held one of these labels."""
     first = last = None
     for iteration, record in enumerate(await _rounds(run, workflow)):
         if first is None and not wrong.isdisjoint(record["checkpoint"]["contents"]):
@@ -123,8 +123,10 @@ async def _rounds(run: Run, workflow: str) -> list[Any]:
 
 
 async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
-    """The candidates that come first in every workflow: a resumed run keeps those that it began with, though its pool
-    may be given more labels now."""
+    """Return the candidates that come first in every workflow.
+
+    A resumed run keeps those that it began with, though its pool may be given more labels now.
+    """
     now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
     noted = await run.journal.meta("initial")
     if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] == candidates:

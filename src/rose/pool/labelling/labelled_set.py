@@ -1,4 +1,4 @@
-"""The labelled set of one workflow: which candidates have labels, which are being simulated, which were dropped."""
+"""Hold the labelled set of one workflow: which candidates have labels, are being simulated, or were dropped."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class LabelledSet:
             self._labels.append(label)
 
     def drop(self, samples: Mapping[int, bytes]) -> None:
-        """Have these candidates not chosen any more, though they have no label."""
+        """Exclude these candidates from being chosen, though they have no label."""
         for index in samples:
             self._pending.pop(index, None)
         self._taken.update(samples)
         self._dropped.update(samples)
 
     def expect(self, indices: np.ndarray) -> None:
-        """Have these candidates not chosen again: they are being simulated."""
+        """Exclude these candidates from being chosen again: they are being simulated."""
         self._pending.update(dict.fromkeys(indices.tolist()))
 
     @property
@@ -71,7 +71,7 @@ class LabelledSet:
 
     @property
     def indices(self) -> np.ndarray:
-        """Return which candidates, int64 `[L]`."""
+        """Return which candidates have a label, int64 `[L]`."""
         return np.array(self._indices, dtype=np.int64)
 
     @property

@@ -71,8 +71,11 @@ class Labeller:
         return self._failures.exceeded(self._arrived.labels, stage, query_size)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return, in plain values, which candidates the iteration asked for; which arrived, in order, with what their
-        labels are recorded as; and which are pending, each with the iteration that asked for it."""
+        """Return, in plain values, what the iteration asked for and got.
+
+        That is: which candidates it asked for; which arrived, in order, with what their labels are recorded as; and
+        which are pending, each with the iteration that asked for it.
+        """
         return {
             "asked": self._asked.tolist(),
             "arrived": self._arrived.indices.tolist(),
@@ -83,7 +86,7 @@ class Labeller:
     async def restore(
         self, iteration: int, config: LearnerConfig, dropped: Sequence[int], checkpoint: Mapping[str, Any]
     ) -> None:
-        """Have the labels of an iteration that is recorded; what was pending is asked for again by the next."""
+        """Restore the labels of an iteration that is recorded; the next one asks again for what was pending."""
         indices = np.array(checkpoint["arrived"], dtype=np.int64)
         arrived = await self._simulator.recorded(
             self._workflow, iteration, indices, checkpoint["contents"], dropped, config
@@ -119,7 +122,7 @@ class Labeller:
         self._submissions.end()
 
     async def _recall(self) -> None:
-        """Have again what people have withdrawn, if that was before the run was resumed."""
+        """Read which candidates people withdrew before the run was resumed."""
         if not self._withdrawn and not self._run.temporary and self._run.journal.epoch > 1:
             self._withdrawn = await self._run.journal.meta(self._note) or []
 
@@ -148,8 +151,10 @@ class Labeller:
         return found
 
     def _final(self, arrived: Arrived) -> list[Any]:
-        """Return the labels, of those that failed for good, and for the first time, as `Dropped`: how many may is
-        limited."""
+        """Return the labels, those of simulations that failed for good for the first time as `Dropped`.
+
+        How many may be dropped is limited; the others that failed are None.
+        """
         final: list[Any] = []
         for index, content, label in zip(arrived.indices.tolist(), arrived.contents, arrived.labels, strict=True):
             again = index in self.labelled.dropped or not self._simulator.is_dropped(content)
@@ -160,7 +165,7 @@ class Labeller:
 async def joined(
     run: Run, workflow: str, iteration: int, chosen: np.ndarray, taken: Sequence[int], pool: Pool
 ) -> np.ndarray:
-    """The candidates that are labelled in this round: those chosen, then those whose labels are given since.
+    """Return the candidates that are labelled in this round: those chosen, then those whose labels are given since.
 
     What joins is noted before anything is learned from it, so that a resumed round is the same round.
 
@@ -194,7 +199,7 @@ async def with_retried(
     dropped: Mapping[int, bytes],
     is_dropped: Callable[[bytes], bool],
 ) -> tuple[np.ndarray, frozenset[bytes]]:
-    """The candidates that are labelled in this round: those asked for, then those that are tried again.
+    """Return the candidates that are labelled in this round: those asked for, then those that are tried again.
 
     What is tried again is noted before anything is learned from it, so that a resumed round is the same round.
 

@@ -1,4 +1,4 @@
-"""Simulations of candidates: each distinct sample once, whoever asks."""
+"""Simulate candidates: each distinct sample once, whoever asks."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ class Simulator:
 
 
 def simulated_labels(result: Any, candidates: Sequence[int], batch: bool, key: TaskKey) -> list[Any]:
-    """The labels in what a simulation gave.
+    """Return the labels in what a simulation gave.
 
     Raises:
         TaskFailedError: if there are not as many as candidates, or one is None or not finite: a simulation that gives

@@ -1,4 +1,4 @@
-"""What one workflow has asked for and has not got yet: asking is one thing, gathering another."""
+"""Hold what one workflow has asked for and has not got yet: asking is one thing, gathering another."""
 
 from __future__ import annotations
 

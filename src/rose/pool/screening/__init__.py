@@ -1,1 +1,1 @@
-"""A pool that is too large to be predicted as a whole is looked at part by part."""
+"""Look part by part at a pool that is too large to be predicted as a whole."""

@@ -1,4 +1,4 @@
-"""A pool that is too large to be predicted as a whole is screened part by part.
+"""Screen, in a worker, a part of a pool that is too large to be predicted as a whole.
 
 One task takes a part of the pool: it predicts with every member, scores, and keeps the most uncertain candidates'
 indices and scores. That is what the driver merges: stacked predictions of the pool never exist, and the driver's memory
@@ -27,7 +27,7 @@ from rose.stages.stage import Reduction
 
 @dataclass(frozen=True)
 class Question:
-    """What every part of a pool is asked in a round; shipped once.
+    """Hold what every part of a pool is asked in a round; shipped once.
 
     Attributes:
         func: the user's prediction function.
@@ -63,29 +63,32 @@ class Question:
 
     @property
     def kept(self) -> int:
-        """How many of the most uncertain candidates matter; where the method draws, for the uncertainty alone."""
+        """Return how many of the most uncertain matter; where the method draws, for the uncertainty alone."""
         if self.draws:
             return self.query_size
         return max(self.query_size, self.least, kept_of_part(self.method, self.query_size))
 
 
 class Bar(NamedTuple):
-    """Where a candidate stands: the smaller the more wanted. First its key, a score (its negative where higher is more
-    uncertain) or the negative of what the method draws by; among equal keys, what the seed makes of its index."""
+    """Say where a candidate stands: the smaller the more wanted.
+
+    First its key, a score (its negative where higher is more uncertain) or the negative of what the method draws by;
+    among equal keys, what the seed makes of its index.
+    """
 
     key: float = math.inf
     tie: int = 2**64 - 1
 
 
 class Bars(NamedTuple):
-    """The last of those that may be chosen: of the most uncertain, and of those that are drawn."""
+    """Hold the last of those that may be chosen: of the most uncertain, and of those that are drawn."""
 
     uncertain: Bar = Bar()
     drawn: Bar = Bar()
 
 
 class Screened(NamedTuple):
-    """What is kept of one part of a pool.
+    """Hold what is kept of one part of a pool.
 
     Attributes:
         part: (start, stop) of the part.
@@ -109,12 +112,12 @@ class Screened(NamedTuple):
     held_back: Bars
 
     def packed(self) -> bytes:
-        """As a task's result: the journal keeps a few bytes in passing, where an object of ours costs it a thread."""
+        """Pickle it for a task's result: the journal keeps a few bytes in passing, and loads an object in a thread."""
         return pickle.dumps(tuple(self), protocol=5)
 
     @classmethod
     def unpacked(cls, data: bytes) -> Screened:
-        """What `packed` gave."""
+        """Return what `packed` has packed."""
         return cls(*pickle.loads(data))
 
 
@@ -174,8 +177,10 @@ def _kept(
 
 
 def _first(keys: np.ndarray, ties: np.ndarray, count: int, most: int, bar: Bar) -> tuple[np.ndarray, Bar]:
-    """Positions, ascending, of those of the `count` smallest keys that are not beyond the bar, `most` at most; and
-    where the last one stands, if that holds any back."""
+    """Return the positions of the smallest keys, and where the last one stands if that holds any back.
+
+    They are ascending: of the `count` smallest keys those that are not beyond the bar, `most` at most.
+    """
     near = np.arange(len(keys))
     if count < len(keys):
         near = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
@@ -188,5 +193,5 @@ def _first(keys: np.ndarray, ties: np.ndarray, count: int, most: int, bar: Bar) 
 
 
 def within(keys: np.ndarray, ties: np.ndarray, bar: Bar) -> np.ndarray:
-    """Which candidates are not beyond a bar."""
+    """Return which candidates are not beyond a bar."""
     return np.asarray((keys < bar.key) | ((keys == bar.key) & (ties <= np.uint64(bar.tie))))

@@ -1,4 +1,4 @@
-"""The driver's side of screening: the parts of a pool and their tasks, a few at a time, and the choice of what is left.
+"""Screen a pool from the driver: a few tasks at a time, each of one part, and the choice of what is left.
 
 Which candidates a batch is chosen from is the method's to say (`rose.acquisition.registry.Acquisition`): "top_k" and
 "diverse" see all that they would see of a whole pool, and choose the same; "random", "softmax" and "power" (of a metric
@@ -42,7 +42,7 @@ _SHARES = 4  # ... or so many times its share of those wanted. A part that holds
 
 @dataclass(frozen=True)
 class Screener:
-    """Screens a pool `X` of `size` candidates for one workflow."""
+    """Screen a pool `X` of `size` candidates for one workflow."""
 
     X: Shared
     size: int
@@ -52,8 +52,11 @@ class Screener:
 
     @property
     def part(self) -> int:
-        """How many candidates a task takes: a block at most, and few enough that there are as many tasks as members
-        and their passes. It does not depend on the engine: a run may be resumed on another."""
+        """Return how many candidates a task takes.
+
+        A block at most, and few enough that there are as many tasks as members and their passes. It does not depend on
+        the engine: a run may be resumed on another.
+        """
         passes = len(self.ensemble.model_names) * self.ensemble.num_predictions
         return min(self.ensemble.block, -(-self.size // passes))
 
@@ -66,7 +69,7 @@ class Screener:
         taken: np.ndarray,
         config: LearnerConfig,
     ) -> Shortlist:
-        """What may be chosen of the candidates that are not `taken` (ascending), by all of these members.
+        """Return what may be chosen of the candidates that are not `taken` (ascending), by all of these members.
 
         `classes` are the labels of their columns, by model, where they are known.
 
@@ -158,11 +161,11 @@ class Screener:
 
     @property
     def _number(self) -> int:
-        """How many parts there are."""
+        """Return how many parts there are."""
         return -(-self.size // self.part)
 
     def _parts(self, taken: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Start and stop of the parts in which there are candidates left."""
+        """Yield start and stop of the parts in which there are candidates left."""
         for start in range(0, self.size, self.part):
             stop = min(start + self.part, self.size)
             low, high = np.searchsorted(taken, (start, stop))
@@ -204,7 +207,10 @@ class Screener:
 
 
 def _meant(error: TaskFailedError) -> Exception | None:
-    """The error that the driver would raise if it looked at the predictions itself; None: the task failed otherwise."""
+    """Return the error that the driver would raise if it looked at the predictions itself.
+
+    None: the task failed otherwise.
+    """
     cause = error.__cause__
     if isinstance(cause, PredictionError | NotANumberError | PoolError | ConfigurationError):
         return type(cause)(str(cause))

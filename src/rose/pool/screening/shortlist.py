@@ -1,4 +1,4 @@
-"""What is left of a pool that was screened: the candidates of all its parts that may be chosen."""
+"""Hold what is left of a pool that was screened: the candidates of all its parts that may be chosen."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _ROOM = 1024  # candidates beyond twice what is kept that are gathered before th
 
 
 class _Best:
-    """The candidates with the `count` smallest keys of all that it has seen, in whatever order they come; of equal keys
-    those that the seed puts first. So what is kept does not depend on which part of the pool was screened first."""
+    """Keep the candidates with the `count` smallest keys of all that it has seen, in whatever order they come.
+
+    Of equal keys it keeps those that the seed puts first. So what is kept does not depend on which part of the pool was
+    screened first.
+    """
 
     def __init__(self, count: int, tie_seed: int) -> None:
         self._count = count
@@ -39,7 +42,7 @@ class _Best:
         self._keep((self._indices < start) | (self._indices >= stop))
 
     def ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        """Indices and keys, smallest key first."""
+        """Return indices and keys, smallest key first."""
         self.settle()
         return self._indices, self._keys
 
@@ -55,7 +58,7 @@ class _Best:
 
 
 class Shortlist:
-    """The candidates of a screened pool that may be chosen, merged as the parts come.
+    """Merge, as the parts of a screened pool come, the candidates that may be chosen.
 
     Args:
         query_size: how many are chosen.
@@ -97,7 +100,7 @@ class Shortlist:
         self._lowest, self._highest = min(self._lowest, found.lowest), max(self._highest, found.highest)
 
     def lacking(self) -> list[tuple[int, int]]:
-        """The parts that have held back candidates which may be among the first of all parts."""
+        """Return the parts that have held back candidates which may be among the first of all parts."""
         self._uncertain.settle()
         self._drawn.settle()
         bars = self.bars
@@ -109,27 +112,27 @@ class Shortlist:
 
     @property
     def bars(self) -> Bars:
-        """What no part needs to send any more."""
+        """Return the bars beyond which no part needs to send candidates any more."""
         return Bars(self._uncertain.bar, self._drawn.bar)
 
     @property
     def uncertain(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pool indices and scores of the most uncertain candidates, ascending by index."""
+        """Return pool indices and scores of the most uncertain candidates, ascending by index."""
         indices, keys = self._uncertain.ordered()
         order = np.argsort(indices)
         return indices[order], self._sign * keys[order] + 0.0  # + 0.0: no negative zero
 
     @property
     def drawn(self) -> np.ndarray:
-        """Pool indices of those with the largest keys, largest first; none where the method knows no keys."""
+        """Return pool indices of those with the largest keys, largest first; none where the method knows no keys."""
         return self._drawn.ordered()[0]
 
     @property
     def level(self) -> bool:
-        """Whether all scores of the pool are equal."""
+        """Return whether all scores of the pool are equal."""
         return self._lowest == self._highest
 
     def range(self, declared: tuple[float, float]) -> tuple[float, float]:
-        """The range of the scores: where the metric declares no end, it ends with the scores of the whole pool."""
+        """Return the range of the scores; where the metric declares no end, the whole pool's scores give it."""
         low, high = declared
         return low if math.isfinite(low) else min(0.0, self._lowest), high if math.isfinite(high) else self._highest

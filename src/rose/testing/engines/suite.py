@@ -21,8 +21,10 @@ class EngineTests:
     """Group tests of an engine. A subclass gives `make_engine`; see `rose.testing`."""
 
     def make_engine(self, workers: int) -> Engine | Awaitable[Engine]:
-        """Make a new engine with so many cpus, not yet used. Called outside an event loop; an `async def` goes on in
-        one."""
+        """Make a new engine with so many cpus, not yet used.
+
+        Called outside an event loop; an `async def` goes on in one.
+        """
         raise NotImplementedError
 
     def make_gpu_engine(self, workers: int, gpus: int) -> Engine | Awaitable[Engine]:
@@ -54,8 +56,10 @@ class EngineTests:
 def with_engine(
     workers: int = 2, needs: str = "", gpus: int = 0
 ) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Make a test of an async method that takes an engine with so many cpus and gpus, and fixtures; it is skipped where
-    the engine declares that it has not the capability `needs`."""
+    """Make a test of an async method that takes an engine with so many cpus and gpus, and fixtures.
+
+    It is skipped where the engine declares that it has not the capability `needs`.
+    """
 
     def test_of(body: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         @functools.wraps(body)
@@ -117,7 +121,7 @@ async def assert_still(file: Path) -> None:
 
 
 def size(file: Path) -> int:
-    """Return its bytes; 0 if there is none."""
+    """Return the size of a file in bytes; 0 if there is none."""
     return file.stat().st_size if file.exists() else 0
 
 
