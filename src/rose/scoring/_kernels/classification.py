@@ -86,39 +86,59 @@ def classify(
             rank_rows(sums, m, classes, members, where[_FIRST], where[_SECOND], low, out)
         if want_means:
             divide(sums, count, members)
-        if where[_ENTROPY] >= 0:
-            for to in range(0, count, LANES):
-                mean = load(sums, to)
-                store(terms, to, mean * log(mean))
-            scale_sums(terms, m, classes, -1.0, where[_ENTROPY] + low, out)
-        if where[_EXPECTED] >= 0:
-            scale_sums(entropies, m, classes, -1.0 / members, where[_EXPECTED] + low, out)
-        if want_logs:
-            for to in range(0, count, LANES):
-                mean, nothing = load(sums, to), spread(0.0)
-                store(terms, to, mean * where_less(nothing, mean, load(logs, to), nothing))
-            scale_sums(terms, m, classes, -1.0 / members, where[_CROSS] + low, out)
-        if where[_SQUARE] >= 0:
-            for to in range(0, count, LANES):
-                mean = load(sums, to)
-                store(terms, to, mean * mean)
-            scale_sums(terms, m, classes, 1.0, where[_SQUARE] + low, out)
-        if where[_TARGET] >= 0:
-            for i in range(m):
-                out[where[_TARGET] + low + i] = sums[i * classes + targets[low + i]]
+        of_means(sums, entropies, logs, terms, m, classes, members, targets, where, low, out)
         if want_votes:
-            for j in range(count):
-                votes[j] = 0
-            add_votes(addresses, skip, m, classes, like, votes)
-        if where[_MODE] >= 0:
-            most_votes(votes, m, classes, where[_MODE] + low, out)
-        if where[_VOTES] >= 0:
-            for j in range(count):
-                terms[j] = vote_terms[votes[j]]
-            scale_sums(terms, m, classes, 1.0, where[_VOTES] + low, out)
+            of_votes(addresses, skip, m, classes, like, votes, vote_terms, terms, where, low, out)
         low += m
         m = step
     return wrong or any_sign(signs)
+
+
+@inlined
+def of_means(
+    sums: Any, entropies: Any, logs: Any, terms: Any, m: Any, classes: Any, members: Any, targets: Any, where: Any,
+    low: Any, out: Any,
+) -> None:  # fmt: skip
+    """Make scores of `m` candidates' means, and of what was summed beside them."""
+    count = m * classes
+    if where[_ENTROPY] >= 0:
+        for to in range(0, count, LANES):
+            mean = load(sums, to)
+            store(terms, to, mean * log(mean))
+        scale_sums(terms, m, classes, -1.0, where[_ENTROPY] + low, out)
+    if where[_EXPECTED] >= 0:
+        scale_sums(entropies, m, classes, -1.0 / members, where[_EXPECTED] + low, out)
+    if where[_CROSS] >= 0:
+        for to in range(0, count, LANES):
+            mean, nothing = load(sums, to), spread(0.0)
+            store(terms, to, mean * where_less(nothing, mean, load(logs, to), nothing))
+        scale_sums(terms, m, classes, -1.0 / members, where[_CROSS] + low, out)
+    if where[_SQUARE] >= 0:
+        for to in range(0, count, LANES):
+            mean = load(sums, to)
+            store(terms, to, mean * mean)
+        scale_sums(terms, m, classes, 1.0, where[_SQUARE] + low, out)
+    if where[_TARGET] >= 0:
+        for i in range(m):
+            out[where[_TARGET] + low + i] = sums[i * classes + targets[low + i]]
+
+
+@inlined
+def of_votes(
+    addresses: Any, skip: Any, m: Any, classes: Any, like: Any, votes: Any, vote_terms: Any, terms: Any, where: Any,
+    low: Any, out: Any,
+) -> None:  # fmt: skip
+    """Count the members' votes for `m` candidates, and make scores of them."""
+    count = m * classes
+    for j in range(count):
+        votes[j] = 0
+    add_votes(addresses, skip, m, classes, like, votes)
+    if where[_MODE] >= 0:
+        most_votes(votes, m, classes, where[_MODE] + low, out)
+    if where[_VOTES] >= 0:
+        for j in range(count):
+            terms[j] = vote_terms[votes[j]]
+        scale_sums(terms, m, classes, 1.0, where[_VOTES] + low, out)
 
 
 @inlined
