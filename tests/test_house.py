@@ -19,8 +19,11 @@ SOURCE = ROOT / "src"
 FILES_A_FOLDER, LINES_A_FILE, LINES_A_FUNCTION = 16, 350, 60  # a function's without its docstring
 REFUSED = {"What", "That", "The", "This", "These", "A", "An", "How", "Whether", "Where", "When", "Which", "Who", "Why"}
 
-# Files that only their own folder uses, and that are public all the same: documented names, and programs run with `-m`.
-PUBLIC: set[str] = set()
+# Files that only their own folder uses, and where a reader begins all the same: a room's table of contents.
+PUBLIC = {
+    *("rose.learners.base", "rose.learners.registration", "rose.stages.capture"),
+    *(f"rose.pool.{name}" for name in ("criterion", "holdout", "rounds", "scoring_rule", "selection")),
+}
 
 # What does not hold yet. A line goes when what it names is mended, and none is added.
 KNOWN: set[str] = set()
@@ -142,11 +145,12 @@ def misnamed() -> Iterator[str]:
             if part.startswith("_") and not part.startswith("__"):
                 inside = ".".join(parts[:at])
                 for user in sorted(users()[name]):
-                    if user != inside and not user.startswith(f"{inside}."):
+                    if user != inside and not user.startswith((f"{inside}.", "tests/")):
                         yield f"{name}: used by {user}"
         if file.name != "__init__.py" and not parts[-1].startswith("_") and name not in PUBLIC:
             folder = ".".join(parts[:-1])
-            if len(parts) > 2 and all(user == folder or user.startswith(f"{folder}.") for user in users()[name]):
+            hidden = any(part.startswith("_") for part in parts)  # the folder is: no need to say it twice
+            if len(parts) > 2 and not hidden and all(user.startswith(f"{folder}.") for user in users()[name]):
                 yield f"{name}: only for its own folder"
 
 
@@ -166,7 +170,6 @@ def test_nothing_is_too_large_and_no_imports_go_in_circles(check: Callable[[], I
     assert not wrong, "\n" + "\n".join(sorted(wrong))
 
 
-@pytest.mark.xfail(strict=False, reason="files get their underscores when all moves are done")
 def test_a_file_is_private_if_only_its_own_folder_uses_it() -> None:
     wrong = sorted(misnamed())
     assert not wrong, "\n" + "\n".join(wrong)

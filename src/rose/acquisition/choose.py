@@ -10,8 +10,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rose.acquisition import check
-from rose.acquisition.check import Seed
+from rose.acquisition import _check as check
+from rose.acquisition._check import Seed
 from rose.acquisition.methods.geometry import blocks
 from rose.acquisition.methods.top import top_k
 from rose.acquisition.predictions import Predictions

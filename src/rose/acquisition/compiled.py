@@ -19,7 +19,7 @@ Run = Callable[[Work, int, int], None]
 def kernels() -> ModuleType | None:
     """Return the module of compiled kernels, or None without numba; the plain definitions serve then."""
     try:
-        from rose.acquisition import kernels as module
+        from rose.acquisition import _kernels as module
     except ImportError:
         return None
     return module

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from numpy.typing import ArrayLike
 
-from rose.acquisition.options import whole
+from rose.acquisition._options import whole
 from rose.acquisition.problem import Floats, Problem
 from rose.errors import ConfigurationError, UnknownAcquisitionError, near_miss
 from rose.plugins import Registry

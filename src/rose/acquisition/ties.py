@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rose.acquisition.check import Seed, as_generator
+from rose.acquisition._check import Seed, as_generator
 from rose.arrays import as_array
 from rose.errors import ConfigurationError
 

@@ -6,11 +6,11 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from rose.cli.arguments import add_command, as_path, as_text
+from rose.cli._arguments import add_command, as_path, as_text
 from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rose.cli.arguments import Commands
+    from rose.cli._arguments import Commands
     from rose.store import Order
 
 WAITED = 10.0  # seconds for the driver's answer, which comes within one unless its machine is very busy

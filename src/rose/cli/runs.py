@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose.cli.arguments import add_command, as_path, as_text
+from rose.cli._arguments import add_command, as_path, as_text
 from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rose.cli.arguments import Commands
+    from rose.cli._arguments import Commands
 
 
 def add_run_commands(commands: Commands) -> None:

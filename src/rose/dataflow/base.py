@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rose.dataflow.calls import injected_names
+from rose.dataflow._calls import injected_names
 from rose.engine import TaskKey
 from rose.loop.limits import Limits
 from rose.loop.protocol import Outcome

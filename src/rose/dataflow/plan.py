@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import cached_property
 
-from rose.dataflow.calls import check_calls, tell_of_the_untold
+from rose.dataflow._calls import check_calls, tell_of_the_untold
 from rose.dataflow.uq import UQLoop
 from rose.errors import ConfigurationError
 from rose.loop import checks

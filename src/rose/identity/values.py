@@ -3,7 +3,7 @@
 It is the same in every process, for every hash seed and order of insertion, on every platform and supported Python,
 and for every version of the libraries whose values these are, as far as their values stay what they are. The rules:
 
-- numbers that are equal are the same, whatever their type (see `rose.identity.atoms`); arrays are their dtype, shape
+- numbers that are equal are the same, whatever their type (see `rose.identity._atoms`); arrays are their dtype, shape
   and elements, whatever their memory order and byte order;
 - lists and tuples are sequences, the same if their elements are; so are dicts of any order, and sets;
 - a copy of the environment is what differs in it from the environment itself: the rest is another for each job;
@@ -26,10 +26,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from rose.errors import NoIdentityError
-from rose.identity.atoms import ATOMS, atom
+from rose.identity._atoms import ATOMS, atom
+from rose.identity._environment import set_by_program
+from rose.identity._objects import NoValue, encode_object
 from rose.identity.digest import class_name, node, plain_array
-from rose.identity.environment import set_by_program
-from rose.identity.objects import NoValue, encode_object
 from rose.identity.walk import Functions, Walk
 
 # Gives what is digested in the place of a text or an object: itself, mostly.

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from rose.errors import NotANumberError, RunFailedError, remedy
-from rose.loop.orders import obey
-from rose.loop.signals import ending_on_signals
+from rose.loop._orders import obey
+from rose.loop._signals import ending_on_signals
 from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
 from rose.stages.reporting import Reports

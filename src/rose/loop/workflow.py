@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rose.errors import ChangedRunError
+from rose.loop._orders import Change, changed, recorded_changes
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
-from rose.loop.orders import Change, changed, recorded_changes
 from rose.loop.protocol import Loop, Outcome, RunRequest
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig

@@ -12,20 +12,20 @@ from rose.errors import ConfigurationError
 from rose.loop.changes import Code, code_of, identity_of, simulation_identity
 from rose.loop.protocol import Loop, RunRequest
 from rose.loop.schedule import Rounds, Schedule
+from rose.pool._identity import describe_pool
+from rose.pool._learning import Learning, SharedPool
+from rose.pool._notices import Notices
+from rose.pool._variant import Variant
 from rose.pool.candidates.coordinates import given_coordinates, own_coordinates
 from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.members import Ensemble
-from rose.pool.identity import describe_pool
 from rose.pool.labelling.corrections import correct, first_candidates
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.labelling.simulator import Simulator, bind_simulation
-from rose.pool.learning import Learning, SharedPool
-from rose.pool.notices import Notices
 from rose.pool.pool import Pool
 from rose.pool.rounds import PoolLoop
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Chooser
-from rose.pool.variant import Variant
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
 from rose.store import LabelStore

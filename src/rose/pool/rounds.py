@@ -17,6 +17,8 @@ from rose.errors import PlaceError, PoolError, PredictionError, TaskError
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Outcome
 from rose.loop.state import Prediction, StopReason, WorkflowResult
+from rose.pool._learning import Learned, Learning, SharedPool, Wanted
+from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame
 from rose.pool.criterion import Criterion
@@ -26,8 +28,6 @@ from rose.pool.ensemble.passes import means
 from rose.pool.ensemble.predictions import usable
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
-from rose.pool.learning import Learned, Learning, SharedPool, Wanted
-from rose.pool.notices import Notices
 from rose.pool.pool import Pool, take
 from rose.pool.scoring_rule import Scoring, make_scoring, score_passes, silent
 from rose.pool.screening.screener import Screener

@@ -22,10 +22,10 @@ from rose.metrics import (
     PREDICTIVE_VARIANCE,
     VARIATION_RATIO,
 )
+from rose.scoring._request import check_level
 from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
 from rose.scoring.ranking import Indices, check_k, most_uncertain
 from rose.scoring.registry import METRICS, Array, Direction, Metric, Task, documented, get_metric, metrics
-from rose.scoring.request import check_level
 from rose.scoring.scores import score, top_k
 
 UQFunction = Callable[..., Any]

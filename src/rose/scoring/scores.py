@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rose.arrays import as_vector
 from rose.errors import PredictionError
+from rose.scoring._request import REDUCE, Options, Request, prepare, smallest_left
 from rose.scoring.blocks import each_block
 from rose.scoring.classification import ClassStatistics
 from rose.scoring.compiled import fill_class_statistics, fill_value_statistics
@@ -19,7 +20,6 @@ from rose.scoring.probabilities import ROUNDED, below_0, without_signs
 from rose.scoring.ranking import Indices, Leaders, check_k
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics
-from rose.scoring.request import REDUCE, Options, Request, prepare, smallest_left
 
 _CHECK_ALL = 1 << 16  # elements; below, every row is checked in full, which costs next to nothing there
 _COPIED_ELEMENTS = 1 << 17  # of all members, where probabilities must be copied

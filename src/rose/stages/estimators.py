@@ -48,7 +48,7 @@ def _fit_classes(estimator: Any, X: Any, y: np.ndarray) -> Any:
         from sklearn.dummy import DummyClassifier
 
         return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), y)
-    from rose.stages.coded import CodedClassifier  # scikit-learn is slow to import
+    from rose.stages._coded import CodedClassifier  # scikit-learn is slow to import
 
     if _takes_codes(estimator) and not np.array_equal(classes, np.arange(len(classes))):
         return CodedClassifier(estimator.fit(X, codes), classes)

@@ -12,7 +12,7 @@ from typing import Any
 from rose.engine import CommandOutput, Engine, Task, TaskKey
 from rose.errors import TaskError, TaskFailedError
 from rose.stages import kinds
-from rose.stages.attempts import Accept, Attempts
+from rose.stages._attempts import Accept, Attempts
 from rose.stages.commands import command_line, launch, working_directory
 from rose.stages.parsing import collect_file
 from rose.stages.reporting import Note, Observed, TaskFunction, mentions, register

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rose.store._inbox import OrderInbox
 from rose.store.database.kept import carried_to_json
 from rose.store.events import (
     ChangesAccepted,
@@ -22,7 +23,6 @@ from rose.store.events import (
 from rose.store.files.fsync import sync_tree
 from rose.store.files.objects import ObjectStore
 from rose.store.files.paths import OBJECTS, OUTPUT, WORK, folds, place_of
-from rose.store.inbox import OrderInbox
 from rose.store.journal import Journal
 from rose.store.labels.by_content import Dropped
 from rose.store.orders import PlacedOrder

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rose.acquisition.methods._greedy import Greedy
 from rose.acquisition.methods.geometry import Walk, coordinates, project
-from rose.acquisition.methods.greedy import Greedy
 from rose.acquisition.problem import Floats, Index, Problem
 from rose.acquisition.registry import register_acquisition
 

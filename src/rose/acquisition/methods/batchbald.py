@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
+from rose.acquisition._options import whole
 from rose.acquisition.compiled import workers
-from rose.acquisition.methods.greedy import Greedy
+from rose.acquisition.methods._greedy import Greedy
 from rose.acquisition.methods.joint import F32, Joint, entropy
-from rose.acquisition.options import whole
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition

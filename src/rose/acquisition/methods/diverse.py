@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from rose.acquisition._options import at_least, whole
 from rose.acquisition.methods.kmeans import kmeans
-from rose.acquisition.options import at_least, whole
 from rose.acquisition.problem import Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
 

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rose.acquisition._options import at_least, positive
+from rose.acquisition.methods._greedy import Greedy, first_of_largest
 from rose.acquisition.methods.geometry import known_centres
-from rose.acquisition.methods.greedy import Greedy, first_of_largest
-from rose.acquisition.options import at_least, positive
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
 

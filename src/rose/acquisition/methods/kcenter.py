@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.acquisition.compiled import kernels
+from rose.acquisition.methods._greedy import Greedy
 from rose.acquisition.methods.geometry import (
     Walk,
     coordinates,
@@ -20,7 +21,6 @@ from rose.acquisition.methods.geometry import (
     most_central,
     squared_distances,
 )
-from rose.acquisition.methods.greedy import Greedy
 from rose.acquisition.problem import Index, Problem
 from rose.acquisition.registry import register_acquisition
 

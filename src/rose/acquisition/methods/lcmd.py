@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rose.acquisition.compiled import kernels, workers
+from rose.acquisition.methods._greedy import Greedy
 from rose.acquisition.methods.geometry import Walk, coordinates, known_centres, longest, squared_distances
-from rose.acquisition.methods.greedy import Greedy
 from rose.acquisition.problem import Floats, Index, Problem
 from rose.acquisition.registry import register_acquisition
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rose.acquisition._options import positive
+from rose.acquisition.methods._greedy import Greedy
 from rose.acquisition.methods.gaussian import variances
 from rose.acquisition.methods.geometry import Walk
-from rose.acquisition.methods.greedy import Greedy
-from rose.acquisition.options import positive
 from rose.acquisition.problem import Index, Problem
 from rose.acquisition.registry import register_acquisition
 from rose.errors import ConfigurationError

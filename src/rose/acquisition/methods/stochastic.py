@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rose.acquisition.options import positive
+from rose.acquisition._options import positive
 from rose.acquisition.problem import Floats, Index, Problem, largest_first
 from rose.acquisition.registry import register_acquisition
 

@@ -15,13 +15,13 @@ from distributed import Client
 
 from rose.engine._remote.host_protocol import ref_of
 from rose.engine._remote.remote_task import Surroundings
-from rose.engine.dask import host as dask_host
-from rose.engine.dask.connection import Connection
-from rose.engine.dask.host import STARTS, Greeting
-from rose.engine.dask.jobs import DaskJob, Jobs
+from rose.engine.dask import _host as dask_host
+from rose.engine.dask._connection import Connection
+from rose.engine.dask._host import STARTS, Greeting
+from rose.engine.dask._jobs import DaskJob, Jobs
+from rose.engine.dask._shared_values import SharedValues
+from rose.engine.dask._worker import DaskWorker, Sending
 from rose.engine.dask.membership import Membership, total
-from rose.engine.dask.shared_values import SharedValues
-from rose.engine.dask.worker import DaskWorker, Sending
 from rose.engine.failures import describe
 from rose.engine.local.initializer import Initializer
 from rose.engine.processes.scratch import Scratch

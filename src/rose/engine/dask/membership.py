@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from rose.engine.dask import host as dask_host
-from rose.engine.dask.connection import Peer
-from rose.engine.dask.host import Facts, Greeting
-from rose.engine.dask.worker import DaskWorker, Sending
+from rose.engine.dask import _host as dask_host
+from rose.engine.dask._connection import Peer
+from rose.engine.dask._host import Facts, Greeting
+from rose.engine.dask._worker import DaskWorker, Sending
 from rose.engine.failures import describe
 from rose.engine.protocol import Capacity
 from rose.errors import ConfigurationError

@@ -11,12 +11,12 @@ from functools import partial
 
 from rose.engine.deadline import Deadline
 from rose.engine.failures import describe, of_place, unpack_failure
+from rose.engine.local._prefetch import EARLY_DEPTH, Prefetch
+from rose.engine.local._workers import Workers
 from rose.engine.local.initializer import Initializer
-from rose.engine.local.prefetch import EARLY_DEPTH, Prefetch
 from rose.engine.local.task_codec import broken, pack_task, unpack_reply
 from rose.engine.local.worker_handle import FunctionRequest, WorkerHandle
 from rose.engine.local.worker_protocol import BROKEN, BUFFER, OUT_OF_MEMORY, READY, REPLY, TASK
-from rose.engine.local.workers import Workers
 from rose.engine.processes.memory import refused, worker_lost
 from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import OnStart, Task

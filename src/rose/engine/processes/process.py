@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from rose.engine.processes._reaper import kill_group
 from rose.engine.processes.kernel import hear_of_children, open_pidfd
-from rose.engine.processes.reaper import kill_group
 
 UNKNOWN = 1 << 16  # the exit code of a process of which somebody else has collected it
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from rose.engine.processes import reaper
+from rose.engine.processes import _reaper as reaper
 from rose.engine.processes.kernel import deaf, hear_of_children
 from rose.engine.processes.memory import OutOfMemoryKiller
 from rose.engine.processes.process import Child

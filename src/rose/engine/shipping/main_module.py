@@ -53,10 +53,10 @@ class Manifest:
 
 
 class _Spec(ModuleSpec):
-    """Have processes that a task spawns run `rose.engine.shipping.spawned` instead of the user's script."""
+    """Have processes that a task spawns run `rose.engine.shipping._spawned` instead of the user's script."""
 
     def __init__(self, package: str | None) -> None:
-        super().__init__("rose.engine.shipping.spawned", None)
+        super().__init__("rose.engine.shipping._spawned", None)
         self._package = package
 
     @property

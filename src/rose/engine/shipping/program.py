@@ -24,9 +24,9 @@ from types import (
 )
 from typing import Any
 
+from rose.engine.shipping._names import Names
 from rose.engine.shipping.array_files import may_change
 from rose.engine.shipping.main_module import Manifest
-from rose.engine.shipping.names import Names
 from rose.engine.shipping.serialization import pack_names
 from rose.portable import name_in_main
 

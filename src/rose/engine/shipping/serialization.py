@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Protocol
 
+from rose.engine.shipping._names import Names, ResultNames
 from rose.engine.shipping.array_files import (
     ARRAY_MIN,
     array_again,
@@ -28,7 +29,6 @@ from rose.engine.shipping.array_files import (
     write_content,
 )
 from rose.engine.shipping.main_module import enter, namespace, shipped_array
-from rose.engine.shipping.names import Names, ResultNames
 from rose.errors import ConfigurationError
 from rose.portable import Writer
 

@@ -11,9 +11,9 @@ from rose.engine.failures import of_place, unpicklable
 from rose.engine.processes.scratch import Scratch
 from rose.engine.protocol import Ref
 from rose.engine.shipping import serialization
-from rose.engine.shipping.folders import Folders
+from rose.engine.shipping._folders import Folders
+from rose.engine.shipping._shipments import Shipments
 from rose.engine.shipping.serialization import FileRef
-from rose.engine.shipping.shipments import Shipments
 from rose.errors import ConfigurationError
 
 

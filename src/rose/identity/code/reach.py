@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity.code.classes import (
+from rose.identity.code._classes import (
     CONSTRUCTION,
     body_of,
     function_of,
@@ -25,8 +25,8 @@ from rose.identity.code.classes import (
     is_reached,
     momentary_attributes,
 )
-from rose.identity.code.findings import Findings, Place
-from rose.identity.code.functions import (
+from rose.identity.code._findings import Findings, Place
+from rose.identity.code._functions import (
     MISSING,
     bytecode_digest,
     cells_of,
@@ -39,13 +39,13 @@ from rose.identity.code.functions import (
     registered,
     where_of,
 )
-from rose.identity.code.imported import imported_modules, module_of_compiled, whole_module
-from rose.identity.code.modules import is_own_class, is_own_module, package_of
-from rose.identity.code.moments import momentary, momentary_arguments
-from rose.identity.code.names import SELF, Path, references, references_of_code
-from rose.identity.code.resolve import resolve
-from rose.identity.code.syntax import canonical, enclosing, find_function
-from rose.identity.code.used import is_used
+from rose.identity.code._imported import imported_modules, module_of_compiled, whole_module
+from rose.identity.code._modules import is_own_class, is_own_module, package_of
+from rose.identity.code._moments import momentary, momentary_arguments
+from rose.identity.code._names import SELF, Path, references, references_of_code
+from rose.identity.code._resolve import resolve
+from rose.identity.code._syntax import canonical, enclosing, find_function
+from rose.identity.code._used import is_used
 from rose.identity.digest import digest_of
 from rose.identity.parts import Part, parts_digest
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rose.errors import ChangedRunError, PoolError
 from rose.loop.changes import AS_BEGUN
-from rose.pool.identity import describe_initial, describe_pool
+from rose.pool._identity import describe_initial, describe_pool
 from rose.pool.pool import Pool
 from rose.stages.kinds import gives_label
 from rose.stages.parsing import plain

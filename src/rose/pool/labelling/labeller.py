@@ -10,9 +10,9 @@ import numpy as np
 
 from rose.loop.quorum import FailureLimit
 from rose.loop.schedule import Schedule
+from rose.pool.labelling._submissions import Submissions
 from rose.pool.labelling.labelled_set import Arrived, LabelledSet
 from rose.pool.labelling.simulator import Simulator
-from rose.pool.labelling.submissions import Submissions
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.kinds import gives_label

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from rose.arrays import as_vector
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.scoring._truth import true_values
 from rose.scoring.calibration.measures import classified
 from rose.scoring.probabilities import mean_probabilities, normalised
-from rose.scoring.truth import true_values
 
 Floats = NDArray[np.float64]
 SetMethod = Literal["lac", "aps", "raps", "top_k"]
@@ -129,7 +129,7 @@ def conformal_intervals(
     y = true_values(targets, columns.shape[:1], "targets")
     _check_level(level, len(y))
     regression, scores = _mapie("regression"), _mapie("conformity_scores")
-    from rose.scoring.calibration.given import GivenValues  # scikit-learn is slow to import
+    from rose.scoring.calibration._given import GivenValues  # scikit-learn is slow to import
 
     score = "absolute" if uncertainty is None else scores.ResidualNormalisedScore(GivenValues(1), prefit=True)
     fitted = regression.SplitConformalRegressor(
@@ -176,7 +176,7 @@ def conformal_sets(
     if method == "raps":
         _check_raps(level, y)
     classification = _mapie("classification")
-    from rose.scoring.calibration.given import GivenProbabilities
+    from rose.scoring.calibration._given import GivenProbabilities
 
     classes = p.shape[1]
     strangers = 0 if method == "lac" else max(0, 3 - len(np.unique(y)))

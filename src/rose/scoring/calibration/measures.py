@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from rose.arrays import as_numbers, as_vector
 from rose.errors import ConfigurationError, PredictionError
+from rose.scoring._truth import class_numbers
 from rose.scoring.probabilities import mean_probabilities
-from rose.scoring.truth import class_numbers
 
 Floats = NDArray[np.float64]
 Binning = Literal["uniform", "quantile"]

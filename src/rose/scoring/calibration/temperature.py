@@ -85,7 +85,7 @@ def temperature_scaling(probabilities: object, labels: object, *, normalise: boo
             f"temperature scaling needs scikit-learn 1.8 or newer, not {sklearn.__version__}: "
             "pip install 'rose-uq[conformal]'"
         )
-    from rose.scoring.calibration.given import GivenProbabilities
+    from rose.scoring.calibration._given import GivenProbabilities
 
     missing = np.setdiff1d(np.arange(classes), y)  # scikit-learn wants to see each class: once, with no weight
     p = np.vstack([normalised(p), np.full((len(missing), classes), 1.0 / classes)])

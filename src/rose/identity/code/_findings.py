@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity import environment
-from rose.identity.code.constants import Steps, constants
-from rose.identity.code.functions import bytecode_digest, is_own_function, line_of, module_tree
-from rose.identity.code.modules import is_own_class, is_own_module, package_of
-from rose.identity.code.moments import momentary, returned
-from rose.identity.code.names import SELF, Path, Step
-from rose.identity.code.resolve import Resolved, resolve
-from rose.identity.code.syntax import canonical, find_function
+from rose.identity import _environment as environment
+from rose.identity.code._constants import Steps, constants
+from rose.identity.code._functions import bytecode_digest, is_own_function, line_of, module_tree
+from rose.identity.code._modules import is_own_class, is_own_module, package_of
+from rose.identity.code._moments import momentary, returned
+from rose.identity.code._names import SELF, Path, Step
+from rose.identity.code._resolve import Resolved, resolve
+from rose.identity.code._syntax import canonical, find_function
 from rose.identity.digest import digest_of
 from rose.identity.parts import Part
 

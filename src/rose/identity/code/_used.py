@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-from rose.identity.code.modules import is_own_class
+from rose.identity.code._modules import is_own_class
 
 _READ = ("rose.stages.config",)  # modules whose objects are read, though others of their packages are used
 _USED = {

@@ -12,8 +12,8 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
+from rose.engine.shipping._folders import Folders
 from rose.engine.shipping.array_files import digest_of_array, may_change, write_content
-from rose.engine.shipping.folders import Folders
 from rose.engine.shipping.main_module import Part
 from rose.engine.shipping.program import SMALL, Piece, State, program, submissions
 

@@ -10,11 +10,11 @@ import sys
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from rose.identity.code.constants import Steps
-from rose.identity.code.functions import is_own_function
-from rose.identity.code.moments import assignments, momentary
-from rose.identity.code.names import Path, references
-from rose.identity.code.syntax import file_tree, find_class, find_function
+from rose.identity.code._constants import Steps
+from rose.identity.code._functions import is_own_function
+from rose.identity.code._moments import assignments, momentary
+from rose.identity.code._names import Path, references
+from rose.identity.code._syntax import file_tree, find_class, find_function
 
 CONSTRUCTION = ("__init__", "__new__", "__post_init__", "__setstate__", "__set_name__", "__init_subclass__")
 

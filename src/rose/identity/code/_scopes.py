@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from rose.identity.code.syntax import Function
+from rose.identity.code._syntax import Function
 
 
 class _Scope(ast.NodeVisitor):

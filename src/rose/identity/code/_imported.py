@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rose.identity.code.modules import is_own, is_own_module
-from rose.identity.code.syntax import canonical, file_tree
+from rose.identity.code._modules import is_own, is_own_module
+from rose.identity.code._syntax import canonical, file_tree
 from rose.identity.digest import digest_of
 from rose.identity.files import file_digest
 from rose.identity.parts import Part

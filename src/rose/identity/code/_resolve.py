@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from rose.identity.code.constants import Steps
-from rose.identity.code.functions import MISSING, content_of, is_data
-from rose.identity.code.modules import is_own_module
-from rose.identity.code.names import Path, Step
-from rose.identity.code.used import is_used
-from rose.identity.environment import is_copy
+from rose.identity._environment import is_copy
+from rose.identity.code._constants import Steps
+from rose.identity.code._functions import MISSING, content_of, is_data
+from rose.identity.code._modules import is_own_module
+from rose.identity.code._names import Path, Step
+from rose.identity.code._used import is_used
 
 
 class Resolved(NamedTuple):

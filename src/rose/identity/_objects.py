@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from rose.identity.arrays import encode_array, encode_sparse, encode_tensor, is_array, is_sparse, is_tensor
+from rose.identity._arrays import encode_array, encode_sparse, encode_tensor, is_array, is_sparse, is_tensor
+from rose.identity._tables import encode_table, is_table
 from rose.identity.digest import class_name, node, reference
-from rose.identity.tables import encode_table, is_table
 from rose.identity.walk import Walk
 
 

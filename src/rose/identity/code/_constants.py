@@ -15,12 +15,12 @@ from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from rose.identity.code.modules import is_own_class
-from rose.identity.code.names import Step
-from rose.identity.code.places import from_home
-from rose.identity.code.used import is_derived, is_used, set_by_methods
-from rose.identity.environment import is_secret, set_by_program, tells_secret, without_secrets
-from rose.identity.objects import declared_fields
+from rose.identity._environment import is_secret, set_by_program, tells_secret, without_secrets
+from rose.identity._objects import declared_fields
+from rose.identity.code._modules import is_own_class
+from rose.identity.code._names import Step
+from rose.identity.code._places import from_home
+from rose.identity.code._used import is_derived, is_used, set_by_methods
 from rose.identity.parts import Part, shown
 from rose.identity.values import value_digest
 from rose.identity.walk import Functions

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rose.errors import ConfigurationError, PredictionError
+from rose.scoring._truth import class_numbers, true_values
 from rose.scoring.blocks import thread_count
 from rose.scoring.compiled import CLASS_STATISTICS, VALUE_STATISTICS, in_place, wanted
 from rose.scoring.inputs import Predictions, normalising, predictions, task_of
 from rose.scoring.registry import Array, Metric, get_metric
-from rose.scoring.truth import class_numbers, true_values
 
 Nan = Literal["raise", "omit"]
 Reduction = Literal["mean", "max", "sum", "norm"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rose.arrays import as_array
 from rose.errors import RoseError
-from rose.identity.atoms import number
+from rose.identity._atoms import number
 from rose.identity.digest import node, plain_array
 from rose.identity.walk import Walk
 

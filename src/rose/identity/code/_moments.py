@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from rose.identity.code.names import Path, Step
+from rose.identity.code._names import Path, Step
 
 # What is called to learn it, as it is imported; one that ends with a dot stands for all of a module.
 _MOMENTS = (

@@ -11,8 +11,8 @@ from typing import Any
 from distributed import Future
 
 from rose.engine._remote.job import RemoteJob
-from rose.engine.dask.adaptive import AdaptiveDemand
-from rose.engine.dask.connection import Connection
+from rose.engine.dask._adaptive import AdaptiveDemand
+from rose.engine.dask._connection import Connection
 from rose.engine.dask.placement import Place, PlacedRequest, Placement
 from rose.engine.protocol import OnStart, Task
 

@@ -11,8 +11,8 @@ from distributed import Future
 
 from rose.engine._remote.host import send_folder
 from rose.engine._remote.host_protocol import place_of
-from rose.engine.dask import host as dask_host
-from rose.engine.dask.connection import Connection, Peer, finished
+from rose.engine.dask import _host as dask_host
+from rose.engine.dask._connection import Connection, Peer, finished
 from rose.engine.processes.scratch import Scratch
 
 logger = logging.getLogger(__name__)

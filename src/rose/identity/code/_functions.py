@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from rose.identity.code.constants import slots
-from rose.identity.code.modules import is_own, is_own_class
-from rose.identity.code.moments import assignments
-from rose.identity.code.syntax import file_tree, text_tree
-from rose.identity.code.used import is_used
+from rose.identity.code._constants import slots
+from rose.identity.code._modules import is_own, is_own_class
+from rose.identity.code._moments import assignments
+from rose.identity.code._syntax import file_tree, text_tree
+from rose.identity.code._used import is_used
 from rose.identity.digest import digest_of
 
 MISSING = object()

@@ -12,11 +12,11 @@ from distributed import Future
 
 from rose.engine._remote.host_protocol import Order, Reply
 from rose.engine._remote.job import pack, settle, taken
-from rose.engine.dask import host as dask_host
-from rose.engine.dask.connection import Connection, Peer, finished
-from rose.engine.dask.jobs import DaskJob, Jobs
+from rose.engine.dask import _host as dask_host
+from rose.engine.dask._connection import Connection, Peer, finished
+from rose.engine.dask._jobs import DaskJob, Jobs
+from rose.engine.dask._shared_values import SharedValues
 from rose.engine.dask.placement import Place
-from rose.engine.dask.shared_values import SharedValues
 from rose.engine.failures import describe, of_place
 from rose.engine.local.initializer import Initializer
 from rose.engine.processes.scratch import Scratch

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from rose.identity.code.scopes import argument_names, bound_by, bound_in
-from rose.identity.code.syntax import Function
+from rose.identity.code._scopes import argument_names, bound_by, bound_in
+from rose.identity.code._syntax import Function
 
 Step = tuple[str, Any]  # (".", attribute) or ("[", constant key)
 Path = tuple[Any, ...]  # a name, then steps

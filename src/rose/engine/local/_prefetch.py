@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from rose.engine.local._workers import Workers
 from rose.engine.local.worker_handle import FunctionRequest, WorkerHandle
-from rose.engine.local.workers import Workers
 from rose.engine.slots import Slots
 
 EARLY_DEPTH = 8  # tasks that a worker is sent ahead at most

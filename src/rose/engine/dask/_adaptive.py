@@ -7,7 +7,7 @@ from collections import Counter
 
 from distributed import Future
 
-from rose.engine.dask.connection import Connection
+from rose.engine.dask._connection import Connection
 from rose.engine.dask.placement import Placement
 
 DELAY = 0.5  # seconds for which something waits before it is shown
