@@ -14,7 +14,7 @@ from rose.errors import ConfigurationError, PredictionError
 from rose.scoring._truth import class_numbers, true_values
 from rose.scoring.blocks import thread_count
 from rose.scoring.compiled import CLASS_STATISTICS, VALUE_STATISTICS, in_place, wanted
-from rose.scoring.inputs import Predictions, normalising, predictions, task_of
+from rose.scoring.inputs import StackedPredictions, normalising, predictions, task_of
 from rose.scoring.registry import Array, Metric, get_metric
 
 Nan = Literal["raise", "omit"]
@@ -54,11 +54,11 @@ class Options(TypedDict, total=False):
 class Request:
     """Everything a scoring pass needs, checked."""
 
-    found: Predictions
+    found: StackedPredictions
     metrics: tuple[Metric, ...]
     task: str
     targets: npt.NDArray[Any] | None
-    variances: Predictions | None
+    variances: StackedPredictions | None
     nan: str
     level: float
     reduction: str | None
@@ -132,7 +132,9 @@ def check_level(level: object, name: str = "level") -> float:
     raise ConfigurationError(f"{name}={level!r} must lie between 0 and 1")
 
 
-def _block_size(found: Predictions, chosen: Sequence[Metric], compiled: bool, in_place: bool, threads: int) -> int:
+def _block_size(
+    found: StackedPredictions, chosen: Sequence[Metric], compiled: bool, in_place: bool, threads: int
+) -> int:
     """Candidates per block: as many as keep temporaries near a core, and far below 1 % of a large input."""
     width = math.prod(found.shape[2:])
     elements = found.shape[0] * width  # of a candidate
@@ -152,7 +154,7 @@ def _block_size(found: Predictions, chosen: Sequence[Metric], compiled: bool, in
 
 
 def _device_statistics(
-    found: Predictions, chosen: Sequence[Metric], task: str, spread: Predictions | None
+    found: StackedPredictions, chosen: Sequence[Metric], task: str, spread: StackedPredictions | None
 ) -> frozenset[str]:
     """Return the statistics to compute on the predictions' own device; empty: bring blocks to the host instead."""
     known = CLASS_STATISTICS if task == "classification" else VALUE_STATISTICS
@@ -170,7 +172,7 @@ def _uses(metric: Metric, task: str) -> frozenset[str]:
     return metric.uses - (other - mine) if metric.task == "any" else metric.uses
 
 
-def _one_task(found: Predictions, chosen: Sequence[Metric], reduction: str | None) -> str:
+def _one_task(found: StackedPredictions, chosen: Sequence[Metric], reduction: str | None) -> str:
     tasks = {m.task for m in chosen} - {"any"}
     if len(tasks) > 1:
         by_task = {t: next(m.name for m in chosen if m.task == t) for t in sorted(tasks)}
@@ -178,13 +180,13 @@ def _one_task(found: Predictions, chosen: Sequence[Metric], reduction: str | Non
     return task_of(found, tasks.pop() if tasks else "any", reduction)
 
 
-def _check_variances(variances: Predictions, found: Predictions) -> Predictions:
+def _check_variances(variances: StackedPredictions, found: StackedPredictions) -> StackedPredictions:
     if variances.shape != found.shape:
         raise PredictionError(f"variances have shape {variances.shape}, but mc_preds {found.shape}")
     return variances
 
 
-def _check_targets(y_true: object, found: Predictions, task: str) -> npt.NDArray[Any] | None:
+def _check_targets(y_true: object, found: StackedPredictions, task: str) -> npt.NDArray[Any] | None:
     if y_true is None:
         return None
     if task == "regression":

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rose.scoring.classification import ClassStatistics, xlogx
-from rose.scoring.inputs import Predictions, Rows
+from rose.scoring.inputs import Rows, StackedPredictions
 from rose.scoring.registry import Array, Metric
 from rose.scoring.regression import ValueStatistics, between, quantile_position, quantiles_of
 
@@ -49,7 +49,7 @@ def kernels() -> tuple[Any, Any] | None:
     return classification, regression
 
 
-def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
+def wanted(found: StackedPredictions, metrics: Iterable[Metric], task: str) -> frozenset[str]:
     """Return the statistics that kernels should provide for this input; empty: use the definitions."""
     if found.size < WORTHWHILE or found.elsewhere is not None:
         return frozenset()
@@ -58,7 +58,7 @@ def wanted(found: Predictions, metrics: Iterable[Metric], task: str) -> frozense
     return uses if uses and kernels() is not None else frozenset()
 
 
-def in_place(found: Predictions) -> npt.NDArray[np.uint64] | None:
+def in_place(found: StackedPredictions) -> npt.NDArray[np.uint64] | None:
     """Return where each member's row starts, if all can be read where they lie: C-ordered float32 or float64."""
     if found.normalise:
         return None

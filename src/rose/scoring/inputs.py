@@ -1,7 +1,7 @@
 """What stacked predictions may be: one array, a list of S arrays, or S .npy files; and what makes them wrong.
 
-`Predictions` hands out blocks of candidates as S rows, never copying what lies in memory. Files are read block by
-block with plain reads (not memory-mapped: mapped pages would count against the process's memory).
+`StackedPredictions` hands out blocks of candidates as S rows, never copying what lies in memory. Files are read block
+by block with plain reads (not memory-mapped: mapped pages would count against the process's memory).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _read(file: NpyFile, low: int, high: int) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class StackedPredictions:
     """S members' predictions for N candidates.
 
     Attributes:
@@ -105,7 +105,7 @@ def usable(row: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return row if row.dtype.isnative else row.astype(row.dtype.newbyteorder("="))
 
 
-def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = None) -> Predictions:
+def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = None) -> StackedPredictions:
     """Understand `mc_preds` (see `rose.scoring.score` for what it may be) without copying it.
 
     Args:
@@ -120,7 +120,7 @@ def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = Non
     >>> predictions([[0.1, 0.2, 0.3], [0.1, 0.2, 0.4]]).shape
     (2, 3)
     """
-    if isinstance(mc_preds, Predictions):
+    if isinstance(mc_preds, StackedPredictions):
         return mc_preds
     if isinstance(mc_preds, (str, os.PathLike)):
         raise PredictionError(f"{name} is one path; give a list of S paths (one .npy file per member), or the array")
@@ -142,7 +142,7 @@ def predictions(mc_preds: object, name: str = "mc_preds", axes: int | None = Non
     return _one_array(_array(mc_preds, name), name, axes, tolerance)
 
 
-def _one_array(array: npt.NDArray[Any], name: str, axes: int | None, tolerance: float) -> Predictions:
+def _one_array(array: npt.NDArray[Any], name: str, axes: int | None, tolerance: float) -> StackedPredictions:
     while axes is not None and array.ndim > axes and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3):
@@ -163,7 +163,7 @@ def _check_alike(shapes: Sequence[tuple[int, ...]], name: str) -> None:
             raise PredictionError(f"{name}: member {i} has shape {shape}, but member 0 has {shapes[0]}")
 
 
-def _rows(rows: Sequence[npt.NDArray[Any] | NpyFile], name: str, tolerance: float) -> Predictions:
+def _rows(rows: Sequence[npt.NDArray[Any] | NpyFile], name: str, tolerance: float) -> StackedPredictions:
     if not rows:
         raise PredictionError(f"{name} holds no member: S = 0")
     _check_alike([row.shape for row in rows], name)
@@ -172,12 +172,14 @@ def _rows(rows: Sequence[npt.NDArray[Any] | NpyFile], name: str, tolerance: floa
             raise PredictionError(f"{name}: member {i} is of dtype {row.dtype}; use float16, float32 or float64")
     _check_member_shape(rows[0].shape, name)
     kinds = {row.dtype if row.dtype.kind == "f" else np.dtype(np.float64) for row in rows}
-    return Predictions(
+    return StackedPredictions(
         rows, (len(rows), *rows[0].shape), np.result_type(*kinds).newbyteorder("="), tolerance
     )  # fmt: skip
 
 
-def _elsewhere(arrays: Any, shape: tuple[int, ...], name: str, axes: int | None, tolerance: float) -> Predictions:
+def _elsewhere(
+    arrays: Any, shape: tuple[int, ...], name: str, axes: int | None, tolerance: float
+) -> StackedPredictions:
     several = isinstance(arrays, list)
     for array in arrays if several else [arrays]:
         refuse_sparse(array, name, PredictionError)
@@ -188,7 +190,9 @@ def _elsewhere(arrays: Any, shape: tuple[int, ...], name: str, axes: int | None,
         raise PredictionError(f"{name} must be [S, N] or [S, N, C] with S > 0, not of shape {shape}")
     _check_member_shape(shape[1:], name)
     dtype = _array(arrays[0][:1, ...] if several else arrays[:1, :1, ...], name).dtype
-    return Predictions([], shape, dtype if dtype.kind == "f" else np.dtype(np.float64), tolerance, elsewhere=arrays)
+    return StackedPredictions(
+        [], shape, dtype if dtype.kind == "f" else np.dtype(np.float64), tolerance, elsewhere=arrays
+    )
 
 
 def _check_member_shape(shape: tuple[int, ...], name: str) -> None:
@@ -207,7 +211,7 @@ def _array(value: object, name: str) -> npt.NDArray[Any]:
 BOTH_COLUMNS = "; if they are P(class 1), give both columns: rose.arrays.two_columns(p[..., None]) is [1 - p, p]"
 
 
-def normalising(found: Predictions, normalise: bool, task: str) -> Predictions:
+def normalising(found: StackedPredictions, normalise: bool, task: str) -> StackedPredictions:
     """Return the predictions, to be divided by their sums if so wanted.
 
     Raises:
@@ -218,7 +222,7 @@ def normalising(found: Predictions, normalise: bool, task: str) -> Predictions:
     return replace(found, normalise=True) if normalise else found
 
 
-def task_of(found: Predictions, task: str, reduction: str | None = None) -> str:
+def task_of(found: StackedPredictions, task: str, reduction: str | None = None) -> str:
     """Check the number of dimensions against the task type; "any" is decided by it.
 
     Raises:

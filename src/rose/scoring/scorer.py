@@ -23,7 +23,7 @@ from rose.metrics import (
     VARIATION_RATIO,
 )
 from rose.scoring._request import check_level
-from rose.scoring.inputs import BOTH_COLUMNS, Predictions, predictions
+from rose.scoring.inputs import BOTH_COLUMNS, StackedPredictions, predictions
 from rose.scoring.ranking import Indices, check_k, most_uncertain
 from rose.scoring.registry import METRICS, Array, Direction, Metric, Task, documented, get_metric, metrics
 from rose.scoring.scores import score, top_k
@@ -160,7 +160,7 @@ class UQScorer:
             return np.zeros(found.shape[1])
         return score(found, metric, **options)
 
-    def _is_zero(self, metric: Metric, found: Predictions) -> bool:
+    def _is_zero(self, metric: Metric, found: StackedPredictions) -> bool:
         """Tell whether the metric measures disagreement, of which a single member has none."""
         compares = metric.built_in and "targets" not in metric.needs and "variances" not in metric.needs
         return compares and found.shape[0] == 1 < metric.smallest(False, self.task_type)
@@ -174,7 +174,7 @@ class UQScorer:
             )
         return metric
 
-    def _predictions(self, mc_preds: object) -> Predictions:
+    def _predictions(self, mc_preds: object) -> StackedPredictions:
         axes, shape = (3, "[S, N, C]") if self.task_type == "classification" else (2, "[S, N]")
         found = predictions(mc_preds, axes=axes)
         if len(found.shape) != axes:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rose.engine._remote import host_program
 from rose.engine._remote.host_protocol import Reply
 from rose.engine._remote.pool_engine import PoolEngine
-from rose.engine.asyncflow.backend import Backend, Reports
+from rose.engine.asyncflow.backend import Backend, TaskReports
 from rose.engine.protocol import Task
 from rose.errors import ConfigurationError, EngineClosedError
 
@@ -75,7 +75,7 @@ class AsyncFlowEngine(PoolEngine):
         backend = Backend(flow.backend)
         self._flow = flow
         self._backend = backend
-        self._reports = Reports.of(flow)
+        self._reports = TaskReports.of(flow)
         self._programs = itertools.count(1)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(

@@ -89,13 +89,13 @@ class Backend:
         return options
 
 
-class Reports:
+class TaskReports:
     """Follow tasks of ours on a WorkflowEngine's default back end by what it reports; shared by engines of ours."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[Any, Reports]] = weakref.WeakKeyDictionary()
+    _all: ClassVar[weakref.WeakKeyDictionary[Any, TaskReports]] = weakref.WeakKeyDictionary()
 
     @classmethod
-    def of(cls, flow: WorkflowEngine) -> Reports:
+    def of(cls, flow: WorkflowEngine) -> TaskReports:
         """Return the reports of this WorkflowEngine, shared by all engines of ours on it."""
         reports = cls._all.get(flow)
         if reports is None:

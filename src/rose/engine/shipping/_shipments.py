@@ -14,7 +14,7 @@ from typing import Any
 
 from rose.engine.shipping._folders import Folders
 from rose.engine.shipping.array_files import digest_of_array, may_change, write_content
-from rose.engine.shipping.main_module import Part
+from rose.engine.shipping.main_module import ProgramPart
 from rose.engine.shipping.program import SMALL, Piece, State, program, submissions
 
 logger = logging.getLogger("rose")
@@ -129,7 +129,7 @@ class Shipments:
                 file = self._file(piece.digest, "part.pkl", piece.body, told)
                 files.append((file, piece.body))
                 body = file.path
-            parts.append(Part(piece.names, version, body))
+            parts.append(ProgramPart(piece.names, version, body))
         content = pickle.dumps(state.manifest(parts, arrays), pickle.HIGHEST_PROTOCOL)
         manifest = _File(self._folders, "value.pkl", content)
         return _Shipment([*files, (manifest, content)], manifest)

@@ -27,7 +27,7 @@ _ENTERED = "ROSE_MAIN_ENTERED"  # tells processes that a task starts what it has
 CACHED = 64  # manifests that a worker keeps: of as many kinds of tasks
 
 
-class Part(NamedTuple):
+class ProgramPart(NamedTuple):
     """Hold names that are loaded together, pickled; where `body` is too long to be sent often, it is a file's path."""
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Manifest:
 
     program: str
     facts: Mapping[str, Any]
-    parts: tuple[Part, ...]
+    parts: tuple[ProgramPart, ...]
     arrays: Mapping[str, str] = field(default_factory=dict)
 
 
