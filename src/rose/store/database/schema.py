@@ -1,4 +1,4 @@
-"""The journal's tables, their version, and how a run's database is opened."""
+"""Define the journal's tables and their version, and open a run's database."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alo
 
 
 class Snapshot(sqlite3.Connection):
-    """A connection that does not see what is written after it was opened."""
+    """Read by a connection that does not see what is written after it was opened."""
 
 
 def is_snapshot(connection: sqlite3.Connection) -> bool:

@@ -1,4 +1,4 @@
-"""Tables of labels as files: .npz keeps everything as it is, .csv and .parquet are for other programs too.
+"""Write and read tables of labels: .npz keeps everything as it is, .csv and .parquet are for other programs too.
 
     y (or y_0, y_1, ... where a label is an array)   the labels
     x_0, x_1, ... (.npz: X `[L, ...]`)               the candidates, where the run holds them
@@ -243,7 +243,7 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _names(table: LabelTable) -> Columns:
-    """Which samples they are."""
+    """Return the columns that say which samples they are."""
     columns: Columns = {}
     if table.candidates is not None:
         columns["index"] = table.candidates
