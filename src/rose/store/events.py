@@ -183,7 +183,7 @@ Event = (
 Reader = Callable[[Event], None]
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
-_OF_ROWS = (TaskQueued, TaskBegan, TaskDone, TaskCancelled, TaskFailed)  # the task's own row says so
+_OF_ROWS = (TaskQueued, TaskBegan, TaskDone, TaskCancelled, TaskFailed)  # what the task's own row says
 
 
 class TimedEvent(NamedTuple):

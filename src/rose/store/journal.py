@@ -222,7 +222,7 @@ class Journal:
             with self._thread.transaction():
                 names = free_results(self._connection, workflow, iteration, kept)
             if names:
-                with self._thread.transaction():  # what was forgotten is on disk; and no one can have taken over
+                with self._thread.transaction():  # by now the forgetting is on disk, and in here no one can take over
                     for name in sorted(names):
                         if not is_used(self._connection, name):
                             remove(name)

@@ -72,7 +72,7 @@ def _typical_distance(points: Floats) -> float:
     if not len(squared):
         return 0.0
     median = float(np.median(squared))
-    return median if median > 1e-14 * squares.max() else float(squared.mean())  # most are copies of each other
+    return median if median > 1e-14 * squares.max() else float(squared.mean())  # else most are copies of each other
 
 
 def _weights(problem: Problem, short: Index) -> Floats:

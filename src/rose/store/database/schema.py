@@ -79,7 +79,7 @@ def open_for_writing(
     try:
         check_locks(directory)
     except BaseException:
-        if not begun:  # and cannot be
+        if not begun:  # no run can be begun here: leave no empty file
             path.unlink(missing_ok=True)
         raise
     alone = not has_log(path)
@@ -100,7 +100,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alo
         if alone:
             check_whole(connection, directory / DATABASE)
         with exclusive(connection):
-            if not _has_tables(connection):  # still
+            if not _has_tables(connection):  # nobody else has made them meanwhile
                 for statement in filter(str.strip, _TABLES.split(";\n")):
                     connection.execute(statement)
                 write_meta(connection, "format", FORMAT)

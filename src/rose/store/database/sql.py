@@ -29,7 +29,7 @@ class Insertion(NamedTuple):
 
     table: str
     columns: tuple[str, ...]
-    size: int  # with rows of nothing, which are not written
+    size: int  # rows in the statement; those at its end that are all NULL are not written
     values: list[Any]
 
     @property

@@ -138,7 +138,7 @@ class DatabaseThread:
         if self.failure is not None:
             return
         (timeout,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
-        self.connection.execute("PRAGMA busy_timeout = 0")  # who has locked it is asked again later
+        self.connection.execute("PRAGMA busy_timeout = 0")  # wait for no lock: look again later
         try:
             (version,) = self.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:

@@ -42,7 +42,7 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
         CorruptRunError: if it does.
     """
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
-        return  # it was not begun
+        return  # no run was begun in it
     since = read_meta(connection, _NOTE)
     if since is None or has_log(database):
         return
