@@ -1,4 +1,4 @@
-"""Choosing a batch: uncertainty scores or stacked predictions in, candidates to label out.
+"""Choose a batch: uncertainty scores or stacked predictions in, candidates to label out.
 
     from rose.acquisition import acquire
     batch = acquire(scores, k=10, features=X, labelled=labelled)     # "diverse" unless told otherwise

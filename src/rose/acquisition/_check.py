@@ -1,4 +1,4 @@
-"""Turning a caller's arguments into a `Problem`, or into an error that says what to change."""
+"""Turn a caller's arguments into a `Problem`, or into an error that says what to change."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def as_features(features: ArrayLike | None) -> NDArray[Any] | None:
 
 
 def pool_size(**inputs: Any) -> int:
-    """N, on which all inputs that have one must agree.
+    """Return N, on which all inputs that have one must agree.
 
     Raises:
         ConfigurationError: if they do not, or nothing was given.

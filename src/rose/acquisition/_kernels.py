@@ -1,4 +1,4 @@
-"""Compiled kernels. Imported only by `compiled.kernels()`: importing numba takes a second.
+"""Compile kernels. Imported only by `compiled.kernels()`: importing numba takes a second.
 
 Each does what a plain NumPy definition beside its caller does; the tests hold one to the other. All release the GIL.
 """
@@ -26,7 +26,7 @@ def _compile(function: F) -> F:
 
 
 def _fit_log(terms: int) -> NDArray[np.float64]:
-    """Coefficients, highest power first, of log(1 + f) / f on [0, 1], fitted at Chebyshev nodes."""
+    """Fit the coefficients, highest power first, of log(1 + f) / f on [0, 1], at Chebyshev nodes."""
     nodes = 0.5 - 0.5 * np.cos((np.arange(64) + 0.5) * np.pi / 64)
     fit = np.polynomial.Chebyshev.fit(nodes, np.log1p(nodes) / nodes, terms - 1, domain=[0, 1])
     return np.asarray(fit.convert(kind=np.polynomial.Polynomial).coef[::-1], dtype=np.float64)
@@ -34,7 +34,7 @@ def _fit_log(terms: int) -> NDArray[np.float64]:
 
 @_compile
 def _squared(x: NDArray[Any], i: int, y: NDArray[Any], j: int) -> float:
-    """Squared distance of two rows, in their precision: summed in as many lanes as the vector has, hence stable.
+    """Return the squared distance of two rows, in their precision: summed in a vector's many lanes, hence stable.
 
     Written so that LLVM makes vectors of it: an outer loop over blocks of columns is 15 times slower.
     """
@@ -53,7 +53,7 @@ _LN2 = np.float32(np.log(2.0))
 
 @_compile
 def _mix(q: F32, r: F32, posterior: F32, start: int, width: int, row: F32, other: F32) -> None:
-    """q[m] = sum_k posterior[k, start + m] row[k], and r[m] likewise for another row.
+    """Set q[m] = sum_k posterior[k, start + m] row[k], and r[m] likewise for another row.
 
     Two classes and four members a pass: the sums are bound by what is fetched and stored, which this shares.
     """
@@ -80,7 +80,7 @@ def _mix(q: F32, r: F32, posterior: F32, start: int, width: int, row: F32, other
 
 @_compile
 def _sum_entropy(q: F32, mantissa: F32, exponent: F32, mass: F32, width: int) -> np.float32:
-    """-sum_m mass[m] q[m] log q[m], with the logarithm in float32: q = mantissa * 2**exponent."""
+    """Return -sum_m mass[m] q[m] log q[m], with the logarithm in float32: q = mantissa * 2**exponent."""
     bits, mantissa_bits = q.view(np.int32), mantissa.view(np.int32)
     for m in range(width):
         exponent[m] = np.float32((bits[m] >> np.int32(23)) - np.int32(127))
@@ -96,7 +96,7 @@ def _sum_entropy(q: F32, mantissa: F32, exponent: F32, mass: F32, width: int) ->
 
 @_compile
 def conditional_entropies(rows: F32, posterior: F32, mass: F32, low: int, high: int, out: Floats) -> None:
-    """Mean over M outcomes of the entropy (nats) of one more label: see `joint.conditional_entropies`.
+    """Write the mean over M outcomes of the entropy (nats) of one more label: see `joint.conditional_entropies`.
 
     `rows [n, C, K]`, `posterior [K, M]`, `mass [M]`; writes `out[low:high]`. Works on strips of outcomes that stay in
     the first cache; 16 digits of a logarithm would be wasted on sampled outcomes, so 7 are computed.

@@ -1,4 +1,4 @@
-"""`acquire`: which candidates to label next."""
+"""Choose which candidates to label next: `acquire`."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _say_alike(method: Acquisition, problem: Problem, by: str, there: set[str]) 
 
 
 def _say_if_equal(method: Acquisition, problem: Problem, there: set[str]) -> None:
-    """Equal scores or features are no failure, but whoever has given them should know."""
+    """Say if scores or features are equal: that is no failure, but whoever has given them should know."""
     n = len(problem.available)
     if method.needs == ("scores",) and not method.uses and _all_equal(problem.scores, problem.available):
         problem.say(f"the scores of all {n} candidates are equal: {method.name!r} goes by the seed", UserWarning)
@@ -190,7 +190,7 @@ def _all_equal(values: NDArray[Any] | None, index: Index) -> bool:
 
 
 def _checked(name: str, answer: Any, problem: Problem, free: Any) -> Index:
-    """Hold every method, those of other packages too, to the contract."""
+    """Check that what a method chose, of another package too, keeps the contract."""
     chosen = as_array(answer, f"what acquisition {name!r} returned")
     if chosen.size == 0:
         return np.empty(0, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Where the compiled kernels come in, and threads to run them on."""
+"""Bring in the compiled kernels, and threads to run them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool that is seen part by part: what each part keeps, so that the batch can be chosen of all of them together."""
+"""Keep of each part of a pool what a batch needs to be chosen of all parts together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacked predictions, read by rows: an array `[S, N]` or `[S, N, C]`, or a list of S arrays that is never stacked."""
+"""Read stacked predictions by rows: an array `[S, N]` or `[S, N, C]`, or a list of S arrays that is never stacked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FEW = 32  # rows that tell members apart, as a rule
 
 
 def as_floats(array: NDArray[Any]) -> NDArray[Any]:
-    """float32 and float64 stay; float16 becomes float32, which has room for sums; anything else float64."""
+    """Return float32 and float64 as they are, float16 as float32, which has room for sums, anything else as float64."""
     if array.dtype in (np.float32, np.float64):
         return array
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
@@ -26,7 +26,7 @@ def as_floats(array: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Predictions:
-    """S predictions of N candidates: member `s` is `[N]` values or `[N, C]` probabilities, right to `tolerance`.
+    """Hold S predictions of N candidates: member `s` is `[N]` values or `[N, C]` probabilities, right to `tolerance`.
 
     >>> p = Predictions.of([[0.0, 1.0, 2.0], [0.0, 3.0, 2.0]])
     >>> p.members, p.candidates, p.classes
@@ -65,7 +65,7 @@ class Predictions:
 
     @property
     def members(self) -> int:
-        """S: members times stochastic passes."""
+        """Return S: members times stochastic passes."""
         return len(self.arrays)
 
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
@@ -84,7 +84,7 @@ class Predictions:
         return rows
 
     def probabilities(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Rows `[S, n, C]` that are distributions.
+        """Return rows `[S, n, C]` that are distributions.
 
         Raises:
             PredictionError: if one is below 0 or above 1 or does not sum to 1, by more than the rounding of what they
@@ -117,7 +117,7 @@ class Predictions:
         return out
 
     def centred(self, index: NDArray[np.int64]) -> NDArray[Any]:
-        """Each member's deviation from the mean, `[n, S]` or `[n, S * C]`, divided by sqrt(S).
+        """Return each member's deviation from the mean, `[n, S]` or `[n, S * C]`, divided by sqrt(S).
 
         Two candidates' inner product is then their predictive covariance under the ensemble (summed over classes),
         so distances are small between candidates whose labels would teach the ensemble the same.

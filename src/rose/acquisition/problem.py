@@ -1,4 +1,4 @@
-"""What a method is given: a checked question, with the arithmetic that many methods share."""
+"""Describe what a method is given: a checked question, with the arithmetic that many methods share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unsaid(message: str, category: type[Warning]) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """Which `k` of the `available` candidates? Built and checked by `acquire`; read by the methods.
+    """Ask which `k` of the `available` candidates to choose. Built and checked by `acquire`; read by the methods.
 
     Everything of shape `[N]` or `[N, ...]` covers the whole pool, labelled candidates too; `available`, `labelled` and
     `pending` are indices into it, each in an order that the seed has drawn (`ties.tie_keys`): a method that takes the
@@ -85,7 +85,7 @@ class Problem:
         return utility
 
     def embedding(self, index: Index | None = None) -> NDArray[Any]:
-        """Coordinates for distances: the features, or without any the centred stacked predictions.
+        """Return coordinates for distances: the features, or without any the centred stacked predictions.
 
         `[len(index), D]`, or `[N, D]` of the whole pool: then not to be written to, it may be the caller's own array.
 
@@ -128,7 +128,7 @@ class Problem:
 
 
 def largest_first(keys: Floats, k: int) -> Index:
-    """Positions of the `k` largest keys, largest first, ties by the lower position; O(n + k log k).
+    """Return positions of the `k` largest keys, largest first, ties by the lower position; O(n + k log k).
 
     Of the keys of `Problem.available`, whose order the seed has drawn, that is a fair draw among equals.
 

@@ -1,4 +1,4 @@
-"""The declared acquisition methods: what each is called, needs, and does. Other packages add theirs here."""
+"""List the declared acquisition methods: what each is called, needs, and does. Other packages add theirs here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HINT = "'top_k' and 'power' do without"
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One way to choose a batch. `select(problem, **options)` returns pool indices, most wanted first.
+    """Declare one way to choose a batch. `select(problem, **options)` returns pool indices, most wanted first.
 
     Attributes:
         name: how programs ask for it.

@@ -1,4 +1,4 @@
-"""Ties: among equals the seed draws, and not the order in which a pool happens to lie (sorted by class, say)."""
+"""Settle ties: among equals the seed draws, not the order in which a pool happens to lie (sorted by class, say)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacked predictions in, uncertainty out: every metric declared once, scored block by block in bounded memory.
+"""Score the uncertainty of stacked predictions: every metric declared once, block by block in bounded memory.
 
 >>> import numpy as np
 >>> p = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.9, 0.1], [0.8, 0.2]]])  # 2 members, 2 candidates, 2 classes

@@ -1,4 +1,4 @@
-"""One scoring request: what was asked, checked against what was given, before anything is computed."""
+"""Check one scoring request, what was asked against what was given, before anything is computed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SMALL = 1 << 21  # below this many elements, starting threads costs more than t
 
 
 class Options(TypedDict, total=False):
-    """The keyword arguments of `score` and `top_k`."""
+    """Name the keyword arguments of `score` and `top_k`."""
 
     y_true: object
     variances: object
@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Request:
-    """Everything a scoring pass needs, checked."""
+    """Hold everything a scoring pass needs, checked."""
 
     found: StackedPredictions
     metrics: tuple[Metric, ...]
@@ -135,7 +135,7 @@ def check_level(level: object, name: str = "level") -> float:
 def _block_size(
     found: StackedPredictions, chosen: Sequence[Metric], compiled: bool, in_place: bool, threads: int
 ) -> int:
-    """Candidates per block: as many as keep temporaries near a core, and far below 1 % of a large input."""
+    """Return how many candidates a block has: temporaries stay near a core, and far below 1 % of a large input."""
     width = math.prod(found.shape[2:])
     elements = found.shape[0] * width  # of a candidate
     stacked = not all(m.kind == "formula" and m.uses for m in chosen)

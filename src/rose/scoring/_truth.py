@@ -1,4 +1,4 @@
-"""The truth that predictions are held against: class numbers, or values."""
+"""Check the truth that predictions are held against: class numbers, or values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walking over candidates in blocks: every metric asked for from one read, on all cores, in bounded memory."""
+"""Walk over candidates in blocks: every metric asked for from one read, on all cores, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification metrics over `[S, N, C]` probabilities: the statistics they share, and the formulas.
+"""Define classification metrics over `[S, N, C]` probabilities: the statistics they share, and the formulas.
 
 `ClassStatistics` is the plain NumPy definition of every statistic; the compiled kernels may fill in the same
 attributes faster, and the tests hold them to this file. All sums run over members in order, in float64, so a
@@ -36,7 +36,7 @@ def positive(x: Array) -> Array:
 
 
 class ClassStatistics:
-    """Per-candidate statistics of S members' predictions for a block of candidates.
+    """Compute statistics per candidate of S members' predictions for a block of candidates.
 
     Args:
         rows: S arrays `[n, C]`, float16 to float64.
@@ -59,7 +59,7 @@ class ClassStatistics:
 
     @cached_property
     def entropy(self) -> Array:
-        """H(mean), `[n]`."""
+        """Return H(mean), `[n]`, the entropy of the mean prediction."""
         return positive(-xlogx(self.mean).sum(axis=-1))
 
     @cached_property
@@ -161,7 +161,7 @@ def expected_entropy(s: ClassStatistics) -> Array:
 
 
 def disagreement(s: ClassStatistics) -> Array:
-    """Total less expected entropy: the one number behind three metrics, `[n]`."""
+    """Return total less expected entropy: the one number behind three metrics, `[n]`."""
     return positive(s.entropy - s.expected_entropy)
 
 
@@ -191,7 +191,7 @@ def margin(s: ClassStatistics) -> Array:
 
 @declare("least_confidence", task="classification", range=(0.0, 1.0), needs=_PROBABILITIES, uses={"first"})
 def least_confidence(s: ClassStatistics) -> Array:
-    """What the mean prediction leaves to all but its most likely class.
+    """Probability that the mean prediction leaves to all but its most likely class.
 
     Formula: L = 1 - max_c p_c, p = mean_s p_s; from 0 to 1 - 1/C
 
@@ -273,6 +273,6 @@ def brier(s: ClassStatistics) -> Array:
 
 
 def class_log_likelihood(s: ClassStatistics) -> Array:
-    """-log of the mean probability of the true class, `[n]`; inf where that is 0."""
+    """Return -log of the mean probability of the true class, `[n]`; inf where that is 0."""
     with np.errstate(divide="ignore"):
         return positive(-np.log(np.maximum(s.target_probability, 0.0)))

@@ -1,4 +1,4 @@
-"""The typed door to the numba kernels: which statistics they give for a block, and when they are worth loading.
+"""Call the numba kernels, with types: which statistics they give for a block, and when they are worth loading.
 
 Small inputs never get here, so numba is neither imported nor needed for them; without numba, nothing does. The choice
 depends on the size of the input alone: the same input takes the same path in every run.
@@ -78,7 +78,7 @@ def fill_class_statistics(
     statistics: ClassStatistics, names: frozenset[str], addresses: npt.NDArray[np.uint64] | None, low: int,
     tolerance: float,
 ) -> bool:  # fmt: skip
-    """Put the named statistics into `statistics`; whether any of its predictions may be wrong.
+    """Put the named statistics into `statistics`; return whether any of its predictions may be wrong.
 
     Args:
         statistics: of the candidates from `low` on; its rows are read.
@@ -158,7 +158,7 @@ def _quantile(q: float, members: int, places: list[int], picked: Array) -> Array
 def _readable(
     rows: Any, addresses: npt.NDArray[np.uint64] | None, low: int
 ) -> tuple[Rows, npt.NDArray[np.uint64], int]:
-    """Rows of one dtype that kernels can read, their addresses, and the first candidate's number from there."""
+    """Return rows of one dtype that kernels can read, their addresses, and the first candidate's number from there."""
     if addresses is not None:
         return rows, addresses, low
     dtype = np.float64 if any(row.dtype == np.float64 for row in rows) else np.float32

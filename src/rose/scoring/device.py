@@ -1,4 +1,4 @@
-"""Predictions that live on an accelerator: statistics are computed there, and only `[N]` numbers come back.
+"""Score predictions that live on an accelerator: statistics are computed there, and only `[N]` numbers come back.
 
 Any array-API library (CuPy, JAX, array_api_strict) and torch; nothing is imported here: the array brings its library.
 Arrays in ordinary memory are not this module's business: they are viewed as NumPy arrays without a copy. Sums are in
@@ -44,7 +44,7 @@ def without_gradients(array: Any) -> Any:
 
 
 class TorchNamespace:
-    """The few functions used here under their array-API names and behaviour, for torch, which has none of its own."""
+    """Offer the few functions used here under their array-API names for torch, which has none of its own."""
 
     def __init__(self, torch: Any) -> None:
         self.float64, self.float32, self.int64 = torch.float64, torch.float32, torch.int64
@@ -74,7 +74,7 @@ def namespace(array: Any) -> Any:
 
 
 def stacked(rows: list[Any]) -> Any:
-    """S arrays `[n, ...]` of one device as `[S, n, ...]` there."""
+    """Stack S arrays `[n, ...]` of one device as `[S, n, ...]` there."""
     xp = namespace(rows[0])
     return xp.stack(rows)
 
@@ -142,7 +142,7 @@ def _xlogx(xp: Any, p: Any) -> Any:
 
 
 def _safe_log(xp: Any, p: Any) -> Any:
-    """log(p), and 0 where p is 0."""
+    """Return log(p), and 0 where p is 0."""
     return xp.log(xp.where(p > 0.0, p, xp.zeros_like(p) + 1.0))
 
 

@@ -1,4 +1,4 @@
-"""What stacked predictions may be: one array, a list of S arrays, or S .npy files; and what makes them wrong.
+"""Read stacked predictions: one array, a list of S arrays, or S .npy files; and say what makes them wrong.
 
 `StackedPredictions` hands out blocks of candidates as S rows, never copying what lies in memory. Files are read block
 by block with plain reads (not memory-mapped: mapped pages would count against the process's memory).
@@ -44,7 +44,7 @@ def _read(file: NpyFile, low: int, high: int) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class StackedPredictions:
-    """S members' predictions for N candidates.
+    """Hold S members' predictions for N candidates.
 
     Attributes:
         rows: S arrays or files, each of shape `[N]`, `[N, C]` or `[N, D]`.

@@ -1,4 +1,4 @@
-"""Members that predict a mean and a variance each are a Gaussian mixture: its density, and its entropy."""
+"""Compute density and entropy of a Gaussian mixture: members that predict a mean and a variance each."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _MARKS = [sign * x for x in (0.75, 1.5, 2.25, 3.0, 4.0, 5.0, 6.5, 8.5) for sign 
 
 
 def mixture_log_density(s: ValueStatistics, at: Array, floor: Array | float) -> Array:
-    """log of the members' Gaussian mixture density at one point per candidate, `[n]`; variances: at least `floor`."""
+    """Return log of the members' mixture density at one point per candidate, `[n]`; variances: at least `floor`."""
     assert s.variances is not None
     logs = np.empty((s.members, len(at)))
     for out, mean, variance in zip(logs, s.rows, s.variances, strict=True):
@@ -63,7 +63,7 @@ def mixture_log_density(s: ValueStatistics, at: Array, floor: Array | float) -> 
 
 
 def _log_mean_exp(logs: Array) -> Array:
-    """log of the mean over members of exp(logs), `[S, n]` -> `[n]`; `logs` is overwritten."""
+    """Return log of the mean over members of exp(logs), `[S, n]` -> `[n]`; `logs` is overwritten."""
     top = logs.max(axis=0)
     logs -= top
     total = np.zeros(len(top))

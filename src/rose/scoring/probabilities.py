@@ -1,4 +1,4 @@
-"""What makes numbers probabilities: range and sums, to within the rounding of what they were computed in."""
+"""Check that numbers are probabilities: range and sums, to within the rounding of what they were computed in."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _remedy(p: npt.NDArray[Any], total: float, off: float) -> str:
 
 
 def below_0(rows: Iterable[npt.NDArray[Any]]) -> bool:
-    """Return whether anything is."""
+    """Return whether any number is below 0."""
     return any(bool((row < 0.0).any()) for row in rows)
 
 

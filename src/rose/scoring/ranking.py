@@ -1,4 +1,4 @@
-"""Scores in, the most uncertain candidates out: stable, and the only place that knows how directions rank."""
+"""Rank scores, the most uncertain first: stable, and the only place that knows how directions rank."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_k(k: int, n: int) -> int:
 
 
 def most_uncertain(scores: object, k: int, direction: str = "higher") -> Indices:
-    """Indices `[k]` of the most uncertain candidates, most uncertain first; equal scores: lower index first.
+    """Return indices `[k]` of the most uncertain candidates, most uncertain first; equal scores: lower index first.
 
     `k=0` gives an empty array. Costs O(N + k log k).
 
@@ -67,7 +67,7 @@ def most_uncertain(scores: object, k: int, direction: str = "higher") -> Indices
 
 
 class Leaders:
-    """The `k` most uncertain of all scores seen so far, whatever the order in which blocks arrive; thread-safe."""
+    """Keep the `k` most uncertain of all scores seen so far, whatever the order in which blocks arrive; thread-safe."""
 
     def __init__(self, k: int, direction: str) -> None:
         self._k = k
@@ -78,7 +78,7 @@ class Leaders:
         self._lock = threading.Lock()
 
     def offer(self, start: int, scores: Array) -> None:
-        """See the scores of candidates `start`, `start + 1`, ..."""
+        """Take in the scores of candidates `start`, `start + 1`, ..."""
         if np.isnan(scores).any():
             raise NotANumberError(f"the score of candidate {start + int(np.flatnonzero(np.isnan(scores))[0])} is NaN")
         if self._k == 0:
@@ -100,7 +100,7 @@ class Leaders:
             self._bar = float(self._keys[-1])
 
     def result(self) -> tuple[Indices, Array]:
-        """Indices and scores, most uncertain first."""
+        """Return indices and scores, most uncertain first."""
         with self._lock:
             self._settle()
             return self._indices, self._sign * self._keys + 0.0  # + 0.0: no negative zero

@@ -1,4 +1,4 @@
-"""What a metric is, and the one list of all of them.
+"""Define what a metric is, and keep the one list of all of them.
 
 A metric is declared once, by the decorator of the function that defines it; name, direction, range, needs and reference
 are read from there by selection, stop criteria, reports, `rose metrics` and the documentation. Nothing else in ROSE
@@ -33,7 +33,7 @@ NEEDS = frozenset({"probabilities", "values", "variances", "targets"})
 
 @dataclass(frozen=True)
 class Metric:
-    """The declaration of one uncertainty metric.
+    """Declare one uncertainty metric.
 
     Attributes:
         name: how programs and results call it.
@@ -207,7 +207,7 @@ def declare(
 
 
 def documented(function: Callable[..., Any]) -> tuple[str, str, str]:
-    """Summary, formula and reference as the docstring states them (first line, `Formula:`, `Reference:`)."""
+    """Return summary, formula and reference as the docstring states them (first line, `Formula:`, `Reference:`)."""
     text = inspect.getdoc(function) or ""
     paragraphs = [" ".join(p.split()) for p in text.split("\n\n")]
     found = {"summary": paragraphs[0] if paragraphs else "", "formula": "", "reference": ""}

@@ -1,4 +1,4 @@
-"""Regression metrics over `[S, N]` values: the statistics they share, and the formulas.
+"""Define regression metrics over `[S, N]` values: the statistics they share, and the formulas.
 
 `ValueStatistics` is the plain NumPy definition of every statistic; the compiled kernels may fill in the same attributes
 faster, and the tests hold them to this file. Values are widened to float64 first, and deviations are taken before they
@@ -23,7 +23,7 @@ from rose.scoring.registry import Array, declare
 
 
 class ValueStatistics:
-    """Per-candidate statistics of S members' predictions for a block of candidates.
+    """Compute statistics per candidate of S members' predictions for a block of candidates.
 
     Args:
         rows: S arrays `[n]`, float16 to float64.
@@ -65,7 +65,7 @@ class ValueStatistics:
 
     @cached_property
     def ordered(self) -> npt.NDArray[Any]:
-        """Each candidate's predictions in ascending order, `[n, S]`, in the input's dtype."""
+        """Return each candidate's predictions in ascending order, `[n, S]`, in the input's dtype."""
         return np.sort(np.stack(list(self.rows), axis=1), axis=1)
 
     def quantile(self, q: float) -> Array:
@@ -116,7 +116,7 @@ class ValueStatistics:
 
     @cached_property
     def total_variance(self) -> Array:
-        """Law of total variance; without member variances, the variance of the means alone."""
+        """Return the total variance (its law); without member variances, the variance of the means alone."""
         return self.variance if self.variances is None else self.variance + self.mean_variance
 
     @cached_property

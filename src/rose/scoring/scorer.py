@@ -1,4 +1,4 @@
-"""ROSE's own surface: `UQScorer`, `register_uq` and `UQ_REGISTRY`, over the same declarations as everything else."""
+"""Offer ROSE's own surface: `UQScorer`, `register_uq` and `UQ_REGISTRY`, over the declarations that all else uses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UQFunction = Callable[..., Any]
 
 
 class UQScorer:
-    """Scores stacked predictions of one task type, as ROSE's class of the same name.
+    """Score stacked predictions of one task type, as ROSE's class of this name does.
 
     Args:
         task_type: "classification" (`mc_preds` is `[S, N, C]`) or "regression" (`[S, N]`).
@@ -58,31 +58,31 @@ class UQScorer:
     # --- one metric each -----------------------------------------------------------------------------------------
 
     def predictive_entropy(self, mc_preds: object) -> Array:
-        """Entropy of the mean prediction, `[N]`, in nats."""
+        """Return the entropy of the mean prediction, `[N]`, in nats."""
         return self._score(mc_preds, PREDICTIVE_ENTROPY)
 
     def mutual_information(self, mc_preds: object) -> Array:
-        """Mutual information of prediction and member (BALD), `[N]`, in nats; never negative."""
+        """Return the mutual information of prediction and member (BALD), `[N]`, in nats; never negative."""
         return self._score(mc_preds, MUTUAL_INFORMATION)
 
     def variation_ratio(self, mc_preds: object) -> Array:
-        """Share of members that do not vote for the most popular class, `[N]`."""
+        """Return the share of members that do not vote for the most popular class, `[N]`."""
         return self._score(mc_preds, VARIATION_RATIO)
 
     def margin(self, mc_preds: object) -> Array:
-        """Lead of the most likely class in the mean prediction, `[N]`; small is uncertain."""
+        """Return the lead of the most likely class in the mean prediction, `[N]`; small is uncertain."""
         return self._score(mc_preds, MARGIN)
 
     def predictive_variance(self, mc_preds: object) -> Array:
-        """Population variance of the members' predictions, `[N]`."""
+        """Return the population variance of the members' predictions, `[N]`."""
         return self._score(mc_preds, PREDICTIVE_VARIANCE)
 
     def predictive_interval_width(self, mc_preds: object, quantile: float = 0.95) -> Array:
-        """Width of the central interval that holds the share `quantile` of the predictions, `[N]`."""
+        """Return the width of the central interval that holds the share `quantile` of the predictions, `[N]`."""
         return self._score(mc_preds, PREDICTIVE_INTERVAL_WIDTH, level=check_level(quantile, "quantile"))
 
     def negative_log_likelihood(self, mc_preds: object, y_true: object) -> Array:
-        """Negative log-likelihood of the truth, `[N]`, in nats."""
+        """Return the negative log-likelihood of the truth, `[N]`, in nats."""
         return self._score(mc_preds, NEGATIVE_LOG_LIKELIHOOD, y_true=self._targets(y_true))
 
     # --- all, and the most uncertain -----------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def register_uq(
 
 
 class _Registry(MutableMapping[str, UQFunction]):
-    """The registered metrics as ROSE's dictionary: name -> function `(self, mc_preds[, y_true])`."""
+    """Offer the registered metrics as ROSE's dictionary: name -> function `(self, mc_preds[, y_true])`."""
 
     def __getitem__(self, name: str) -> UQFunction:
         metric = get_metric(name)

@@ -1,4 +1,4 @@
-"""`score` and `top_k`: stacked predictions in, uncertainty or the most uncertain candidates out."""
+"""Score stacked predictions, by `score` and `top_k`: uncertainty or the most uncertain candidates come out."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def score(
     """
     names = [metric] if isinstance(metric, (str, Metric)) else list(metric)
     request = prepare(mc_preds, names, **options)
-    results = list(np.empty((len(names), request.n)))  # one piece: memory that is new is dear
+    results = list(np.empty((len(names), request.n)))  # allocated in one piece, which is faster
 
     def keep(low: int, high: int) -> None:
         for out, values in zip(results, score_block(request, low, high), strict=True):
@@ -227,7 +227,7 @@ def _score_incomplete(
     request: Request, results: list[Array], missing: npt.NDArray[np.bool_], low: int, rows: Rows, targets: Any,
     spread: Rows | None,
 ) -> None:  # fmt: skip
-    """Candidates that miss the same members are scored together, from the members they have."""
+    """Score candidates that miss the same members together, from the members they have."""
     least = max([1, *(smallest_left(m, request) for m in request.metrics)])
     incomplete = np.flatnonzero(missing.any(axis=1))
     patterns, which = np.unique(missing[incomplete], axis=0, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Metrics that need the truth: proper scores, for held-out data or for ranking where models are wrong.
+"""Define metrics that need the truth: proper scores, for held-out data or for ranking where models are wrong.
 
 "More uncertain" here means "worse predicted". `y_true` is `[N]`: class numbers (classification) or values (regression).
 Where a predictive distribution must be assumed it is Gaussian; its variance is that of the members' predictions, plus

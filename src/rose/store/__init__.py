@@ -1,4 +1,4 @@
-"""What a run remembers: its journal, its files, its labels, its events, and what it is ordered to do."""
+"""Remember a run: its journal, its files, its labels, its events, and what it is ordered to do."""
 
 from rose.store.database.schema import holds_run
 from rose.store.events import (

@@ -1,4 +1,4 @@
-"""The orders that reach a driver, and its answers; what people order is in `orders`."""
+"""Bring orders to a driver, and its answers back; what people order is in `orders`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rose.store.records import OrderRecord
 
 
 class OrderInbox:
-    """The orders of one driver's life.
+    """Hold the orders of one driver's life.
 
     Args:
         journal: where they are placed and answered.

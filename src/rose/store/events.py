@@ -1,4 +1,4 @@
-"""The events of a run: what the journal stores, and what those who watch are told as it happens."""
+"""Describe the events of a run: what the journal stores, and what those who watch are told as it happens."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _log = logging.getLogger("rose")
 
 @dataclass(frozen=True, slots=True)
 class TaskQueued:
-    """A task was given to the engine."""
+    """Tell that a task was given to the engine."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskBegan:
-    """A task began, on a worker (`HOST:PID`; None: it is not known which)."""
+    """Tell that a task began, on a worker (`HOST:PID`; None: it is not known which)."""
 
     key: str
     worker: str | None
@@ -29,7 +29,7 @@ class TaskBegan:
 
 @dataclass(frozen=True, slots=True)
 class TaskDone:
-    """A task gave its result, after it ran for so many `seconds` (waiting counts where an engine cannot tell)."""
+    """Tell that a task gave its result after so many `seconds` (waiting counts where an engine cannot tell)."""
 
     key: str
     seconds: float
@@ -37,7 +37,7 @@ class TaskDone:
 
 @dataclass(frozen=True, slots=True)
 class TaskCancelled:
-    """A task was stopped because no one needs it any more."""
+    """Tell that a task was stopped because no one needs it any more."""
 
     key: str
     seconds: float
@@ -45,7 +45,7 @@ class TaskCancelled:
 
 @dataclass(frozen=True, slots=True)
 class TaskFailed:
-    """A task gave no result: it failed."""
+    """Tell that a task gave no result: it failed."""
 
     key: str
     seconds: float
@@ -54,7 +54,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskRetried:
-    """An attempt failed, and the task runs again: `attempt` (the first is 1) of at most 1 + `retries`.
+    """Tell that an attempt failed, and the task runs again: `attempt` (the first is 1) of at most 1 + `retries`.
 
     `of_place` says that what was to run it failed, not the task itself.
     """
@@ -68,7 +68,7 @@ class TaskRetried:
 
 @dataclass(frozen=True, slots=True)
 class TaskDropped:
-    """A task failed, and the run goes on without what it would have given, by its policy."""
+    """Tell that a task failed, and the run goes on without what it would have given, by its policy."""
 
     key: str
     error: str
@@ -76,7 +76,7 @@ class TaskDropped:
 
 @dataclass(frozen=True, slots=True)
 class IterationDone:
-    """A workflow finished an iteration.
+    """Tell that a workflow finished an iteration.
 
     Attributes:
         workflow, iteration: which.
@@ -104,7 +104,7 @@ class IterationDone:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStopped:
-    """A workflow ended; `reason` is a `StopReason`, `error` the text of what went wrong."""
+    """Tell that a workflow ended; `reason` is a `StopReason`, `error` the text of what went wrong."""
 
     workflow: str
     reason: str
@@ -113,7 +113,7 @@ class WorkflowStopped:
 
 @dataclass(frozen=True, slots=True)
 class DriverStarted:
-    """A driver has begun, or goes on with, these workflows."""
+    """Tell that a driver has begun, or goes on with, these workflows."""
 
     epoch: int
     workflows: Sequence[str] = ()
@@ -121,7 +121,7 @@ class DriverStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChangesAccepted:
-    """A run, or an iteration of a workflow, goes on with other settings than it had; `names` says which."""
+    """Tell that a run, or an iteration of a workflow, goes on with other settings than it had; `names` says which."""
 
     names: Sequence[str]
     workflow: str | None = None
@@ -130,7 +130,7 @@ class ChangesAccepted:
 
 @dataclass(frozen=True, slots=True)
 class LabelCorrected:
-    """Another label took the place of a recorded one, of a candidate that a `task` had simulated."""
+    """Tell that another label took the place of a recorded one, of a candidate that a `task` had simulated."""
 
     candidate: int
     task: str
@@ -140,7 +140,7 @@ class LabelCorrected:
 
 @dataclass(frozen=True, slots=True)
 class RetryAsked:
-    """Somebody asked for dropped candidates to be tried again; `tasks` are those that had failed."""
+    """Tell that somebody asked for dropped candidates to be tried again; `tasks` are those that had failed."""
 
     candidates: Sequence[int]
     tasks: Sequence[str]
@@ -148,7 +148,7 @@ class RetryAsked:
 
 @dataclass(frozen=True, slots=True)
 class OrderObeyed:
-    """The driver did what somebody had ordered (`orders`); `text` says what that came to."""
+    """Tell that the driver did what somebody had ordered (`orders`); `text` says what that came to."""
 
     order: int
     who: str
@@ -159,7 +159,7 @@ class OrderObeyed:
 
 @dataclass(frozen=True, slots=True)
 class OrderRefused:
-    """The driver did not do what somebody had ordered; `text` says why."""
+    """Tell that the driver did not do what somebody had ordered; `text` says why."""
 
     order: int
     who: str
@@ -183,11 +183,11 @@ Event = (
 Reader = Callable[[Event], None]
 
 _KINDS: dict[str, type] = {kind.__name__: kind for kind in get_args(Event)}
-_OF_ROWS = (TaskQueued, TaskBegan, TaskDone, TaskCancelled, TaskFailed)  # the task's own row says so
+_OF_ROWS = (TaskQueued, TaskBegan, TaskDone, TaskCancelled, TaskFailed)  # what the task's own row says
 
 
 class TimedEvent(NamedTuple):
-    """An event, and when it happened (Unix time in seconds)."""
+    """Hold an event, and when it happened (Unix time in seconds)."""
 
     time: float
     event: Event
@@ -224,8 +224,9 @@ def event_from_json(kind: str, body: str) -> Event | None:
 
 
 class EventLog:
-    """Hands every event to its readers, in order. A reader that fails is dropped, with a warning: a run never
-    depends on who watches it.
+    """Hand every event to its readers, in order.
+
+    A reader that fails is dropped, with a warning: a run never depends on who watches it.
 
     >>> log, seen = EventLog(), []
     >>> log.subscribe(seen.append)

@@ -1,4 +1,4 @@
-"""What a run directory holds and nothing needs any more: what crashes left, and the models of earlier rounds."""
+"""Remove what a run directory holds and nothing needs any more: what crashes left, and models of earlier rounds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 500  # files that are removed between two signs of life
 
 @dataclass(frozen=True)
 class Garbage:
-    """What was, or would be, removed.
+    """Say what was, or would be, removed.
 
     Attributes:
         models: how many models of earlier rounds.
@@ -43,7 +43,7 @@ class Garbage:
 
 @dataclass
 class _Plan:
-    """What is to go: keys of tasks whose results are forgotten, object names, other files, directories."""
+    """Hold what is to go: keys of tasks whose results are forgotten, object names, other files, directories."""
 
     forgotten: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""The run's memory: every task, label, iteration and event, committed in groups, and read, by a thread of its own."""
+"""Record a run: its tasks, labels, iterations and events, committed in groups, and read, by a thread of its own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BROKEN_OFF = ("interrupted", "preempted")  # outcomes of runs that have to end 
 
 
 class Journal:
-    """The journal of one run, open for writing by this process, the run's only driver.
+    """Keep the journal of one run, open for writing by this process, the run's only driver.
 
     Make it with `Journal.open`, in a thread: it touches the disk.
     """
@@ -188,7 +188,7 @@ class Journal:
         return await self.run(write)
 
     async def forget_rounds(self, workflow: str, since: int) -> None:
-        """Have a workflow's rounds from one on played again."""
+        """Forget a workflow's rounds from one on, to be played again."""
 
         def forget() -> None:
             with self._thread.transaction():
@@ -222,7 +222,7 @@ class Journal:
             with self._thread.transaction():
                 names = free_results(self._connection, workflow, iteration, kept)
             if names:
-                with self._thread.transaction():  # what was forgotten is on disk; and no one can have taken over
+                with self._thread.transaction():  # by now the forgetting is on disk, and in here no one can take over
                     for name in sorted(names):
                         if not is_used(self._connection, name):
                             remove(name)

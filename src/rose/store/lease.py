@@ -1,4 +1,4 @@
-"""Who writes a run directory: one driver at a time, by epoch.
+"""Decide who writes a run directory: one driver at a time, by epoch.
 
 A driver that starts takes the next epoch. Every commit of a driver is made under the condition that its epoch is still
 the last, in the same transaction: one that was paused and replaced can no longer write (Lamport's fencing).
@@ -32,7 +32,7 @@ TIDYING = "tidying"  # the outcome of a driver that only changes what the next o
 
 @dataclass(frozen=True)
 class Driver:
-    """One driver of a run, as recorded. Times are Unix times in seconds."""
+    """Describe one driver of a run, as recorded. Times are Unix times in seconds."""
 
     epoch: int
     host: str
@@ -46,8 +46,11 @@ class Driver:
 
     @property
     def alive(self) -> bool:
-        """Return whether it runs, as it seems: on this machine its process is looked for, and its last sign of life
-        must be no older than `SILENCE`; of another machine that is a guess, for its clock may be wrong."""
+        """Return whether the driver runs, as it seems.
+
+        On this machine its process is looked for, and its last sign of life must be no older than `SILENCE`; of another
+        machine that is a guess, for its clock may be wrong.
+        """
         return self.ended is None and self.is_fresh and (self.is_elsewhere or self.exists)
 
     @property
@@ -137,7 +140,7 @@ def take(connection: sqlite3.Connection, where: Path, given_up: threading.Event 
 
 @dataclass
 class _Watch:
-    """A driver of which it is not known whether it lives, and since when it has given no sign (monotonic seconds)."""
+    """Watch a driver that may not live any more, since it last gave a sign (monotonic seconds)."""
 
     driver: Driver
     since: float
@@ -188,7 +191,7 @@ def _unblocked(
 
 
 def let_go(where: Path, epoch: int) -> None:
-    """This process writes no more under that epoch, whether or not it could say so."""
+    """Take note that this process writes no more under that epoch, whether or not it could say so."""
     _held.discard(_lease_of(where, epoch))
 
 
@@ -251,7 +254,7 @@ def describe_seconds(seconds: float) -> str:
 
 
 def _boot() -> str:
-    """This start of this machine (and its process namespace: containers may share a name)."""
+    """Return what names this start of this machine (and its process namespace: containers may share a name)."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -260,7 +263,7 @@ def _boot() -> str:
 
 
 def _born(pid: int) -> str | None:
-    """When a process started, so that another one with its number is not taken for it; None if there is none."""
+    """Return when a process started, to tell it from a later one with its number; None if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:

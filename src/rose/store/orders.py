@@ -1,4 +1,4 @@
-"""What people order a driver to do while it runs: placed by any process, obeyed or refused by the driver.
+"""Place what people order a driver to do while it runs: by any process, obeyed or refused by the driver.
 
     order = place(run_dir, Set(settings={"query_size": 20}), who="ada")
     placed = answered(run_dir, order)        # None until the driver has answered, within a second
@@ -87,7 +87,7 @@ _KINDS: dict[str, type[Stop | Set | Withdraw | Label]] = {one.kind: one for one 
 
 @dataclass(frozen=True)
 class PlacedOrder:
-    """An order, and what became of it. Times are Unix times in seconds.
+    """Hold an order, and what became of it. Times are Unix times in seconds.
 
     Attributes:
         id: its number in the run.

@@ -1,4 +1,4 @@
-"""Reads a run, living or dead, as it goes on: what viewers look at, and all that they may know of the store."""
+"""Read a run, living or dead, as it goes on: what viewers look at, and all that they may know of the store."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rose.store.safe_unpickle import read_plainly
 
 
 class ReadLabel(NamedTuple):
-    """A label that has come; its value is read on request.
+    """Hold a label that has come; its value is read on request.
 
     Attributes:
         number: larger than that of any label before.
@@ -54,7 +54,7 @@ class ReadLabel(NamedTuple):
 
 @dataclass(frozen=True)
 class Changes:
-    """What is new in a run since a cursor.
+    """Hold what is new in a run since a cursor.
 
     Attributes:
         cursor: where this ends, for the next call: a short text.
@@ -76,7 +76,7 @@ class Changes:
 
 
 class RunReader:
-    """Reads the run in a directory, without changing anything there; a context manager. For one thread at a time.
+    """Read the run in a directory, without changing anything there; a context manager. For one thread at a time.
 
     What `since` costs follows what is new. No code of the run's is executed: values are read by `value_of`, and only if
     they are plain.
@@ -164,7 +164,7 @@ class RunReader:
             return [_light(record) for record in read_tasks(connection, prefix)]
 
     def keys(self, prefix: str = "", most: int = -1) -> list[str]:
-        """Return the keys that begin so, in order; at most so many."""
+        """Return the tasks' keys that begin so, in order; at most so many."""
         with self._reading() as connection:
             beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
             sql = "SELECT key FROM tasks WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
@@ -218,7 +218,7 @@ class RunReader:
                 self._connection.execute("COMMIT")
 
     def _files(self) -> list[tuple[int, int] | None]:
-        """Return what changes when the database does."""
+        """Return the state of the database's files, which changes when the database does."""
         found: list[tuple[int, int] | None] = []
         for path in (self.path / DATABASE, beside(self.path / DATABASE, "-wal")):
             try:

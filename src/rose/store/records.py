@@ -1,4 +1,4 @@
-"""Rows of the journal: one record for each task, label, iteration, event and order of a run."""
+"""Define the rows of the journal: one record for each task, label, iteration, event and order of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUEUED, RUNNING, DONE, FAILED, CANCELLED, DROPPED = "queued", "running", "done",
 
 
 class TaskRecord(NamedTuple):
-    """One task, as it stands. Times are Unix times in seconds.
+    """Record one task, as it stands. Times are Unix times in seconds.
 
     Attributes:
         key: the task's key.
@@ -55,12 +55,12 @@ class TaskRecord(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """For how long it ran, waiting for a worker left out where the engine tells; None: it has not ended."""
+        """Return for how long it ran, waiting for a worker left out where the engine tells; None: it has not ended."""
         return None if self.ended is None else self.ended - (self.queued if self.began is None else self.began)
 
 
 class IterationRecord(NamedTuple):
-    """A complete iteration of a workflow.
+    """Record a complete iteration of a workflow.
 
     Attributes:
         workflow, iteration: which.
@@ -77,7 +77,7 @@ class IterationRecord(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What a label is of.
+    """Describe what a label is of.
 
     Attributes:
         content: what decides the label, that is, the candidate and the simulation as it is configured: 16 bytes.
@@ -93,7 +93,7 @@ class Sample(NamedTuple):
 
 
 class LabelRecord(NamedTuple):
-    """The label of one sample.
+    """Record the label of one sample.
 
     Attributes:
         content, candidate, digest: as in `Sample`.
@@ -114,7 +114,7 @@ class LabelRecord(NamedTuple):
 
 
 class EventRecord(NamedTuple):
-    """Something that happened: `kind` is the name of the event's class (`events`), `body` its fields in JSON."""
+    """Record something that happened: `kind` is the name of the event's class (`events`), `body` its fields in JSON."""
 
     time: float
     kind: str
@@ -122,7 +122,7 @@ class EventRecord(NamedTuple):
 
 
 class OrderRecord(NamedTuple):
-    """An order of somebody's to the driver, see `orders`; `body` is JSON."""
+    """Record an order of somebody's to the driver, see `orders`; `body` is JSON."""
 
     seq: int
     time: float

@@ -1,4 +1,4 @@
-"""A recorded result, read from the disk only if someone asks for it."""
+"""Hold a recorded result, read from the disk only if someone asks for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_READ = object()
 
 
 class Result:
-    """Return what a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store).
+    """Hold what a task gave: at hand, or recorded as `value` (pickled) or `file` (a name in the object store).
 
     `what` is how errors call it.
     """

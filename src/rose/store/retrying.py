@@ -1,4 +1,4 @@
-"""Candidates whose simulations failed and were dropped, tried again: what the next driver of their run finds."""
+"""Have candidates tried again whose simulations failed and were dropped: the next driver of their run finds it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RETRIED = "retried"  # a note of the journal: of which samples (hex), as a list
 
 
 class DroppedCandidate(NamedTuple):
-    """A candidate that was dropped.
+    """Describe a candidate that was dropped.
 
     Attributes:
         candidate: its index in the pool.
@@ -39,8 +39,9 @@ class DroppedCandidate(NamedTuple):
 def retry(
     run_dir: str | Path, candidates: Iterable[int] | None = None, *, dry_run: bool = False
 ) -> list[DroppedCandidate]:
-    """Have a run try dropped candidates again: when it is resumed, each workflow that asked for one does, in its next
-    round. What was decided without them stays.
+    """Have a run try dropped candidates again when it is resumed.
+
+    Each workflow that asked for one does so in its next round. What was decided without them stays.
 
     Args:
         run_dir: a run directory that no driver writes.
@@ -106,7 +107,7 @@ def _told(connection: sqlite3.Connection, label: LabelRecord) -> DroppedCandidat
 
 
 def _forget(connection: sqlite3.Connection, labels: list[LabelRecord], told: list[DroppedCandidate]) -> None:
-    """Forget that there are to be no labels, in a transaction; that there were none when it was decided is noted."""
+    """Forget, in a transaction, that these have no labels; note that there were none when rounds were decided."""
     for label in labels:
         connection.execute("DELETE FROM labels WHERE content = ? AND state = ?", (label.content, DROPPED))
     before = set(read_meta(connection, RETRIED) or ())

@@ -1,4 +1,4 @@
-"""A run directory: the journal, the objects it refers to, and where commands work. Opening it is resuming it."""
+"""Drive a run directory: the journal, the objects it refers to, where commands work. Opening it is resuming it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _log = logging.getLogger("rose")
 
 
 class Run(TaskLog):
-    """A run that this process drives. Make it with `Run.open`.
+    """Keep a run that this process drives. Make it with `Run.open`.
 
     A temporary run is removed when it is closed; its journal is not synced, and keeps no results, for no one could
     resume it.
@@ -103,8 +103,10 @@ class Run(TaskLog):
         return directory
 
     async def keep(self, directory: Path) -> None:
-        """Make what a command has left in its working directory survive a power loss, before it is recorded as done;
-        a directory outside of the run is the user's."""
+        """Make what a command has left in its working directory survive a power loss, before it is recorded as done.
+
+        A directory outside of the run is the user's.
+        """
         if not self.temporary and directory.is_relative_to(self.path):
             await asyncio.to_thread(sync_tree, directory)
 
@@ -144,17 +146,17 @@ class Run(TaskLog):
             self._recorded[prefix] = usable
 
     def relearn(self, holds: Callable[[str], bool]) -> None:
-        """Have what was learned in rounds that are played again not count.
+        """Discount what was learned in rounds that are played again.
 
         Args:
-            holds: tells which tasks' results do, by what follows the iteration in their keys ("simulation/7").
+            holds: tells which tasks' results still count, by what follows the iteration in their keys ("simulation/7").
         """
         self._holds = holds
 
     async def _only_what_holds(
         self, prefix: str, records: dict[str, TaskRecord], holds: Callable[[str], bool]
     ) -> dict[str, TaskRecord]:
-        """Have it on disk that the others do not count: a later driver would mix them with what is learned now."""
+        """Return the records that count, and record that the others do not, for a later driver would take them."""
         kept = {key: record for key, record in records.items() if holds(key.removeprefix(prefix))}
         for key, record in records.items():
             if key not in kept:
@@ -168,7 +170,7 @@ class Run(TaskLog):
         return any(not but(key.removeprefix(prefix)) for key in self._recorded.get(prefix, ()))
 
     def _without_missing(self, records: dict[str, TaskRecord]) -> dict[str, TaskRecord]:
-        """Return those whose files are there; blocks. (Of labels, a file that is missing is an error.)"""
+        """Return those records whose files are there; blocks. For labels, a file that is missing is an error."""
         there = {}
         for key, record in records.items():
             if record.file is None or record.file in self.objects:
@@ -237,8 +239,10 @@ class Run(TaskLog):
         return given(value)
 
     async def flushed(self, files: Iterable[str | None] = ()) -> None:
-        """Wait until all that was given here is on disk, which now refers to these files; in a temporary run there is
-        nothing to wait for."""
+        """Wait until all that was given here is on disk, which now refers to these files.
+
+        In a temporary run there is nothing to wait for.
+        """
         if self.temporary:
             return
         await self.journal.committed()
@@ -306,12 +310,12 @@ class Run(TaskLog):
             await self.journal.free(workflow, iteration, self._keep_models, self.objects.remove)
 
     def accept(self, names: Sequence[str], workflow: str | None = None, iteration: int | None = None) -> None:
-        """Settings have changed, and that is accepted; record which."""
+        """Record that settings have changed, and that this is accepted."""
         self.changed = True
         self.emit(ChangesAccepted(list(names), workflow, iteration))
 
     async def forget_rounds(self, workflow: str, since: int) -> None:
-        """Have a workflow's rounds from one on played again; all labels stay."""
+        """Forget a workflow's rounds from one on, to be played again; all labels stay."""
         await self.flushed()
         await self.journal.forget_rounds(workflow, since)
         self._past_end.add(workflow)

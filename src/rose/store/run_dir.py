@@ -1,4 +1,4 @@
-"""Where a run is to be: what is said of a run directory, and its journal, opened without blocking the event loop."""
+"""Say where a run is to be: check a run directory, and open its journal without blocking the event loop."""
 
 from __future__ import annotations
 

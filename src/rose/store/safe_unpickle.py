@@ -1,4 +1,4 @@
-"""Recorded values without the code that pickles may run: what viewers read, for a run may be someone else's."""
+"""Load recorded values without the code that pickles may run: viewers may look at someone else's run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MODULES = {f"numpy{core}.{module}" for core in (".core", "._core") for module i
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Loads numbers, texts, their containers, and NumPy arrays."""
+    """Load numbers, texts, their containers, and NumPy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module == "builtins" and name in _CONTAINERS) or (module in _MODULES and name in _NUMPY):

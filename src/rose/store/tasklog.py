@@ -1,4 +1,4 @@
-"""What becomes of tasks, told as it happens: one call each records it and tells those who watch."""
+"""Tell what becomes of tasks as it happens: one call each records it and tells those who watch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rose.store.records import DONE, DROPPED, FAILED, QUEUED, RUNNING, TaskRecor
 
 
 class TaskLog:
-    """Tells those who watch of tasks and events, and records nothing: for tasks outside of a run. A `Run` records.
+    """Tell those who watch of tasks and events, and record nothing: for tasks outside of a run. A `Run` records.
 
     Args:
         events: who watches.
@@ -83,4 +83,4 @@ class TaskLog:
             self.events.append(TaskDone(key, seconds) if record.state == DONE else TaskCancelled(key, seconds))
 
     def _put(self, record: TaskRecord) -> None:
-        """Record a task; here there is nowhere to."""
+        """Do nothing: outside of a run, tasks are recorded nowhere."""

@@ -30,7 +30,7 @@ from rose.watch.terminal import clean, encodable, one_line
 
 
 class HasEvents(Protocol):
-    """What has events to read: every learner."""
+    """Describe what has events to read: every learner."""
 
     events: EventLog
 

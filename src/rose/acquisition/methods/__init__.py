@@ -1,1 +1,1 @@
-"""The built-in acquisition methods, a file each, and the arithmetic that they share."""
+"""Hold the built-in acquisition methods, a file each, and the arithmetic that they share."""

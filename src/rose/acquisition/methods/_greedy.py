@@ -1,4 +1,4 @@
-"""Bookkeeping of a greedy choice, one candidate after the other: who is still open, and gain per unit of cost."""
+"""Keep the books of a greedy choice, one candidate after the other: who is still open, and gain per unit of cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rose.acquisition.problem import Floats, Index, Problem
 
 @dataclass
 class Greedy:
-    """The picks so far, as positions into `problem.available`, and who may come next."""
+    """Hold the picks so far, as positions into `problem.available`, and who may come next."""
 
     open: NDArray[np.bool_]
     wanted: int
@@ -22,7 +22,7 @@ class Greedy:
 
     @classmethod
     def of(cls, problem: Problem) -> Greedy:
-        """Nothing taken yet."""
+        """Return a choice that has taken nothing yet."""
         cost = None if problem.cost is None else problem.cost[problem.available]
         left = np.inf if problem.budget is None else problem.budget
         start = np.ones(len(problem.available), dtype=bool) if cost is None else cost <= left

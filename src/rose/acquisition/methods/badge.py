@@ -1,4 +1,4 @@
-"""BADGE: uncertain and diverse at once, by the gradients that the model's own guess would give.
+"""Choose by BADGE: uncertain and diverse at once, by the gradients that the model's own guess would give.
 
 Ash, Zhang, Krishnamurthy, Langford & Agarwal 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
 Bounds".

@@ -1,4 +1,4 @@
-"""BatchBALD: the batch whose labels, taken together, say most about which ensemble member is right.
+"""Choose by BatchBALD: the batch whose labels, taken together, say most about which ensemble member is right.
 
 Kirsch, van Amersfoort & Gal 2019, "BatchBALD: Efficient and Diverse Batch Acquisition for Deep Bayesian Active
 Learning".
@@ -26,7 +26,7 @@ _ROUNDING = 1e-5  # nats: above the kernel's rounding errors, far below the samp
 
 
 class SaturatedBatchWarning(UserWarning):
-    """The batch already tells almost all that its ensemble could tell; what else is in it was chosen by noise."""
+    """Warn that the batch already tells almost all that its ensemble could tell; the rest of it was chosen by noise."""
 
 
 @register_acquisition(
@@ -81,7 +81,7 @@ def batchbald(problem: Problem, *, configurations: int = 1000) -> Index:
 
 
 class _Pool:
-    """The candidates' probabilities in the order that the sums read them, and what each could tell on its own.
+    """Hold the candidates' probabilities in the order that the sums read them, and what each could tell on its own.
 
     `alone` is the mutual information, `expected` the members' mean entropy, both `[n]`. Rows `[n, C, K]` float32 are
     kept where they take little room, and gathered again where they do not.

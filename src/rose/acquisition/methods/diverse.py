@@ -1,4 +1,4 @@
-"""Uncertain *and* spread out: cluster the most uncertain candidates, take one of each cluster."""
+"""Choose uncertain *and* spread out: cluster the most uncertain candidates, take one of each cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facility location: the batch that, with what is labelled, stands for as much of the uncertainty as it can.
+"""Choose by facility location: the batch that, with what is labelled, stands for most of the uncertainty.
 
 Wei, Iyer & Bilmes 2015, "Submodularity in Data Subset Selection and Active Learning": filtered active submodular
 selection (filter by uncertainty, then cover). Here the uncertainty also weighs what is covered, and what is labelled
@@ -72,11 +72,11 @@ def _typical_distance(points: Floats) -> float:
     if not len(squared):
         return 0.0
     median = float(np.median(squared))
-    return median if median > 1e-14 * squares.max() else float(squared.mean())  # most are copies of each other
+    return median if median > 1e-14 * squares.max() else float(squared.mean())  # else most are copies of each other
 
 
 def _weights(problem: Problem, short: Index) -> Floats:
-    """Return what there is to cover: utility, whatever it costs; all the same where there is none."""
+    """Return the weights of what there is to cover: utility, whatever it costs; all equal where there is none."""
     utility = problem.utility if problem.cost is None else problem.utility * problem.cost[problem.available]
     most = utility[short].max()
     return utility[short] / most if most > 0 else np.ones(len(short))
@@ -105,7 +105,7 @@ def _greedily(problem: Problem, order: Index, cover: _Cover) -> Index:
 
 
 class _Cover:
-    """How far `n` candidates are covered: `covered [n]` is the similarity to the nearest of what covers."""
+    """Measure how far `n` candidates are covered: `covered [n]` is the similarity to the nearest of what covers."""
 
     def __init__(self, points: Floats, known: Floats, weights: Floats, reach: float) -> None:
         self._points, self._weights, self._reach = points, weights, reach
@@ -126,7 +126,7 @@ class _Cover:
         return out
 
     def add(self, position: int) -> None:
-        """Let one candidate cover, too."""
+        """Count one candidate among those that cover."""
         np.maximum(self.covered, self._similar(self._points[position : position + 1])[0], out=self.covered)
 
     def _similar(self, rows: NDArray[np.float64]) -> Floats:

@@ -1,4 +1,4 @@
-"""Predictive variances of a Gaussian model, as one noisy label after the other comes in.
+"""Predict variances by a Gaussian model, as one noisy label after the other comes in.
 
 A prediction is linear in weights of variance 1, so that two rows' covariance is their inner product. With many labels
 and few columns it is cheapest to keep the weights' covariance, `[D, D]`; with few labels and many columns (members
@@ -17,7 +17,7 @@ from rose.acquisition.problem import Floats, Index
 
 
 class Variances(Protocol):
-    """`variance [n]` of some rows' predictions, each without its label's noise."""
+    """Hold `variance [n]` of some rows' predictions, each without its label's noise."""
 
     variance: Floats
 
@@ -46,7 +46,7 @@ def variances(points: NDArray[Any], rows: Index, seen: Index, noise: float, more
 
 
 class InWeights:
-    """By the covariance of the weights, which each label updates (Sherman & Morrison 1950)."""
+    """Keep the covariance of the weights, which each label updates (Sherman & Morrison 1950)."""
 
     def __init__(self, points: NDArray[Any], rows: Index, seen: Index, noise: float, _more: int) -> None:
         self._points, self._rows, self._noise = points, rows, noise
@@ -68,7 +68,7 @@ class InWeights:
 
 
 class InColumns:
-    """By the prior and a column for each label: the rows' covariances are the prior's less `columns @ columns.T`."""
+    """Keep the prior and a column for each label: the rows' covariances are the prior's less `columns @ columns.T`."""
 
     def __init__(self, points: NDArray[Any], rows: Index, seen: Index, noise: float, more: int) -> None:
         self._points, self._rows, self._noise = points, rows, noise

@@ -1,4 +1,4 @@
-"""What the methods that cover space share: coordinates of the whole pool, and where to begin."""
+"""Share what the methods that cover space need: coordinates of the whole pool, and where to begin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODERATE = (1e-9, 1e15)  # largest coordinates whose squares float32 holds to t
 
 @dataclass(frozen=True)
 class Walk:
-    """The candidates in the order in which they lie in memory: to pass over them in the drawn order takes far longer.
+    """Order the candidates as they lie in memory: to pass over them in the drawn order takes far longer.
 
     `rows` are their indices, ascending; `places` says where each stands in the drawn order.
 
@@ -39,7 +39,7 @@ class Walk:
         return cls(rows, place[rows])
 
     def drawn(self, values: Floats) -> Floats:
-        """Put what was computed along the walk into the drawn order."""
+        """Return what was computed in memory's order in the drawn order."""
         out = np.empty_like(values)
         out[self.places] = values
         return out
@@ -68,7 +68,7 @@ def coordinates(problem: Problem) -> NDArray[Any]:
 
 
 def known_centres(problem: Problem) -> Index:
-    """Return what need not be covered again: the labelled candidates, and those on their way to be."""
+    """Return what need not be covered again: the labelled candidates, and those that are being labelled."""
     return np.concatenate([problem.labelled, problem.pending])
 
 

@@ -1,4 +1,4 @@
-"""The joint distribution of a batch's labels under an ensemble, as outcomes and what each tells about the members."""
+"""Compute the joint distribution of a batch's labels: outcomes, and what each tells about the ensemble's members."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CELLS = 1 << 20  # numbers in the plain definition's largest temporary
 
 
 class Joint:
-    """Outcomes of the labels chosen so far, and the members' posterior probability after each.
+    """Hold outcomes of the labels chosen so far, and the members' posterior probability after each.
 
     While the batch can turn out in at most `configurations` ways, all of them are kept, with their probabilities.
     Beyond, as many are drawn: outcome j by a member (each equally often) labelling the whole batch. `information` is
@@ -74,7 +74,7 @@ class Joint:
         return out
 
     def _grouped(self) -> tuple[Floats, Floats]:
-        """Sixteen outcomes in one: neighbours in an order by the likeliest member, then by how likely it is."""
+        """Return sixteen outcomes in one: neighbours in an order by the likeliest member, then by how likely it is."""
         order = np.lexsort((self._posterior.max(axis=1), self._posterior.argmax(axis=1)))
         starts = np.arange(0, len(order), 16)
         mass = np.add.reduceat(self._mass[order], starts)
@@ -82,7 +82,7 @@ class Joint:
         return mean, mass
 
     def _branch(self, p: Floats) -> None:
-        """Every outcome splits into one for each class; the impossible ones go."""
+        """Split every outcome into one for each class; the impossible ones go."""
         joint = self._posterior[:, None, :] * p.T[None, :, :]  # [outcomes, C, K]
         total = joint.sum(axis=2)
         mass = (self._mass[:, None] * total).ravel()
@@ -91,7 +91,7 @@ class Joint:
         self._mass = mass[possible] / mass[possible].sum()
 
     def _draw(self, p: Floats) -> None:
-        """Each drawn outcome's member labels the new candidate; all members are judged by that label."""
+        """Label the new candidate by each drawn outcome's member; all members are judged by that label."""
         steps = np.cumsum(p, axis=1)
         at = self._rng.random(self._most) * steps[self._drawn_by, -1]
         label = np.minimum((at[:, None] >= steps[self._drawn_by]).sum(axis=1), self._classes - 1)
@@ -100,7 +100,7 @@ class Joint:
 
 
 def entropy(p: NDArray[Any]) -> Floats:
-    """Shannon entropy (nats) over the last axis; 0 log 0 = 0."""
+    """Return the Shannon entropy (nats) over the last axis; 0 log 0 = 0."""
     q = np.asarray(p, dtype=np.float64)
     logs = np.log(q, where=q > 0, out=np.zeros_like(q))
     return np.asarray(-(q * logs).sum(axis=-1))

@@ -1,4 +1,4 @@
-"""Greedy k-center: cover the pool with as small balls as possible around what is labelled.
+"""Choose by greedy k-center: cover the pool with as small balls as possible around what is labelled.
 
 Sener & Savarese 2018, "Active Learning for Convolutional Neural Networks: A Core-Set Approach"; the greedy choice is at
 most twice the best radius (Gonzalez 1985).
@@ -79,7 +79,7 @@ def cover(points: NDArray[Any], candidates: Index, centres: Index, greedy: Greed
 
 
 def _cover_lazily(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
-    """Make the same picks, with distances computed only where they could matter."""
+    """Make the picks of `cover`, with distances computed only where they could matter."""
     count = len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]

@@ -1,4 +1,4 @@
-"""Weighted k-means for some hundreds to thousands of points.
+"""Cluster some hundreds to thousands of points by weighted k-means.
 
 scikit-learn's adds up its centres in the order in which threads finish, so that the last digits, and now and then a
 choice, differ between runs; a run that resumes must choose as it did. This one is sequential and float64.
@@ -49,7 +49,7 @@ def kmeans(
 
 
 def _spread_seeds(x: Floats, k: int, weights: Floats, rng: np.random.Generator, still: Floats) -> Floats:
-    """k-means++ (Arthur & Vassilvitskii 2007): seeds are drawn by weight x squared distance to the others."""
+    """Draw k-means++ seeds (Arthur & Vassilvitskii 2007): by weight x squared distance to the others."""
     seeds: list[int] = []
     nearest = np.full(len(x), np.inf)
     for centre in still:

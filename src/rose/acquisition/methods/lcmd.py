@@ -1,4 +1,4 @@
-"""Largest cluster, maximum distance.
+"""Choose by LCMD: of the largest cluster, the candidate at the maximum distance.
 
 Holzmueller, Zaverkin, Kaestner & Steinwart 2023 (JMLR 24), "A Framework and Benchmark for Deep Batch Active Learning
 for Regression": LCMD in its TP mode, in which the labelled points are the first centres. The best of those compared.
@@ -86,7 +86,7 @@ def _largest(nearest: Floats, owner: Index, greedy: Greedy, count: int) -> int:
 
 
 def _split_fast(compiled: Any, points: NDArray[Any], walk: Walk, known: Index, greedy: Greedy) -> None:
-    """Make the same picks: each block of rows meets the new centre and measures its clusters in one pass."""
+    """Make the picks of `split`, faster: each block meets the new centre and measures its clusters in one pass."""
     n, count = len(walk.rows), len(known)
     centres = np.empty((count + greedy.wanted, points.shape[1]), points.dtype)
     centres[:count] = points[known]

@@ -1,4 +1,4 @@
-"""Greedy D-optimal batches: the k candidates whose joint predictive covariance has the largest determinant.
+"""Choose greedy D-optimal batches: the k candidates whose joint predictive covariance has the largest determinant.
 
 The greedy choice maximises the information (nats) that noisy labels of the batch give about a Gaussian model: Krause,
 Singh & Guestrin 2008, "Near-Optimal Sensor Placements in Gaussian Processes". For deep ensembles and networks:

@@ -1,4 +1,4 @@
-"""Stochastic batches: the scores, perturbed. Nearly free, and hard to beat on redundant pools.
+"""Choose stochastic batches: the scores, perturbed. Nearly free, and hard to beat on redundant pools.
 
 Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron & Gal (2021/2023), "Stochastic Batch Acquisition: A Simple
 Baseline for Deep Active Learning". Adding Gumbel noise to log-weights and taking the k largest draws k candidates
@@ -85,7 +85,7 @@ def softrank(problem: Problem, *, beta: float = 1.0) -> Index:
 
 
 def _draw(problem: Problem, log_weight: Floats) -> Index:
-    """Gumbel top-k; a log-weight of -inf comes after all others, in random order."""
+    """Draw by Gumbel top-k; a log-weight of -inf comes after all others, in random order."""
     noise = problem.rng.gumbel(size=len(log_weight))
     keys = log_weight + noise
     order = np.lexsort((-noise, -keys))  # the second key orders those at -inf

@@ -1,4 +1,4 @@
-"""The two baselines: the most uncertain candidates, and any candidates."""
+"""Choose by the two baselines: the most uncertain candidates, and any candidates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rose.acquisition.registry import register_acquisition
     ranks_only=True,
 )
 def top_k(problem: Problem) -> Index:
-    """The k most uncertain candidates.
+    """Take the k most uncertain candidates.
 
     Among equals the seed draws. The batch may hold k copies of one question: on redundant pools prefer "diverse" or a
     stochastic method. With costs: the largest utility per unit of cost first.

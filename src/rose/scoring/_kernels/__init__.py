@@ -1,1 +1,1 @@
-"""Compiled statistics of stacked predictions; imported only where they are worth loading, for numba takes a second."""
+"""Compute statistics of stacked predictions, compiled; imported only where it pays, for numba takes a second."""

@@ -1,4 +1,4 @@
-"""From the classes of a candidate to one number, for the candidates of a step: sums and the largest two, FEW at a time.
+"""Reduce the classes of each candidate of a step to one number: sums and the largest two, FEW at a time.
 
 All read, and some write, beyond the candidates asked for: numbers of up to FEW more, which their callers have room for.
 """
@@ -47,7 +47,7 @@ def _folded(rows: Any, at: Any, classes: Any) -> Any:
 
 @inlined
 def scale_sums(rows: Any, m: Any, classes: Any, factor: Any, to: Any, out: Any) -> None:
-    """factor * the sum over classes into `out` from `to` on, with what rounding leaves below zero (and -0.0) made 0."""
+    """Write factor * the sum over classes into `out` from `to` on; what rounding leaves below 0, and -0.0, is 0."""
     nothing = spread_few(0.0)
     for i in range(0, m, FEW):
         value = sums_of_few(rows, i * classes, classes) * spread_few(factor)
@@ -101,14 +101,14 @@ def _ranked(rows: Any, at: Any, classes: Any) -> Any:
 
 @inlined
 def divided(total: Any, inverse: Any, minus: Any) -> Any:
-    """total / d by d's reciprocal and -d, with one fused correction (Markstein 1990): exact, and no division each."""
+    """Return total / d by d's reciprocal and -d, with one fused correction (Markstein 1990): exact, no division."""
     guess = total * inverse
     return fused(fused(guess, minus, total), inverse, guess)
 
 
 @inlined
 def divide(total: Any, count: Any, members: Any) -> None:
-    """total /= members."""
+    """Divide in place: total /= members."""
     inverse, minus = spread(1.0 / members), spread(-members)
     for at in range(0, count, LANES):
         store(total, at, divided(load(total, at), inverse, minus))

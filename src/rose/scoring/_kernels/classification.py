@@ -1,4 +1,4 @@
-"""Compiled statistics of `[S, n, C]` probabilities, in one read.
+"""Compute statistics of `[S, n, C]` probabilities, compiled, in one read.
 
 Held to `classification.ClassStatistics`, the definition, by the tests. As long as members are summed, the classes of
 all candidates of a step are one flat row of numbers, whatever C is: LANES of them are taken through all members before
@@ -38,7 +38,7 @@ def classify(
     addresses: Any, start: Any, n: Any, classes: Any, like: Any, targets: Any, vote_terms: Any, tolerance: Any,
     where: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Statistics of candidates `start` to `start + n - 1` into `out`; whether anything looked wrong.
+    """Write statistics of candidates `start` to `start + n - 1` into `out`; return whether anything looked wrong.
 
     Looked at: the sign of every probability, the sum of every candidate's mean (NaN and inf show there), and now and
     then the sums of all members' rows for one candidate.
@@ -143,7 +143,7 @@ def of_votes(
 
 @inlined
 def candidates_of_a_step(classes: Any, least: Any) -> Any:
-    """FEW times a power of 2, so that there are not too few numbers and, if that takes not too many, whole vectors."""
+    """Return FEW times a power of 2: enough numbers and, if that takes not too many, whole vectors."""
     step = FEW
     while step * classes < least or (step * classes % LANES and step * classes < _LONGEST_STEP):
         step *= 2

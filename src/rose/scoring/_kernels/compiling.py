@@ -1,4 +1,4 @@
-"""How kernels are compiled.
+"""Compile kernels.
 
 Importing this module imports numba; `compiled` does so on the first large scoring call. Kernels release the GIL and
 run on ordinary threads (numba's own thread pools may not be entered from two threads at once).
@@ -34,7 +34,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @kernel
 def fill(out: Any, count: Any, value: Any) -> None:
-    """out[:count] = value (a plain loop compiles to much less than a slice assignment)."""
+    """Set out[:count] = value (a plain loop compiles to much less than a slice assignment)."""
     for j in range(count):
         out[j] = value
 

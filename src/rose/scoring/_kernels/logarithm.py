@@ -1,4 +1,4 @@
-"""A natural logarithm for vectors, exact enough for scores and several times faster than one after the other.
+"""Compute a natural logarithm of vectors, exact enough for scores and several times faster than one by one.
 
 x = 2^k m, with m from about [1, 2): log x = k log 2 + log m. Machines with AVX-512 look up the nearest of sixteen
 points m_i = 1 + i/16 in a register: log m = log m_i + log(1 + r), r = m / m_i - 1, where |r| <= 1/32 needs few terms
@@ -42,7 +42,7 @@ _FAR_64 = (
 
 @intrinsic
 def log(_typing: Any, lanes: Any) -> Any:
-    """log of every lane, for finite x >= 0; of 0 some finite number, so that 0 * log(0) is 0.
+    """Return log of every lane, for finite x >= 0; of 0 some finite number, so that 0 * log(0) is 0.
 
     The error relative to max(|log x|, 0.35) is below 2e-7 in float32, and 4e-16 in float64; log(1) is exactly 0.
     Numbers too small for a normal float have the logarithm of a number less than twice as large.
@@ -57,7 +57,7 @@ def log(_typing: Any, lanes: Any) -> Any:
 
 
 def _polynomial(builder: Any, x: Any, coefficients: tuple[float, ...]) -> Any:
-    """c0 + c1 x + c2 x^2 + ..."""
+    """Return c0 + c1 x + c2 x^2 + ... of the coefficients."""
     value = constant(x.type, coefficients[-1])
     for c in coefficients[-2::-1]:
         value = fuse(builder, value, x, constant(x.type, c))
@@ -86,7 +86,7 @@ def _by_table(builder: Any, x: Any, single: bool) -> Any:
 
 
 def _looked_up(builder: Any, table: list[float], at: Any, vector: Any) -> Any:
-    """table[at % 16] for every lane: one instruction for sixteen floats, or eight doubles."""
+    """Return table[at % 16] for every lane: one instruction for sixteen floats, or eight doubles."""
     single = isinstance(vector.element, ir.FloatType)
     lanes = 16 if single else 8
     register = ir.VectorType(vector.element, lanes)

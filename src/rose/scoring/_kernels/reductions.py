@@ -1,4 +1,4 @@
-"""From many lanes to one number: sums, the largest, and which lanes something is true of."""
+"""Reduce many lanes to one number: sums, the largest, and which lanes something is true of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _int32, _int64 = ir.IntType(32), ir.IntType(64)
 
 
 def _halves(builder: Any, vectors: list[Any], width: int) -> tuple[list[Any], list[Any]]:
-    """2k vectors hold `width` lanes of each of FEW // width candidates: lower and upper halves, in k vectors each."""
+    """Split 2k vectors of `width` lanes for each of FEW // width candidates: lower and upper halves, k vectors each."""
     first = [at + i for at in range(0, 2 * FEW, width) for i in range(width // 2)]
     low, high = (
         ir.Constant(ir.VectorType(_int32, FEW), [place + shift for place in first]) for shift in (0, width // 2)

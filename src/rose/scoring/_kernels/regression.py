@@ -1,4 +1,4 @@
-"""Compiled statistics of `[S, n]` values: one read, in runs that stay in a core's nearest caches.
+"""Compute statistics of `[S, n]` values, compiled: one read, in runs that stay in a core's nearest caches.
 
 Held to `regression.ValueStatistics`, the definition, by the tests. An interval's ends lie between order statistics near
 either end of each column, so only the few smallest and largest are kept while rows stream by: exact, without a sort.
@@ -26,9 +26,11 @@ _TILE = 512  # candidates whose levels stay in the L1 cache; a constant, so that
 def summarise(
     addresses: Any, start: Any, n: Any, like: Any, moments: Any, groups: Any, places: Any, picked: Any
 ) -> Any:  # fmt: skip
-    """Means into the first half of `moments`, variances into the second, if it has any (room for n + BEYOND each); into
+    """Write means, variances and order statistics of candidates; return whether any value was NaN or infinite.
+
+    Means go into the first half of `moments`, variances into the second, if it has any (room for n + BEYOND each); into
     `picked` [k, n] the k order statistics at `places`, counted from 0 for the smallest or from -1 for the largest, and
-    within `groups` of LEVELS from either end. Returns whether any value was NaN or infinite.
+    within `groups` of LEVELS from either end.
     """
     members = addresses.shape[0]
     run = max(1, _RUN // (members * like.itemsize * LANES)) * LANES
@@ -79,7 +81,7 @@ def take_moments(
     addresses: Any, edges: Any, skip: Any, whole: Any, count: Any, end: Any, ahead: Any, like: Any, low: Any,
     moments: Any,
 ) -> Any:  # fmt: skip
-    """Mean and population variance of `count` candidates; whether any is not finite."""
+    """Write mean and population variance of `count` candidates; return whether any is not finite."""
     poison = spread(0.0)
     for to in range(0, whole, LANES):
         at = skip + to
@@ -92,7 +94,7 @@ def take_moments(
 
 @inlined
 def add_deviations(addresses: Any, at: Any, then: Any, like: Any, poison: Any, to: Any, moments: Any) -> Any:
-    """LANES means and variances, from sums of (x_s - x_0) and its square; `poison` becomes NaN if one is not finite.
+    """Write LANES means and variances, from sums of (x_s - x_0) and its square; return NaN if one is not finite.
 
     Shifted by the first member, one pass loses at most a factor S of the precision, whatever the values' size, because
     the first member's own squared deviation is at most S variances.
@@ -137,7 +139,7 @@ def not_finite(
 
 @kernel
 def unpack(levels: Any, level: Any, place: Any, low: Any, count: Any, out: Any) -> None:
-    """One level into its row of the result, as float64; those from the upper end are negated."""
+    """Copy one level into its row of the result, as float64; those from the upper end are negated."""
     sign = 1.0 if place >= 0 else -1.0
     for j in range(count):
         out[low + j] = sign * np.float64(levels[level * _TILE + j])
@@ -233,7 +235,7 @@ def keep_more(
 
 @kernel
 def sort_four(a: Any, b: Any, c: Any, d: Any, count: Any, four: Any) -> None:
-    """Each column of four rows in ascending order into `four`."""
+    """Sort each column of four rows in ascending order into `four`."""
     for j in range(count):
         p, q, r, s = a[j], b[j], c[j], d[j]
         p, q = (p if p < q else q), (q if p < q else p)
@@ -248,7 +250,7 @@ def sort_four(a: Any, b: Any, c: Any, d: Any, count: Any, four: Any) -> None:
 
 @kernel
 def merge(four: Any, levels: Any, count: Any) -> None:
-    """Of two ascending fours, the smaller half goes to `levels` and the larger half to `four`, both ascending."""
+    """Merge two ascending fours: the smaller half goes to `levels`, the larger half to `four`, both ascending."""
     for j in range(count):
         p, q, r, s = four[j], four[_TILE + j], four[2 * _TILE + j], four[3 * _TILE + j]
         t, u, v, w = levels[j], levels[_TILE + j], levels[2 * _TILE + j], levels[3 * _TILE + j]

@@ -1,4 +1,4 @@
-"""Members' rows in compiled kernels: typed access by address, fetched from memory before they are needed.
+"""Read members' rows in compiled kernels: typed access by address, fetched from memory before they are needed.
 
 Kernels see the S rows of a block as addresses, so that one array, a list of arrays and read buffers need no copy and
 share one machine code.
@@ -68,7 +68,7 @@ load_few_from = _loads(FEW)
 
 @intrinsic
 def fetch(_typing: Any, address: Any, at: Any, like: Any) -> Any:
-    """Have the LANES values `at` elements after an address brought near; nothing happens where there is no memory."""
+    """Prefetch the LANES values `at` elements after an address; nothing happens where there is no memory."""
     size = like.dtype.bitwidth // 8
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -104,7 +104,7 @@ def distance_ahead(members: Any, like: Any) -> Any:
 
 @kernel
 def copy_edge(addresses: Any, at: Any, count: Any, like: Any, edge: Any) -> None:
-    """Fewer than LANES elements of each row, with zeros after them: what follows them may not be ours to read."""
+    """Copy fewer than LANES elements of each row, with zeros after them: what follows them may not be ours to read."""
     for s in range(addresses.shape[0]):
         row = row_at(addresses, s, at, count, like)
         for j in range(LANES):

@@ -1,4 +1,4 @@
-"""Vectors of numbers in compiled kernels: several candidates' values in one register, and what can be done with them.
+"""Compute with vectors of numbers in compiled kernels: several candidates' values in one register.
 
 Compilers find some of this by themselves, but not when types are mixed, and not the largest of a few neighbours. Each
 lane is computed for itself, and only `fused` fuses a product with a sum: a candidate's score is the same wherever in a
@@ -20,7 +20,7 @@ _int32, _int64 = ir.IntType(32), ir.IntType(64)
 
 
 class Lanes(types.Type):  # type: ignore[misc]  # numba has no types for mypy
-    """The numba type of `count` numbers of one dtype."""
+    """Describe to numba the type of `count` numbers of one dtype."""
 
     def __init__(self, dtype: Any, count: int) -> None:
         self.dtype, self.count = dtype, count
@@ -46,7 +46,7 @@ def as_integers(builder: Any, x: Any) -> Any:
 
 
 def fuse(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c, rounded once where the machine can."""
+    """Return a * b + c, rounded once where the machine can."""
     name = "f64" if isinstance(a.type.element, ir.DoubleType) else "f32"
     function = ir.FunctionType(a.type, [a.type] * 3)
     name = f"llvm.fmuladd.v{a.type.count}{name}"
@@ -86,7 +86,7 @@ load_few = _loads(FEW)
 
 @intrinsic
 def store(_typing: Any, array: Any, at: Any, lanes: Any) -> Any:
-    """array[at : at + the number of lanes] = lanes."""
+    """Set array[at : at + the number of lanes] = lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pointer = _element(context, builder, array, args[0], args[1])
@@ -141,7 +141,7 @@ _binary(operator.mul, "fmul")
 
 @intrinsic
 def fused(_typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c, rounded once where the machine can."""
+    """Return a * b + c, rounded once where the machine can."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return fuse(builder, *args)
@@ -186,7 +186,7 @@ def either(_typing: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def magnitude(_typing: Any, lanes: Any) -> Any:
-    """Without signs."""
+    """Return lanes without their signs."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         bits = as_integers(builder, args[0])

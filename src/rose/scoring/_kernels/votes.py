@@ -1,4 +1,4 @@
-"""Compiled counting of members' votes: which class of a short row is the largest, and who was voted for how often."""
+"""Count members' votes, compiled: which class of a short row is the largest, and who was voted for how often."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rose.scoring._kernels.simd import FEW, first_lanes, larger, load_few, sprea
 
 @inlined
 def add_votes(addresses: Any, skip: Any, m: Any, classes: Any, like: Any, votes: Any) -> None:
-    """Each member's vote for its largest class of each candidate; the first, if several are. For numbers >= 0."""
+    """Add each member's vote for its largest class of each candidate; the first, if several are. For numbers >= 0."""
     for s in range(addresses.shape[0]):
         row, at = addresses[s] + np.uint64(skip * like.itemsize), 0
         if classes > 2 * FEW:
@@ -34,7 +34,7 @@ def add_votes(addresses: Any, skip: Any, m: Any, classes: Any, like: Any, votes:
 
 @inlined
 def _add_few_votes(row: Any, m: Any, classes: Any, votes: Any) -> None:
-    """One member's votes among fewer than FEW classes."""
+    """Add one member's votes among fewer than FEW classes."""
     at = 0
     # For the last candidates, a vector would reach beyond what is surely the row's.
     whole = max(0, (m * classes - FEW) // classes + 1)

@@ -1,4 +1,4 @@
-"""Is the uncertainty any good? Figures and curves; `temperature` and `conformal` beside them make it better."""
+"""Measure whether the uncertainty is any good; `temperature` and `conformal` beside the measures make it better."""
 
 from rose.scoring.calibration.measures import (
     BrierDecomposition,

@@ -1,4 +1,4 @@
-"""Predictions that were made already, as scikit-learn estimators: what wraps an estimator can then wrap any ensemble.
+"""Wrap predictions that were made already as scikit-learn estimators, for what wraps an estimator.
 
 The "features" of a sample are its predictions, and predicting hands them back.
 """
@@ -13,14 +13,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 
 class GivenValues(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """A regressor that predicts one column of X."""
+    """Predict one column of X as a regressor."""
 
     def __init__(self, column: int = 0) -> None:
         self.column = column
         self.fitted_ = True  # to those who wrap it: there is nothing to fit
 
     def fit(self, X: Any, y: Any) -> GivenValues:
-        """Nothing to learn."""
+        """Do nothing: there is nothing to learn."""
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
@@ -29,14 +29,14 @@ class GivenValues(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 
 
 class GivenProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier of the classes 0 to `classes` - 1 whose probabilities are X."""
+    """Predict X itself as a classifier's probabilities of the classes 0 to `classes` - 1."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
         self.classes_ = np.arange(classes)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> GivenProbabilities:
-        """Nothing to learn."""
+        """Do nothing: there is nothing to learn."""
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Intervals and label sets that contain the truth as often as they say, whatever made the predictions.
+"""Make intervals and label sets that contain the truth as often as they say, whatever made the predictions.
 
 Split conformal prediction: a hold-out tells how far predictions have to be widened. All it assumes is that hold-out and
 new samples come from the same source in no particular order, and that nothing was trained, chosen or stopped by looking
@@ -37,7 +37,7 @@ SetMethod = Literal["lac", "aps", "raps", "top_k"]
 
 @dataclass(frozen=True)
 class ConformalIntervals:
-    """Called with new predictions, gives the ends of their intervals; made by `conformal_intervals`.
+    """Give the ends of intervals when called with new predictions; made by `conformal_intervals`.
 
     Attributes:
         level: the share of truths that lies within.
@@ -50,7 +50,7 @@ class ConformalIntervals:
     _unit: float = field(repr=False)
 
     def __call__(self, mean: object, uncertainty: object = None) -> tuple[Floats, Floats]:
-        """Lower and upper ends, `[n]` each, for means `[n]` and, if the hold-out had them, uncertainties `[n]`.
+        """Return lower and upper ends, `[n]` each, for means `[n]` and, if the hold-out had them, uncertainties `[n]`.
 
         Raises:
             PredictionError: for numbers that are not finite, or uncertainties that are not above 0.
@@ -68,7 +68,7 @@ class ConformalIntervals:
 
 @dataclass(frozen=True)
 class ConformalSets:
-    """Called with new probabilities, gives the classes of their sets; made by `conformal_sets`.
+    """Give the classes of label sets when called with new probabilities; made by `conformal_sets`.
 
     Attributes:
         level: the share of true classes that is in its set.
@@ -98,7 +98,7 @@ class ConformalSets:
 def conformal_intervals(
     targets: object, mean: object, uncertainty: object = None, *, level: float = 0.95
 ) -> ConformalIntervals:
-    """Intervals around a regression ensemble's means that hold a new target with probability `level` or more.
+    """Make intervals around a regression ensemble's means that hold a new target with probability `level` or more.
 
     Args:
         targets: the hold-out's true values `[n]`.
@@ -141,7 +141,7 @@ def conformal_intervals(
 def conformal_sets(
     probabilities: object, labels: object, *, level: float = 0.95, method: SetMethod = "lac", normalise: bool = False
 ) -> ConformalSets:
-    """Sets of classes that hold a new sample's class with probability `level` or more.
+    """Make sets of classes that hold a new sample's class with probability `level` or more.
 
     Args:
         probabilities: the hold-out's mean predictions `[n, C]`.
@@ -219,7 +219,7 @@ def _check_raps(level: float, y: NDArray[np.int64]) -> None:
 
 
 def _mapie(module: str) -> Any:
-    """One of MAPIE's modules; imported here, because that takes seconds."""
+    """Return one of MAPIE's modules; imported here, because that takes seconds."""
     try:
         found = importlib.import_module(f"mapie.{module}")
     except ImportError as error:
@@ -248,7 +248,7 @@ def _unit(uncertainty: object) -> float:
 
 
 def _columns(mean: object, uncertainty: object, unit: float) -> Floats:
-    """Means and uncertainties (in units of `unit`) side by side, `[n, 1]` or `[n, 2]`, checked."""
+    """Return means and uncertainties (in units of `unit`) side by side, `[n, 1]` or `[n, 2]`, checked."""
     m = as_vector(mean, "means", PredictionError).astype(np.float64)
     if m.ndim != 1:
         raise PredictionError(f"means must be [n], not of shape {m.shape}")

@@ -46,7 +46,7 @@ class ReliabilityCurve:
 
 @dataclass(frozen=True)
 class BrierDecomposition:
-    """brier = reliability - resolution + uncertainty + within_bins, exactly.
+    """Split the Brier score exactly: brier = reliability - resolution + uncertainty + within_bins.
 
     Attributes:
         brier: the mean squared distance from the true class, summed over classes: from 0 to 2.
@@ -65,7 +65,7 @@ class BrierDecomposition:
 
 @dataclass(frozen=True)
 class RiskCoverageCurve:
-    """The mean error over the most certain predictions, `risk [n]`, against the share that they are, `coverage [n]`.
+    """Hold the mean error over the most certain predictions, `risk [n]`, by the share that they are, `coverage [n]`.
 
     Attributes:
         area: the mean risk over all coverages; smaller is better.
@@ -81,7 +81,7 @@ class RiskCoverageCurve:
 def reliability_curve(
     probabilities: object, labels: object, bins: int = 15, binning: Binning = "uniform", *, normalise: bool = False
 ) -> ReliabilityCurve:
-    """Accuracy against confidence (the largest probability), bin by bin.
+    """Compare accuracy with confidence (the largest probability), bin by bin.
 
     Args:
         probabilities: mean predictions `[n, C]`.
@@ -190,7 +190,7 @@ def sharpness(std: object) -> float:
 
 
 def error_correlation(errors: object, uncertainty: object) -> float:
-    """Spearman's rank correlation of errors with uncertainty: 1 if the more uncertain is always the more wrong.
+    """Return Spearman's rank correlation of errors with uncertainty: 1 if the more uncertain is always the more wrong.
 
     NaN where it is not defined: fewer than two samples, or all errors (or all uncertainties) equal. Ties share a rank.
 
@@ -208,7 +208,7 @@ def error_correlation(errors: object, uncertainty: object) -> float:
 
 
 def risk_coverage_curve(errors: object, uncertainty: object) -> RiskCoverageCurve:
-    """Return how wrong one would be, answering only the most certain share of questions.
+    """Return how wrong one would be in answering only the most certain share of the questions.
 
     Equal uncertainties cannot be told apart: each counts with their mean error.
 
@@ -230,7 +230,7 @@ def risk_coverage_curve(errors: object, uncertainty: object) -> RiskCoverageCurv
 def classified(
     probabilities: object, labels: object, normalise: bool = False
 ) -> tuple[Floats, NDArray[np.int64]]:  # fmt: skip
-    """Mean probabilities `[n, C]` and labels `[n]`, checked.
+    """Return mean probabilities `[n, C]` and labels `[n]`, checked.
 
     Raises:
         PredictionError: for what are no probabilities.
@@ -291,6 +291,6 @@ def _paired(errors: object, uncertainty: object) -> tuple[Floats, Floats]:
 
 
 def _ranks(values: Floats) -> Floats:
-    """1, 2, ..., n; equal values share their mean rank."""
+    """Return the ranks 1, 2, ..., n; equal values share their mean rank."""
     _, group, count = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(count) - (count - 1) / 2)[group])

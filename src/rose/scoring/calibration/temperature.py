@@ -1,4 +1,4 @@
-"""Temperature scaling: an overconfident ensemble's mean probabilities, made honest by one number.
+"""Scale by a temperature: make an overconfident ensemble's mean probabilities honest by one number.
 
 scikit-learn does it (1.8 or newer); here it is fitted to predictions that were made already.
 """
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """Called with probabilities, gives calibrated ones; made by `temperature_scaling`.
+    """Calibrate the probabilities that it is called with; made by `temperature_scaling`.
 
     Attributes:
         temperature: above 1 if predictions were too sure of themselves, below 1 if too unsure.
@@ -38,7 +38,7 @@ class TemperatureScaling:
     _fitted: Any = field(repr=False)
 
     def __call__(self, probabilities: object) -> Floats:
-        """Calibrated probabilities `[n, C]`, for mean probabilities `[n, C]`; the most probable class stays so.
+        """Return calibrated probabilities `[n, C]` of mean probabilities `[n, C]`; the most probable class stays so.
 
         Raises:
             PredictionError: if they are no probabilities of so many classes.

@@ -1,4 +1,4 @@
-"""Group commit: whatever is put while a commit is under way is written by the next one, in one transaction.
+"""Commit in groups: whatever is put while a commit is under way is written by the next one, in one transaction.
 
 `put` returns at once, so a busy run pays for few commits and an idle one waits for none.
 """
@@ -18,7 +18,7 @@ _GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger o
 
 
 class _Group:
-    """What the next commit will write, and who waits for it."""
+    """Hold what the next commit will write, and who waits for it."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, TaskRecord] = {}  # only the last of each task's records is written
@@ -32,7 +32,7 @@ class _Group:
 
 
 class GroupCommit:
-    """What is to be written by a thread, and who waits for it; belongs to an event loop.
+    """Gather what a thread is to write, and tell who waits for it when it is written; belongs to an event loop.
 
     Args:
         thread: what writes.
@@ -124,7 +124,7 @@ class GroupCommit:
             self._loop.call_soon(self._commit)
 
     def _hurry(self) -> None:
-        """No short task is under way any more, so nothing is left to gather: all may be waiting for this commit."""
+        """Commit at once: no short task is under way any more, so all may be waiting for this commit."""
         if self._gathering is not None and self._loop is not None:
             self._gathering.cancel()
             self._gathering = None

@@ -1,4 +1,4 @@
-"""SQLite's errors as ours: whether the disk refused, another process was in the way, or the database is damaged."""
+"""Make SQLite's errors ours: the disk refused, another process was in the way, or the database is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which results are kept: what an iteration carries on, and of the last iterations only.
+"""Decide which results are kept: what an iteration carries on, and of the last iterations only.
 
 A complete iteration says which results are needed after it, by the keys of their tasks. Files of its other tasks, and
 what only earlier iterations carried, nothing needs any more.
@@ -42,7 +42,7 @@ def free_results(connection: sqlite3.Connection, workflow: str, iteration: int, 
 
 
 class CarriedResults:
-    """The results that the complete iterations of a run carry on.
+    """Know the results that the complete iterations of a run carry on.
 
     Args:
         connection: the journal's.

@@ -1,4 +1,4 @@
-"""The journal's tables, their version, and how a run's database is opened."""
+"""Define the journal's tables and their version, and open a run's database."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def open_for_writing(
     try:
         check_locks(directory)
     except BaseException:
-        if not begun:  # and cannot be
+        if not begun:  # no run can be begun here: leave no empty file
             path.unlink(missing_ok=True)
         raise
     alone = not has_log(path)
@@ -100,7 +100,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alo
         if alone:
             check_whole(connection, directory / DATABASE)
         with exclusive(connection):
-            if not _has_tables(connection):  # still
+            if not _has_tables(connection):  # nobody else has made them meanwhile
                 for statement in filter(str.strip, _TABLES.split(";\n")):
                     connection.execute(statement)
                 write_meta(connection, "format", FORMAT)
@@ -112,7 +112,7 @@ def _prepare(connection: sqlite3.Connection, directory: Path, durable: bool, alo
 
 
 class Snapshot(sqlite3.Connection):
-    """A connection that does not see what is written after it was opened."""
+    """Read by a connection that does not see what is written after it was opened."""
 
 
 def is_snapshot(connection: sqlite3.Connection) -> bool:

@@ -1,4 +1,4 @@
-"""The journal's rows and the records they hold: written in few statements, and read checked."""
+"""Write the journal's records as rows, in few statements, and read them checked."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _TASK = f"{','.join(TaskRecord._fields)},crc"
 
 
 class Insertion(NamedTuple):
-    """Rows to be written with one statement, which SQLite runs without Python's interpreter lock."""
+    """Hold rows to be written with one statement, which SQLite runs without Python's interpreter lock."""
 
     table: str
     columns: tuple[str, ...]
-    size: int  # with rows of nothing, which are not written
+    size: int  # rows in the statement; those at its end that are all NULL are not written
     values: list[Any]
 
     @property
     def bytes(self) -> int:
-        """Return how many there are in it, about."""
+        """Return about how many bytes its values take."""
         return 8 * len(self.values) + sum(len(value) for value in self.values if isinstance(value, (str, bytes)))
 
     def write(self, connection: sqlite3.Connection) -> None:
@@ -101,7 +101,7 @@ def read_task(connection: sqlite3.Connection, key: str) -> TaskRecord | None:
 
 
 def read_task_changes(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, TaskRecord]]:
-    """Return the tasks that have changed since that change, with the numbers of their last ones, in that order."""
+    """Return the tasks that changed after that change, with the numbers of their last changes, in that order."""
     for number, *row in connection.execute(f"SELECT seq,{_TASK} FROM tasks WHERE seq > ? ORDER BY seq", (after,)):
         yield number, TaskRecord(*_sound(row, "task", row[0]))
 

@@ -1,4 +1,4 @@
-"""The thread in which a driver's database is written and read: jobs one after the other, signs of life between them."""
+"""Write and read a driver's database in one thread: jobs one after the other, signs of life between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PAGE = 4096  # bytes
 
 
 class DatabaseThread:
-    """Owns the connection of a driver, from its lease on; begins at once.
+    """Own the connection of a driver, from its lease on; begins at once.
 
     Args:
         directory: the run directory.
@@ -82,7 +82,7 @@ class DatabaseThread:
         return patiently(job, self._directory / DATABASE, self.has_to_end.is_set)
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Commit what is done inside as one; if another driver has taken over, it says so. In the thread."""
+        """Commit what is done inside as one; raise if another driver has taken over. In the thread."""
         self._renewed = time.monotonic()
         return lease.driving(self.connection, self._epoch, self._directory)
 
@@ -100,7 +100,7 @@ class DatabaseThread:
             checkpoint(self.connection, self.transaction)
 
     def fail(self, error: BaseException) -> BaseException:
-        """Have nothing written from now on; returns what the error means."""
+        """Stop writing, from now on; returns what the error means."""
         self.failure = explain(error, self._directory / DATABASE)
         if self.tell is not None:
             self.tell()
@@ -138,7 +138,7 @@ class DatabaseThread:
         if self.failure is not None:
             return
         (timeout,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
-        self.connection.execute("PRAGMA busy_timeout = 0")  # who has locked it is asked again later
+        self.connection.execute("PRAGMA busy_timeout = 0")  # wait for no lock: look again later
         try:
             (version,) = self.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:

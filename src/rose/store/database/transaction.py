@@ -1,4 +1,4 @@
-"""Changes that are made as one, or not at all; and how long one waits for another process that makes some."""
+"""Make changes as one, or not at all, and wait for another process that is making some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a database has its log: what a crashed run recorded last is in `journal.sqlite-wal`, which copies may lack.
+"""Tell whether a database has its log, `journal.sqlite-wal`: copies may lack it, and it holds a crashed run's end.
 
 A database without its log is a sound one, only older. So before a driver writes to the log, the database itself notes
 that more follows there, and the first thing in the log is that nothing does: who reads both sees the second note, also
@@ -42,7 +42,7 @@ def check_whole(connection: sqlite3.Connection, database: Path) -> None:
         CorruptRunError: if it does.
     """
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
-        return  # it was not begun
+        return  # no run was begun in it
     since = read_meta(connection, _NOTE)
     if since is None or has_log(database):
         return

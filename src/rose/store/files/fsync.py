@@ -1,4 +1,4 @@
-"""Files and directories that survive a power loss, and that all may read whom the umask lets."""
+"""Write files and directories that survive a power loss, and that all may read whom the umask lets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _told: set[int] = set()  # devices of which that has been said
 
 
 def create_file(path: Path) -> int:
-    """Make a new file with the rights that the umask (or the directory's default ACL) gives; its descriptor. Blocks.
+    """Make a new file with the rights that umask (or the directory's ACL) gives; return its descriptor. Blocks.
 
     `tempfile` would make one that only its owner can read.
 
@@ -28,7 +28,7 @@ def create_file(path: Path) -> int:
 
 
 def create_aside(folder: Path, prefix: str) -> tuple[int, Path]:
-    """Make a new file of a name that no other has, to be renamed once it is whole: its descriptor and path. Blocks.
+    """Make a file of a new name, to be renamed when it is whole; return its descriptor and path. Blocks.
 
     Raises:
         OSError: if the disk refuses.

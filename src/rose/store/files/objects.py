@@ -1,4 +1,4 @@
-"""Large results as files, named by the digest of their content: written aside, synced, renamed; checked when read.
+"""Store large results as files, named by their content's digest: written aside, synced, renamed; checked when read.
 
 The same content is stored once. A file that exists under its final name is whole.
 """
@@ -23,7 +23,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 class ObjectStore:
-    """The directory of a run's arrays (.npy) and other objects (.pkl).
+    """Keep the directory of a run's arrays (.npy) and other objects (.pkl).
 
     Args:
         root: the directory; made when first needed.
@@ -138,7 +138,7 @@ class ObjectStore:
 
 
 class _Hashing:
-    """A file that hashes what is written to it."""
+    """Write to a file, and hash what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Where things are in a run directory."""
+"""Say where things are in a run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels by content: whoever asks for a sample that was asked for before gets the same execution, in flight too."""
+"""Find labels by content: whoever asks for a sample that was asked for before gets the same execution."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from rose.store.results import Result, given
 
 
 class Dropped:
-    """Stands in a label's place: the simulation failed, its policy is to go on without, and it is tried again only if
-    somebody asks for that (`rose.retry`)."""
+    """Stand in a label's place: the simulation failed, and its policy is to go on without.
+
+    It is tried again only if somebody asks for that (`rose.retry`).
+    """
 
 
 # Simulates the candidates at these positions of the request: one label each, in order.
@@ -21,7 +23,7 @@ Simulate = Callable[[Sequence[int]], Awaitable[Sequence[Any]]]
 
 @dataclass(eq=False)
 class _Execution:
-    """One execution, for one or more samples (a batch), and how many have asked for it and not let go."""
+    """Hold one execution, for one or more samples (a batch), and how many have asked for it and not let go."""
 
     keys: Sequence[bytes]
     task: asyncio.Task[Sequence[Any]]
@@ -35,7 +37,7 @@ class _Execution:
 
 
 class Asked:
-    """A sample that somebody has asked a `LabelStore` for.
+    """Hold a sample that somebody has asked a `LabelStore` for.
 
     Attributes:
         task: the execution that labels it; None: the label was there.
@@ -72,7 +74,7 @@ class Asked:
 
 
 class LabelStore:
-    """Simulates each distinct sample at most once.
+    """Simulate each distinct sample at most once.
 
     An execution belongs to the store, not to who asked first: it goes on until it ends, or until all who asked for it
     have let go. One that failed stays failed: every later request for the sample gets the same error, because
@@ -108,7 +110,7 @@ class LabelStore:
         return new
 
     def __contains__(self, key: bytes) -> bool:
-        """Tell whether its label is known, or that it was dropped."""
+        """Tell whether the label of a sample is known, or it was dropped."""
         execution = self._executions.get(key)
         if execution is None:
             return key in self._recorded
@@ -126,8 +128,10 @@ class LabelStore:
         return recorded is not None and not (recorded.at_hand and isinstance(recorded.load(), Dropped))
 
     async def record(self, key: bytes, recording: Awaitable[None]) -> None:
-        """Record the labels of an execution, which calls this: it is paid for, and from here on not cancelled, though
-        all may have let go. Returns when they are recorded."""
+        """Record the labels of an execution, which calls this; return when they are recorded.
+
+        It is paid for, and from here on not cancelled, though all may have let go.
+        """
         self._executions[key].paid = True
         await recording
 

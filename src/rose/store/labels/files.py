@@ -1,4 +1,4 @@
-"""Tables of labels as files: .npz keeps everything as it is, .csv and .parquet are for other programs too.
+"""Write and read tables of labels: .npz keeps everything as it is, .csv and .parquet are for other programs too.
 
     y (or y_0, y_1, ... where a label is an array)   the labels
     x_0, x_1, ... (.npz: X `[L, ...]`)               the candidates, where the run holds them
@@ -47,7 +47,7 @@ def write_labels(table: LabelTable, path: Path) -> None:
     labels = stacked(table.labels)
     if labels is None:
         raise ConfigurationError("the labels are no numbers, texts or arrays of one shape: no table can hold them")
-    descriptor, aside = create_aside(path.parent, ".labels-")  # not after the file, whose name may be of full length
+    descriptor, aside = create_aside(path.parent, ".labels-")  # a name of its own: the file's may have no room for more
     os.close(descriptor)
     try:
         write(table, labels, aside)
@@ -68,7 +68,7 @@ def read_labels_file(path: Path) -> LabelTable:
     read = _format(path, {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet})
     try:
         columns = read(path)
-    except (ConfigurationError, FileNotFoundError):  # a PoolError among them
+    except (ConfigurationError, FileNotFoundError):  # they say already what is wrong
         raise
     except Exception as error:
         raise PoolError(f"labels: {str(path)!r} cannot be read: {type(error).__name__}: {error}") from error
@@ -212,9 +212,8 @@ def _check_one_kind(cells: Sequence[str], path: Path, rows: Sequence[str]) -> No
     for place, cell in enumerate(cells):
         first.setdefault(_kind(cell), place)
     if len(first) > 1:
-        (one, i), (other, j) = sorted(first.items(), key=lambda item: item[0] == "text")[
-            -2:
-        ]  # a text, if any, is the odd one
+        # A text, if there is one, is the odd one.
+        (one, i), (other, j) = sorted(first.items(), key=lambda item: item[0] == "text")[-2:]
         raise PoolError(
             f"labels: {str(path)!r}, {rows[j]}: its label {cells[j]!r} is a {other}, and that of {rows[i]}, "
             f"{cells[i]!r}, a {one}; leave it blank where there is no label (texts that look like numbers belong into "
@@ -243,7 +242,7 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _names(table: LabelTable) -> Columns:
-    """Which samples they are."""
+    """Return the columns that say which samples they are."""
     columns: Columns = {}
     if table.candidates is not None:
         columns["index"] = table.candidates

@@ -1,4 +1,4 @@
-"""Labels apart from their run: what `rose labels` writes, and what a pool is given of an earlier run."""
+"""Hold labels apart from their run: what `rose labels` writes, and what a pool is given of an earlier run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("rose")
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Labelled samples, in the order in which their labels came.
+    """Hold labelled samples, in the order in which their labels came.
 
     Attributes:
         labels: one a sample.

@@ -1,4 +1,4 @@
-"""What a label may be: a number, a text, an array or any object, with nothing that is not finite anywhere inside."""
+"""Check what a label may be: a number, a text, an array or any object, with nothing in it that is not finite."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _is_array(value: Any) -> bool:
 
 
 class _Part:
-    """A value somewhere in a label, and where."""
+    """Hold a value that is somewhere in a label, and where."""
 
     def __init__(self, value: Any, name: str = "", inside: _Part | None = None, among_numbers: bool = False) -> None:
         self.value, self.name, self.inside = value, name, inside

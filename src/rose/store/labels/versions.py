@@ -1,4 +1,4 @@
-"""The simulations that a run has labelled with, one after the other: which label is of which.
+"""Tell which label is of which of the simulations that a run has labelled with, one after the other.
 
 A run that starts over with a changed simulation (`accept_changes="resimulate"`) keeps the labels of the one before, and
 may go back to it. Labels are told apart by when they came: each simulation's by the spans of time in which it was the
@@ -22,7 +22,7 @@ _NOTE = "simulations"
 
 @dataclass(frozen=True)
 class Simulations:
-    """The simulations of a run.
+    """Hold the simulations of a run.
 
     Attributes:
         known: of each, what its labels are known by, and the digests of the code that it was while it was the run's.
@@ -34,11 +34,11 @@ class Simulations:
 
     @property
     def current(self) -> int:
-        """Return the one that is the run's now, a place in `known`."""
+        """Return the simulation that is the run's now, a place in `known`."""
         return self.spans[-1][1]
 
     def of(self, label: int) -> int:
-        """Return whose a label of that number is."""
+        """Return which simulation a label of that number is of, a place in `known`."""
         return self.spans[bisect.bisect_left([after for after, _ in self.spans], label) - 1][1]
 
     def number(self, simulation: int) -> int:
@@ -47,14 +47,14 @@ class Simulations:
         return 1 + sorted(last, key=lambda whose: last[whose]).index(simulation)
 
     def accepted(self, code: str) -> Simulations:
-        """Return them with other code for the current one, whose labels are kept."""
+        """Return the simulations with other code for the current one, whose labels are kept."""
         known = list(self.known)
         identity, codes = known[self.current]
         known[self.current] = identity, [*codes, code]
         return replace(self, known=known)
 
     def changed(self, code: str, identity: str, last: int) -> Simulations:
-        """Return them with the simulation of that code as the current one, known or new (by `identity`).
+        """Return the simulations with that of this code as the current one, known or new (by `identity`).
 
         Args:
             code: the digest of its code.
@@ -66,12 +66,12 @@ class Simulations:
         return Simulations(known, [*self.spans, (last, found[0] if found else len(known) - 1)])
 
     def to_plain(self) -> dict[str, Any]:
-        """Return them as plain JSON."""
+        """Return the simulations as plain JSON."""
         return {"known": [[identity, list(codes)] for identity, codes in self.known], "spans": list(self.spans)}
 
 
 def read_simulations(connection: sqlite3.Connection) -> Simulations | None:
-    """Return what is noted of them; None of a run that has had one."""
+    """Return the simulations as they are noted; None of a run that has had only one."""
     plain: Mapping[str, Any] | None = read_meta(connection, _NOTE)
     if plain is None:
         return None
@@ -106,12 +106,12 @@ def last_label(connection: sqlite3.Connection) -> int:
 
 
 def write_simulations(connection: sqlite3.Connection, simulations: Simulations) -> None:
-    """Note them, inside a transaction."""
+    """Note the simulations, inside a transaction."""
     write_meta(connection, _NOTE, simulations.to_plain())
 
 
 def forget_rounds(connection: sqlite3.Connection, workflow: str | None = None, since: int = 0) -> None:
-    """Have rounds played again: what is recorded of their tasks does not count any more; inside a transaction.
+    """Forget rounds, to be played again: what is recorded of their tasks does not count; inside a transaction.
 
     Args:
         connection: the journal's.
