@@ -12,11 +12,11 @@ from rose.errors import ConfigurationError
 from rose.loop.changes import Code, code_of, identity_of, simulation_identity
 from rose.loop.protocol import Loop, RunRequest
 from rose.loop.schedule import Rounds, Schedule
+from rose.pool._coordinates import given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
-from rose.pool.candidates.coordinates import given_coordinates, own_coordinates
 from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.members import Ensemble
 from rose.pool.labelling.corrections import correct, first_candidates

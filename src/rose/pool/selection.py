@@ -12,8 +12,8 @@ import numpy as np
 from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
 from rose.loop.seeds import derive_seed
+from rose.pool._coordinates import Coordinates
 from rose.pool._notices import Notices
-from rose.pool.candidates.coordinates import Coordinates
 from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
 from rose.pool.ensemble.predictions import with_rows
