@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import marshal
 import pickle
-import struct
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,8 +14,6 @@ from rose import portable
 from rose.errors import CorruptRunError, MissingDefinitionError, OtherPythonError
 
 INLINE_BYTES = 16 * 1024  # results up to this size live in the journal itself, larger ones in files of their own
-
-_double = struct.Struct("<d").pack
 
 IMPORTED = "imported"  # in place of a task's key: this label was given to the run
 QUEUED, RUNNING, DONE, FAILED, CANCELLED, DROPPED = "queued", "running", "done", "failed", "cancelled", "dropped"
@@ -186,16 +184,9 @@ def decode(data: bytes) -> Any:
 
 
 def checksum(record: Sequence[Any]) -> int:
-    """Return what tells a damaged row from a sound one: the CRC-32 of its fields' bytes."""
-    parts = []
-    for field in record:
-        kind = type(field)
-        if kind is str:
-            parts.append(field.encode(errors="surrogatepass"))
-        elif kind is float:
-            parts.append(_double(field))
-        elif kind is bytes:
-            parts.append(field)
-        else:
-            parts.append(b"\1" if field is None else b"%d" % field)
-    return zlib.crc32(b"\0".join(parts))
+    """Return what tells a damaged row from a sound one: the CRC-32 of its fields, which are plain values.
+
+    They are written in marshal's format 2, which is the same in every Python: later ones depend on how often an object
+    is referred to.
+    """
+    return zlib.crc32(marshal.dumps(tuple(record), 2))
