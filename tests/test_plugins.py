@@ -177,6 +177,8 @@ def test_names_belong_to_one_thing() -> None:
         things.remove("built in")
     with pytest.raises(ConfigurationError, match="a thing's name must be a non-empty string, not ' '"):
         things.add(" ", "d")
+    with pytest.raises(ConfigurationError, match="aliases='ours' of thing 'mine' must be a tuple of names"):
+        things.add("mine", "d", "ours")
     with pytest.raises(UnknownNameError, match="no thing is called 'min'; did you mean 'mine'"):
         things.get("min")
     things.remove("mine")

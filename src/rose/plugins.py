@@ -86,6 +86,8 @@ class Registry(Generic[T]):
         """
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"a {self._kind}'s name must be a non-empty string, not {name!r}")
+        if isinstance(aliases, str):
+            raise ConfigurationError(f"aliases={aliases!r} of {self._kind} {name!r} must be a tuple of names")
         key, others = spelling(name), tuple(dict.fromkeys(map(spelling, aliases)))
         with self._lock:
             for one in (key, *others):

@@ -156,3 +156,9 @@ def test_workflows_may_differ_in_their_stages_and_share_labels(tmp_path: Path) -
     with pytest.raises(ConfigurationError, match="workflows 'near' and 'far' have different simulations"):
         run(2)
     assert not log
+
+
+def test_what_cannot_be_waited_for() -> None:
+    for count, order, message in ((0, "arrival", "count=0"), (-1, "submitted", "count=-1"), (2, "arival", "'arrival'")):
+        with pytest.raises(ConfigurationError, match=message):
+            Gather(count, order)  # type: ignore[arg-type]

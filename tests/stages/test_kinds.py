@@ -131,13 +131,25 @@ def test_it_is_checked_as_others_are(tmp_path: Path) -> None:
 def test_names_that_mean_something_else() -> None:
     learner = SeqUQLearner(ThreadEngine(1))
     assert learner.register_decorator("simulation") == learner.simulation_task
-    for name in ("round", "two words", "_hidden", "shortlist"):
+    for name in (
+        "round",
+        "two words",
+        "_hidden",
+        "shortlist",
+        "threshold",
+        "acquisition",
+        "copy",
+        "model_fields",
+        "class",
+    ):
         with pytest.raises(ConfigurationError, match="kind of stage"):
             learner.register_decorator(name)
     with pytest.raises(ConfigurationError, match="'training' means something else"):
         register_kind(Kind("training"))
     with pytest.raises(ConfigurationError, match="was given the kind 'environment'"):
         learner.register_decorator("update", ENVIRONMENT)
+    with pytest.raises(ConfigurationError, match=r"takes a rose.stages.kinds.Kind, got 'update'"):
+        learner.register_decorator("update", "update")  # type: ignore[arg-type]
     learner.register_decorator("update", Kind("update", upstream=2))
     learner.register_decorator("update")
     assert KINDS["update"].upstream == 2

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 from rose.errors import ConfigurationError
 from rose.metrics import TOTAL_UNCERTAINTY
-from rose.stages.config import AdaptiveSchedule, TaskConfig, iteration_schedule
+from rose.stages.config import AdaptiveSchedule, TaskConfig, check_kind_name, iteration_schedule
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
 from rose.stages.kinds import (
     ACTIVE_LEARN,
@@ -114,8 +114,13 @@ class Registration:
             ConfigurationError: if the name cannot be one, means something else, or `kind` is called otherwise.
         """
         row = kind or KINDS.get(task_attr_name) or Kind(task_attr_name)
+        if not isinstance(row, Kind):
+            raise ConfigurationError(
+                f"register_decorator({task_attr_name!r}) takes a rose.stages.kinds.Kind, got {row!r}"
+            )
         if row.name != task_attr_name:
             raise ConfigurationError(f"register_decorator({task_attr_name!r}) was given the kind {row.name!r}")
+        check_kind_name(str(task_attr_name))
         register_kind(row)
         if not hasattr(self, f"{task_attr_name}_task"):
 

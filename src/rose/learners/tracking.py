@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import json
 import logging
 import os
@@ -121,9 +122,15 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[M
     """Declare the decorated class as a tracker, made without arguments where it is asked for by name.
 
     Raises:
-        ConfigurationError: if the name or an alias is built in or another's.
+        ConfigurationError: if the name or an alias is built in or another's, or it is no class.
     """
-    return TRACKERS.register(name, lambda make: make, aliases)
+
+    def make_tracker(make: Any) -> Any:
+        if not callable(make):
+            raise ConfigurationError(f"tracker {name!r} must be a class that is made without arguments, got {make!r}")
+        return make
+
+    return TRACKERS.register(name, make_tracker, aliases)
 
 
 @register_tracker("json")
@@ -170,6 +177,8 @@ class Tracking:
     def add(self, tracker: Any) -> None:
         """Add a tracker, or by its name one that is registered; if a run is going on, it is told of the start at once.
 
+        One that is there already is told once of everything.
+
         Raises:
             ConfigurationError: if it is none.
             UnknownNameError: for a name that no tracker has.
@@ -180,6 +189,13 @@ class Tracking:
         if isinstance(tracker, type) or missing:
             why = "give an instance, not the class" if isinstance(tracker, type) else f"it has no {', '.join(missing)}"
             raise ConfigurationError(f"{tracker!r} is no tracker (rose.tracking.TrackerBase): {why}")
+        waits = [name for name in _TOLD if inspect.iscoroutinefunction(getattr(tracker, name))]
+        if waits:
+            raise ConfigurationError(
+                f"{', '.join(waits)} of {tracker!r} must be plain methods: nobody would await them"
+            )
+        if any(told.is_of(tracker) for told in self._trackers):
+            return
         added = _Told(tracker)
         self._trackers.append(added)
         if self._manifest is not None:
@@ -230,6 +246,9 @@ class _Told:
         self._events: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(_BEHIND)
         self._thread: threading.Thread | None = None  # while there is a run
 
+    def is_of(self, tracker: Any) -> bool:
+        return self._tracker is tracker
+
     def tell(self, method: str, *arguments: Any) -> None:
         if self._off:
             return
@@ -259,9 +278,9 @@ class _Told:
                 continue
             try:
                 getattr(self._tracker, method)(*arguments)
-            except Exception as error:
+            except BaseException as error:  # SystemExit and the like would end this thread alone, unheard
                 self._switch_off(f"raised in {method}", error)
 
-    def _switch_off(self, why: str, error: Exception | None = None) -> None:
+    def _switch_off(self, why: str, error: BaseException | None = None) -> None:
         self._off = True
         _log.warning("tracker %r %s: it is told nothing more, and the run goes on", self._tracker, why, exc_info=error)

@@ -6,6 +6,7 @@ programs treat them so (`model_dump`, `model_copy`, validation of keyword argume
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -175,6 +176,19 @@ class UQLearnerConfig(LearnerConfig):
             if not isinstance(iteration, Integral) or isinstance(iteration, bool) or iteration < -1:
                 raise ConfigurationError(f"iterations are 0, 1, 2, ... or -1 for the others; got {iteration!r}")
         return {int(iteration): check(one, f"iteration {iteration}") for iteration, one in value.items()}
+
+
+def check_kind_name(name: str) -> None:
+    """Check that configurations can say something of a kind of stage of this name.
+
+    Raises:
+        ConfigurationError: if they have something else of that name, such as a setting.
+    """
+    taken = name in UQLearnerConfig.model_fields or (not name.startswith("_") and hasattr(UQLearnerConfig, name))
+    if keyword.iskeyword(name) or (taken and name not in KINDS):
+        raise ConfigurationError(
+            f"{name!r} means something else in Python, or in a configuration; call the kind of stage otherwise"
+        )
 
 
 def _check_setting(model: type[LearnerConfig], name: str) -> None:
