@@ -14,7 +14,7 @@ import pytest
 from rose import ParallelUQLearner, Pool, StopReason
 from rose.engine import ThreadEngine
 from rose.metrics import PREDICTIVE_VARIANCE
-from rose.store import Label, Order, OrderObeyed, OrderRefused, RunReader, Set, Stop, Withdraw, place
+from rose.store import Label, Order, OrderObeyed, OrderRefused, RunReader, Set, Stop, Withdraw, WorkflowStopped, place
 
 X = np.arange(30.0)
 
@@ -148,3 +148,59 @@ def test_what_is_pending_is_withdrawn_or_labelled_by_a_person(given: bool, tmp_p
     again.gate.set()
     assert again(nothing, max_iter=2)["a"].indices.tolist()[: len(result.indices)] == result.indices.tolist()
     assert not again.simulated[25], "what a person has decided is not simulated"
+
+
+def test_what_is_ordered_while_no_driver_lives_holds_from_the_first_iteration_that_is_not_recorded(
+    tmp_path: Path,
+) -> None:
+    Program(tmp_path, initial=[0, 1, 2])(nothing, max_iter=3)
+    place(tmp_path, Set({"query_size": 5}), "ada")
+    for max_iter, last in ((5, [5, 0]), (6, [5, 5, 0])):
+        results = Program(tmp_path, initial=[0, 1, 2])(nothing, max_iter=max_iter)
+        sizes = {name: [len(one["selection"]) for one in result["iterations"]] for name, result in results.items()}
+        assert sizes == {name: [2, 2, 2, *last] for name in "ab"}
+
+
+def test_an_order_that_cannot_be_obeyed_ends_nothing(tmp_path: Path) -> None:
+    answers: list[Any] = []
+    program, ended = Program(tmp_path, initial=[0, 1, 2]), asyncio.Event()
+    program.learner.events.subscribe(lambda event: ended.set() if isinstance(event, WorkflowStopped) else None)
+
+    def failing(candidate: int, label: Any) -> None:
+        raise ZeroDivisionError("by accident")
+
+    async def act(program: Program, iteration: int, name: str) -> None:
+        if name == "a" and iteration == 0:
+            await program.order(Set({"max_iter": 1}, "a"))
+        if name == "b" and ended.is_set() and not answers:
+            program.learner._workflows[1].loop.give = failing  # type: ignore[method-assign, assignment]
+            orders = Set({"max_iter": 9}, "a"), Stop("a"), Label(3, 1.0), Stop()
+            answers.extend([await program.order(order) for order in orders])
+
+    program(act, max_iter=12)
+    assert [(type(answer), answer.text) for answer in answers] == [
+        (OrderRefused, "workflow 'a' has ended"),
+        (OrderRefused, "workflow 'a' has ended"),
+        (OrderRefused, "ZeroDivisionError: by accident"),
+        (OrderObeyed, "the run ends"),
+    ]
+
+
+def test_a_person_gives_what_can_be_a_label(tmp_path: Path) -> None:
+    answers: list[Any] = []
+
+    async def main(program: Program) -> None:
+        async def help_out() -> None:
+            await program.held.wait()
+            answers.extend([await program.order(Label(25, value)) for value in (None, [1.0, None], 7.0)])
+
+        helping = asyncio.create_task(help_out())
+        await program.learner.teach(["a", "b"], ["x", "yy"], max_iter=1)
+        await helping
+
+    program = Program(tmp_path, initial=[1, 2, 25])
+    asyncio.run(main(program))
+    assert [type(answer) for answer in answers] == [OrderRefused, OrderRefused, OrderObeyed]
+    assert "the label of candidate 25 cannot be None" in answers[0].text
+    for workflow in program.learner._workflows:
+        assert list(workflow.result().labels) == [1.0, 2.0, 7.0]

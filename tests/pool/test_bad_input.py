@@ -160,6 +160,7 @@ def test_a_threshold_is_a_number(flow, threshold):
         ({"query_size": "5"}, "query_size='5'"),
         ({"threshold": {0: math.nan}}, "threshold of iteration 0 is NaN"),
         ({"threshold": math.nan}, "is NaN"),
+        ({"threshold": 10**400}, "must be a number"),
     ],
 )
 def test_settings_by_iteration_that_cannot_be(settings, message):

@@ -146,3 +146,36 @@ def test_the_wrong_number_of_labels_is_an_error():
             await LabelStore().ask([b"a"], simulate)[0].label()
 
     asyncio.run(main())
+
+
+def test_a_label_that_is_given_is_recorded_once_and_ends_the_simulation():
+    async def main():
+        store, ends, recorded = LabelStore(), [], asyncio.Event()
+
+        async def simulate(positions):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ends.append("cancelled")
+                await asyncio.sleep(0)
+                ends.append("cleaned up")
+                raise
+
+        async def record():
+            await recorded.wait()
+            ends.append("recorded")
+
+        asked = store.ask([b"a", b"a"], simulate)
+        await asyncio.sleep(0)
+        giving = [asyncio.ensure_future(store.give(b"a", label, record)) for label in (7.0, 7.0, 8.0)]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not asked[0].task.done(), "it is used before it is on disk"
+        asked[0].let_go()
+        recorded.set()
+        assert await asyncio.gather(*giving) == [True, True, False]
+        assert await asked[1].label() == 7.0
+        assert sorted(ends) == ["cancelled", "cleaned up", "recorded"]
+        await store.close()
+
+    asyncio.run(main())

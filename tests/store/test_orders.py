@@ -104,6 +104,9 @@ def test_the_next_driver_obeys_but_does_not_stop(tmp_path: Path) -> None:
         lambda: Set({}),
         lambda: Set({"querysize": 3}),
         lambda: Set({"query_size": "three"}),  # type: ignore[dict-item]
+        lambda: Set({"threshold": float("nan")}),
+        lambda: Set({"threshold": float("-inf")}),
+        lambda: Set({"threshold": 10**400}),
         lambda: place("run", Label(3, object())),
     ],
 )
@@ -136,3 +139,27 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         rose(["set", path, "query_size"])
     assert "'query_size' must be NAME=VALUE" in capsys.readouterr()[1]
+
+
+def test_an_order_of_another_version_is_refused_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    asyncio.run(obeying(path))
+    with monkeypatch.context() as later:
+        later.setattr("rose.store.orders.SETTINGS", ("colour",))
+        strange = place(path, Set({"colour": 9}))
+    change = place(path, Set({"budget": 9}))
+
+    async def main() -> None:
+        run = await Run.open(path)
+        told: asyncio.Queue[PlacedOrder] = asyncio.Queue()
+        run.on_orders(told.put_nowait)
+        assert (await told.get()).id == change
+        await run.flushed()
+        refused = answered(path, strange)
+        assert refused is not None
+        assert refused.answer == "this version of ROSE knows no order 'set'"
+        await run.close()
+
+    asyncio.run(main())

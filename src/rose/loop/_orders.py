@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -11,7 +12,9 @@ from rose.loop.limits import Limits, check_limits
 from rose.loop.protocol import Loop
 from rose.stages.config import LearnerConfig, UQLearnerConfig
 from rose.stages.stage import check_query_size, check_threshold
-from rose.store import Label, PlacedOrder, Run, Set, Stop, Withdraw
+from rose.store import Label, PlacedOrder, Run, Set, Stop, Withdraw, round_prefix
+
+_log = logging.getLogger("rose")
 
 # From which iteration on a workflow's configuration has these settings.
 Change = tuple[int, Mapping[str, Any]]
@@ -26,6 +29,7 @@ class Ordered(Protocol):
     loop: Loop
     limits: Limits
     iteration: int
+    ended: bool
     changes: list[Change]
 
 
@@ -76,17 +80,21 @@ async def obey(placed: PlacedOrder, run: Run, workflows: Sequence[Ordered], stop
             )
     except RoseError as error:
         run.answer(placed.id, False, str(error))
+    except Exception as error:  # an order that is left unanswered would meet every driver to come
+        _log.exception("order %d (%s) cannot be obeyed", placed.id, placed.kind)
+        run.answer(placed.id, False, f"{type(error).__name__}: {error}")
     else:
         run.answer(placed.id, True, text)
 
 
 def _named(workflows: Sequence[Ordered], name: str | None) -> Sequence[Ordered]:
-    if name is None:
-        return workflows
-    found = [workflow for workflow in workflows if workflow.name == name]
+    found = [workflow for workflow in workflows if name in (None, workflow.name)]
     if not found:
-        raise ConfigurationError(f"no workflow {name!r}; {near_miss(name, [one.name for one in workflows])}")
-    return found
+        raise ConfigurationError(f"no workflow {name!r}; {near_miss(str(name), [one.name for one in workflows])}")
+    going = [workflow for workflow in found if not workflow.ended]
+    if not going:
+        raise ConfigurationError("the run has ended" if name is None else f"workflow {name!r} has ended")
+    return going
 
 
 async def _set(run: Run, workflows: Sequence[Ordered], settings: Mapping[str, Any]) -> str:
@@ -97,15 +105,28 @@ async def _set(run: Run, workflows: Sequence[Ordered], settings: Mapping[str, An
     checked = {name: _checked(name, value) for name, value in settings.items()}
     limits = {name: value for name, value in checked.items() if name in _LIMITS}
     config = {name: value for name, value in checked.items() if name not in _LIMITS}
+    unplayed = {workflow.name: await _unplayed(run, workflow) for workflow in workflows}
+    since = {}
     for workflow in workflows:
+        since[workflow.name] = max(workflow.iteration + 1, unplayed[workflow.name])
         workflow.limits = replace(workflow.limits, **limits)
         workflow.loop.limit(workflow.limits)
         if config:
-            workflow.changes.append((workflow.iteration + 1, config))
-            if not run.temporary:
-                await run.journal.note(_name(workflow.name), workflow.changes)
+            workflow.changes.append((since[workflow.name], config))
+    for workflow in workflows if config and not run.temporary else ():
+        await run.journal.note(_name(workflow.name), workflow.changes)
     said = ", ".join(f"{name}={value}" for name, value in checked.items())
-    return f"{said}; " + ", ".join(f"{one.name} from iteration {one.iteration + 1} on" for one in workflows)
+    return f"{said}; " + ", ".join(f"{name} from iteration {first} on" for name, first in since.items())
+
+
+async def _unplayed(run: Run, workflow: Ordered) -> int:
+    """Return the first iteration of which nothing is recorded: what is recorded is not played otherwise."""
+    iteration = workflow.iteration + 1
+    if run.temporary or run.journal.epoch == 1:
+        return iteration
+    while await run.complete_round(workflow.name, iteration) is not None:
+        iteration += 1
+    return iteration + bool(await run.journal.tasks(round_prefix(workflow.name, iteration)))
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from rose.errors import NotANumberError, RunFailedError, remedy
-from rose.loop._orders import obey
+from rose.loop._orders import obey, recorded_changes
 from rose.loop._signals import ending_on_signals
 from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
@@ -158,6 +158,8 @@ class Session:
                 work.cancel()
 
     async def _run_all(self, run: Run, publish: Publish) -> None:
+        for workflow in self._workflows:  # before any order, which adds to them
+            workflow.changes = await recorded_changes(run, workflow.name)
         self._work = [asyncio.create_task(self._run(workflow, run, publish)) for workflow in self._workflows]
         obeying = asyncio.create_task(self._obey(run))
         run.journal.on_failure(self._cancel_work)  # nothing that is done now could be kept
@@ -201,6 +203,7 @@ class Session:
             workflow.stop_reason = StopReason.NOT_A_NUMBER if not_a_number else StopReason.ERROR
             workflow.error = error
         finally:
+            workflow.ended = True
             workflow.loop.end()
             error_text = None if workflow.error is None else str(workflow.error)
             run.emit(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rose.errors import ChangedRunError
-from rose.loop._orders import Change, changed, recorded_changes
+from rose.loop._orders import Change, changed
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Loop, Outcome, RunRequest
@@ -33,6 +33,7 @@ class Workflow:
     criterion: StopCriterion | None
     config: LearnerConfig
     iteration: int = -1  # that is being played
+    ended: bool = False
     changes: list[Change] = field(default_factory=list)
     stop_reason: StopReason = StopReason.STOPPED
     error: BaseException | None = None
@@ -59,7 +60,6 @@ class Workflow:
             publish: takes the state after each round, and returns when the next may begin.
         """
         started = time.monotonic()
-        self.changes = await recorded_changes(run, self.name)
         for iteration in itertools.count():
             reported = Reports(shared_state.listeners, threading.get_ident())
             reports.set(reported)

@@ -190,14 +190,14 @@ def check_threshold(threshold: object, where: str) -> float:
     try:
         if isinstance(threshold, (bool, str, bytes)):
             raise TypeError
-        value = threshold if isinstance(threshold, int) else float(threshold)  # type: ignore[arg-type]
+        number = float(threshold)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         raise ConfigurationError(
             f"threshold={threshold!r} of {where} must be a number{_by_iteration(threshold)}"
         ) from None
-    if math.isnan(value):
+    if math.isnan(number):
         raise ConfigurationError(f"threshold of {where} is NaN: no value would ever meet it")
-    return value
+    return threshold if isinstance(threshold, int) else number
 
 
 def _by_iteration(value: object) -> str:

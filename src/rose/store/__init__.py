@@ -45,7 +45,7 @@ from rose.store.records import (
 )
 from rose.store.results import Result, given
 from rose.store.retrying import RETRIED, DroppedCandidate, retry
-from rose.store.run import Run
+from rose.store.run import Run, round_prefix
 from rose.store.run_dir import check_run_dir
 from rose.store.tasklog import TaskLog
 
@@ -112,6 +112,7 @@ __all__ = [
     "place",
     "read_labels_file",
     "retry",
+    "round_prefix",
     "same_label",
     "stacked",
     "waiting",

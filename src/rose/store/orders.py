@@ -8,9 +8,11 @@ The driver's side is `Run.on_orders` and `Run.answer`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import json
+import math
 import socket
 import time
 from collections.abc import Mapping
@@ -58,8 +60,11 @@ class Set:
         for name, value in self.settings.items():
             if name not in SETTINGS:
                 raise ConfigurationError(f"{name!r} cannot be set while a run goes on; {near_miss(name, SETTINGS)}")
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ConfigurationError(f"{name}={value!r} must be a number")
+            try:
+                if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                    raise ConfigurationError(f"{name}={value!r} must be a finite number")
+            except OverflowError:
+                raise ConfigurationError(f"{name} is larger than any number that can be compared with it") from None
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class PlacedOrder:
         time: when it was placed.
         who: by whom.
         kind: what it is (stop, set, withdraw, label).
-        order: the order itself; None: this version knows none of that kind.
+        order: the order itself; None: this version knows no such order.
         state: placed, done or refused.
         answered: when the driver answered.
         answer: what it said.
@@ -166,7 +171,8 @@ def placed_order(record: OrderRecord) -> PlacedOrder:
     if kind is not None:
         said = {**json.loads(record.body), "workflow": record.workflow}
         known = {field.name for field in dataclasses.fields(kind)}
-        order = kind(**{name: value for name, value in said.items() if name in known})
+        with contextlib.suppress(ConfigurationError, TypeError):  # another version's
+            order = kind(**{name: value for name, value in said.items() if name in known})
     seq, placed, who, name, _, _, state, when, answer = record
     return PlacedOrder(seq, placed, who, name, order, state, when, answer)
 

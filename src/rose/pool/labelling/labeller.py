@@ -45,6 +45,7 @@ class Labeller:
         self._arrived = Arrived(_NOTHING, [], [])
         self._was_pending: Sequence[tuple[int, int]] = ()
         self._withdrawn: list[list[int]] = []  # by people: [iteration, candidate]
+        self._recalled = False
         self._note = f"withdrawn {workflow}"
 
     async def label(self, iteration: int, chosen: np.ndarray, config: LearnerConfig) -> list[int]:
@@ -107,9 +108,9 @@ class Labeller:
         if one is None:
             return False
         self._withdrawn.append([one.iteration, candidate])
+        one.leave_out()  # at once: whatever is recorded after the note has been learned without it
         if not self._run.temporary:
             await self._run.journal.note(self._note, self._withdrawn)
-        one.leave_out()
         return True
 
     async def give(self, candidate: int, label: Any) -> bool:
@@ -123,8 +124,9 @@ class Labeller:
 
     async def _recall(self) -> None:
         """Read which candidates people withdrew before the run was resumed."""
-        if not self._withdrawn and not self._run.temporary and self._run.journal.epoch > 1:
+        if not self._recalled and not self._run.temporary and self._run.journal.epoch > 1:
             self._withdrawn = await self._run.journal.meta(self._note) or []
+        self._recalled = True
 
     def _retryable(self) -> dict[int, bytes]:
         """Return what was dropped because it failed, with what identifies each sample."""
@@ -136,9 +138,9 @@ class Labeller:
     ) -> None:
         await self._submissions.ask(iteration, indices, config, left_out)
         self.labelled.expect(indices)
-        for since, candidate in self._withdrawn:
-            if since == iteration and (one := self._submissions.find(candidate)) is not None:
-                one.leave_out()
+        for one in self._submissions.pending:
+            if [one.iteration, one.index] in self._withdrawn:
+                one.leave_out()  # though its label may be there by now, asked for by another workflow
 
     async def _gather(self, iteration: int) -> Arrived:
         """Wait as the schedule says. Where what comes first is chance, it is noted before it is learned from."""

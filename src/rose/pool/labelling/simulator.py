@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rose.engine import TaskKey
-from rose.errors import PlaceError, PoolError, TaskError, TaskFailedError
+from rose.errors import ConfigurationError, PlaceError, PoolError, TaskError, TaskFailedError
 from rose.identity import value_digest
 from rose.loop.identity import configured_digest
 from rose.loop.seeds import derive_seed
@@ -197,10 +197,12 @@ class Simulator:
         if one.asked is None or one.asked.task is None or one.asked.task.done() or self.stage.batch is not None:
             return False
         label = as_label(value)
+        if label is None or (found := not_finite(label)) is not None:
+            what = "None" if label is None else f"{_short(value)}, which is not finite ({found})"
+            raise ConfigurationError(f"the label of candidate {one.index} cannot be {what}")
         for check in self._checks:
             check(label, one.index)
-        await self._runner.imported([one.sample], [label])
-        return self._store.give(one.sample.content, label)
+        return await self._store.give(one.sample.content, label, lambda: self._runner.imported([one.sample], [label]))
 
     async def recorded(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rose.store.labels.values import same_label
 from rose.store.results import Result, given
 
 
@@ -30,6 +31,7 @@ class _Execution:
     askers: int = 0
     paid: bool = False  # it has ended, and is being recorded
     given: list[Any] | None = None  # the labels that somebody gave in its place
+    recording: asyncio.Future[None] | None = None  # of these
 
     def label(self, key: bytes) -> Any:
         """Return the label of one of its samples, once it is done."""
@@ -135,17 +137,26 @@ class LabelStore:
         self._executions[key].paid = True
         await recording
 
-    def give(self, key: bytes, label: Any) -> bool:
+    async def give(self, key: bytes, label: Any, record: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Take the label of a sample that is being simulated from elsewhere, and end its simulation.
 
         Returns:
-            Whether it is taken; it is not if the sample is not being simulated, or together with others (a batch).
+            Whether it is taken, and recorded by `record`; it is not if the sample is not being simulated, or together
+            with others (a batch), or has been given another.
         """
         execution = self._executions.get(key)
-        if execution is None or execution.task.done() or execution.paid or len(execution.keys) > 1:
+        if execution is None or execution.task.done() or len(execution.keys) > 1:
             return False
-        execution.given = [label]
+        if execution.given is not None and execution.recording is not None:
+            await asyncio.wait([execution.recording])
+            return same_label(execution.given[0], label)
+        if execution.paid:
+            return False
+        # Cancelled at once: a label of the simulation's own, recorded meanwhile, would be in the place of this one.
+        execution.given, execution.paid = [label], True
+        execution.recording = asyncio.ensure_future(record())
         execution.task.cancel()
+        await asyncio.shield(execution.recording)
         return True
 
     async def known(self, key: bytes) -> Any:
@@ -193,6 +204,8 @@ class LabelStore:
             if execution is None or execution.task is not own or execution.given is None:
                 raise
             own.uncancel()
+            assert execution.recording is not None
+            await execution.recording
             return execution.given
         if len(labels) != len(positions):
             raise ValueError(f"simulate gave {len(labels)} labels for {len(positions)} samples")
