@@ -72,6 +72,7 @@ BAD = """
 [rose.acquisitions]
 lab_twice = bad_lab:other
 lab_gone = no_such_module:thing
+lab_exits = bad_lab
 
 [rose.metrics]
 lab_gone = no_such_module
@@ -90,7 +91,7 @@ def own_registries() -> Iterator[None]:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "lab", LAB, POINTS)
-    install(tmp_path, "bad_lab", "", BAD)
+    install(tmp_path, "bad_lab", "raise SystemExit(3)", BAD)
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -127,6 +128,7 @@ def test_the_lists_show_them_and_what_is_broken(lab: None, capsys: pytest.Captur
     ("name", "message"),
     [
         ("lab_gone", r"acquisition 'lab_gone' is brought by bad_lab 1\.0 \(no_such_module:thing\), but ModuleNotFound"),
+        ("lab_exits", r"bad_lab 1\.0 \(bad_lab\), but SystemExit: 3"),
         ("lab_forgotten", "that is a module, and importing it registered no acquisition of that name"),
         ("lab_number", r"lab 1\.0 \(lab:__doc__\), but that is a NoneType"),
         ("lab_twice", r"brought by (bad_)?lab 1\.0 .*, but so do(es)? (bad_)?lab 1\.0 .*; one must go"),

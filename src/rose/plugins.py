@@ -194,7 +194,7 @@ class Registry(Generic[T]):
             if len(points) > 1:
                 raise ConfigurationError(f"so do {' and '.join(sorted(map(_source, points[1:])))}; one must go")
             self._take(key, points[0].load())
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module that is a program says that it is over
             cause = str(error) if isinstance(error, ConfigurationError) else f"{type(error).__name__}: {error}"
             broken = PluginError(f"{self._kind} {key!r} is brought by {_source(points[0])}, but {cause}")
             broken.__cause__ = error

@@ -13,6 +13,7 @@ import pytest
 
 from rose import ParallelUQLearner, Pool, StopReason
 from rose.engine import ThreadEngine
+from rose.errors import RunFailedError
 from rose.metrics import PREDICTIVE_VARIANCE
 from rose.store import Label, Order, OrderObeyed, OrderRefused, RunReader, Set, Stop, Withdraw, WorkflowStopped, place
 
@@ -204,3 +205,35 @@ def test_a_person_gives_what_can_be_a_label(tmp_path: Path) -> None:
     assert "the label of candidate 25 cannot be None" in answers[0].text
     for workflow in program.learner._workflows:
         assert list(workflow.result().labels) == [1.0, 2.0, 7.0]
+
+
+def test_what_was_withdrawn_stays_so_when_another_workflow_has_its_label(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+
+    def program() -> Program:
+        made = Program(tmp_path / "run", initial=[1, 2, 25])
+
+        @made.learner.training_task(as_executable=False)
+        def train(y: Any, model_name: str) -> float:
+            if broken.exists():
+                raise OSError("no licence")
+            return float(np.sum(y)) + len(model_name)
+
+        return made
+
+    async def main(program: Program) -> None:
+        async def help_out() -> None:
+            await program.held.wait()
+            assert isinstance(await program.order(Withdraw("a", 25)), OrderObeyed)
+            program.gate.set()
+
+        helping = asyncio.create_task(help_out())
+        with pytest.raises(RunFailedError, match="no licence"):
+            await program.learner.teach(["b", "a"], ["x", "yy"], max_iter=1)
+        await helping
+
+    asyncio.run(main(program()))
+    broken.unlink()
+    found = program().learner.run(["b", "a"], ["x", "yy"], max_iter=1)
+    assert {name: result.indices.tolist() for name, result in found.items()} == {"b": [1, 2, 25], "a": [1, 2]}
