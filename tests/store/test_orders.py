@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,35 @@ def test_an_order_of_another_version_is_refused_and_hides_no_other(
         await run.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_driver_ends_before_its_answer_is_read(
+    answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, closed = tmp_path / "run", threading.Event()
+
+    def place_and_wait(*order: Any) -> int:
+        number = place(*order)
+        closed.wait()
+        return number
+
+    monkeypatch.setattr("rose.store.place", place_and_wait)
+
+    async def main() -> int:
+        run, told = await Run.open(path), asyncio.Event()
+
+        def obey(placed: PlacedOrder) -> None:
+            if answers:
+                run.answer(placed.id, True, "the run ends")
+            told.set()
+
+        run.on_orders(obey)
+        command = asyncio.ensure_future(asyncio.to_thread(rose, ["stop", str(path)]))
+        await told.wait()
+        await run.close()
+        closed.set()
+        return await command
+
+    assert asyncio.run(main()) == (0 if answers else 1)
+    assert capsys.readouterr().out.startswith("done: the run ends" if answers else "the driver has ended without an")

@@ -79,13 +79,17 @@ def _place(arguments: argparse.Namespace, order: Order) -> int:
             print(clean(f"no driver is alive in {str(arguments.directory)!r}: nobody would obey"))
             return 1
         number, deadline = place(arguments.directory, order), time.monotonic() + WAITED
-        while time.monotonic() < deadline and changes.drivers[-1].ended is None:
+        while True:
             for _, event in changes.events:
                 if isinstance(event, (OrderObeyed, OrderRefused)) and event.order == number:
                     obeyed = isinstance(event, OrderObeyed)
                     print(clean(f"{'done' if obeyed else 'refused'}: {event.text}"))
                     return 0 if obeyed else 1
+            ended = changes.drivers[-1].ended is not None  # perhaps by this order, with its answer
+            if ended or time.monotonic() > deadline:
+                break
             time.sleep(0.1)
             changes = reader.since(changes.cursor)
-    print(f"no answer for {WAITED:g} s: the order (number {number}) stays, until a driver answers it")
+    why = "the driver has ended without an answer" if ended else f"no answer for {WAITED:g} s"
+    print(f"{why}: the order (number {number}) stays, until a driver answers it")
     return 1

@@ -46,8 +46,10 @@ class Stop:
 class Set:
     """Give a workflow, or (None) all, other settings from the next iteration on: names of `SETTINGS`, and numbers.
 
+    What is recorded already stays: in a run that is being resumed, that is the first iteration that has not begun.
+
     Raises:
-        ConfigurationError: if there are none, or one is not known, or no number.
+        ConfigurationError: if there are none, or one is not known, or no finite number.
     """
 
     kind: ClassVar[str] = "set"
