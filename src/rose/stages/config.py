@@ -136,7 +136,8 @@ class LearnerConfig(BaseModel):
         Raises:
             ConfigurationError: if there is no such stage.
         """
-        if task_name not in loop_kinds():
+        kind = KINDS.get(task_name)  # not `loop_kinds`: this is asked for each task
+        if kind is None or not kind.in_loop:
             raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(loop_kinds())}")
         config = getattr(self, task_name, None)
         if isinstance(config, AdaptiveSchedule):

@@ -89,6 +89,8 @@ class GroupCommit:
     def _start(self, record: TaskRecord) -> None:
         """Write that a task waits or runs, a moment later: most of the short ones have ended by then."""
         if self._thread.failure is not None:
+            if record.began is not None:  # who tells of that can do nothing; that a task was queued is refused
+                return
             raise self._thread.failure
         self._starting[record.key] = record
         if self._timer is None:
