@@ -119,7 +119,7 @@ def test_decorator_options(flow):
         flow.training_task(cpu=2)(print)
     with pytest.raises(ConfigurationError, match="cpus=0"):
         flow.training_task(cpus=0)(print)
-    with pytest.raises(ConfigurationError, match="batch=3: only simulation"):
+    with pytest.raises(ConfigurationError, match="batch= of training_task: only simulation"):
         flow.training_task(batch=3)(print)
     with pytest.raises(ConfigurationError, match="timeout=-1"):
         flow.training_task(timeout=-1)(print)

@@ -205,7 +205,7 @@ class Learner(Registration, Generic[R]):
         A workflow goes on when its state has been dealt with; leaving the iteration ends all of them. Awaited instead
         of iterated, it is as `teach`.
         """
-        session = self._session(self.plan(*args, **kwargs))
+        session = self._session(self._plan_for("start", args, kwargs))
         return States(session.states(), lambda: self._learned(session.results()))
 
     def teach(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
@@ -214,12 +214,20 @@ class Learner(Registration, Generic[R]):
         Raises:
             RunFailedError: when all have ended, if a workflow failed.
         """
-        return self._teach(self.plan(*args, **kwargs))
+        return self._teach(self._plan_for("teach", args, kwargs))
 
     def run(self, *args: Any, **kwargs: Any) -> R:
         """Call `teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
-        plan = self.plan(*args, **kwargs)
+        plan = self._plan_for("run", args, kwargs)
         return run_synchronously(lambda: self._teach(plan, close_engine=True))
+
+    def _plan_for(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
+        """Return `plan(...)`; an argument that it does not take is an error of the method that was called."""
+        try:
+            inspect.signature(self.plan).bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}.{method}() {error}") from None
+        return self.plan(*args, **kwargs)
 
     async def _teach(self, plan: Plan, *, close_engine: bool = False) -> R:
         return self._learned(await self._session(plan, close_engine=close_engine).run())
