@@ -11,6 +11,7 @@ from typing import Any
 
 from rose.errors import CorruptRunError, RoseError, RunDirectoryError
 from rose.store import describe_seconds, holds_run
+from rose.store.files.paths import DATABASE
 from rose.watch.summary import RunSummary, summarize
 from rose.watch.terminal import size, table
 
@@ -122,7 +123,8 @@ def _look(path: Path) -> FoundRun:
         summary = summarize(path)
     except (RoseError, OSError) as error:
         state = "damaged" if isinstance(error, CorruptRunError) else "unreadable"
-        return FoundRun(path, state, None, str(error), occupied, whole, path.stat().st_mtime)
+        written = (path / DATABASE).stat().st_mtime  # not its directory's, which changes when one looks
+        return FoundRun(path, state, None, str(error), occupied, whole, written)
     return FoundRun(path, summary.state, summary, None, occupied, whole, summary.seen)
 
 
