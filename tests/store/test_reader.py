@@ -121,7 +121,7 @@ def test_labels_show_as_they_come(tmp_path: Path) -> None:
         waiting = run.queued("w/1/training/m")
         run.queued("w/1/training/n")
         run.began(waiting, "node7:42")
-        await asyncio.sleep(0.2)  # what begins is written a moment later
+        await asyncio.sleep(0.4)  # what begins, or waits, is written a moment later
         summary = summarize(tmp_path / "run")
         assert (summary.labels, summary.workflows[0].labels, summary.workflows[0].arrived) == (3, 1, 2)
         assert [task.key for task in summary.running] == ["w/1/training/m"]
