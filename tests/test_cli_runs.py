@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from rose import ParallelUQLearner, Pool
 from rose.cli import main
 from rose.metrics import PREDICTIVE_VARIANCE
 from rose.store import labels_of_run, read_labels_file
+from rose.store.database.meta import write_meta
 from rose.watch.terminal import clean
 from tests.watch.driver import BAD, NAME, X, learner
 
@@ -268,7 +270,12 @@ def test_runs_below_a_directory(rose, finished, tmp_path):
     assert rose("runs", tmp_path) == (0, f"no runs in {str(tmp_path)!r}\n", "")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "journal.sqlite").write_bytes(b"no database" * 100)
-    os.utime(tmp_path / "broken", (0, 0))
+    shutil.copytree(finished, tmp_path / "older")
+    with sqlite3.connect(tmp_path / "older" / "journal.sqlite") as connection:
+        write_meta(connection, "format", 1)
+    connection.close()
+    os.utime(tmp_path / "older/journal.sqlite", (1, 1))
+    os.utime(tmp_path / "broken/journal.sqlite", (0, 0))
     (tmp_path / "deep" / "er" / "run").unlink()
     (finished).rename(tmp_path / "deep" / "er" / "run")
     try:
@@ -276,9 +283,10 @@ def test_runs_below_a_directory(rose, finished, tmp_path):
         assert code == 0
         lines = out.splitlines()
         assert lines[1].split()[:4] == [str(tmp_path / "deep/er/run"), "finished", "2", "9"]
-        assert lines[2].split()[:2] == [str(tmp_path / "broken"), "damaged"]
+        assert lines[2].split()[:3] == [str(tmp_path / "older"), "unreadable", str(tmp_path / "older/journal.sqlite")]
+        assert lines[3].split()[:2] == [str(tmp_path / "broken"), "damaged"]
         found = json.loads(rose("runs", tmp_path, "--json")[1])
-        assert [run["state"] for run in found] == ["finished", "damaged"]
+        assert [run["state"] for run in found] == ["finished", "unreadable", "damaged"]
         assert found[0]["bytes"] > 10_000
     finally:
         (tmp_path / "deep" / "er" / "run").rename(finished)

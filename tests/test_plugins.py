@@ -183,6 +183,10 @@ def test_names_belong_to_one_thing() -> None:
         things.add("mine", "d", "ours")
     with pytest.raises(UnknownNameError, match="no thing is called 'min'; did you mean 'mine'"):
         things.get("min")
+    with pytest.raises(UnknownNameError, match=r"no thing is called 'xyz'; known: built_in, mine$"):
+        things.get("xyz")  # a list names each once
+    with pytest.raises(UnknownNameError, match="did you mean 'old_name'"):
+        things.get("old_nme")
     things.remove("mine")
     assert things.names() == ("built_in",)
 

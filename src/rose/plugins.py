@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from rose.errors import ConfigurationError, PluginError, UnknownNameError, near_miss
+from rose.errors import ConfigurationError, PluginError, UnknownNameError, did_you_mean, near_miss
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -133,8 +133,9 @@ class Registry(Generic[T]):
                 self._load_all()  # a module may register more than its entry points name
             found = self._find(key)
             if found is None:
-                known = [*self._entries, *self._aliases, *self._broken]
-                message = f"no {self._kind} is called {name!r}; {near_miss(str(name), known)}"
+                near = did_you_mean(str(name), sorted({*self._entries, *self._aliases, *self._broken}))
+                hint = near or near_miss(str(name), [*self._entries, *self._broken])  # a list needs no aliases
+                message = f"no {self._kind} is called {name!r}; {hint}"
                 raise self._unknown("; ".join([message, *map(str, self._broken.values())]))
             return found.thing
 

@@ -28,7 +28,8 @@ from rose.errors import (
     TaskTimeoutError,
     WorkerLostError,
 )
-from rose.store import DONE, DROPPED, FAILED, TaskDropped
+from rose.stages import _attempts
+from rose.store import DONE, DROPPED, FAILED, RunReader, TaskDropped
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_labels, read_tasks
 from rose.testing.tasks import take_memory
@@ -91,6 +92,21 @@ def test_failing_simulations_are_dropped_and_not_asked_again(percent: int, tmp_p
         events = [one for _, (_, one) in read_events(connection) if isinstance(one, TaskDropped)]
     assert sorted(dropped) == sorted(filter(fails, asked))
     assert len(events) == len(dropped)
+
+
+def test_a_failure_that_is_held_back_took_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = 0.1
+    monkeypatch.setattr(_attempts, "_HOLD_BEFORE_DROPPING", hold)
+    learner = fragile(ThreadEngine(2), tmp_path / "log", lambda index: index % 7 == 0, tmp_path / "run")
+    learner.run(TWO, max_iter=1)
+    with RunReader(tmp_path / "run") as reader:
+        told = {event.key: at for at, event in reader.since().events if isinstance(event, TaskDropped)}
+        assert told
+        for key, at in told.items():
+            task = reader.task(key)
+            assert task is not None
+            assert task.ended is not None
+            assert at - task.ended >= hold * 0.9
 
 
 @pytest.mark.parametrize(

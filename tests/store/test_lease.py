@@ -22,9 +22,10 @@ from rose.store.database.schema import open_for_writing
 from rose.store.files.paths import DATABASE
 from rose.store.journal import Journal
 from rose.store.lease import Driver, last_driver
-from rose.store.records import EventRecord
+from rose.store.records import QUEUED, RUNNING, EventRecord, TaskRecord
 
 EVENT = EventRecord(1.0, "DriverStarted", "{}")
+WAITING = TaskRecord("w/0/training/m", QUEUED, 1, 1.0)
 
 
 def alter(directory: Path, **columns: Any) -> None:
@@ -175,6 +176,9 @@ def test_a_replaced_driver_writes_nothing_more(journal: Journal, tmp_path: Path)
         await told.wait()
         with pytest.raises(RunLostError):
             journal.put(EVENT)
+        with pytest.raises(RunLostError):
+            journal.put(WAITING)
+        journal.put(WAITING._replace(state=RUNNING, began=2.0))  # told by an engine, which can do nothing about it
         with pytest.raises(RunLostError):
             await journal.note("identity", {})
 

@@ -24,6 +24,7 @@ from rose.store import (
     TaskQueued,
 )
 from rose.store.database import schema
+from rose.store.records import EventRecord
 from rose.watch.summary import Fold, summarize
 
 
@@ -63,6 +64,9 @@ def test_a_run_that_goes_on_is_read_bit_by_bit(tmp_path: Path) -> None:
             assert training.seconds == training.ended - training.began
             assert [(label.candidate, label.task) for label in first.labels] == [(0, "w/0/simulation/0")]
             assert first.drivers[-1].alive
+            for text in ("1-2-3", "a-0-0-0", f"{10**20}-0-0-0", 7):
+                with pytest.raises(ConfigurationError, match="is no cursor"):
+                    reader.since(text)  # type: ignore[arg-type]
             fold.add(first)
 
             nothing = reader.since(first.cursor)
@@ -117,7 +121,7 @@ def test_labels_show_as_they_come(tmp_path: Path) -> None:
         waiting = run.queued("w/1/training/m")
         run.queued("w/1/training/n")
         run.began(waiting, "node7:42")
-        await asyncio.sleep(0.2)  # what begins is written a moment later
+        await asyncio.sleep(0.4)  # what begins, or waits, is written a moment later
         summary = summarize(tmp_path / "run")
         assert (summary.labels, summary.workflows[0].labels, summary.workflows[0].arrived) == (3, 1, 2)
         assert [task.key for task in summary.running] == ["w/1/training/m"]
@@ -126,6 +130,40 @@ def test_labels_show_as_they_come(tmp_path: Path) -> None:
         await run.close()
 
     asyncio.run(main())
+
+
+def test_iterations_that_were_forgotten_give_no_labels(tmp_path: Path) -> None:
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        run.emit(DriverStarted(1, ["w"]))
+        for iteration in range(3):
+            await play(run, iteration)
+        await run.forget_rounds("w", 0)
+        sample = Sample(bytes([9]) * 16, 9, bytes(16), 0.5)
+        await run.dropped(run.started("w/0/simulation/9"), RuntimeError("no licence"), [sample])
+        await run.round_done(IterationDone("w", 0, labels=1), {}, {})
+        await run.close()
+        (workflow,) = summarize(tmp_path / "run").workflows
+        assert (workflow.iteration, workflow.labels, workflow.arrived) == (0, 1, 0)
+        with RunReader(tmp_path / "run") as reader:
+            assert [candidate for candidate, _ in reader.labels_of("w/2/simulation/2")] == [2]
+            assert reader.labels_of("w/0/simulation/9") == [], "what was dropped has none"
+
+    asyncio.run(main())
+
+
+def test_events_of_newer_versions_are_read_past(tmp_path: Path) -> None:
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        await play(run, 0)
+        run.journal.put(EventRecord(1.0, "LaterIdea", "{}"))
+        await run.close()
+
+    asyncio.run(main())
+    with RunReader(tmp_path / "run") as reader:
+        changes = reader.since()
+        assert [type(event) for _, event in changes.events] == [IterationDone]
+        assert changes.cursor == reader.now()
 
 
 def test_a_dead_run_where_one_cannot_write_is_seen_when_it_goes_on(

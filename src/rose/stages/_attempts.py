@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -87,6 +88,7 @@ class Attempts:
                 result = await self._engine.run(task, on_start=running.began)
             return result if accept is None else await accept(result)
         except TaskError as error:
+            running.over()
             if (hold := _hold(error, stage)) > 0:
                 await asyncio.sleep(hold)
             raise
@@ -109,6 +111,10 @@ class _Running:
     def began(self, worker: str) -> None:
         """Record that it has begun; the engine calls this."""
         self.record = self._log.began(self.record, worker)
+
+    def over(self) -> None:
+        """Note that it has ended by now, if not yet what that means."""
+        self.record = self.record._replace(ended=time.time())
 
 
 def _hold(error: TaskError, stage: Stage | None) -> float:

@@ -137,7 +137,7 @@ class LearnerConfig(BaseModel):
         Raises:
             ConfigurationError: if there is no such stage.
         """
-        kind = KINDS.get(task_name)
+        kind = KINDS.get(task_name)  # not `loop_kinds`: this is asked for each task
         if kind is None or not kind.in_loop:
             raise ConfigurationError(f"no stage {task_name!r}; stages: {', '.join(loop_kinds())}")
         config = getattr(self, task_name, None)

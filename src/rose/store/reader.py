@@ -30,7 +30,7 @@ from rose.store.files.paths import DATABASE, OBJECTS, OUTPUT, STREAMS, place_in
 from rose.store.labels.versions import Simulations, read_simulations
 from rose.store.lease import Driver, read_drivers
 from rose.store.orders import PlacedOrder, placed_order
-from rose.store.records import TaskRecord
+from rose.store.records import DONE, TaskRecord
 from rose.store.safe_unpickle import read_plainly
 
 
@@ -123,6 +123,7 @@ class RunReader:
         task, event, label, order = _numbers(cursor)
         with self._reading() as connection:
             events = list(read_events(connection, event))
+            (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()  # also of what a newer ROSE wrote
             tasks = list(read_task_changes(connection, task))
             labels = [
                 ReadLabel(number, one.candidate, one.key, one.state, one.content)
@@ -132,7 +133,7 @@ class RunReader:
             drivers, simulations = read_drivers(connection), read_simulations(connection)
         ends = (
             tasks[-1][0] if tasks else task,
-            events[-1][0] if events else event,
+            max(event, newest or 0),
             labels[-1].number if labels else label,
             orders[-1].id if orders else order,
         )
@@ -187,7 +188,7 @@ class RunReader:
     def labels_of(self, key: str) -> list[tuple[int, Callable[[], Any]]]:
         """Return the candidates that a task has labelled, with what reads their labels (as `value_of` does)."""
         with self._reading() as connection:
-            found = [one for one in read_labels(connection) if one.key == key]
+            found = [one for one in read_labels(connection) if one.key == key and one.state == DONE]
 
         def reading(value: bytes | None, file: str | None) -> Callable[[], Any]:
             return lambda: read_plainly(self._objects, value, file)
@@ -237,8 +238,8 @@ def _light(record: TaskRecord) -> TaskRecord:
 def _numbers(cursor: str | None) -> tuple[int, int, int, int]:
     if cursor is None:
         return 0, 0, 0, 0
-    parts = cursor.split("-")
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts):
+    parts = cursor.split("-") if isinstance(cursor, str) else []
+    if len(parts) != 4 or not all(part.isdecimal() and len(part) < 19 for part in parts):  # SQLite has 63 bits
         raise ConfigurationError(f"{cursor!r} is no cursor: give what an earlier `since` returned, or None")
     task, event, label, order = map(int, parts)
     return task, event, label, order

@@ -64,9 +64,9 @@ class TaskLog:
         return self.began(self.queued(key, attempt, output), f"{socket.gethostname()}:{os.getpid()}")
 
     def ended(self, record: TaskRecord, state: str, error: BaseException | None = None) -> TaskRecord:
-        """Record that a task has ended; returns its record."""
+        """Record that a task has ended, now or when its record says; returns its record."""
         text = None if error is None else "".join(traceback.format_exception(error))
-        record = record._replace(state=state, ended=time.time(), error=text)
+        record = record._replace(state=state, ended=record.ended or time.time(), error=text)
         self._put(record)
         if state == DROPPED or self.events.watched:
             self._tell(record, getattr(error, "message", str(error)))

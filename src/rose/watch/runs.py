@@ -11,6 +11,7 @@ from typing import Any
 
 from rose.errors import CorruptRunError, RoseError, RunDirectoryError
 from rose.store import describe_seconds, holds_run
+from rose.store.files.paths import DATABASE
 from rose.watch.summary import RunSummary, summarize
 from rose.watch.terminal import size, table
 
@@ -24,6 +25,7 @@ class FoundRun:
 
     Attributes:
         path: the directory.
+        state: how it stands in a word, or "damaged", or "unreadable" (of another format, not ours to read).
         summary: how the run stands; None: it cannot be read.
         error: why not.
         bytes: what its files occupy.
@@ -32,6 +34,7 @@ class FoundRun:
     """
 
     path: Path
+    state: str
     summary: RunSummary | None
     error: str | None
     bytes: int
@@ -64,7 +67,7 @@ def runs_json(runs: list[FoundRun]) -> list[dict[str, Any]]:
     return [
         {
             "run": str(run.path),
-            "state": "damaged" if run.summary is None else run.summary.state,
+            "state": run.state,
             "error": run.error,
             "begun": None if run.summary is None else run.summary.begun,
             "seen": run.seen,
@@ -79,13 +82,13 @@ def runs_json(runs: list[FoundRun]) -> list[dict[str, Any]]:
 def _row(run: FoundRun, now: float) -> list[str]:
     occupied = size(run.bytes) if run.whole else f"over {size(run.bytes)}"
     if run.summary is None:
-        return [str(run.path), "damaged", "", "", run.error or "", describe_seconds(now - run.seen), occupied]
+        return [str(run.path), run.state, "", "", run.error or "", describe_seconds(now - run.seen), occupied]
     workflows = run.summary.workflows
     iterations = [workflow.iteration for workflow in workflows if workflow.iteration is not None]
     reached = f"{max(iterations)}" if iterations else ""
     names = ", ".join(workflow.name for workflow in workflows)
     age = describe_seconds(now - run.summary.begun)
-    return [str(run.path), run.summary.state, reached, str(run.summary.labels or ""), names, age, occupied]
+    return [str(run.path), run.state, reached, str(run.summary.labels or ""), names, age, occupied]
 
 
 def _search(directory: Path) -> tuple[list[Path], bool]:
@@ -119,9 +122,10 @@ def _look(path: Path) -> FoundRun:
     try:
         summary = summarize(path)
     except (RoseError, OSError) as error:
-        what = "damaged" if isinstance(error, CorruptRunError) else "unreadable"
-        return FoundRun(path, None, f"{what}: {error}", occupied, whole, path.stat().st_mtime)
-    return FoundRun(path, summary, None, occupied, whole, summary.seen)
+        state = "damaged" if isinstance(error, CorruptRunError) else "unreadable"
+        written = (path / DATABASE).stat().st_mtime  # not its directory's, which changes when one looks
+        return FoundRun(path, state, None, str(error), occupied, whole, written)
+    return FoundRun(path, summary.state, summary, None, occupied, whole, summary.seen)
 
 
 def _occupied(path: Path) -> tuple[int, bool]:

@@ -140,7 +140,8 @@ class Fold:
         self._tasks: dict[str, TaskRecord] = {}
         self._unfinished: dict[str, TaskRecord] = {}  # those that are open, or gave no result
         self._labels: dict[bytes, ReadLabel] = {}
-        self._arrived: dict[str, Counter[int]] = {}  # labels by the workflow and the iteration that simulated them
+        self._arrived: dict[str, dict[int, list[ReadLabel]]] = {}  # by the workflow and iteration that simulated them
+        self._completed: dict[str, float] = {}  # when each workflow completed an iteration last
         self._stages: dict[str, StageSummary] = {}
         self._began: list[int] = []  # epochs of drivers that had workflows
         self._drivers: Sequence[Driver] = ()
@@ -148,8 +149,10 @@ class Fold:
 
     def add(self, changes: Changes) -> None:
         """Take the next changes of the run."""
-        for _, event in changes.events:
+        for time, event in changes.events:
             self._take(event)
+            if isinstance(event, IterationDone):
+                self._completed[event.workflow] = time
         for task in changes.tasks:
             self._replace(task)
         for label in changes.labels:
@@ -157,7 +160,7 @@ class Fold:
             name = workflow_of(label.task, self._workflows)
             if name is not None and label.state == DONE:
                 iteration = int(label.task[len(name) + 1 :].partition("/")[0])
-                self._arrived.setdefault(name, Counter())[iteration] += 1
+                self._arrived.setdefault(name, {}).setdefault(iteration, []).append(label)
         self._drivers = [driver for driver in changes.drivers if driver.outcome != TIDYING]
         self._simulations = changes.simulations
 
@@ -237,9 +240,15 @@ class Fold:
             if workflow_of(key, self._workflows) == workflow.name:
                 tasks[self._tasks[key].state] -= 1
         since = -1 if workflow.iteration is None else workflow.iteration
-        arrived = self._arrived.get(workflow.name, Counter())
-        new = sum(count for iteration, count in arrived.items() if iteration > since)
+        later = [labels for iteration, labels in self._arrived.get(workflow.name, {}).items() if iteration > since]
+        new = sum(self._is_new(label, workflow.name) for labels in later for label in labels)
         return replace(workflow, tasks=+tasks, arrived=new)
+
+    def _is_new(self, label: ReadLabel, workflow: str) -> bool:
+        """Return whether a label is not of an iteration that was played before and then forgotten."""
+        task = self._tasks.get(label.task)
+        ended = None if task is None else task.ended
+        return self._is_current(label) and (ended is None or ended >= self._completed.get(workflow, 0.0))
 
     def _is_current(self, label: ReadLabel) -> bool:
         """Return whether a label is of the run's simulation as it is now."""

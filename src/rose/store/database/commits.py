@@ -14,6 +14,7 @@ from rose.store.database.thread import DatabaseThread
 from rose.store.records import QUEUED, RUNNING, TaskRecord
 
 _UNNOTICED = 0.05  # seconds: the start of a task that ends sooner is not written by itself
+_WAITING = 0.2  # seconds: that a task waits for a worker is not written before; most of those of a busy run go on soon
 _GATHERING = 0.003  # seconds between two commits of a busy run: fewer, larger ones leave the processor to others
 
 
@@ -89,6 +90,8 @@ class GroupCommit:
     def _start(self, record: TaskRecord) -> None:
         """Write that a task waits or runs, a moment later: most of the short ones have ended by then."""
         if self._thread.failure is not None:
+            if record.began is not None:  # who tells of that can do nothing; that a task was queued is refused
+                return
             raise self._thread.failure
         self._starting[record.key] = record
         if self._timer is None:
@@ -96,8 +99,8 @@ class GroupCommit:
 
     def _started(self) -> None:
         self._timer = None
-        before = time.time() - _UNNOTICED / 2
-        older = [key for key, record in self._starting.items() if (record.began or record.queued) <= before]
+        before = {RUNNING: (now := time.time()) - _UNNOTICED / 2, QUEUED: now - _WAITING}
+        older = [key for key, one in self._starting.items() if (one.began or one.queued) <= before[one.state]]
         if older and self._thread.failure is None:
             group = self._next()
             for key in older:
