@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,11 @@ from rose.store.files import objects
 
 
 def signalled(number: int) -> None:
-    """Send this process a signal that it cannot catch: when this returns, a stop is over."""
-    os.kill(os.getpid(), number)
+    """Send this process a signal that it cannot catch: when this returns, a stop is over.
+
+    It is sent to this thread: another one that is to take it may get the processor when this one has gone on.
+    """
+    signal.pthread_kill(threading.get_ident(), number)
 
 
 class _Fuse:
