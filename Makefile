@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
+.PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
 
 # One install serves every target; it is redone when the dependencies change. Python compiles what it imports.
 EXTRAS ?= dev
@@ -59,6 +59,10 @@ deep: $(VENV)/.installed
 # Drivers killed 500 times, each write that can fail failing, files cut, histories made up: takes minutes.
 torture: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/torture -n 2 -rP --show-capture=stdout --torture 500 --timeout 3600 $(TORTURE_ARGS)
+
+# What `make test` leaves out because it takes half a minute a test: on Dask, on Slurm, on every engine, large pools.
+long: $(VENV)/.installed
+	ROSE_LONG=1 $(BIN)/python -m pytest -n 2 tests/engine tests/slurm tests/identity tests/pool/test_screening.py $(PYTEST_ARGS)
 
 # On a real Slurm of two nodes, also with executors that start a job or a job step for each task.
 slurm: $(VENV)/.installed
