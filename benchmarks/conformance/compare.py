@@ -3,7 +3,7 @@
     python benchmarks/conformance/compare.py [--engine threads] [--json FILE] [PROGRAM...]
 
 Prints a table by area, the meant differences by reason, and every other difference with both sides. The exit code is 0
-only if all differences are meant, and nothing is missing.
+only if all differences are meant and nothing is missing; 2 says that ROSE cannot be installed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import ast
 import builtins
 import json
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -61,12 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was observed")
     parser.add_argument("programs", nargs="*", help="AREA or AREA.NAME; all by default")
     options = parser.parse_args(argv)
-    rose = results(rose_python(), "rose", options.engine, options.programs)
+    try:
+        python = rose_python()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"ROSE 0.3.0 cannot be installed, so there is nothing to compare with: {error}")
+        return 2
+    rose = results(python, "rose", options.engine, options.programs)
     ours = results(sys.executable, "ours", options.engine, options.programs)
     meant, reasons = meant_differences(), tomllib.loads((HERE / "meant" / "reasons.toml").read_text())
     compared = [compare(name, rose[name], ours[name], meant.get(name, {})) for name in sorted(rose)]
     print(table(compared))
     print("\n".join([*meant_by_reason(compared, reasons), *unmeant(compared), *stale(compared)]))
+    if not options.programs and (unknown := sorted(set(meant) - set(rose))):
+        print("\nWritten down as meant, of programs that there are not: " + ", ".join(unknown))
     if options.json is not None:
         saved = {"compared": [asdict(one) for one in compared], "rose": rose, "ours": ours}
         options.json.write_text(json.dumps(saved, indent=1))
@@ -132,7 +140,7 @@ def shown(side: Mapping[str, Any], observation: str) -> str:
 
 def shown_value(value: Any) -> str:
     """Return JSON that is compared as text."""
-    return json.dumps(value)
+    return json.dumps(value, sort_keys=True)
 
 
 def normal(text: str) -> str:
