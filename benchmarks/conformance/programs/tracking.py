@@ -6,7 +6,7 @@ from observe import engine, note, program, raised, unordered
 
 from rose.tracking import CriterionManifest, PipelineManifest, TaskManifest, TrackerBase
 from rose.uq import ParallelUQLearner, SeqUQLearner
-from stages import ACTIVE, REINFORCEMENT, UQ, criterion, register, states_of, uncertainty
+from stages import ACTIVE, REINFORCEMENT, UQ, criterion, register, stage, states_of, uncertainty
 
 
 class Told(TrackerBase):
@@ -238,8 +238,9 @@ async def of_reinforcement_learners():
 async def of_a_learner():
     from rose import Learner
 
-    _, tracker = await tracked(Learner, slots=("simulation", "training"))
-    note("manifest", [tracker.manifests[0].learner_type, sorted(tracker.manifests[0].tasks)])
+    learner, tracker = await tracked(Learner, slots=("simulation", "training"))
+    await learner.simulation_task(as_executable=False)(stage("simulation"))()
+    note("manifests", [[manifest.learner_type, sorted(manifest.tasks)] for manifest in tracker.manifests])
 
 
 @program
