@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability clean
+.PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability conformance clean
 
 # One install serves every target; it is redone when the dependencies change. Python compiles what it imports.
 EXTRAS ?= dev
@@ -94,6 +94,10 @@ bench-scale: $(VENV)/.installed
 
 bench-durability: $(VENV)/.installed
 	$(BIN)/python benchmarks/durability.py $(BENCH_ARGS)
+
+# Small programs under ROSE 0.3.0 and under ours: fails if something differs that is not meant to.
+conformance: $(VENV)/.installed
+	$(BIN)/python benchmarks/conformance/compare.py $(CONFORMANCE_ARGS)
 
 clean:
 	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

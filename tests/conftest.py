@@ -52,9 +52,7 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, by name, what is left to `make long`; and say of one test that it may fail."""
-    doubtful = pytest.mark.xfail(
-        strict=False, reason="failed once in a dozen loaded runs on Dask; the cause is not found"
-    )
+    doubtful = pytest.mark.xfail(strict=False, reason="failed once in a dozen loaded runs; the cause is not found")
     for item in items:
         if "on_dask/test_contract.py" in item.nodeid and "test_says_once_that_a_task_begins" in item.nodeid:
             item.add_marker(doubtful)
