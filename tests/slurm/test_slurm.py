@@ -129,7 +129,7 @@ def test_dask_jobqueue_and_a_node_that_is_taken_down(mended: Slurm, tmp_path: Pa
         program.wait()
     assert program.returncode == 0, (tmp_path / "err").read_text()
     assert "died while it ran" in (tmp_path / "err").read_text()
-    assert {node for _, node, _ in done(tmp_path, expected)} == {"n1", "n2"}
+    assert "n2" in {node for _, node, _ in done(tmp_path, expected)}, "whether n1 did any before is chance"
 
 
 def test_srun_launches_the_ranks_of_a_command(mended: Slurm, tmp_path: Path) -> None:
