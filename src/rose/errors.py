@@ -174,10 +174,6 @@ class EnsembleError(RoseError, RuntimeError):
     """Say that too few members of an ensemble could be trained; the `__cause__` is the first failure."""
 
 
-class SimulationsFailedError(RoseError, RuntimeError):
-    """Say that too many simulations have failed; the `__cause__` is the last failure."""
-
-
 # --- a run directory ------------------------------------------------------------------------------------------
 
 

@@ -92,13 +92,6 @@ def current_labels(connection: sqlite3.Connection) -> list[LabelRecord]:
     return [record for number, record in found if number == own]
 
 
-def count_labels(connection: sqlite3.Connection) -> int:
-    """Return how many samples the run's simulation has labelled."""
-    simulations = read_simulations(connection) or Simulations([("", [])])
-    numbers = connection.execute("SELECT seq FROM labels WHERE state = ?", (DONE,))
-    return sum(simulations.of(number) == simulations.current for (number,) in numbers)
-
-
 def last_label(connection: sqlite3.Connection) -> int:
     """Return the number of the last label that was ever written."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'labels'").fetchone()
