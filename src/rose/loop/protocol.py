@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rose.identity.parts import Parts
+from rose.loop.hooks import Hooks
 from rose.loop.limits import Ending, Limits
 from rose.loop.state import StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
@@ -29,6 +30,8 @@ class RunRequest:
         limits: the ends of each workflow.
         skip_pre_loop: whether the first iteration begins with what is there already (ROSE's dataflow).
         learner_ids: whether states carry the workflow's name; not where there is one workflow only.
+        ids: what states carry instead of a name that the user gave as a number.
+        hooks: what the learner's own methods decide.
     """
 
     names: tuple[str, ...]
@@ -39,6 +42,8 @@ class RunRequest:
     limits: Limits
     skip_pre_loop: bool = False
     learner_ids: bool = True
+    ids: Mapping[str, int] = field(default_factory=dict)
+    hooks: Hooks = Hooks()
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""
