@@ -149,4 +149,4 @@ def compare(value: float, operator: str, threshold: float) -> bool:
 
 
 # What `from rose.metrics import *` brings, and `rose` offers, too.
-__all__ = ["LearningMetrics", "check_operator", "compare", *_CONSTANTS]  # noqa: PLE0604
+__all__ = ["LearningMetrics", "check_operator", "compare", *_CONSTANTS]

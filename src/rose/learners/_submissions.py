@@ -17,7 +17,9 @@ from rose.engine import Engine, TaskKey
 from rose.errors import ChangedRunError, ConfigurationError, TaskError
 from rose.identity.parts import parts_digest
 from rose.loop.changes import AcceptChanges, check_identity, describe_stage
+from rose.loop.checks import check_backends
 from rose.loop.identity import describe_call
+from rose.stages.options import take_description
 from rose.stages.reporting import Note, Reports, reports
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
@@ -34,6 +36,12 @@ class TaskFuture(asyncio.Task[Any]):
     """
 
     id: str = ""
+    told: bool = False  # whether its error is another one's, of which whoever asked for that hears
+
+    def heard(self) -> None:
+        """Take note of an error that need not be told of again."""
+        if self.told and not self.cancelled():
+            self.exception()
 
 
 def future_of(work: Any, key: str) -> TaskFuture:
@@ -127,6 +135,7 @@ class Submissions:
         future = future_of(self._run(own, stage, args, kwargs), str(own))
         self._going.add(future)
         future.add_done_callback(self._going.discard)
+        future.add_done_callback(TaskFuture.heard)
         return future
 
     def _named_key(self, stage: Stage, name: Any) -> TaskKey:
@@ -155,6 +164,9 @@ class Submissions:
         await _ended([args, kwargs], str(key))
         args, kwargs = _resolved(args), _resolved(dict(kwargs))
         runner = await self._opened()
+        stage, kwargs = take_description(stage, kwargs)
+        if stage.options:
+            check_backends({stage.name: stage}, runner.engine)
         if runner.run is not None:
             runner.asked[str(key)] = await self._asked(runner.run, key, stage, args, kwargs)
         if stage.as_executable:
@@ -204,11 +216,13 @@ class Submissions:
 
 
 def _otherwise(key: str, before: list[str], now: list[str]) -> str:
-    what = f"of {before[0]}, and is now asked of {now[0]}" if before[0] != now[0] else f"of {now[0]} with other arguments"
+    what = (
+        f"of {before[0]}, and is now asked of {now[0]}" if before[0] != now[0] else f"of {now[0]} with other arguments"
+    )
     return (
         f"task {key} is recorded: it was asked {what}. The program asks in another order than was recorded, or for "
-        "something else; give calls whose order is not fixed a name, key='...', or accept_changes=True to run anew what "
-        "is asked otherwise"
+        "something else; give calls whose order is not fixed a name, key='...', or the learner accept_changes=True, to "
+        "run anew what is asked otherwise"
     )
 
 
@@ -222,11 +236,19 @@ async def _ended(arguments: Any, key: str) -> None:
     found = list(_futures(arguments))
     if found:
         await asyncio.wait(found)
-    for one in found:
-        if one.cancelled():
-            raise TaskError(f"waits for {getattr(one, 'id', None) or 'a future'}, which was cancelled", key)
-        if (error := one.exception()) is not None:
+    errors = [_error(one, key) for one in found]
+    for error in errors:
+        if error is not None:
+            waiting = asyncio.current_task()
+            if isinstance(waiting, TaskFuture):
+                waiting.told = True
             raise error
+
+
+def _error(future: asyncio.Future[Any], key: str) -> BaseException | None:
+    if future.cancelled():
+        return TaskError(f"waits for {getattr(future, 'id', None) or 'a future'}, which was cancelled", key)
+    return future.exception()
 
 
 def _futures(value: Any) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from rose.engine import Engine, TaskKey, as_engine
-from rose.errors import ConfigurationError, EngineClosedError
+from rose.errors import EngineClosedError
 from rose.learners._hooked import HookedRunner, submitted
 from rose.learners._state import StateOfLearner
 from rose.learners._submissions import Opened, Submissions
@@ -275,6 +275,7 @@ class Learner(StateOfLearner, Generic[R]):
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())
+            checks.check_backends(plan.variants, engine)
             runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))

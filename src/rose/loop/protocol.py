@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rose.identity.parts import Parts
-from rose.loop.hooks import Hooks
+from rose.loop.hooks import NO_HOOKS, Hooks
 from rose.loop.limits import Ending, Limits
 from rose.loop.state import StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
@@ -43,7 +43,7 @@ class RunRequest:
     skip_pre_loop: bool = False
     learner_ids: bool = True
     ids: Mapping[str, int] = field(default_factory=dict)
-    hooks: Hooks = Hooks()
+    hooks: Hooks = NO_HOOKS
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""

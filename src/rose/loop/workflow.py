@@ -11,7 +11,7 @@ from typing import Any
 
 from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed, recorded_changes
-from rose.loop.hooks import Hooks, building
+from rose.loop.hooks import NO_HOOKS, Hooks, building
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Loop, Outcome, RunRequest
@@ -33,7 +33,7 @@ class Workflow:
     limits: Limits
     criterion: StopCriterion | None
     config: LearnerConfig
-    hooks: Hooks = Hooks()
+    hooks: Hooks = NO_HOOKS
     iteration: int = -1  # that is being played
     state: IterationState | None = None  # after the last one that has ended
     changes: list[Change] = field(default_factory=list)
