@@ -316,7 +316,9 @@ def test_a_program_that_asks_in_another_order_is_told_so(recorded: Recorded) -> 
 
 def test_calls_with_names_may_come_in_any_order(recorded: Recorded) -> None:
     recorded.play(names=True)
-    with pytest.raises(ChangedRunError, match=r"task Learner/0/training/. is recorded: it was asked of training task 'tr"):
+    with pytest.raises(
+        ChangedRunError, match=r"task Learner/0/training/. is recorded: it was asked of training task 'tr"
+    ):
         recorded.play((2, 1), names=True)
     assert recorded.ran() == []
     rows = json.dumps(sorted(str(path) for path in recorded.run_dir.rglob("stdout")))
@@ -337,7 +339,7 @@ def test_names_that_cannot_be(key: Any) -> None:
         with pytest.raises(ConfigurationError, match=r"key=.* of simulation task .* must be a text, and no number"):
             simulate(key=key)
         assert await simulate(key="a") == 1
-        with pytest.raises(ConfigurationError, match="key='a' .* was asked for before"):
+        with pytest.raises(ConfigurationError, match=r"key='a' .* was asked for before"):
             simulate(key="a")
         own = learner.training_task(as_executable=False)(lambda key: key)
         assert await own(key="the function's own") == "the function's own"

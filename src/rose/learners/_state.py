@@ -10,7 +10,7 @@ from typing import Any
 from rose.engine import TaskKey
 from rose.errors import ConfigurationError
 from rose.learners.registration import Registration
-from rose.loop.hooks import Hooks, building
+from rose.loop.protocol import Hooks, building
 from rose.loop.state import IterationState
 from rose.metrics import compare
 from rose.stages.config import LearnerConfig

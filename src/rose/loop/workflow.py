@@ -11,10 +11,9 @@ from typing import Any
 
 from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed, recorded_changes
-from rose.loop.hooks import NO_HOOKS, Hooks, building
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
-from rose.loop.protocol import Loop, Outcome, RunRequest
+from rose.loop.protocol import NO_HOOKS, Hooks, Loop, Outcome, RunRequest, building
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain

@@ -70,7 +70,7 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     if options.get("backend") is not None:
         changes["backend"] = _check_backend(options["backend"], where)
     stage = described(
-        replace(stage, **changes), {**_default_description(func), **(options.get("task_description") or {})}
+        described(replace(stage, **changes), _default_description(func)), options.get("task_description") or {}
     )
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model)
