@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from rose import LearnerConfig, SeqUQLearner, TaskConfig
+from rose import MODEL_ACCURACY, Learner, LearnerConfig, SeqUQLearner, TaskConfig
 from rose.engine import Engine
-from rose.errors import ConfigurationError, RunFailedError
+from rose.errors import ConfigurationError, RunFailedError, TaskFailedError
 from tests.programs import dataflow, teach
 
 
@@ -67,6 +67,36 @@ def test_tasks_run_on_the_back_end_that_they_name(tmp_path: Path, monkeypatch: p
     assert result.iterations[0]["uncertainty"] == 1.0  # trained here, simulated elsewhere
     assert told[:2] == [("there", {"shell": True}), ("here", {"ranks": 2})]
     assert {name for name, _ in told[2:]} == {"here"}
+
+
+def test_a_program_over_futures_on_a_workflow_engine(tmp_path: Path) -> None:
+    pytest.importorskip("radical.asyncflow")
+    from radical.asyncflow import LocalExecutionBackend, WorkflowEngine
+
+    async def main() -> None:
+        flow = await WorkflowEngine.create(
+            await LocalExecutionBackend(ThreadPoolExecutor(2)), work_dir=str(tmp_path / "flow")
+        )
+        learner = Learner(flow, run_dir=tmp_path / "run")
+
+        @learner.simulation_task
+        async def simulate(n: int) -> str:
+            return f"echo {n} | tee -a {tmp_path / 'log'}"
+
+        @learner.training_task(as_executable=False)
+        async def train(texts: list[str]) -> float:
+            return float(sum(int(text) for text in texts))
+
+        check = learner.as_stop_criterion(MODEL_ACCURACY, 2, as_executable=False)(lambda value: value)
+        assert await check(train([simulate(1), simulate(2)])) == (True, 3.0)
+        with pytest.raises(TaskFailedError, match="invalid literal"):
+            await train(["no number"])
+        await learner.asyncflow.shutdown()
+        await learner.shutdown()
+
+    asyncio.run(main())
+    asyncio.run(main())
+    assert sorted((tmp_path / "log").read_text().split()) == ["1", "2"]
 
 
 def test_other_engines_have_none(either_engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

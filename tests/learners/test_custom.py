@@ -332,6 +332,22 @@ def test_a_changed_function_is_noticed(recorded: Recorded) -> None:
     recorded.play(factor=3, accept_changes=True)
 
 
+def test_a_program_of_several_event_loops_is_one_program(tmp_path: Path) -> None:
+    learner = Learner(2, run_dir=tmp_path / "run")
+    simulate = learner.simulation_task(as_executable=False)(lambda n: n)
+
+    async def one(n: int) -> tuple[str, int]:
+        future = simulate(n)
+        return future.id, await future
+
+    assert [asyncio.run(one(n)) for n in (1, 2)] == [("Learner/0/simulation/0", 1), ("Learner/0/simulation/1", 2)]
+    asyncio.run(learner.shutdown())
+    assert asyncio.run(one(1)) == ("Learner/0/simulation/0", 1)  # another start of the program
+    with pytest.raises(ChangedRunError, match="simulation/1 is recorded"):
+        asyncio.run(one(3))
+    asyncio.run(learner.shutdown())
+
+
 @pytest.mark.parametrize("key", ["", 3, "17"])
 def test_names_that_cannot_be(key: Any) -> None:
     async def program(learner: Learner) -> None:

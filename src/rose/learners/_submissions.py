@@ -104,17 +104,21 @@ class Submissions:
         self._opener = opener
         self._accept: AcceptChanges = accept
         self._opening: asyncio.Task[_AskedRunner] | None = None
-        self._stack = AsyncExitStack()
+        self._left = AsyncExitStack()  # what an earlier event loop has not closed
         self._forget()
+        self._begin()
 
     def _forget(self) -> None:
         self._opening = None
         self._stack = AsyncExitStack()
         self._going: set[TaskFuture] = set()
-        self._numbers: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
-        self._named: set[str] = set()
         self._checked: dict[str, asyncio.Task[None]] = {}  # functions that are what the run was begun with
         self._checking = asyncio.Lock()  # what a run was begun with is read, and written with what is added
+
+    def _begin(self) -> None:
+        """Let the program begin: its first call of each stage is number 0."""
+        self._numbers: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        self._named: set[str] = set()
 
     def submit(self, stage: Stage, args: tuple[Any, ...], kwargs: Mapping[str, Any], key: str | None) -> TaskFuture:
         """Submit a task; futures among its arguments, in lists, tuples and dicts too, are waited for.
@@ -127,7 +131,10 @@ class Submissions:
         Raises:
             ConfigurationError: if the key cannot be, or two tasks have it, or no event loop runs.
         """
-        if self._opening is not None and self._opening.get_loop().is_closed():  # another asyncio.run
+        if (
+            self._opening is not None and self._opening.get_loop().is_closed()
+        ):  # another asyncio.run, left without close
+            self._left = self._stack
             self._forget()
         own = TaskKey(self._name, 0, stage.kind, index=next(self._numbers[stage.kind])) if key is None else None
         if own is None:
@@ -150,11 +157,13 @@ class Submissions:
     async def close(self) -> None:
         """Cancel what still runs, and close the run and the engine where they were opened here."""
         going, opening, stack = set(self._going), self._opening, self._stack
+        await self._left.aclose()
         for future in going:
             future.cancel()
         if opening is not None and not opening.get_loop().is_closed():
             await asyncio.wait([opening, *going, *self._checked.values()])
         self._forget()
+        self._begin()
         await stack.aclose()
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -179,6 +188,7 @@ class Submissions:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> _AskedRunner:
+        await self._left.aclose()
         engine, run = await self._opener(self._stack)
         runner = _AskedRunner(engine, self._events, run, self._learner)
         runner.asked = {}
