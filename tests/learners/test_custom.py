@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from rose import MODEL_ACCURACY, Learner
+from rose import MODEL_ACCURACY, Learner, LearnerConfig, TaskConfig
 from rose.engine import Engine, ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, TaskError, TaskFailedError
 
@@ -189,6 +192,9 @@ def test_a_registered_task_is_a_dict_to_copy_and_to_change(either_engine: Engine
         assert await simulate(1, c=3) == ((1,), {"b": 2, "c": 3})
 
         seen = []
+        config = LearnerConfig(simulation={1: TaskConfig(args=(7,))})
+        tasks = [learner._get_iteration_task_config(copied, config, "simulation", i) for i in (0, 1)]
+        assert [(task["args"], task["kwargs"]) for task in tasks] == [((), {"a": 1}), ((7,), {})]
         submit = learner._register_task
 
         def hook(task: dict[str, Any], deps: Any = None) -> Any:
@@ -323,6 +329,46 @@ def test_calls_with_names_may_come_in_any_order(recorded: Recorded) -> None:
     assert recorded.ran() == []
     rows = json.dumps(sorted(str(path) for path in recorded.run_dir.rglob("stdout")))
     assert "n=1" in rows or "n%3D1" in rows
+
+
+def test_a_program_that_is_killed_goes_on(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    for last, code in ((2, -signal.SIGKILL), (9, 0)):
+        ran = subprocess.run(
+            [sys.executable, program, str(last)], cwd=tmp_path, check=False, capture_output=True, text=True
+        )
+        assert ran.returncode == code, ran.stderr
+    assert (tmp_path / "log").read_text().split() == ["0", "1", "2", "3"]
+    assert ran.stdout.split() == ["6"]
+
+
+PROGRAM = """
+import asyncio, os, signal, sys
+from rose import Learner
+
+learner = Learner(2, run_dir="run")
+
+@learner.simulation_task
+def simulate(n, before=None):
+    return f"echo {n} >> log; echo {n}"
+
+@learner.training_task(as_executable=False)
+def train(results):
+    return sum(map(int, results))
+
+async def main():
+    results = []
+    for n in range(4):
+        results.append(simulate(n, *results[-1:]))
+        await results[-1]
+        if n == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    print(await train(results))
+    await learner.shutdown()
+
+asyncio.run(main())
+"""
 
 
 def test_a_changed_function_is_noticed(recorded: Recorded) -> None:

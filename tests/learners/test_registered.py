@@ -295,6 +295,7 @@ def test_a_parallel_learner_is_a_sequential_one() -> None:
     assert isinstance(learner, SeqUQLearner)
     assert isinstance(learner, UQLearner)
     assert learner.asyncflow is learner
+    assert (learner.register_and_submit, learner.iteration) == (False, 0)
 
 
 def test_metrics_are_names_of_rose_too() -> None:

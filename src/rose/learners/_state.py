@@ -9,6 +9,7 @@ from typing import Any
 
 from rose.engine import TaskKey
 from rose.errors import ConfigurationError
+from rose.learners._task_dicts import TaskDict
 from rose.learners.registration import Registration
 from rose.loop.protocol import Hooks, building
 from rose.loop.state import IterationState
@@ -27,6 +28,7 @@ class StateOfLearner(Registration):
     """
 
     learner_name: str
+    register_and_submit = False  # whether calling a decorated function submits it, or just calls it
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,6 +137,13 @@ class StateOfLearner(Registration):
         config = made.current_config if current_config is None else current_config
         told: dict[str, Any] = {"metric_value": metric_value, "should_stop": should_stop, "current_config": config}
         return replace(made, iteration=iteration, **told)
+
+    def _get_iteration_task_config(
+        self, base_task: TaskDict, config: LearnerConfig | None, task_key: str, iteration: int
+    ) -> TaskDict:
+        """Return a task's dict with the arguments that a configuration has for one iteration, where it has any."""
+        found = None if config is None else config.get_task_config(task_key, iteration)
+        return {**base_task, **({} if found is None else {"args": found.args, "kwargs": found.kwargs})}
 
     def hooks(self) -> Hooks:
         """Return those of these methods that a run is to call."""

@@ -155,11 +155,13 @@ class Learner(StateOfLearner, Generic[R]):
         return decorator if func is None else decorator(func)
 
     async def shutdown(self, *args: Any, **kwargs: Any) -> None:
-        """End what still runs, and close the engine. Arguments, which ROSE takes, change nothing."""
+        """End what still runs, and close the engine; arguments are for a WorkflowEngine's own `shutdown`."""
         self.stop()
         await self._submissions.close()
         for session in self._sessions:
             await session.ended()
+        if (args or kwargs) and hasattr(self._given, "shutdown"):
+            await self._given.shutdown(*args, **kwargs)
         if self._engine is not None:
             await self._engine.close()
 
@@ -244,6 +246,11 @@ class Learner(StateOfLearner, Generic[R]):
     def uncertainty_values_per_iteration(self) -> dict[Any, Any]:
         """Return what `get_uncertainty_results` does."""
         return self.get_uncertainty_results()
+
+    @property
+    def iteration(self) -> int:
+        """Return how many iterations of the last run have ended, in the workflow that is furthest."""
+        return max((len(workflow.iterations) for workflow in self._workflows), default=0)
 
     @property
     def learner_results(self) -> Results:

@@ -55,7 +55,7 @@ class Learner(base.Learner[Any]):
             await learner.shutdown()
     """
 
-    iteration = 0  # how often the criterion has been asked
+    iteration: int = 0  # how often the criterion has been asked
 
     def __init__(
         self,
