@@ -253,7 +253,7 @@ def test_state_is_read_and_forgotten(engine: Engine, tmp_path: Path) -> None:
     assert (learner.get_state("uq_value"), learner.get_state("b", 2)) == (0.7, 2)
     made = learner.build_iteration_state(3, metric_value=0.9, should_stop=True)
     assert (made.iteration, made.metric_value, made.metric_name, made.uq_value) == (3, 0.9, "model_accuracy", 0.7)
-    assert made.metric_history == [0.9]
+    assert made.metric_history == [0.5]
     learner.clear_state()
     assert learner.get_all_state() == {}
     with pytest.raises(UnknownStateError):

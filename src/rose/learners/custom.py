@@ -55,6 +55,7 @@ class Learner(base.Learner[Any]):
             await learner.shutdown()
     """
 
+    metric_values_per_iteration: dict[Any, Any] = {}  # noqa: RUF012 - each has its own: the criterion's values
     iteration: int = 0  # how often the criterion has been asked
 
     def __init__(
@@ -71,7 +72,7 @@ class Learner(base.Learner[Any]):
         super().__init__(
             asyncflow, run_dir=run_dir, resume=resume, accept_changes=accept_changes, keep_models=keep_models
         )
-        self._values: dict[int, float] = {}
+        self.metric_values_per_iteration = {}
         self._reason = StopReason.STOPPED
         self._is_stopped = False
 
@@ -88,14 +89,12 @@ class Learner(base.Learner[Any]):
 
         return decorator if func is None else decorator(func)
 
-    @property
-    def metric_values_per_iteration(self) -> dict[Any, Any]:
-        """Return the criterion's values, by how often it had been asked before."""
-        return self._values
-
     def get_metric_results(self) -> dict[Any, Any]:
         """Return a copy of `metric_values_per_iteration`."""
-        return dict(self._values)
+        return dict(self.metric_values_per_iteration)
+
+    def _recorded_values(self) -> dict[int, float]:
+        return self.get_metric_results()
 
     def stop(self) -> None:
         """Say that the program is to end: `is_stopped` tells it so. What runs goes on until `shutdown`."""
@@ -131,9 +130,8 @@ class Learner(base.Learner[Any]):
 
         async def judge() -> tuple[bool, float]:
             stop, value = self._check_stop_criterion(await future)
-            self._values[self.iteration] = value
+            self.metric_values_per_iteration[self.iteration] = value
             state = self.build_iteration_state(self.iteration, value, stop)
-            state.metric_history = list(self._values.values())
             self.iteration += 1
             self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
             self._told(state)
