@@ -340,3 +340,16 @@ def test_one_workflows_result_is_iterated_as_roses_list(engine: Engine, tmp_path
     assert set(result.keys()) == {"workflow", "stop_reason", "error", "iterations"}
     with pytest.raises(KeyError, match="no entry 'uq'"):
         _ = result["uq"]
+
+
+def test_what_is_taken_out_of_the_stages_stays_out(tmp_path: Path) -> None:
+    learner = dataflow(2, tmp_path / "log", SeqUQLearner)
+    del learner.stages["training"]
+    learner.rule = learner.criterion = None
+    with pytest.raises(ConfigurationError, match="no training stage is registered"):
+        learner.plan(["a"], max_iter=1)
+    assert (learner.registered().rule, learner.registered().criterion) == (None, None)
+    learner.training_function["kwargs"] = {"a": 1}  # arguments alone register nothing
+    assert "training" not in learner.registered().stages
+    learner.training_function = {**learner.training_function, "decor_kwargs": {"cpus": 2}}
+    assert learner.registered().stages["training"].resources.cpus == 2

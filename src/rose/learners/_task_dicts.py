@@ -29,6 +29,20 @@ def described(func: Callable[..., Any], options: Mapping[str, Any], **more: Any)
     }
 
 
+def kept(task: TaskDict) -> TaskDict:
+    """Return a copy of a dict that does not change with it, without the arguments."""
+    copied = {name: dict(value) if isinstance(value, dict) else value for name, value in task.items()}
+    return {name: value for name, value in copied.items() if name not in ("args", "kwargs")}
+
+
+def same(task: TaskDict, before: TaskDict) -> bool:
+    """Tell whether a dict still says what it said, whatever its arguments."""
+    try:
+        return kept(task) == before
+    except ValueError:  # arrays among the options
+        return False
+
+
 def stage_of(kind: str, task: Mapping[str, Any]) -> Stage:
     """Return the stage that a dict describes, as it is now.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from rose.errors import ConfigurationError
-from rose.learners._task_dicts import TaskDict, arguments_of, described, stage_of
+from rose.learners._task_dicts import TaskDict, arguments_of, described, kept, same, stage_of
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.stages.config import AdaptiveSchedule, TaskConfig, iteration_schedule
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
@@ -83,6 +83,7 @@ class Registration:
         self.rule: UncertaintyRule | None = None
         self.estimators: dict[str, Any] = {}
         self._kinds: list[tuple[Callable[..., Any], str]] = []
+        self._registered_as: dict[str, TaskDict] = {}  # what the dicts said then
         for kind in loop_kinds():
             self._describe(kind, {})
 
@@ -234,7 +235,8 @@ class Registration:
         Raises:
             ConfigurationError: if such a dict has been changed to what cannot be.
         """
-        dicts = self._dicts()
+        made = self._registered_as
+        dicts = {kind: one for kind, one in self._dicts().items() if kind not in made or not same(one, made[kind])}
         stages = dict(self.stages)
         stages |= {kind: stage_of(kind, one) for kind, one in dicts.items() if kind not in (_RULE, _CRITERION)}
         criterion, rule = self.criterion, self.rule
@@ -298,6 +300,7 @@ class Registration:
     def _describe(self, kind: str, task: TaskDict) -> None:
         setattr(self, f"{kind}_function", task)
         if task:
+            self._registered_as[kind] = kept(task)
             self._kinds.append((task["func"], kind))
 
     def _kind_of(self, task: Mapping[str, Any]) -> str:

@@ -213,6 +213,7 @@ class ParallelUQLearner(SeqUQLearner):
         made.estimators = dict(self.estimators)
         for kind, task in self._dicts().items():
             made._describe(kind, {**task, "decor_kwargs": dict(task["decor_kwargs"])})
+        made._registered_as = dict(self._registered_as)
         return made
 
     def _stages_by_name(self, names: Sequence[str]) -> dict[str, Registered]:
