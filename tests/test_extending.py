@@ -1,4 +1,4 @@
-"""Every block of docs/extending.md runs, and what it adds keeps its contract."""
+"""Every block of docs/extending.md and docs/programs.md runs, and what they add keeps its contract."""
 
 from __future__ import annotations
 
@@ -48,3 +48,11 @@ def test_the_page_runs_and_its_examples_keep_their_contracts(added: dict[str, An
                 except pytest.skip.Exception:
                     continue
     added["TestAudited"]().test_returns_what_the_function_returns()
+
+
+def test_programs_of_ones_own_run() -> None:
+    page = PAGE.with_name("programs.md")
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), {"__name__": "page"})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
+    from rose.learners.custom import Learner
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
     from rose.pool.pool import Pool
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "IterationState": "rose.loop.state",
+    "Learner": "rose.learners.custom",
     "LearnerConfig": "rose.stages.config",
     "LocalEngine": "rose.engine",
     "ParallelUQLearner": "rose.learners.uq",
@@ -35,6 +37,7 @@ _PLACES = {
 
 __all__ = [
     "IterationState",
+    "Learner",
     "LearnerConfig",
     "LocalEngine",
     "ParallelUQLearner",
@@ -53,6 +56,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
+    if name.isupper() or name == "LearningMetrics":  # ROSE offers the names of metrics here, too
+        metrics = import_module("rose.metrics")
+        if name in metrics.__all__:
+            return getattr(metrics, name)
     raise AttributeError(f"module 'rose' has no attribute {name!r}")
 
 

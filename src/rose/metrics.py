@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import operator as _operator
 from collections.abc import Callable
+from enum import Enum
+from typing import Any, ClassVar
 
 from rose.errors import ConfigurationError
 
@@ -87,11 +89,41 @@ _RISING = (
     ACTIVE_LEARNING_EFFICIENCY, EXPLORATION_VS_EXPLOITATION, R2_SCORE,
 )  # fmt: skip
 
+_UNCERTAINTY = (
+    CUSTOM_UQ, PREDICTIVE_ENTROPY, MUTUAL_INFORMATION, VARIATION_RATIO, MARGIN, PREDICTIVE_VARIANCE,
+    PREDICTIVE_INTERVAL_WIDTH, NEGATIVE_LOG_LIKELIHOOD, TOTAL_UNCERTAINTY,
+)  # fmt: skip
+
 LEARNING_METRICS: dict[str, str] = {
     **dict.fromkeys(_FALLING, LESS_THAN_THRESHOLD),
     **dict.fromkeys(_RISING, GREATER_THAN_THRESHOLD),
     MODEL_ACCURACY: GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
 }
+
+
+class _Metrics:
+    """Tell, of all metrics, which are known and how they stop a workflow."""
+
+    OPERATORS: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(_UNCERTAINTY, LESS_THAN_THRESHOLD),
+        MARGIN: GREATER_THAN_THRESHOLD,  # small is uncertain
+        **LEARNING_METRICS,
+    }
+
+    @classmethod
+    def is_supported_metric(cls, metric: str) -> bool:
+        """Tell whether a metric is known."""
+        return metric in cls.OPERATORS
+
+    @classmethod
+    def get_operator(cls, metric: str) -> str | None:
+        """Return a metric's operator; None if it is not known."""
+        return cls.OPERATORS.get(metric)
+
+
+# All constants above, by name: LearningMetrics.MODEL_ACCURACY.value
+_CONSTANTS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, str)}
+LearningMetrics: Any = Enum("LearningMetrics", list(_CONSTANTS.items()), type=_Metrics, module=__name__)  # type: ignore[misc]
 
 
 def check_operator(operator: str, argument: str = "operator") -> str:
@@ -114,3 +146,7 @@ def compare(value: float, operator: str, threshold: float) -> bool:
     if math.isnan(value) or math.isnan(threshold):
         return False
     return _COMPARE[operator](value, threshold)
+
+
+# What `from rose.metrics import *` brings, and `rose` offers, too.
+__all__ = ["LearningMetrics", "check_operator", "compare", *_CONSTANTS]

@@ -10,6 +10,7 @@ from rose.errors import BindingError
 from rose.stages.binding import signature_of
 from rose.stages.config import LearnerConfig
 from rose.stages.kinds import KINDS
+from rose.stages.options import take_description
 from rose.stages.stage import Stage
 
 _log = logging.getLogger("rose")
@@ -69,7 +70,8 @@ def _differing(config: LearnerConfig, kind: str, first: int, max_iter: int) -> S
 def _check_call(stage: Stage, config: LearnerConfig, iteration: int, results: int) -> None:
     configured = config.get_task_config(stage.kind, iteration)
     args = [None] * ((len(configured.args) if configured else 0) + results)
-    kwargs = {**(configured.kwargs if configured else {}), **dict.fromkeys(injected_names(stage))}
+    _, own = take_description(stage, configured.kwargs if configured else {})
+    kwargs = {**own, **dict.fromkeys(injected_names(stage))}
     try:
         signature_of(stage.func, stage.name).bind(*args, **kwargs)
     except TypeError as error:

@@ -11,6 +11,7 @@ from rose.loop.limits import Limits
 from rose.loop.protocol import Outcome
 from rose.loop.state import WorkflowResult
 from rose.stages.config import LearnerConfig, stage_for
+from rose.stages.options import take_description
 from rose.stages.reporting import register
 from rose.stages.runner import Runner, result_keys
 from rose.stages.stage import Stage
@@ -100,7 +101,8 @@ class DataflowLoop:
         configured = config.get_task_config(kind, iteration)
         args = (*(configured.args if configured else ()), *upstream)
         told = {name: value for name, value in (injected or {}).items() if name in self._told[kind]}
-        kwargs = {**(configured.kwargs if configured else {}), **told}
+        stage, own = take_description(stage, configured.kwargs if configured else {})
+        kwargs = {**own, **told}
         if stage.as_executable:
             result = await self.runner.command(key, stage, args, kwargs, self.runner.own_workdir(key, stage))
         else:

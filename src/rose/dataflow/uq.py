@@ -47,6 +47,7 @@ class UQLoop(DataflowLoop):
         self._operator = threshold_operator(registered.rule)
         self._passes = request.num_predictions
         self._skips = request.skip_pre_loop
+        self._hooks = request.hooks
         self._active = list(request.model_names)
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
@@ -65,8 +66,8 @@ class UQLoop(DataflowLoop):
         uncertainty = None
         if self._rule is not None:
             value = await self.call("uncertainty", iteration, config, upstream)
-            uncertainty = self._uncertainty(value, iteration)
-            if self._certain(uncertainty):
+            certain, uncertainty = self._uncertainty(value, iteration)
+            if certain:
                 return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
             upstream = (value,)
         chosen = await self.call("active_learn", iteration, config, upstream, unflushed=self._criterion is None)
@@ -121,30 +122,42 @@ class UQLoop(DataflowLoop):
             self.call("criterion", iteration, config, (chosen,), {"--model_name": model}, model, unflushed=True)
             for model in self._active
         )
-        values = {}
-        names = ("metric_value", criterion.metric_name)
+        values, unmet = {}, []
         for model, value in zip(self._active, await all_of(checks), strict=True):
-            values[model] = number(value, TaskKey(self.name, iteration, "criterion", model), names)
-        self._active = self._unmet(values)
+            met, values[model] = self._verdict(value, TaskKey(self.name, iteration, "criterion", model))
+            unmet += [] if met else [model]
+        self._active = unmet
         mean = sum(values.values()) / len(values)
         stop = None if self._active else StopReason.CRITERION_MET
         return replace(outcome, metric_value=mean, criterion_values=values, stop=stop)
 
-    def _unmet(self, values: Mapping[str, float]) -> list[str]:
+    def _verdict(self, result: Any, key: TaskKey) -> tuple[bool, float]:
+        """Return whether a model meets the criterion, and the criterion's value."""
         rule = self._criterion
         assert rule is not None
-        return [m for m in self._active if m in values and not compare(values[m], rule.operator, rule.threshold)]
+        if self._hooks.criterion is not None:
+            return self._hooks.criterion(result)
+        value = number(result, key, ("metric_value", rule.metric_name))
+        return self._holds(rule.metric_name, value, rule.operator, rule.threshold), value
 
-    def _uncertainty(self, value: Any, iteration: int) -> float:
+    def _unmet(self, values: Mapping[str, float]) -> list[str]:
+        key = TaskKey(self.name, 0, "criterion")
+        return [m for m in self._active if m in values and not self._verdict(values[m], key)[0]]
+
+    def _uncertainty(self, result: Any, iteration: int) -> tuple[bool, float]:
+        """Return whether the ensemble is sure enough, and the uncertainty."""
         rule = self._rule
         assert rule is not None
-        key = TaskKey(self.name, iteration, "uncertainty")
-        return number(value, key, ("uq_value", rule.metric_name))
+        if self._hooks.uncertainty is not None:
+            return self._hooks.uncertainty(result)
+        value = number(result, TaskKey(self.name, iteration, "uncertainty"), ("uq_value", rule.metric_name))
+        threshold = rule.threshold
+        return threshold is not None and self._holds(rule.metric_name, value, self._operator, threshold), value
 
-    def _certain(self, uncertainty: float) -> bool:
-        rule = self._rule
-        assert rule is not None
-        return rule.threshold is not None and compare(uncertainty, self._operator, rule.threshold)
+    def _holds(self, metric: str, value: float, operator: str, threshold: float) -> bool:
+        if self._hooks.compare is not None:
+            return self._hooks.compare(metric, value, threshold, operator)
+        return compare(value, operator, threshold)
 
 
 def threshold_operator(rule: UncertaintyRule | None) -> str:

@@ -66,7 +66,8 @@ class Task:
     """Describe one piece of work: a callable with its arguments, or a `Command`.
 
     `call` may be a plain or an `async def` function; `args` and `kwargs` may hold `Ref`s, which arrive as the values
-    they stand for. `timeout` is in seconds of running time (waiting for a slot does not count).
+    they stand for. `timeout` is in seconds of running time (waiting for a slot does not count). `options` is for
+    engines that choose among back ends: "backend", the name of one, and "task_description", what that is told.
     """
 
     key: TaskKey
@@ -75,6 +76,7 @@ class Task:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     resources: Resources = Resources()
     timeout: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

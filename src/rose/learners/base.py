@@ -6,15 +6,18 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-from rose.engine import Engine, TaskKey, as_engine
-from rose.errors import ConfigurationError, EngineClosedError
-from rose.learners.registration import Registration
+from rose.engine import Engine, as_engine
+from rose.errors import EngineClosedError
+from rose.learners._hooked import HookedRunner, submitted
+from rose.learners._state import StateOfLearner
+from rose.learners._submissions import Opened, Submissions
+from rose.learners._task_dicts import stage_of, with_arguments
+from rose.learners._utility import utility
 from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
@@ -25,8 +28,7 @@ from rose.loop.synchronous import run_synchronously
 from rose.loop.workflow import Workflow, workflows_of
 from rose.paths import expanded
 from rose.stages.config import LearnerConfig
-from rose.stages.options import make_stage
-from rose.stages.reporting import LearnerInTask, Listener, Reports, register, reports
+from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
 from rose.store import DriverStarted, EventLog, Run, check_run_dir
 
@@ -35,7 +37,7 @@ _log = logging.getLogger("rose")
 R = TypeVar("R")
 
 
-class Learner(Registration, Generic[R]):
+class Learner(StateOfLearner, Generic[R]):
     """Hold what is registered, an engine, state, and the runs that were started; each kind of learner adds `plan`.
 
     `start`, `teach` and `run` take the arguments of `plan`, which checks them at the call, before anything runs.
@@ -81,44 +83,14 @@ class Learner(Registration, Generic[R]):
         check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
-        self._callbacks: list[Listener] = []
-        self._state = Reports(self._callbacks)
         self._utility_calls = itertools.count()
         self._tracking = Tracking()
+        opener = self._open_submissions
+        self._submissions = Submissions(self, self.learner_name, self.events, self._state, opener, self._accept_changes)
 
     def __reduce__(self) -> tuple[type[LearnerInTask], tuple[()]]:
         """Become, in a task's process, only what state is registered with."""
         return LearnerInTask, ()
-
-    # --- state ---------------------------------------------------------------------------------------------------
-
-    def register_state(self, key: str, value: Any) -> None:
-        """Report a value to whoever looks at the iterations: it becomes `state.key` of the workflow that is running.
-
-        Outside of tasks it becomes part of every workflow's later states.
-        """
-        if reports.get() is None:
-            self._state.register(key, value)
-        else:
-            register({key: value})
-
-    def get_state(self, key: str, default: Any = None) -> Any:
-        """Return a value that was registered outside of tasks, or by the stage that runs now."""
-        return {**self._state, **(reports.get() or {})}.get(key, default)
-
-    def on_state_update(self, callback: Listener) -> None:
-        """Call `callback(key, value)` for each value that comes to be in a state.
-
-        These are what `register_state` is given, in workers too (when the task's result arrives), the entries of
-        results that are dicts, and what the round itself adds: `uq_value`, `criterion_values`, ... It is called in the
-        thread of the run's event loop; what it raises ends the workflow that the value is of, as a failed task would.
-
-        Raises:
-            ConfigurationError: if it cannot be called, or is async: nobody would await it.
-        """
-        if not callable(callback) or inspect.iscoroutinefunction(callback):
-            raise ConfigurationError(f"on_state_update takes a plain function of (key, value), got {callback!r}")
-        self._callbacks.append(callback)
 
     def add_tracker(self, tracker: Any) -> None:
         """Have a tracker follow the runs of this learner: one of `rose.tracking`, or by its name a registered one.
@@ -129,18 +101,19 @@ class Learner(Registration, Generic[R]):
         """
         self._tracking.add(tracker)
 
-    def set_next_config(self, config: LearnerConfig, learner_name: str | None = None) -> None:
+    def set_next_config(self, config: LearnerConfig, learner_name: str | int | None = None) -> None:
         """Use another configuration from the next iteration on, for one workflow or (None) for all.
 
         Raises:
             ConfigurationError: if there is no such workflow, or `config` is no configuration.
         """
         names = [workflow.name for workflow in self._workflows]
-        if learner_name is not None:
-            checks.check_configs({learner_name: config}, names, "set_next_config")
+        name = None if learner_name is None else str(learner_name)
+        if name is not None:
+            checks.check_configs({name: config}, names, "set_next_config")
         for workflow in self._workflows:
-            if learner_name in (None, workflow.name):
-                workflow.config = checks.check_config(config, "set_next_config")
+            if name in (None, workflow.name):
+                workflow.config = self._config(config, "set_next_config")
 
     def stop(self) -> None:
         """End all workflows now, and what runs for them; `start` ends, `teach` returns what was learned."""
@@ -163,31 +136,43 @@ class Learner(Registration, Generic[R]):
             text = await summarise("results.json")
         """
 
-        def decorator(function: Callable[..., Any]) -> Callable[..., Any]:
-            stage = make_stage("utility", function, options)
+        return utility(self, func, options)
 
-            @wraps(function)
-            async def run(*args: Any, **kwargs: Any) -> Any:
-                async with AsyncExitStack() as stack:
-                    if reports.get() is None:  # outside of a workflow: what it registers is in every state
-                        stack.callback(reports.reset, reports.set(self._state))
-                    runner = Runner(self._open_engine(stack, close_engine=False), self.events, None, self)
-                    key = TaskKey(self.learner_name, 0, "utility", index=next(self._utility_calls))
-                    if stage.as_executable:
-                        return await runner.command(key, stage, args, kwargs)
-                    return await runner.function(key, stage, function, *args, **kwargs)
-
-            return run
-
-        return decorator if func is None else decorator(func)
-
-    async def shutdown(self) -> None:
-        """End what still runs, and close the engine."""
+    async def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """End what still runs, and close the engine; arguments are for a WorkflowEngine's own `shutdown`."""
         self.stop()
+        await self._submissions.close()
         for session in self._sessions:
             await session.ended()
+        if (args or kwargs) and hasattr(self._given, "shutdown"):
+            await self._given.shutdown(*args, **kwargs)
         if self._engine is not None:
             await self._engine.close()
+
+    def _register_task(self, task_obj: Mapping[str, Any], deps: Any = None) -> asyncio.Future[Any]:
+        """Submit a task that a dict describes, such as a copy of `simulation_function`, and return its future.
+
+        Replaced on the instance, or overridden, it sees every task of a run that is to be executed: `args` and `deps`
+        are what the function is called with by position, and what it returns is awaited.
+
+        Args:
+            task_obj: `func`, `args`, `kwargs`, `decor_kwargs`, `as_executable`; and `key`, what the task is called.
+            deps: what follows `args`: futures or values, in a tuple, or one.
+        """
+        args = (*(task_obj.get("args") or ()), *(deps if isinstance(deps, tuple) else () if deps is None else (deps,)))
+        kwargs = dict(task_obj.get("kwargs") or {})
+        go_on = submitted.get()
+        if go_on is not None:
+            return go_on(task_obj, args, kwargs)
+        stage = stage_of(self._kind_of(task_obj), task_obj)
+        return self._submissions.submit(stage, args, kwargs, task_obj.get("key"))
+
+    def _runner(self, engine: Engine, run: Run | None = None, labels: bool = False) -> Runner:
+        if not self._overrides("_register_task"):
+            return Runner(engine, self.events, run, self, labels)
+        runner = HookedRunner(engine, self.events, run, self, labels)
+        runner.hook = self._register_task
+        return runner
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -244,6 +229,34 @@ class Learner(Registration, Generic[R]):
         """Return the uncertainties of the last run by iteration, under `learner-NAME` where there are names."""
         return self._by_workflow(lambda workflow: dict(workflow.uncertainties))
 
+    @property
+    def metric_values_per_iteration(self) -> dict[Any, Any]:
+        """Return what `get_metric_results` does."""
+        return self.get_metric_results()
+
+    @property
+    def uncertainty_values_per_iteration(self) -> dict[Any, Any]:
+        """Return what `get_uncertainty_results` does."""
+        return self.get_uncertainty_results()
+
+    @property
+    def iteration(self) -> int:
+        """Return how many iterations of the last run have ended, in the workflow that is furthest."""
+        return max((len(workflow.iterations) for workflow in self._workflows), default=0)
+
+    @property
+    def learner_results(self) -> Results:
+        """Return what the last run has learned so far."""
+        return self._sessions[-1].results() if self._sessions else Results()
+
+    @property
+    def asyncflow(self) -> Any:
+        """Return the WorkflowEngine that was given; else the learner, which can be shut down as one."""
+        return self._given if hasattr(self._given, "shutdown") else self
+
+    def _recorded_values(self) -> dict[int, float]:
+        return dict(self._workflows[0].metrics) if len(self._workflows) == 1 else {}
+
     def _by_workflow(self, values: Callable[[Workflow], dict[int, float]]) -> dict[Any, Any]:
         if len(self._workflows) == 1 and self._workflows[0].learner_id is None:
             return values(self._workflows[0])
@@ -264,15 +277,28 @@ class Learner(Registration, Generic[R]):
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
             checks.check_capacity(plan.variants, engine.capacity())
-            runner = Runner(engine, self.events, run, self, labels=plan.labels)
+            checks.check_backends(plan.variants, engine)
+            runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state, self._tracking.iteration)
+        session = Session(open_workflows, self.events, self._state, self._told)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
+
+    async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
+        """Open the engine for tasks that the program asks for by themselves: they are not recorded."""
+        return self._open_engine(stack, close_engine=False), None
+
+    def _told(self, state: Any) -> None:
+        self._last = state
+        self._tracking.iteration(state)
+
+    def _config(self, config: LearnerConfig | None, argument: str) -> LearnerConfig:
+        """Return a workflow's configuration, checked, with the arguments that the functions' dicts have."""
+        return with_arguments(checks.check_config(config, argument), self.arguments())
 
     @asynccontextmanager
     async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
@@ -309,18 +335,3 @@ class Learner(Registration, Generic[R]):
         if close_engine:
             stack.push_async_callback(engine.close)
         return engine
-
-    def _model_names(self, model_names: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the models to train: those named, else the registered estimators."""
-        if model_names is None:
-            if not self.estimators:
-                raise ConfigurationError(
-                    "model_names is missing: name the models to train, e.g. model_names=['a', 'b']"
-                )
-            model_names = list(self.estimators)
-        names = checks.check_names(model_names, "model_names")
-        if self.estimators:
-            for name in names:
-                if name not in self.estimators:
-                    raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(self.estimators)}")
-        return names

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from rose.errors import ConfigurationError
+from rose.learners._task_dicts import TaskDict, arguments_of, described, kept, same, stage_of
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.stages.config import AdaptiveSchedule, TaskConfig, check_kind_name, iteration_schedule
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
@@ -19,7 +20,9 @@ from rose.stages.kinds import (
     SIMULATION,
     TRAINING,
     UNCERTAINTY,
+    UTILITY,
     Kind,
+    loop_kinds,
     register_kind,
 )
 from rose.stages.options import make_stage
@@ -35,6 +38,7 @@ from rose.stages.stage import (
 
 _log = logging.getLogger("rose")
 
+_CRITERION, _RULE = CRITERION.name, UNCERTAINTY.name
 QUERY_SIZE = 10  # candidates that a round chooses, where the user does not say
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,13 +65,27 @@ class Registration:
     the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`. Of predictions: `classes` (the label of each column
     of the probabilities, where models have no `classes_` that say it) and `normalise` (True: rounded probabilities are
     divided by their sums).
+
+    What is registered is also a dict, `learner.simulation_function` and so on, with `func`, `args`, `kwargs`,
+    `decor_kwargs`, `log_params` and `as_executable`; what it says when a run begins counts.
     """
+
+    simulation_function: TaskDict
+    training_function: TaskDict
+    prediction_function: TaskDict
+    active_learn_function: TaskDict
+    criterion_function: TaskDict
+    uncertainty_function: TaskDict
 
     def __init__(self) -> None:
         self.stages: dict[str, Stage] = {}
         self.criterion: StopCriterion | None = None
         self.rule: UncertaintyRule | None = None
         self.estimators: dict[str, Any] = {}
+        self._kinds: list[tuple[Callable[..., Any], str]] = []
+        self._registered_as: dict[str, TaskDict] = {}  # what the dicts said then
+        for kind in loop_kinds():
+            self._describe(kind, {})
 
     @overload
     def simulation_task(self, func: F) -> F: ...
@@ -122,6 +140,8 @@ class Registration:
             raise ConfigurationError(f"register_decorator({task_attr_name!r}) was given the kind {row.name!r}")
         check_kind_name(str(task_attr_name))
         register_kind(row)
+        if not hasattr(self, f"{task_attr_name}_function"):
+            self._describe(task_attr_name, {})
         if not hasattr(self, f"{task_attr_name}_task"):
 
             def decorator(func: Any = None, **options: Any) -> Any:
@@ -160,14 +180,11 @@ class Registration:
         Raises:
             ConfigurationError: if the threshold is NaN or the query size not 1, 2, 3, ...
         """
-        self.rule = rule = make_rule(uq_metric_name, query_size, threshold, operator, reduction)
-
-        def decorator(func: F) -> F:
-            stage = make_stage(UNCERTAINTY.name, func, {"as_executable": as_executable, **options})
-            self.rule = replace(rule, stage=stage)
-            return func
-
-        return decorator
+        self.rule = make_rule(uq_metric_name, query_size, threshold, operator, reduction)
+        self._describe(UNCERTAINTY.name, {})
+        said = {"uq_metric_name": uq_metric_name, "query_size": query_size, "threshold": threshold}
+        said |= {"operator": operator, "reduction": reduction}
+        return self._rule_decorator(self.rule, {"as_executable": as_executable, **options}, said)
 
     def as_stop_criterion(
         self,
@@ -189,14 +206,10 @@ class Registration:
         Raises:
             ConfigurationError: if the threshold is NaN, or a metric of your own comes without an operator.
         """
-        self.criterion = criterion = make_criterion(metric_name, threshold, operator)
-
-        def decorator(func: F) -> F:
-            stage = make_stage(CRITERION.name, func, {"as_executable": as_executable, **options})
-            self.criterion = replace(criterion, stage=stage)
-            return func
-
-        return decorator
+        self.criterion = make_criterion(metric_name, threshold, operator)
+        self._describe(CRITERION.name, {})
+        said = {"metric_name": metric_name, "threshold": threshold, "operator": operator}
+        return self._rule_decorator(self.criterion, {"as_executable": as_executable, **options}, said)
 
     def models(self, *unnamed: Any, **estimators: Any) -> None:
         """Register scikit-learn estimators, by model name, instead of training and prediction functions.
@@ -218,11 +231,33 @@ class Registration:
             _log.warning("models(...) takes the place of %s", " and ".join(replaced))
         self.estimators = dict(estimators)
         self.stages |= made
+        for kind in made:
+            self._describe(kind, {})
 
     def registered(self) -> Registered:
-        """Return what has been registered, as it is now."""
-        task = estimator_task(self.estimators) if is_of_estimators(self.stages.get(PREDICTION.name)) else None
-        return Registered(dict(self.stages), self.criterion, self.rule, dict(self.estimators), task)
+        """Return what has been registered, as it and the dicts of its functions are now.
+
+        Raises:
+            ConfigurationError: if such a dict has been changed to what cannot be.
+        """
+        made = self._registered_as
+        dicts = {kind: one for kind, one in self._dicts().items() if kind not in made or not same(one, made[kind])}
+        stages = dict(self.stages)
+        stages |= {kind: stage_of(kind, one) for kind, one in dicts.items() if kind not in (_RULE, _CRITERION)}
+        criterion, rule = self.criterion, self.rule
+        if one := dicts.get(_CRITERION):
+            criterion = make_criterion(one["metric_name"], one["threshold"], one.get("operator", ""))
+            criterion = replace(criterion, stage=stage_of(_CRITERION, one))
+        if one := dicts.get(_RULE):
+            said: Any = {name: one.get(name) for name in ("uq_metric_name", "query_size", "threshold", "reduction")}
+            rule = replace(make_rule(operator=one.get("operator") or "", **said), stage=stage_of(_RULE, one))
+        task = estimator_task(self.estimators) if is_of_estimators(stages.get(PREDICTION.name)) else None
+        return Registered(stages, criterion, rule, dict(self.estimators), task)
+
+    def arguments(self) -> dict[str, TaskConfig]:
+        """Return the arguments that the functions' dicts give them, by stage; a configuration's own come first."""
+        found = {kind: arguments_of(kind, one) for kind, one in self._dicts().items()}
+        return {kind: config for kind, config in found.items() if config is not None}
 
     def create_iteration_schedule(
         self, task_name: str, schedule: Mapping[int, Mapping[str, Any] | TaskConfig]
@@ -237,10 +272,48 @@ class Registration:
         return AdaptiveSchedule(param_schedule)
 
     def _register(self, kind: Kind, func: Any, options: dict[str, Any]) -> Any:
-        def decorator(function: F) -> F:
+        def decorator(function: Any) -> Any:
             self.stages[kind.name] = make_stage(kind.name, function, options)
+            self._describe(kind.name, task := described(function, options))
             if kind is TRAINING:
                 self.estimators = {}
-            return function
+            return self._decorated(kind, task)
 
         return decorator if func is None else decorator(func)
+
+    def _rule_decorator(
+        self, rule: StopCriterion | UncertaintyRule, options: Mapping[str, Any], said: Mapping[str, Any]
+    ) -> Decorator[Any]:
+        """Return what registers the function of a criterion or an uncertainty, of which so much has been `said`."""
+
+        def decorator(function: Any) -> Any:
+            kind = CRITERION if isinstance(rule, StopCriterion) else UNCERTAINTY
+            stage = make_stage(kind.name, function, options)
+            if isinstance(rule, StopCriterion):
+                self.criterion = replace(rule, stage=stage)
+            else:
+                self.rule = replace(rule, stage=stage)
+            self._describe(kind.name, task := described(function, options, **said))
+            return self._decorated(kind, task)
+
+        return decorator
+
+    def _decorated(self, kind: Kind, task: TaskDict) -> Any:
+        """Return what takes the place of the function that has been decorated: here the function itself."""
+        return task["func"]
+
+    def _describe(self, kind: str, task: TaskDict) -> None:
+        setattr(self, f"{kind}_function", task)
+        if task:
+            self._registered_as[kind] = kept(task)
+            self._kinds.append((task["func"], kind))
+
+    def _kind_of(self, task: Mapping[str, Any]) -> str:
+        """Return the kind that the function of a dict was last registered as; one that was not is a utility."""
+        func = task.get("func")
+        return next((kind for known, kind in reversed(self._kinds) if known is func), UTILITY.name)
+
+    def _dicts(self) -> dict[str, TaskDict]:
+        """Return the dicts of the functions that are registered by one, by stage."""
+        dicts = {kind: getattr(self, f"{kind}_function", None) for kind in loop_kinds()}
+        return {kind: one for kind, one in dicts.items() if one}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rose.dataflow.plan import DataflowPlan
+from rose.dataflow.uq import threshold_operator
+from rose.engine import TaskKey
 from rose.errors import ConfigurationError
 from rose.learners.base import Learner
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges
 from rose.loop.limits import check_limits
 from rose.loop.protocol import Plan, RunRequest
-from rose.loop.state import Results, WorkflowResult
+from rose.loop.state import Results, States, WorkflowResult
 from rose.pool.plan import PoolPlan
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, UQLearnerConfig
+from rose.stages.parsing import number
+from rose.stages.stage import Registered
 
 R = TypeVar("R")
 
@@ -61,6 +65,33 @@ class UQLearner(Learner[R]):
         """Return the loops of a request: over the pool, or in ROSE's dataflow."""
         return DataflowPlan(request) if self.pool is None else PoolPlan(request, self.pool, self.acquisition)
 
+    def _check_uncertainty(self, uncertainty_task_result: Any) -> tuple[bool, float]:
+        """Return whether the result of an uncertainty's task is below its threshold, and the value."""
+        rule = self.registered().rule
+        if rule is None:
+            raise ConfigurationError("there is no uncertainty: register one with @learner.uncertainty_quantification()")
+        key = TaskKey(self.learner_name, 0, "uncertainty")
+        value = number(uncertainty_task_result, key, ("uq_value", rule.metric_name))
+        met = rule.threshold is not None and self.compare_metric(
+            rule.metric_name, value, rule.threshold, threshold_operator(rule)
+        )
+        return met, value
+
+    def _model_names(self, model_names: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the models to train: those named, else the registered estimators."""
+        if model_names is None:
+            if not self.estimators:
+                raise ConfigurationError(
+                    "model_names is missing: name the models to train, e.g. model_names=['a', 'b']"
+                )
+            model_names = list(self.estimators)
+        names = checks.check_names(model_names, "model_names")
+        if self.estimators:
+            for name in names:
+                if name not in self.estimators:
+                    raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(self.estimators)}")
+        return names
+
 
 class SeqUQLearner(UQLearner[WorkflowResult]):
     """Run one workflow: an ensemble trained round after round on what its own uncertainty asks for."""
@@ -96,10 +127,11 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
             stages={name: self.registered()},
             model_names=self._model_names(model_names),
             num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
-            configs={name: checks.check_config(learning_config, "learning_config")},
+            configs={name: self._config(learning_config, "learning_config")},
             limits=check_limits(max_iter, budget, max_time),
             skip_pre_loop=skip_pre_loop,
             learner_ids=False,
+            hooks=self.hooks(),
         )
         return self.planned(request)
 
@@ -107,17 +139,23 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
         return results[self.learner_name]
 
 
-class ParallelUQLearner(UQLearner[Results]):
+class ParallelUQLearner(SeqUQLearner):
     """Run several workflows side by side on the same workers, each with its own configuration."""
 
-    def plan(
+    if TYPE_CHECKING:  # as ROSE's it is a SeqUQLearner, which gives one result
+
+        def start(self, *args: Any, **kwargs: Any) -> States[Results]: ...  # type: ignore[override]
+        def teach(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Results]: ...  # type: ignore[override]
+        def run(self, *args: Any, **kwargs: Any) -> Results: ...  # type: ignore[override]
+
+    def plan(  # type: ignore[override]
         self,
-        learner_names: Sequence[str] | None = None,
+        learner_names: Sequence[str | int] | None = None,
         model_names: Sequence[str] | None = None,
         num_predictions: int = 1,
         max_iter: int = 0,
         skip_pre_loop: bool = False,
-        learner_configs: Mapping[str, LearnerConfig | None] | None = None,
+        learner_configs: Mapping[Any, LearnerConfig | None] | None = None,
         *,
         workflows: Mapping[str, str | UQLearnerConfig] | None = None,
         budget: int | None = None,
@@ -126,7 +164,7 @@ class ParallelUQLearner(UQLearner[Results]):
         """Check all that is asked for, before anything runs, and return the workflows to be opened.
 
         Args:
-            learner_names: the workflows.
+            learner_names: the workflows; a number is the `learner_id` of states, and elsewhere its text.
             model_names: the members of each ensemble.
             num_predictions: stochastic passes per member.
             max_iter: the most iterations of each workflow; 0: until another end.
@@ -146,19 +184,44 @@ class ParallelUQLearner(UQLearner[Results]):
             learner_names = list(learner_configs)
         if learner_names is None:
             raise ConfigurationError("learner_names is missing: name the workflows, e.g. learner_names=['a', 'b']")
-        names = checks.check_names(learner_names, "learner_names")
+        ids = {str(name): name for name in learner_names if type(name) is int}
+        given: Any = learner_names
+        if not isinstance(given, str) and isinstance(given, Sequence):
+            given = [str(name) if type(name) is int else name for name in given]
+        names = checks.check_names(given, "learner_names")
+        configs = {str(name) if type(name) is int else name: one for name, one in (learner_configs or {}).items()}
         request = RunRequest(
             names=names,
-            stages=dict.fromkeys(names, self.registered()),
+            stages=self._stages_by_name(names),
             model_names=self._model_names(model_names),
             num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
-            configs=checks.check_configs(learner_configs, names),
+            configs={
+                name: self._config(one, "learner_configs") for name, one in checks.check_configs(configs, names).items()
+            },
             limits=check_limits(max_iter, budget, max_time),
             skip_pre_loop=skip_pre_loop,
+            ids=ids,
+            hooks=self.hooks(),
         )
         return self.planned(request)
 
-    def _learned(self, results: Results) -> Results:
+    def _create_sequential_learner(self, learner_name: str) -> SeqUQLearner:
+        """Return a learner of one workflow with what is registered here; a subclass may change what it has."""
+        made = SeqUQLearner(self._given, pool=self.pool, acquisition=self.acquisition)
+        made.learner_name = learner_name
+        made.stages, made.criterion, made.rule = dict(self.stages), self.criterion, self.rule
+        made.estimators = dict(self.estimators)
+        for kind, task in self._dicts().items():
+            made._describe(kind, {**task, "decor_kwargs": dict(task["decor_kwargs"])})
+        made._registered_as = dict(self._registered_as)
+        return made
+
+    def _stages_by_name(self, names: Sequence[str]) -> dict[str, Registered]:
+        if self._overrides("_create_sequential_learner"):
+            return {name: self._create_sequential_learner(name).registered() for name in names}
+        return dict.fromkeys(names, self.registered())
+
+    def _learned(self, results: Results) -> Results:  # type: ignore[override]
         return results
 
 

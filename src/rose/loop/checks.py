@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from rose.engine import Capacity
+from rose.engine import Capacity, Engine
 from rose.errors import CapacityError, ConfigurationError, near_miss
 from rose.loop.identity import check_configured
 from rose.stages.config import LearnerConfig, UQLearnerConfig, stages_of
 from rose.stages.kinds import KINDS
 from rose.stages.stage import Stage
+
+_log = logging.getLogger("rose")
 
 
 def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
@@ -145,6 +148,26 @@ def check_waits(stages: Mapping[str, Stage]) -> None:
                 f"waits=True of {stage.name}: with a pool, {stage.kind}s are made on the engine, in blocks of "
                 "candidates; leave out waits="
             )
+
+
+def check_backends(variants: Mapping[str, Stage], engine: Engine) -> None:
+    """Check that the engine has the back ends that stages name; what others are told is said to be for nobody.
+
+    Raises:
+        ConfigurationError: naming the first stage whose back end it has not.
+    """
+    known: Collection[str] | None = getattr(engine, "backends", None)
+    for name, stage in variants.items():
+        if known is None and stage.backend is not None:
+            raise ConfigurationError(
+                f"{name} asks for backend={stage.backend!r}; a {type(engine).__name__} has none to choose from, a "
+                "WorkflowEngine has"
+            )
+        if known is not None and stage.backend is not None and stage.backend not in known:
+            raise ConfigurationError(f"{name} asks for backend={stage.backend!r}; {near_miss(stage.backend, known)}")
+        lost = sorted(set(stage.task_description) - {"shell"}) if known is None else []  # commands may use a shell
+        if lost:
+            _log.warning("%s: task_description says %s, which a %s does not look at", name, lost, type(engine).__name__)
 
 
 def check_capacity(variants: Mapping[str, Stage], capacity: Capacity) -> None:

@@ -42,6 +42,12 @@ def configured_digest(value: Any, where: str) -> bytes:
     return value_digest(value, where, code_digest)
 
 
+def describe_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Return a digest of a call's arguments; what in them has no identity is known by its class."""
+    told = [_lenient(args, "args"), _lenient(dict(kwargs), "kwargs")]
+    return value_digest(told, "call").hex()
+
+
 def check_configured(config: LearnerConfig, where: str, strict: bool) -> None:
     """Look for configured values that nothing identifies, in the iterations that are named and the first.
 

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rose.identity.parts import Parts
 from rose.loop.limits import Ending, Limits
-from rose.loop.state import StopReason, WorkflowResult
+from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
 from rose.stages.runner import Runner
 from rose.stages.stage import Registered, Stage
+
+Verdict = Callable[[Any], tuple[bool, float]]  # of a task's result: whether to stop, and the value
+
+# The state of the iteration that has just ended, while the user's method is asked for one.
+building: ContextVar[IterationState | None] = ContextVar("rose_building", default=None)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Name the methods that a subclass has overridden; None: the loop does as it does.
+
+    Attributes:
+        compare: `(metric_name, value, threshold, operator)` -> whether the threshold is met.
+        criterion: `(result)` of a stop criterion's task -> whether to stop, and the value.
+        uncertainty: the same of an uncertainty task.
+        state: `(iteration, metric_value=, should_stop=, current_config=)` -> what is given after an iteration.
+    """
+
+    compare: Callable[[str, float, float, str], bool] | None = None
+    criterion: Verdict | None = None
+    uncertainty: Verdict | None = None
+    state: Callable[..., IterationState] | None = None
+
+    def judging(self) -> list[str]:
+        """Return what it has to say of numbers."""
+        return [name for name in ("compare", "criterion", "uncertainty") if getattr(self, name) is not None]
+
+
+NO_HOOKS = Hooks()
 
 
 @dataclass(frozen=True)
@@ -29,6 +59,8 @@ class RunRequest:
         limits: the ends of each workflow.
         skip_pre_loop: whether the first iteration begins with what is there already (ROSE's dataflow).
         learner_ids: whether states carry the workflow's name; not where there is one workflow only.
+        ids: what states carry instead of a name that the user gave as a number.
+        hooks: what the learner's own methods decide.
     """
 
     names: tuple[str, ...]
@@ -39,6 +71,8 @@ class RunRequest:
     limits: Limits
     skip_pre_loop: bool = False
     learner_ids: bool = True
+    ids: Mapping[str, int] = field(default_factory=dict)
+    hooks: Hooks = NO_HOOKS
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""

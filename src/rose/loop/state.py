@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -128,9 +128,15 @@ class WorkflowResult(dict[str, Any]):
     Keys: `workflow`, `stop_reason`, `error` (a text, or None), `iterations` (a list of dicts: iteration, metric,
     uncertainty, selection, ...).
 
+    Iterating gives what ROSE's `teach` gives: for each iteration a dict of `iterations`, `uq` and `criterion`, which
+    `result[0]` is the first of.
+
     Attributes:
         indices, labels: the labelled candidates of the pool, in the order they were labelled.
+        state: what was known after the last iteration; None where there was none.
     """
+
+    state: IterationState | None = None
 
     def __init__(
         self,
@@ -146,6 +152,15 @@ class WorkflowResult(dict[str, Any]):
         self.indices = np.empty(0, np.int64) if indices is None else indices
         self.labels = labels
         self._predictor = predictor
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        for one in self["iterations"]:
+            values = one["criterion_values"]
+            criterion = [] if values is None else list(values.values())
+            yield {"iterations": one["iteration"], "uq": one["uncertainty"], "criterion": criterion}
+
+    def __missing__(self, key: object) -> Any:
+        return _place(key, list(self), self.keys(), "entry")
 
     @cached_property
     def models(self) -> dict[str, Any]:
@@ -183,11 +198,25 @@ class WorkflowResult(dict[str, Any]):
 class Results(dict[str, WorkflowResult]):
     """Hold the workflows' results by name; `json.dump` writes them as they are.
 
-    A misspelt name raises a KeyError that offers the near miss.
+    Iterating gives, as ROSE's list does, the last state of each workflow (that had an iteration), and `results[0]` is
+    the first of them; names and results are in `keys()` and `items()`. A misspelt name raises a KeyError that offers
+    the near miss.
     """
 
-    def __missing__(self, name: str) -> WorkflowResult:
-        raise KeyError(f"no workflow {name!r}; {near_miss(name, self)}")
+    def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
+        return iter([result.state for result in self.values() if result.state is not None])
+
+    def __missing__(self, name: object) -> Any:
+        if isinstance(name, int) and str(name) in self.keys():  # a workflow that the user calls so
+            return self[str(name)]
+        return _place(name, list(self), self.keys(), "workflow")
+
+
+def _place(key: object, listed: Sequence[Any], names: Collection[str], what: str) -> Any:
+    """Return what stands at a place, for those who take the dict for a list."""
+    if isinstance(key, int):
+        return listed[key]
+    raise KeyError(f"no {what} {key!r}; {near_miss(str(key), names)}")
 
 
 R = TypeVar("R")

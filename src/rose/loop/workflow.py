@@ -13,7 +13,7 @@ from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
-from rose.loop.protocol import Loop, Outcome, RunRequest
+from rose.loop.protocol import NO_HOOKS, Hooks, Loop, Outcome, RunRequest, building
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
@@ -27,13 +27,15 @@ class Workflow:
     """Drive one loop: its name, its history, and its configuration, which may be replaced between two iterations."""
 
     name: str
-    learner_id: str | None
+    learner_id: str | int | None
     loop: Loop
     limits: Limits
     criterion: StopCriterion | None
     config: LearnerConfig
+    hooks: Hooks = NO_HOOKS
     iteration: int = -1  # that is being played
     ended: bool = False
+    state: IterationState | None = None  # after the last one that has ended
     changes: list[Change] = field(default_factory=list)
     stop_reason: StopReason = StopReason.STOPPED
     error: BaseException | None = None
@@ -61,7 +63,7 @@ class Workflow:
         """
         started = time.monotonic()
         for iteration in itertools.count():
-            reported = Reports(shared_state.listeners, threading.get_ident())
+            reported = Reports(shared_state.listeners, threading.get_ident(), shared_state.through)
             reports.set(reported)
             self.iteration = iteration
             config = changed(self.config, self.changes, iteration) if self.changes else self.config
@@ -79,7 +81,8 @@ class Workflow:
             for key, value in added.items():
                 if value is not None:
                     reported.register(key, value)
-            await publish(self._state(iteration, outcome, config, {**added, **shared_state, **reported}))
+            self.state = self._state(iteration, outcome, config, {**added, **shared_state, **reported})
+            await publish(self.state)
             if outcome.stop is not None:
                 return outcome.stop
         raise AssertionError("the loop has no end of its own")
@@ -92,6 +95,7 @@ class Workflow:
         """Return history, end, and what was learned."""
         result = self.loop.result()
         error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        result.state = self.state
         result.update(stop_reason=str(self.stop_reason), error=error, iterations=[dict(i) for i in self.iterations])
         return result
 
@@ -160,7 +164,7 @@ class Workflow:
         return IterationDone(self.name, iteration, metric_name=name, metric_value=metric, **told)
 
     def _state(self, iteration: int, outcome: Outcome, config: LearnerConfig, state: dict[str, Any]) -> IterationState:
-        return IterationState(
+        made = IterationState(
             iteration=iteration,
             metric_name=self.criterion.metric_name if self.criterion else None,
             metric_value=outcome.metric_value,
@@ -171,6 +175,14 @@ class Workflow:
             learner_id=self.learner_id,
             state=state,
         )
+        if self.hooks.state is None:
+            return made
+        token = building.set(made)
+        try:
+            told = {"metric_value": made.metric_value, "should_stop": made.should_stop, "current_config": config}
+            return self.hooks.state(iteration, **told)
+        finally:
+            building.reset(token)
 
 
 def workflows_of(request: RunRequest, loops: Mapping[str, Loop]) -> list[Workflow]:
@@ -178,7 +190,8 @@ def workflows_of(request: RunRequest, loops: Mapping[str, Loop]) -> list[Workflo
     return [
         Workflow(
             name=name,
-            learner_id=name if request.learner_ids else None,
+            learner_id=request.ids.get(name, name) if request.learner_ids else None,
+            hooks=request.hooks,
             loop=loops[name],
             limits=request.limits,
             criterion=request.stages[name].criterion,

@@ -48,6 +48,11 @@ class PoolPlan:
     def __init__(self, request: RunRequest, pool: Pool, acquisition: str, schedule: Schedule = _ROUNDS) -> None:
         if request.skip_pre_loop:
             raise ConfigurationError("skip_pre_loop is for ROSE's dataflow; a pool's first training needs its labels")
+        if judging := request.hooks.judging():
+            raise ConfigurationError(
+                f"the learner's class has methods of its own to judge by ({', '.join(judging)}), which are for ROSE's "
+                "dataflow; with a pool, decorate a stop criterion or an uncertainty function, or register a metric"
+            )
         self.request = request
         self._pool = pool
         self._acquisition = acquisition

@@ -24,7 +24,7 @@ QUORUMS = ("min_members", "max_failed_simulations")
 OPTIONS = (
     *TASK_OPTIONS, *QUORUMS,
     "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "normalise",
-    "per_model", "depends_on", "waits",
+    "per_model", "depends_on", "waits", "backend", "task_description",
 )  # fmt: skip
 
 _OF_SOME = ("batch", "max_failed_simulations", "min_members", "per_model", "classes", "normalise")  # see `Kind.options`
@@ -67,8 +67,51 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     if options.get("waits") is not None and _check_truth("waits", options["waits"], where):
         stage = replace(stage, waits=True)
         _check_waits(stage, options, where)
+    if options.get("backend") is not None:
+        changes["backend"] = _check_backend(options["backend"], where)
+    stage = described(
+        described(replace(stage, **changes), _default_description(func)), options.get("task_description") or {}
+    )
     per_model = _per_model(stage, options.get("per_model") or {}, where)
-    return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model, **changes)
+    return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model)
+
+
+def described(stage: Stage, description: Any) -> Stage:
+    """Return a stage of which a back end is told this, too.
+
+    Raises:
+        ConfigurationError: if it is no dict.
+    """
+    if not isinstance(description, Mapping):
+        raise ConfigurationError(
+            f"task_description={description!r} of {stage.name} must be a dict of what a back end takes"
+        )
+    return replace(stage, task_description={**stage.task_description, **description}) if description else stage
+
+
+def take_description(stage: Stage, kwargs: Mapping[str, Any]) -> tuple[Stage, dict[str, Any]]:
+    """Return a task's stage and arguments, with the `task_description` among them moved to the stage, as in ROSE.
+
+    Raises:
+        ConfigurationError: if it is no dict.
+    """
+    left = {name: value for name, value in kwargs.items() if name != "task_description"}
+    return described(stage, kwargs.get("task_description") or {}), left
+
+
+def _default_description(func: Any) -> Any:
+    """Return what a function's parameter `task_description` is by default, as RADICAL AsyncFlow reads it."""
+    try:
+        parameter = inspect.signature(func).parameters.get("task_description")
+    except (TypeError, ValueError):
+        return {}
+    return {} if parameter is None or parameter.default in (None, parameter.empty) else parameter.default
+
+
+def _check_backend(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(f"backend={name!r} of {where} must be the name of one of the engine's back ends")
+    return name
 
 
 def with_options(stage: Stage, options: Mapping[str, Any], where: str) -> Stage:

@@ -31,15 +31,23 @@ class Reports(dict[str, Any]):
     Attributes:
         thread: the one in which they are told (its identifier); what other threads register, at the next occasion
             there. None: whichever registers.
+        through: is called with each value in the place of `note`, which it may call: a learner's own `register_state`.
     """
 
-    def __init__(self, listeners: Sequence[Listener] = (), thread: int | None = None) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener] = (), thread: int | None = None, through: Listener | None = None
+    ) -> None:
         super().__init__()
         self.listeners = listeners
         self.thread = thread
+        self.through = through
         self._untold: deque[tuple[str, Any]] = deque()
 
     def register(self, key: str, value: Any) -> None:
+        """Note a value, or have it noted by the learner; what a listener raises is raised."""
+        (self.through or self.note)(key, value)
+
+    def note(self, key: str, value: Any) -> None:
         """Note a value, and tell of it; what a listener raises is raised."""
         self[key] = value
         self._untold.append((key, value))
@@ -61,13 +69,15 @@ class Note(NamedTuple):
     """Hold what came beside a task's result.
 
     That is: what it registered; how long it ran, in seconds; of a model the label of each column of its probabilities,
-    where it says them; of a command its working directory, relative to the run's.
+    where it says them; of a command its working directory, relative to the run's; of a call in a program of the user's
+    own which function was asked, and a digest of what with.
     """
 
     reported: Mapping[str, Any]
     seconds: float
     classes: list[Any] | None = None
     workdir: str | None = None
+    asked: list[str] | None = None
 
 
 class Observed(NamedTuple):

@@ -110,7 +110,7 @@ class Runner:
             where = self.run.output(str(key))
             files = self.run.path / where
             command = replace(command, stdout=files / "stdout", stderr=files / "stderr")
-        task = Task(key, command, resources=stage.resources, timeout=stage.timeout)
+        task = Task(key, command, resources=stage.resources, timeout=stage.timeout, options=stage.options)
         found: list[Any] = []
 
         async def accept_output(output: CommandOutput) -> CommandOutput:
@@ -279,7 +279,7 @@ class Runner:
             call = TaskFunction(call, observed, kept, name)
         task = Task(key, call, args, kwargs)
         if stage is not None:
-            task = Task(key, call, args, kwargs, stage.resources, stage.timeout)
+            task = Task(key, call, args, kwargs, stage.resources, stage.timeout, stage.options)
 
         async def accept_value(value: Any) -> Any:
             assert accept is not None

@@ -36,7 +36,8 @@ class Stage:
     the run ends with its error, and resuming tries again.
     `per_model` changes options for some of the models. `classes` names the columns of a prediction (None: the models'
     `classes_` do, where they have them), and `normalise` divides its probabilities by their sums, as rounded ones need.
-    `depends_on` names files, directories and programs whose contents decide its results.
+    `depends_on` names files, directories and programs whose contents decide its results. `backend` and
+    `task_description` are for engines that have several back ends: which one, and what it is told.
     """
 
     kind: str
@@ -61,6 +62,14 @@ class Stage:
     normalise: bool = False
     depends_on: tuple[str, ...] = ()
     waits: bool = False
+    backend: str | None = None
+    task_description: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return what its tasks tell an engine that chooses among back ends."""
+        said = {"backend": self.backend, "task_description": dict(self.task_description)}
+        return {name: value for name, value in said.items() if value}
 
     @property
     def row(self) -> Kind:

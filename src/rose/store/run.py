@@ -142,6 +142,7 @@ class Run(TaskLog):
             usable = await self._only_what_holds(prefix, usable, self._holds)
         if any(record.file for record in usable.values()):
             usable = await asyncio.to_thread(self._without_missing, usable)
+        self._recorded.pop(prefix, None)
         if usable:
             self._recorded[prefix] = usable
 

@@ -22,7 +22,7 @@ from rose.engine._remote import host_program
 from rose.engine._remote.host_protocol import Reply
 from rose.engine._remote.pool_engine import PoolEngine
 from rose.engine.asyncflow.backend import Backend, TaskReports
-from rose.engine.protocol import Task
+from rose.engine.protocol import OnStart, Task
 from rose.errors import ConfigurationError, EngineClosedError
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class AsyncFlowEngine(PoolEngine):
             ends that are not known to stay on it. Such workers connect to a port of this process.
         temp_dir: where to keep shared values; workers on other machines read them there if they see them.
         initializer: called once in each child that runs functions; if it raises, tasks end with WorkerLostError.
+        backend: the name of the back end that is used; None: the default one. Tasks that name another one
+            (`Task.options`) run there.
 
     Raises:
         ConfigurationError: if it is no WorkflowEngine, has been shut down, or does not say how many workers it has.
@@ -70,32 +72,56 @@ class AsyncFlowEngine(PoolEngine):
         address: str | None = None,
         temp_dir: str | Path | None = None,
         initializer: Callable[[], object] | None = None,
+        backend: str | None = None,
     ) -> None:
         _check(flow)
-        backend = Backend(flow.backend)
+        self._name = backend or flow._default_backend_name
+        if self._name not in flow._backends:
+            raise ConfigurationError(
+                f"backend={backend!r} is none of the WorkflowEngine's: {', '.join(flow._backends)}"
+            )
+        backend_used = Backend(flow._backends[self._name])
         self._flow = flow
-        self._backend = backend
-        self._reports = TaskReports.of(flow)
+        self._backend = backend_used
+        self._reports = TaskReports.of(flow, self._name)
+        self._others: dict[str, AsyncFlowEngine] = {}
+        self._owns_flow = True
         self._programs = itertools.count(1)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(
-            f"WorkflowEngine on {backend.name}",
-            backend.where_functions_run(killable),
-            workers=workers or backend.workers(),
-            gpus=backend.gpus() if gpus is None else gpus,
+            f"WorkflowEngine on {backend_used.name}",
+            backend_used.where_functions_run(killable),
+            workers=workers or backend_used.workers(),
+            gpus=backend_used.gpus() if gpus is None else gpus,
             memory=memory,
-            gpus_by_pool=backend.sizes_tasks,
-            address=address or backend.address(),
+            gpus_by_pool=backend_used.sizes_tasks,
+            address=address or backend_used.address(),
             # What cannot be sent to it is read by it: from where the user works, which the nodes of a cluster see.
-            temp_dir=temp_dir or (None if backend.takes_functions else os.getcwd()),
+            temp_dir=temp_dir or (None if backend_used.takes_functions else os.getcwd()),
             initializer=initializer,
         )
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Return the names of the back ends that tasks may ask for."""
+        return tuple(self._flow._backends)
+
+    async def run(self, task: Task, on_start: OnStart | None = None) -> Any:
+        """Run a task, on the back end that it names; see `Engine.run`."""
+        name = task.options.get("backend")
+        if name is None or name == self._name:
+            return await super().run(task, on_start)
+        other = self._others.get(name)
+        if other is None:
+            other = self._others[name] = AsyncFlowEngine(self._flow, backend=name)
+            other._owns_flow = False
+        return await other.run(task, on_start)
 
     async def _submit(self, task: Task, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         if self._shut_down.is_set():
             raise EngineClosedError(f"task {task.key}: the {self._what} has been shut down")
         self._abandon_with_flow()
-        options = self._backend.options(task.resources)
+        options = self._backend.options(task.resources) | task.options.get("task_description", {})
         if not self._backend.takes_functions:
             return await self._submit_program(argument, options)
         if self._backend.wants_coroutines:
@@ -144,11 +170,13 @@ class AsyncFlowEngine(PoolEngine):
         self._reports.forget()
 
     async def _close_functions(self) -> None:
+        for other in self._others.values():
+            await other.close()
         await super()._close_functions()
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        if not self._shut_down.is_set():
+        if self._owns_flow and not self._shut_down.is_set():
             await self._flow.shutdown()
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -90,23 +90,23 @@ class Backend:
 
 
 class TaskReports:
-    """Follow tasks of ours on a WorkflowEngine's default back end by what it reports; shared by engines of ours."""
+    """Follow tasks of ours on a back end of a WorkflowEngine by what it reports; shared by engines of ours."""
 
-    _all: ClassVar[weakref.WeakKeyDictionary[Any, TaskReports]] = weakref.WeakKeyDictionary()
+    _all: ClassVar[weakref.WeakKeyDictionary[Any, dict[str, TaskReports]]] = weakref.WeakKeyDictionary()
 
     @classmethod
-    def of(cls, flow: WorkflowEngine) -> TaskReports:
-        """Return the reports of this WorkflowEngine, shared by all engines of ours on it."""
-        reports = cls._all.get(flow)
-        if reports is None:
-            reports = cls._all[flow] = cls(flow)
-        return reports
+    def of(cls, flow: WorkflowEngine, name: str) -> TaskReports:
+        """Return the reports of the back end of that name, shared by all engines of ours on it."""
+        reports = cls._all.setdefault(flow, {})
+        if name not in reports:
+            reports[name] = cls(flow, name)
+        return reports[name]
 
-    def __init__(self, flow: WorkflowEngine) -> None:
-        self._backend = flow.backend
-        self._states = flow.task_states_map
+    def __init__(self, flow: WorkflowEngine, name: str) -> None:
+        self._backend = flow._backends[name]
+        self._states = self._backend.get_task_states_map()
         # A pilot adds a callback to those it has: it goes on telling the WorkflowEngine by itself.
-        self._tells_both = hasattr(flow.backend, "task_manager")
+        self._tells_both = hasattr(self._backend, "task_manager")
         self._flow = weakref.ref(flow)
         self._prefix = f"rose.{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count(1)

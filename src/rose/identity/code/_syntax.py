@@ -9,12 +9,16 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import threading
 from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Definition = Function | ast.ClassDef
+
+# Python 3.11 counts the depth of all threads' trees together, and takes two at a time for an error of its own.
+_PARSING = threading.Lock()
 
 _LEFT_OUT = {"ctx", "type_comment", "kind", "type_ignores"}
 
@@ -92,10 +96,16 @@ def text_tree(texts: tuple[str, ...]) -> ast.Module:
 
 @functools.lru_cache(maxsize=64)
 def _parsed(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError):
-        return None
+    for attempt in range(10):
+        try:
+            with _PARSING:
+                return ast.parse(text)
+        except (SyntaxError, ValueError):
+            return None
+        except SystemError:  # Python 3.11: somebody else's thread parsed meanwhile
+            if attempt == 9:
+                raise
+    raise AssertionError("the last attempt has raised")
 
 
 def find_function(code: CodeType, namespace: Mapping[str, Any]) -> tuple[Function, ast.Module] | None:
