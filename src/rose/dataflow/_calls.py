@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rose.errors import BindingError
 from rose.stages.binding import signature_of
 from rose.stages.config import LearnerConfig
-from rose.stages.kinds import KINDS
 from rose.stages.options import take_description
 from rose.stages.stage import Stage
 
@@ -31,18 +30,26 @@ def injected_names(stage: Stage) -> tuple[str, ...]:
     return stage.row.injects if takes_any else ()
 
 
-def check_calls(stages: Mapping[str, Stage], config: LearnerConfig, max_iter: int, skip_pre_loop: bool) -> None:
+def check_calls(
+    stages: Mapping[str, Stage], config: LearnerConfig, max_iter: int, upstream: Callable[[str, int], int | None]
+) -> None:
     """Check that every call that may come in iterations 0 to `max_iter - 1` (0: any number) can be made.
+
+    Args:
+        stages: of the workflow, by kind.
+        config: its configuration.
+        max_iter: how many iterations it may play.
+        upstream: how many results of earlier stages a kind is given in an iteration, the same in all from 1 on; None:
+            it is not called in it.
 
     Raises:
         BindingError: if a stage's function does not take what it will be given.
     """
-    begins = next((kind for kind, row in KINDS.items() if kind in stages and not row.pre_loop), None)
     for kind, stage in stages.items():
-        if skip_pre_loop and not stage.row.pre_loop:
-            _check_call(stage, config, 0, 0 if kind == begins else stage.row.upstream)
-        for iteration in _differing(config, kind, 1 if skip_pre_loop else 0, max_iter):
-            _check_call(stage, config, iteration, stage.row.upstream)
+        for iteration in sorted({0, *_differing(config, kind, 0, max_iter), *_differing(config, kind, 1, max_iter)}):
+            results = upstream(kind, iteration)
+            if results is not None:
+                _check_call(stage, config, iteration, results)
 
 
 def tell_of_the_untold(stages: Mapping[str, Stage], models: int, passes: int) -> None:

@@ -14,6 +14,7 @@ from rose.loop import checks
 from rose.loop.changes import Code, code_of, identity_of
 from rose.loop.identity import check_configured
 from rose.loop.protocol import Loop, RunRequest
+from rose.stages.kinds import KINDS
 from rose.stages.runner import Runner
 from rose.stages.stage import Registered, Stage
 
@@ -73,6 +74,18 @@ class DataflowPlan:
         """Return the loop of one workflow; a plan of another loop overrides this, and `needs`."""
         return UQLoop(name, self.request.stages[name], self.request, runner)
 
+    def upstream(self, kind: str, iteration: int) -> int | None:
+        """Return how many results of earlier stages a stage is given in an iteration; None: it is not called in it.
+
+        A plan of a loop whose results travel otherwise overrides this; from iteration 1 on it is the same.
+        """
+        row = KINDS[kind]
+        if iteration or not self.request.skip_pre_loop:
+            return row.upstream
+        registered = self.request.stages[self.request.names[0]].all_stages()
+        begins = next((name for name in KINDS if name in registered and not KINDS[name].pre_loop), None)
+        return None if row.pre_loop else 0 if kind == begins else row.upstream
+
     def _check_registered(self, registered: Registered) -> None:
         checks.check_stages(registered.stages, self.needs)
         rule, criterion, limits = registered.rule, registered.criterion, self.request.limits
@@ -87,7 +100,7 @@ class DataflowPlan:
     def _check_config(self, name: str, stages: Mapping[str, Stage]) -> None:
         request, config = self.request, self.request.configs[name]
         check_configured(config, f"workflow {name!r}: ", strict=False)
-        check_calls(stages, config, request.limits.max_iter, request.skip_pre_loop)
+        check_calls(stages, config, request.limits.max_iter, self.upstream)
         for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
             if getattr(config, field, None) is not None:
                 raise ConfigurationError(
