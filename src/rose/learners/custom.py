@@ -22,7 +22,17 @@ from rose.stages.options import make_stage
 from rose.store import DriverStarted, Run, WorkflowStopped
 
 
-class Learner(base.Learner[Any]):
+class _EveryLearner(type):
+    """Let `isinstance` and `issubclass` count every learner as a `Learner`, which in ROSE is the base of all."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return issubclass(type(instance), cls)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return type.__subclasscheck__(base.Learner if cls.__module__ == __name__ else cls, subclass)
+
+
+class Learner(base.Learner[Any], metaclass=_EveryLearner):
     """Run a policy of one's own: the program says what depends on what, by passing futures on.
 
     Calling a decorated function submits it at once and returns a future: awaitable, with `id`, `done`, `cancel` and
