@@ -56,6 +56,8 @@ class Learner(StateOfLearner, Generic[R]):
         ConfigurationError: if one of them cannot be.
     """
 
+    one_is_enough = False  # whether a run goes well if one of its workflows does
+
     def __init__(
         self,
         engine: Any = None,
@@ -113,7 +115,7 @@ class Learner(StateOfLearner, Generic[R]):
             checks.check_configs({name: config}, names, "set_next_config")
         for workflow in self._workflows:
             if name in (None, workflow.name):
-                workflow.config = self._config(config, "set_next_config")
+                workflow.config = self._config_of(workflow.name, config, "set_next_config")
 
     def stop(self) -> None:
         """End all workflows now, and what runs for them; `start` ends, `teach` returns what was learned."""
@@ -284,7 +286,7 @@ class Learner(StateOfLearner, Generic[R]):
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state, self._told)
+        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
 
@@ -300,6 +302,10 @@ class Learner(StateOfLearner, Generic[R]):
         """Return a workflow's configuration, checked, with the arguments that the functions' dicts have."""
         return with_arguments(checks.check_config(config, argument), self.arguments())
 
+    def _config_of(self, name: str, config: LearnerConfig | None, argument: str) -> LearnerConfig:
+        """Return the configuration of one workflow; a learner whose workflows differ by themselves adds to it."""
+        return self._config(config, argument)
+
     @asynccontextmanager
     async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
         """Tell the trackers of a run's beginning and of its end."""
@@ -308,7 +314,9 @@ class Learner(StateOfLearner, Generic[R]):
         reason = StopReason.ERROR
         try:
             yield
-            reason = overall([workflow.stop_reason for workflow in self._workflows])
+            went_well = [workflow for workflow in self._workflows if workflow.error is None]
+            counted = went_well if went_well and self.one_is_enough else self._workflows
+            reason = overall([workflow.stop_reason for workflow in counted])
         except asyncio.CancelledError:
             reason = StopReason.STOPPED
             raise
