@@ -30,16 +30,24 @@ class ActiveLoop(DataflowLoop):
         request: what was asked for.
         runner: what runs its tasks.
         simulates: whether there is a simulation in it.
+        judges_choices: whether the criterion is called with what was chosen; else with nothing, as in ROSE.
     """
 
     def __init__(
-        self, name: str, registered: Registered, request: RunRequest, runner: Runner, simulates: bool = True
+        self,
+        name: str,
+        registered: Registered,
+        request: RunRequest,
+        runner: Runner,
+        simulates: bool = True,
+        judges_choices: bool = False,
     ) -> None:
         super().__init__(name, registered.all_stages(), runner)
         self._criterion = registered.criterion
         self._hooks = request.hooks
         self._skips = request.skip_pre_loop
         self._simulates = simulates
+        self._judges_choices = judges_choices
         self._last = -1  # the iteration that has ended
         self._chosen: tuple[Any, ...] | None = ()  # what active_learn gave in it; None: it is recorded, and not read
 
@@ -58,16 +66,12 @@ class ActiveLoop(DataflowLoop):
         """Remember where what was chosen is recorded."""
         self._last, self._chosen = iteration, None
 
-    def judged(self, chosen: Any) -> tuple[Any, ...]:
-        """Return what the criterion is called with by position: nothing, as in ROSE; a loop may give it what it has."""
-        return ()
-
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Simulate what was chosen before, train on it, choose, and judge."""
         chosen = await self.call("active_learn", iteration, config, await self._learned(iteration, config))
         outcome = Outcome(selection=selection(chosen))
         if self._criterion is not None:
-            result = await self.call("criterion", iteration, config, self.judged(chosen))
+            result = await self.call("criterion", iteration, config, (chosen,) if self._judges_choices else ())
             met, value = verdict(self._criterion, self._hooks, result, TaskKey(self.name, iteration, "criterion"))
             outcome = replace(outcome, metric_value=value, stop=StopReason.CRITERION_MET if met else None)
         self._last, self._chosen = iteration, (chosen,)
@@ -96,6 +100,7 @@ class ActivePlan(DataflowPlan):
     Args:
         request: what was asked for.
         skip_simulation_step: whether there is no simulation: the training is given what was chosen.
+        judges_choices: whether the criterion is called with what was chosen; else with nothing, as in ROSE.
 
     Raises:
         ConfigurationError, BindingError: as `DataflowPlan` says.
@@ -103,8 +108,9 @@ class ActivePlan(DataflowPlan):
 
     needs = ("training", "active_learn")
 
-    def __init__(self, request: RunRequest, skip_simulation_step: bool = False) -> None:
+    def __init__(self, request: RunRequest, skip_simulation_step: bool = False, judges_choices: bool = False) -> None:
         self._simulates = not skip_simulation_step
+        self._judges_choices = judges_choices
         super().__init__(request)
 
     @property
@@ -114,7 +120,8 @@ class ActivePlan(DataflowPlan):
 
     def make_loop(self, name: str, runner: Runner) -> Loop:
         """Return the loop of one workflow."""
-        return ActiveLoop(name, self.request.stages[name], self.request, runner, self._simulates)
+        registered = self.request.stages[name]
+        return ActiveLoop(name, registered, self.request, runner, self._simulates, self._judges_choices)
 
     def upstream(self, kind: str, iteration: int) -> int | None:
         """Return how many results of earlier stages a stage is given; None: it is not called."""
@@ -125,7 +132,7 @@ class ActivePlan(DataflowPlan):
             return None if skips else 1 if self._simulates or iteration else 0
         if kind == "active_learn":
             return 2 if self._simulates else 0 if skips else 1
-        return 0 if kind == "criterion" else None
+        return int(self._judges_choices) if kind == "criterion" else None
 
     def _check_registered(self, registered: Registered) -> None:
         if self._simulates and "simulation" not in registered.stages:

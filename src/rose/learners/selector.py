@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rose.dataflow.active import ActiveLoop, ActivePlan
+from rose.dataflow.active import ActivePlan
 from rose.errors import ConfigurationError
 from rose.learners._task_dicts import TaskDict, arguments_of, described, stage_of, with_arguments
 from rose.learners.active import ActiveLearner
@@ -20,14 +20,13 @@ from rose.learners.uq import check_pool, members
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges
 from rose.loop.limits import check_limits
-from rose.loop.protocol import Loop, Plan, RunRequest
+from rose.loop.protocol import Plan
 from rose.loop.state import Results, States, StopReason, WorkflowResult
 from rose.pool.plan import PoolPlan
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, UQLearnerConfig
 from rose.stages.kinds import ACTIVE_LEARN
 from rose.stages.options import make_stage
-from rose.stages.runner import Runner
 from rose.stages.stage import Registered, StopCriterion
 
 _log = logging.getLogger("rose")
@@ -193,7 +192,7 @@ class AlgorithmSelector(ActiveLearner[Selection]):
                 raise ConfigurationError("model_names= and num_predictions= are for a pool; there is none")
             if self._rule is None:
                 _log.warning("there is no stop criterion: nothing says which algorithm is best")
-            return ComparedPlan(request)
+            return ActivePlan(request, judges_choices=True)
         if self._rule is None:
             raise ConfigurationError(
                 "nothing says which algorithm is best: register what to compare them by, "
@@ -253,29 +252,6 @@ class AlgorithmSelector(ActiveLearner[Selection]):
             return with_arguments(made, {} if own is None else {ACTIVE_LEARN.name: own})
         said = {field: getattr(made, field) for field in made.model_fields_set}
         return UQLearnerConfig(**{"acquisition": self.acquisitions[name], **said})
-
-
-class ComparedLoop(ActiveLoop):
-    """Play an algorithm's iterations; its criterion is called with what was chosen."""
-
-    def judged(self, chosen: Any) -> tuple[Any, ...]:
-        """Return what was chosen."""
-        return (chosen,)
-
-
-class ComparedPlan(ActivePlan):
-    """Plan the algorithms' workflows in ROSE's dataflow."""
-
-    def __init__(self, request: RunRequest) -> None:
-        super().__init__(request)
-
-    def make_loop(self, name: str, runner: Runner) -> Loop:
-        """Return the loop of one algorithm."""
-        return ComparedLoop(name, self.request.stages[name], self.request, runner)
-
-    def upstream(self, kind: str, iteration: int) -> int | None:
-        """Return how many results of earlier stages a stage is given; None: it is not called."""
-        return 1 if kind == "criterion" else super().upstream(kind, iteration)
 
 
 def _by_name(acquisitions: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
