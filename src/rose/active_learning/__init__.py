@@ -2,5 +2,6 @@
 
 from rose.active_learning.active_learner import ParallelActiveLearner, SequentialActiveLearner
 from rose.active_learning.selector import AlgorithmSelector
+from rose.active_learning.streaming_learner import StreamingActiveLearner
 
-__all__ = ["AlgorithmSelector", "ParallelActiveLearner", "SequentialActiveLearner"]
+__all__ = ["AlgorithmSelector", "ParallelActiveLearner", "SequentialActiveLearner", "StreamingActiveLearner"]

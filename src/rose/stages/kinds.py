@@ -14,7 +14,7 @@ from rose.errors import ConfigurationError
 
 COMMON = ("iteration", "workflow", "seed")
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
-_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition")
+_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", "window")
 
 
 @dataclass(frozen=True)
