@@ -200,7 +200,7 @@ def _json(value: Any, where: str) -> Any:
     Raises:
         BankError: if JSON has no form for it, or would give back another one.
     """
-    if value is None or isinstance(value, (bool, str, int, float)) and not isinstance(value, np.generic):
+    if value is None or (isinstance(value, (bool, str, int, float)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, dict):
         for name in value:

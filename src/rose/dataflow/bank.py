@@ -132,9 +132,9 @@ class ExperienceBank:
         count = min(_check_count(n, "n", 0), len(self))
         return list(self._held)[len(self) - count :]
 
-    def merge(self, other: Iterable[Experience]) -> ExperienceBank:
-        """Return a new bank of the size of this one, with what is in both; both stay as they are."""
-        merged = ExperienceBank(self.max_size)
+    def merge(self, other: ExperienceBank) -> ExperienceBank:
+        """Return a new bank with what is in both, of the larger `max_size` that is said; both stay as they are."""
+        merged = ExperienceBank(max((size for size in (self.max_size, other.max_size) if size), default=None))
         merged.add_batch([*self, *other])
         return merged
 
@@ -169,9 +169,7 @@ class ExperienceBank:
         return path
 
     @classmethod
-    def load(
-        cls, filepath: str | os.PathLike[str], max_size: int | None = None, *, allow_pickle: bool = False
-    ) -> Self:
+    def load(cls, filepath: str | os.PathLike[str], max_size: int | None = None, *, allow_pickle: bool = False) -> Self:
         """Read a bank that `save` has written. For a NAME.pkl that is not there, NAME.npz is read.
 
         Args:
