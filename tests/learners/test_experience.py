@@ -1,9 +1,9 @@
-"""Several environments whose experiences are merged for one update: banks that are returned, and banks that are saved."""
+"""Several environments whose experiences are merged for one update: banks of functions, and banks that are saved."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ from rose import LearnerConfig, TaskConfig
 from rose.engine import ThreadEngine
 from rose.errors import BankError, ChangedRunError, ConfigurationError, RunFailedError
 from rose.reinforcement_learning import Experience, ExperienceBank, ParallelExperience
+from rose.stages.kinds import KINDS
 from tests.learners.playing import play  # noqa: F401  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def own_kinds() -> Iterator[None]:
+    """Forget the environments of a test: they are kinds of stages."""
+    there = dict(KINDS)
+    yield
+    KINDS.clear()
+    KINDS.update(there)
 
 
 def bank_of(*rewards: float, **options: Any) -> ExperienceBank:
