@@ -46,7 +46,7 @@ def add_program_commands(commands: Commands) -> None:
     run.formatter_class = argparse.RawDescriptionHelpFormatter
     run.epilog = EXAMPLES
     run.add_argument("file", metavar="FILE", help="a YAML file, or a script that ends in .py")
-    run.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="a script's own arguments")
+    run.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help="a script's own arguments")
     _add_options(run)
     setup = add_command(
         commands,
@@ -70,6 +70,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--workers", type=_positive, metavar="N", help="how many tasks run at a time")
     options.add_argument("--run-dir", type=as_path, metavar="DIR", help="where the run is kept, and resumed from")
+    options.add_argument(
+        "--accept-changes",
+        metavar="HOW",
+        choices=("keep", "resimulate"),
+        help="go on with a run although the program has changed: keep what is recorded, or resimulate",
+    )
+    options.add_argument("--new", action="store_true", help="begin another run beside one that is in DIR")
     options.add_argument("--json", action="store_true", help="print the results for programs")
 
 
@@ -121,7 +128,9 @@ async def _learned(arguments: argparse.Namespace) -> tuple[Learner[Any], Results
 
     program = read_program(arguments.file)
     async with _opened(arguments.backend, arguments.workers or program.workers) as engine:
-        builder = LearnerBuilder(program, engine, run_dir=arguments.run_dir)
+        accept = {None: False, "keep": True}.get(arguments.accept_changes, arguments.accept_changes)
+        resume = "new" if arguments.new else True
+        builder = LearnerBuilder(program, engine, run_dir=arguments.run_dir, resume=resume, accept_changes=accept)
         learner = builder.build()
         with progress(learner):
             async for _ in learner.start(**builder.arguments()):

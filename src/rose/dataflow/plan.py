@@ -30,7 +30,8 @@ class DataflowPlan:
     """
 
     labels = False
-    needs = ("simulation", "training", "prediction", "active_learn")  # the stages without which it cannot be played
+    # The stages without which it cannot be played.
+    needs: tuple[str, ...] = ("simulation", "training", "prediction", "active_learn")
 
     def __init__(self, request: RunRequest) -> None:
         self.request = request

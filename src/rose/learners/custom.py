@@ -7,7 +7,7 @@ import inspect
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rose.learners import base
 from rose.learners._submissions import Opened, TaskFuture, future_of
@@ -21,8 +21,66 @@ from rose.stages.kinds import CRITERION, UTILITY, Kind
 from rose.stages.options import make_stage
 from rose.store import DriverStarted, Run, WorkflowStopped
 
+R = TypeVar("R")
 
-class Learner(base.Learner[Any]):
+
+class SubmittingLearner(base.Learner[R]):
+    """Have calls of decorated functions submit them: give a future at once, or of a stop criterion what it comes to.
+
+    Args:
+        engine: what executes tasks.
+        register_and_submit: False: the decorated functions stay what they are, and calling them just calls them.
+        **options: as `rose.learners.base.Learner` takes them.
+    """
+
+    def __init__(self, engine: Any = None, register_and_submit: bool = True, **options: Any) -> None:
+        self.register_and_submit = register_and_submit
+        super().__init__(engine, **options)
+
+    def utility_task(self, func: Any = None, **options: Any) -> Any:
+        """Register a task of another kind than the stages: calling it submits it, as theirs."""
+        if not self.register_and_submit:
+            return super().utility_task(func, **options)
+
+        def decorator(function: Any) -> Any:
+            make_stage(UTILITY.name, function, options)
+            task = described(function, options)
+            self._describe(UTILITY.name, task)
+            return self._decorated(UTILITY, task)
+
+        return decorator if func is None else decorator(func)
+
+    def _decorated(self, kind: Kind, task: TaskDict) -> Any:
+        """Return what submits the function; functions that a pool or a loop is to call stay what they are."""
+        function = task["func"]
+        if not self.register_and_submit:
+            return function
+        takes_key = "key" in inspect.signature(function).parameters
+
+        @wraps(function)
+        def submit(*args: Any, **kwargs: Any) -> Any:
+            asked = {**task, "args": (*task["args"], *args), "kwargs": {**task["kwargs"], **kwargs}}
+            if not takes_key and "key" in kwargs:
+                asked["key"] = asked["kwargs"].pop("key")
+            future = self._register_task(asked)
+            return future if kind is not CRITERION else self._judged(future)
+
+        return submit
+
+    def _judged(self, future: Any) -> TaskFuture:
+        """Return a future of whether to stop and the value, of one of a criterion's result."""
+
+        async def judge() -> tuple[bool, float]:
+            return self._verdict(await future)
+
+        return future_of(judge(), getattr(future, "id", "criterion"))
+
+    def _verdict(self, result: Any) -> tuple[bool, float]:
+        """Return whether to stop and the value, of the result of a criterion that the program has called."""
+        return self._check_stop_criterion(result)
+
+
+class Learner(SubmittingLearner[Any]):
     """Run a policy of one's own: the program says what depends on what, by passing futures on.
 
     Calling a decorated function submits it at once and returns a future: awaitable, with `id`, `done`, `cancel` and
@@ -68,26 +126,17 @@ class Learner(base.Learner[Any]):
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,
     ) -> None:
-        self.register_and_submit = register_and_submit
         super().__init__(
-            asyncflow, run_dir=run_dir, resume=resume, accept_changes=accept_changes, keep_models=keep_models
+            asyncflow,
+            register_and_submit,
+            run_dir=run_dir,
+            resume=resume,
+            accept_changes=accept_changes,
+            keep_models=keep_models,
         )
         self.metric_values_per_iteration = {}
         self._reason = StopReason.STOPPED
         self._is_stopped = False
-
-    def utility_task(self, func: Any = None, **options: Any) -> Any:
-        """Register a task of another kind than the stages: calling it submits it, as theirs."""
-        if not self.register_and_submit:
-            return super().utility_task(func, **options)
-
-        def decorator(function: Any) -> Any:
-            make_stage(UTILITY.name, function, options)
-            task = described(function, options)
-            self._describe(UTILITY.name, task)
-            return self._decorated(UTILITY, task)
-
-        return decorator if func is None else decorator(func)
 
     def get_metric_results(self) -> dict[Any, Any]:
         """Return a copy of `metric_values_per_iteration`."""
@@ -108,36 +157,14 @@ class Learner(base.Learner[Any]):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _decorated(self, kind: Kind, task: TaskDict) -> Any:
-        """Return what submits the function; functions that a pool or a loop is to call stay what they are."""
-        function = task["func"]
-        if not self.register_and_submit:
-            return function
-        takes_key = "key" in inspect.signature(function).parameters
-
-        @wraps(function)
-        def submit(*args: Any, **kwargs: Any) -> Any:
-            asked = {**task, "args": (*task["args"], *args), "kwargs": {**task["kwargs"], **kwargs}}
-            if not takes_key and "key" in kwargs:
-                asked["key"] = asked["kwargs"].pop("key")
-            future = self._register_task(asked)
-            return future if kind is not CRITERION else self._judged(future)
-
-        return submit
-
-    def _judged(self, future: Any) -> TaskFuture:
-        """Return a future of whether to stop and the value, of one of a criterion's result."""
-
-        async def judge() -> tuple[bool, float]:
-            stop, value = self._check_stop_criterion(await future)
-            self.metric_values_per_iteration[self.iteration] = value
-            state = self.build_iteration_state(self.iteration, value, stop)
-            self.iteration += 1
-            self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
-            self._told(state)
-            return stop, value
-
-        return future_of(judge(), getattr(future, "id", "criterion"))
+    def _verdict(self, result: Any) -> tuple[bool, float]:
+        stop, value = super()._verdict(result)
+        self.metric_values_per_iteration[self.iteration] = value
+        state = self.build_iteration_state(self.iteration, value, stop)
+        self.iteration += 1
+        self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
+        self._told(state)
+        return stop, value
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
         name, run = self.learner_name, None

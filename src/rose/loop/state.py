@@ -195,6 +195,25 @@ class WorkflowResult(dict[str, Any]):
         return self._predictor(self.models, X)
 
 
+class StateResult(WorkflowResult):
+    """Hold what one workflow learned, and as attributes its last state too, as ROSE's `teach` gives it.
+
+    So `result.metric_value`, `result.iteration` and `result.loss`, which a task reported, are those of the state. The
+    dict is the history; of what tasks reported `get` knows, too.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.state is None:
+            raise AttributeError(
+                f"{name!r}: {type(self).__name__} has no such attribute, and no state after an iteration"
+            )
+        return getattr(self.state, name)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an entry of the history, or else of the last state, or `default`."""
+        return self[key] if key in self.keys() else default if self.state is None else self.state.get(key, default)
+
+
 class Results(dict[str, WorkflowResult]):
     """Hold the workflows' results by name; `json.dump` writes them as they are.
 

@@ -35,22 +35,20 @@ class LearnerBuilder:
 
     Args:
         source: the file, or what was read from it.
-        asyncflow: what executes its tasks, as for every learner.
-        run_dir: instead of what the file says.
+        asyncflow: what executes its tasks, as for every learner; None: so many workers as the file says.
+        **options: of the learner: `run_dir` (instead of what the file says), `resume`, `accept_changes`, `keep_models`.
 
     Raises:
         OSError: if there is no such file.
         ConfigurationError: if it is no program.
     """
 
-    def __init__(
-        self, source: str | Path | Program, asyncflow: Any = None, *, run_dir: str | Path | None = None
-    ) -> None:
+    def __init__(self, source: str | Path | Program, asyncflow: Any = None, **options: Any) -> None:
         self.config = source if isinstance(source, Program) else read_program(source)
         self._engine = self.config.workers if asyncflow is None else asyncflow
-        self._run_dir = run_dir
-        if run_dir is None and self.config.run_dir is not None:
-            self._run_dir = self.config.directory / expanded(self.config.run_dir, "run_dir")
+        self._options = options
+        if options.get("run_dir") is None and self.config.run_dir is not None:
+            self._options["run_dir"] = self.config.directory / expanded(self.config.run_dir, "run_dir")
         folder = str(self.config.directory)
         if folder not in sys.path:  # modules beside the file are found, after all that Python finds without
             sys.path.append(folder)
@@ -70,11 +68,9 @@ class LearnerBuilder:
     def _build(self) -> Learner[Any]:
         config = self.config
         if not isinstance(config, WorkflowConfig):
-            return build_pool_learner(self._pool_config, self._engine, self._run_dir)
+            return build_pool_learner(self._pool_config, self._engine, **self._options)
         kind = config.kind
-        learner: Learner[Any] = getattr(importlib.import_module(kind.module), kind.name)(
-            self._engine, run_dir=self._run_dir
-        )
+        learner: Learner[Any] = getattr(importlib.import_module(kind.module), kind.name)(self._engine, **self._options)
         if isinstance(learner, (SeqUQLearner, ParallelUQLearner)):
             learner.of_file = config.learner.model_dump(include={"model_names", "num_predictions"})
         for slot, task, function in self._tasks:
@@ -110,11 +106,11 @@ class LearnerBuilder:
         return self.config
 
     def build_learner_config(self) -> LearnerConfig | None:
-        """Return what a sequential learner's tasks are told by name; None for a parallel one, and where it is nothing.
+        """Return what a sequential learner's tasks are told by name; None where it is nothing.
 
         The parameters, `iteration` and `pythonpath`: to each task those that it takes.
         """
-        if not isinstance(self.config, WorkflowConfig) or self.config.kind.parallel or not self._tells:
+        if not isinstance(self.config, WorkflowConfig) or not self._tells:
             return None
         return self._configuration({})
 

@@ -28,19 +28,19 @@ from rose.stages.kinds import SIMULATION
 _POOL = ("initial", "block", "allow_nan")  # what a pool takes as it is written
 
 
-def build_pool_learner(config: PoolConfig, engine: Any, run_dir: str | Path | None) -> SeqUQLearner | ParallelUQLearner:
+def build_pool_learner(config: PoolConfig, engine: Any, **options: Any) -> SeqUQLearner | ParallelUQLearner:
     """Return the learner of a program, with all that it registers.
 
     Raises:
         ConfigurationError: if something cannot be imported or read, or an option cannot be.
     """
     kind = SeqUQLearner if config.workflows is None else ParallelUQLearner
-    learner = kind(engine, pool=_pool(config), run_dir=run_dir, acquisition=config.acquisition)
+    learner = kind(engine, pool=_pool(config), acquisition=config.acquisition, **options)
     for stage, function in functions_of(config).items():
         if stage != "criterion":
             task = config.tasks[stage]
-            options = {**task.options, "as_executable": task.command is not None}
-            getattr(learner, f"{stage}_task")(task_description=task.task_description, **options)(function)
+            said = {**task.options, "as_executable": task.command is not None}
+            getattr(learner, f"{stage}_task")(task_description=task.task_description, **said)(function)
     if isinstance(config.models, dict):
         learner.models(**{name: _estimator(config, name, one) for name, one in config.models.items()})
     reduction: Any = config.reduction
@@ -51,8 +51,8 @@ def build_pool_learner(config: PoolConfig, engine: Any, run_dir: str | Path | No
         reduction=reduction,
     )
     if (stop := config.stop_criterion) is not None:
-        options = stop.evaluator.options if stop.evaluator else {}
-        decorate = learner.as_stop_criterion(stop.metric, stop.threshold, stop.operator, False, **options)
+        said = stop.evaluator.options if stop.evaluator else {}
+        decorate = learner.as_stop_criterion(stop.metric, stop.threshold, stop.operator, False, **said)
         if stop.evaluator is not None:
             decorate(functions_of(config)["criterion"])
     return learner

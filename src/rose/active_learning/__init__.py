@@ -1,0 +1,5 @@
+"""Offer ROSE's import path of active learning: names from other modules, no logic."""
+
+from rose.active_learning.active_learner import ParallelActiveLearner, SequentialActiveLearner
+
+__all__ = ["ParallelActiveLearner", "SequentialActiveLearner"]
