@@ -21,7 +21,7 @@ from rose.spec.adapters import TOLD, TaskAdapterFactory, check_placeholders, imp
 from rose.spec.loading import read
 from rose.spec.pool_learner import build_pool_learner, functions_of, pool_arguments
 from rose.spec.pool_schema import PoolConfig
-from rose.spec.schema import RESERVED, Program, TaskDef, UncertaintyDef, WorkflowConfig
+from rose.spec.schema import RESERVED, Program, Slots, TaskDef, UncertaintyDef, WorkflowConfig
 from rose.stages.config import AdaptiveSchedule, LearnerConfig, UQLearnerConfig
 
 _log = logging.getLogger("rose")
@@ -147,11 +147,14 @@ class LearnerBuilder:
         remote = config.remote.model_copy(update={"pythonpath": self._pythonpath(config)})
         found: list[tuple[str, TaskDef, Callable[..., Any]]] = []
         for slot in (*config.kind.needs, *config.kind.takes):
-            held = [config] if config.learners is None else config.learners
-            defs = [task for one in held if (task := one.tasks().get(slot)) is not None]
-            places = [(slot,)] if config.learners is None else [("learners", i, slot) for i in range(len(defs))]
-            for task, place in zip(defs, places, strict=True):
-                self._check(task, place, remote.pythonpath)
+            held: dict[tuple[str | int, ...], Slots] = {(slot,): config}
+            if config.learners is not None:
+                held = {("learners", number, slot): one for number, one in enumerate(config.learners)}
+            defs = []
+            for place, one in held.items():
+                if (task := one.tasks().get(slot)) is not None:
+                    self._check(task, place, remote.pythonpath)
+                    defs.append(task)
             if config.learners is None:
                 found += [(slot, task, TaskAdapterFactory.make_closure(task, remote)) for task in defs]
             elif defs:

@@ -110,25 +110,29 @@ def unknown_keys(hints: Mapping[str, str]) -> PydanticCustomError:
 
 
 def _told(error: Any, source: Source) -> Iterator[str]:
-    place: Place = tuple(part for part in error["loc"] if isinstance(part, int) or part in _words(source))
+    known = set(_keys(source.data))  # what else pydantic puts into a place are the names of types
+    place: Place = tuple(part for part in error["loc"] if isinstance(part, int) or part in known)
     context = error.get("ctx") or {}
     if error["type"] == "unknown_keys":
         for key, hint in context["hints"].items():
             yield f"{source.at((*place, key))} is no key; {hint}"
     elif error["type"] == "missing":
-        held = source.at(place[:-1]) if error["loc"][:-1] else "it"
+        held = source.at(tuple(part for part in error["loc"][:-1] if part in known)) or "it"
         yield f"{held} has no {error['loc'][-1]!r}, which is needed"
     elif error["type"] == "mistake":
         place = (*place, *context["at"])
         yield f"{source.at(place)}: {context['message']}" if place else context["message"]
     else:
         message = error["msg"].removeprefix("Value error, ")
-        yield f"{source.at(place)}: {message[:1].lower()}{message[1:]}, got {error['input']!r:.80}"
+        yield f"{source.at(place) or 'it'}: {message[:1].lower()}{message[1:]}, got {error['input']!r:.80}"
 
 
-def _words(source: Source) -> set[str | int]:
-    """Return all keys of a file: what else pydantic puts into a place are the names of types."""
-    return {part for place in source.lines for part in place}
+def _keys(value: Any) -> Iterator[str | int]:
+    """Give all keys and indices in what a file says."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, held in entries:
+        yield key
+        yield from _keys(held)
 
 
 def _lines(node: Any, place: Place, name: str, holders: tuple[int, ...] = ()) -> Iterator[tuple[Place, int]]:

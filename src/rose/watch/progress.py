@@ -135,21 +135,31 @@ def progress(learner: HasEvents | None = None, console: Console | None = None) -
     shown = console.file
     console.file = cast(IO[str], Shown(shown))  # a lost terminal ends no run
     board = _Board(console.encoding)
-    drawing: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-    reader: Callable[[Event], None] = board.read
-    if console.is_terminal:
-        drawing = Live(board, console=console, refresh_per_second=8)
-    else:
-        reader = _printing(console)
+    live = Live(board, console=console, refresh_per_second=8) if console.is_terminal else None
+    reader = _printing(console) if live is None else _drawing(board, live)
+    if live is not None and learner is not None:  # a program may do much before it runs something
+        live.start()
     events.subscribe(reader)
     _all_shown = learner is None
     try:
-        with drawing:
-            yield
+        yield
     finally:
         _all_shown = False
         events.unsubscribe(reader)
+        if live is not None:
+            live.stop()
         console.file = shown
+
+
+def _drawing(board: _Board, live: Live) -> Callable[[Event], None]:
+    """Return a reader of events that keeps a board up to date, and draws it from the first event on."""
+
+    def read(event: Event) -> None:
+        board.read(event)
+        if not live.is_started:
+            live.start()
+
+    return read
 
 
 def _printing(console: Console) -> Callable[[Event], None]:
