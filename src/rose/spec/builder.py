@@ -20,7 +20,7 @@ from rose.spec._uq import ParallelUQLearner, SeqUQLearner
 from rose.spec.adapters import TOLD, TaskAdapterFactory, check_placeholders, imported, placeholders, taken
 from rose.spec.loading import read
 from rose.spec.pool_learner import build_pool_learner, functions_of, pool_arguments
-from rose.spec.pool_schema import PoolConfig
+from rose.spec._pool_schema import PoolConfig
 from rose.spec.schema import RESERVED, Program, Slots, TaskDef, UncertaintyDef, WorkflowConfig
 from rose.stages.config import AdaptiveSchedule, LearnerConfig, UQLearnerConfig
 
