@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rose.errors import ConfigurationError
+from rose.errors import ConfigurationError, RoseError
 from rose.spec import load_spec
 from rose.spec.builder import LearnerBuilder
 from rose.spec.loading import read
@@ -92,7 +92,7 @@ BUILT = {
 def test_a_mistake_that_shows_when_it_is_built(tmp_path: Path, mistake: str) -> None:
     text, message = BUILT[mistake]
     spec = load_spec(written(tmp_path, text))  # what is not here may be elsewhere
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(RoseError) as caught:
         LearnerBuilder(spec.config, 1).build()
     assert message in str(caught.value)
 

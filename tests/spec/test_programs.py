@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from rose import load_spec
 from rose.engine import ThreadEngine
-from rose.errors import ChangedRunError, ConfigurationError, RunFailedError
+from rose.errors import ChangedRunError, ConfigurationError, MissingPackageError, RunFailedError
+from rose.learners.tracking import TRACKERS, TrackerBase, register_tracker
 from rose.spec.adapters import TaskAdapterFactory
 from rose.spec.builder import LearnerBuilder
 from rose.spec.schema import RemoteConfig, TaskDef
 from tests.learners.playing import Program, play  # noqa: F401  # a fixture
+from tests.plugged import fresh
 from tests.spec.programs import ACTIVE, REINFORCED, UQ, T, written
 from tests.spec.tasks import TRACE, seen
 
@@ -168,6 +173,35 @@ def test_what_stands_beside_the_tasks(tmp_path: Path, caplog: pytest.LogCaptureF
     builder = LearnerBuilder(written(tmp_path, text.replace(f"{T}:simulate", f"{T}:choose")), 1)
     builder.build()
     assert "parameters.raet (line 9): no task takes it" in caplog.text
+
+
+def test_the_tracker_of_a_file_is_told_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Tracker(TrackerBase):
+        def __init__(self, experiment_name: str = "", run_name: str | None = None) -> None:
+            made.append((experiment_name, run_name))
+
+    class ClearMLTracker(TrackerBase):
+        def __init__(self, project_name: str, task_name: str) -> None:
+            made.append((project_name, task_name))
+
+    module = ModuleType("rose.integrations.clearml_tracker")
+    module.__dict__["ClearMLTracker"] = ClearMLTracker
+    monkeypatch.setitem(sys.modules, "rose.integrations", ModuleType("rose.integrations"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with fresh(TRACKERS):
+        register_tracker("own")(Tracker)
+        if "clearml" not in TRACKERS:
+            register_tracker("clearml")(ClearMLTracker)
+        for said in ("backend: own, run_name: r", "backend: own, experiment: e", "backend: clearml, experiment: e"):
+            LearnerBuilder(written(tmp_path, ACTIVE + f"tracking: {{{said}}}\n"), 1).build()
+        assert made == [("ROSE-Spec", "r"), ("e", None), ("e", "e")]
+        module.__dict__["ClearMLTracker"] = lambda: importlib.import_module("absent_package")
+        with pytest.raises(
+            MissingPackageError, match=r"tracking.backend \(line 10\): No module named 'absent_package'"
+        ):
+            LearnerBuilder(tmp_path / "program.yaml", 1).build()
 
 
 def test_what_is_not_ours_says_so(tmp_path: Path) -> None:

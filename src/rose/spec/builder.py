@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rose.errors import ConfigurationError
 from rose.learners.base import Learner
-from rose.learners.tracking import TRACKERS
 from rose.metrics import LEARNING_METRICS
 from rose.paths import expanded
+from rose.spec._pool_schema import PoolConfig
+from rose.spec._tracking import tracker_of
 from rose.spec._uq import ParallelUQLearner, SeqUQLearner
 from rose.spec.adapters import TOLD, TaskAdapterFactory, check_placeholders, imported, placeholders, taken
 from rose.spec.loading import read
 from rose.spec.pool_learner import build_pool_learner, functions_of, pool_arguments
-from rose.spec._pool_schema import PoolConfig
 from rose.spec.schema import RESERVED, Program, Slots, TaskDef, UncertaintyDef, WorkflowConfig
 from rose.stages.config import AdaptiveSchedule, LearnerConfig, UQLearnerConfig
 
 _log = logging.getLogger("rose")
-
-# How trackers call the two things that a file says of them.
-_EXPERIMENT, _RUN = ("experiment", "experiment_name", "project_name"), ("run_name", "task_name")
 
 
 class LearnerBuilder:
@@ -60,7 +55,7 @@ class LearnerBuilder:
             ConfigurationError: if a task cannot be imported, has an option that cannot be, or names what there is not.
         """
         learner = self._build()
-        tracker = _tracker(self.config)
+        tracker = tracker_of(self.config)
         if tracker is not None:
             learner.add_tracker(tracker)
         return learner
@@ -225,23 +220,3 @@ def read_program(path: str | Path) -> Program:
     source = read(path)
     kind = PoolConfig if "pool" in source.data else WorkflowConfig
     return kind.from_source(source)
-
-
-def _tracker(config: Program) -> Any | None:
-    """Return the tracker that a program names, made with the experiment and the run's name as far as it takes them.
-
-    Raises:
-        ConfigurationError, UnknownNameError: if there is none of that name.
-    """
-    said = config.tracking
-    if said.backend == "none":
-        return None
-    try:
-        make = TRACKERS.get(said.backend)
-    except KeyError as error:
-        raise ConfigurationError(f"{config.at('tracking', 'backend')}: {error}") from None
-    parameters = inspect.signature(make).parameters
-    names = dict.fromkeys(_EXPERIMENT, said.experiment) | dict.fromkeys(_RUN, said.run_name)
-    needed = {name for name, one in parameters.items() if one.default is one.empty}
-    names |= {name: said.run_name or said.experiment for name in _RUN if name in needed}
-    return make(**{name: value for name, value in names.items() if name in parameters and value is not None})

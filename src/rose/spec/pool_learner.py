@@ -19,8 +19,8 @@ from rose.learners.uq import ParallelUQLearner, SeqUQLearner
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.paths import expanded
 from rose.pool.pool import Pool
-from rose.spec.adapters import check_placeholders, imported, placeholders, taken
 from rose.spec._pool_schema import DataDef, ModelDef, PoolConfig, PoolWorkflow, as_reference
+from rose.spec.adapters import check_placeholders, imported, placeholders, taken
 from rose.spec.schema import TaskDef
 from rose.stages.config import TaskConfig, UQLearnerConfig
 from rose.stages.kinds import SIMULATION
