@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
     from rose.pool.pool import Pool
+    from rose.spec.workflow import WorkflowSpec, load_spec
     from rose.stages.config import LearnerConfig, TaskConfig, UQLearnerConfig
     from rose.store import retry
 
@@ -45,6 +46,8 @@ _PLACES = {
     "TrackerBase": "rose.learners.tracking",
     "UQLearnerConfig": "rose.stages.config",
     "WorkflowResult": "rose.loop.state",
+    "WorkflowSpec": "rose.spec.workflow",
+    "load_spec": "rose.spec.workflow",
     "retry": "rose.store",
 }
 # Modules that ROSE offers here, too.
@@ -58,6 +61,7 @@ _MODULES = {
     "reinforcement_learner": "rose.reinforcement_learning.reinforcement_learner",
     "reinforcement_learning": "rose.reinforcement_learning",
     "rl": "rose.rl",
+    "spec": "rose.spec",
     "tracking": "rose.tracking",
     "uncertainty_quantification": "rose.uncertainty_quantification",
     "uq": "rose.uq",
@@ -86,6 +90,8 @@ __all__ = [
     "TrackerBase",
     "UQLearnerConfig",
     "WorkflowResult",
+    "WorkflowSpec",
+    "load_spec",
     "retry",
 ]
 
