@@ -12,19 +12,19 @@ from rose import LearnerConfig, ParallelUQLearner, SeqUQLearner, TaskConfig
 from rose.engine import ThreadEngine
 from rose.metrics import MODEL_ACCURACY
 
-CONFIG = LearnerConfig(simulation=TaskConfig(kwargs={"--n": 4, "lr": np.float32(0.5), "grid": "fine"}))
+
+def config(grid: str) -> LearnerConfig:
+    """Arguments of a simulation, as ROSE's programs name them."""
+    return LearnerConfig(simulation=TaskConfig(kwargs={"--n": 4, "lr": np.float32(0.5), "grid": grid}))
 
 
-def learner(run_dir: Path | None = None, parallel: bool = False, failing: str | None = None, **options: Any) -> Any:
-    """Functions that do nothing; the criterion is 0.1, 0.2, ..., and what is chosen comes with NumPy's numbers.
-
-    The workflow `failing` fails.
-    """
+def learner(run_dir: Path | None = None, parallel: bool = False, **options: Any) -> Any:
+    """Functions that do nothing; what is chosen comes with NumPy's numbers. The workflow "bad" fails."""
     made = (ParallelUQLearner if parallel else SeqUQLearner)(ThreadEngine(2), run_dir=run_dir, **options)
 
     @made.simulation_task(as_executable=False)
     def simulation(*args: Any, **kwargs: Any) -> int:
-        if failing is not None and kwargs.get("--learner_name") == failing:
+        if kwargs["grid"] == "bad":
             raise ValueError("no simulation")
         return 1
 
@@ -50,12 +50,14 @@ def learner(run_dir: Path | None = None, parallel: bool = False, failing: str | 
 def teach(made: Any, tracker: Any, max_iter: int = 2, workflows: tuple[str, ...] = ()) -> None:
     """Run it to its end, followed by a tracker; the engine is closed."""
     made.add_tracker(tracker)
-    options: dict[str, Any] = {"learner_names": list(workflows)} if workflows else {}
-    configs = {"learner_configs": dict.fromkeys(workflows, CONFIG)} if workflows else {"learner_config": CONFIG}
+    if workflows:
+        options = {"learner_names": list(workflows), "learner_configs": {name: config(name) for name in workflows}}
+    else:
+        options = {"learning_config": config("fine")}
 
     async def run() -> None:
         try:
-            await made.teach(model_names=["m"], max_iter=max_iter, **options, **configs)
+            await made.teach(model_names=["m"], max_iter=max_iter, **options)
         finally:
             await made.shutdown()
 

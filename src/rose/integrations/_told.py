@@ -40,9 +40,10 @@ class Told:
 def told(state: IterationState) -> Told:
     """Return the criterion's value by its name, all numbers of the state, and `config/STAGE/NAME` of the configuration.
 
-    Dicts are gone into (`holdout/log_loss`); NumPy's numbers, arrays of one entry without axes, and bools are numbers.
+    Dicts are gone into (`holdout/log_loss`), but for the `selection`, whose entries are in the state; NumPy's numbers,
+    arrays without axes and bools are numbers.
     """
-    numbers = dict(_numbers(state.state))
+    numbers = dict(_numbers({name: value for name, value in state.state.items() if name != "selection"}))
     texts: dict[str, str] = {}
     if state.metric_name and state.metric_value is not None:
         numbers[state.metric_name] = float(state.metric_value)

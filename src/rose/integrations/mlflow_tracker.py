@@ -36,29 +36,26 @@ class MLflowTracker(TrackerBase):
 
     Raises:
         ImportError: if MLflow is not installed.
+        MlflowException: if there is no such database. A new one is set up, which takes seconds.
     """
 
     def __init__(
         self, experiment_name: str | None = None, run_name: str | None = None, *, tracking_uri: str | None = None
     ) -> None:
         try:
-            import mlflow  # noqa: F401  # now, in the program's thread
+            from mlflow import MlflowClient
         except ImportError as error:
             raise ImportError(missing("mlflow", "MLflowTracker")) from error
         self._experiment_name = experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rose"
         self._run_name = run_name
-        self._uri = tracking_uri
-        self._client: Any = None
+        with _OPENING:
+            self._client: Any = MlflowClient(tracking_uri)
         self._experiment = ""
         self._runs: dict[str | int | None, _Run] = {}  # by workflow; None: the outer one
 
     def on_start(self, manifest: PipelineManifest) -> None:
         """Begin a run, or go on in the one that an earlier program began; log what it is made of."""
-        from mlflow import MlflowClient
-
-        with _OPENING:
-            self._client = self._client or MlflowClient(self._uri)
-            self._experiment = self._experiment_id()
+        self._experiment = self._experiment_id()
         name = self._run_name or manifest.learner_type
         self._runs = {}
         outer = self._begin(None, name, {} if manifest.run is None else {_RUN: manifest.run})
