@@ -23,7 +23,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("CLEARML_CACHE_DIR", str(tmp_path_factory.mktemp("clearml")))
         patched.setenv("CLEARML_LOG_LEVEL", "ERROR")
-        clearml = pytest.importorskip("clearml")
+        clearml = pytest.importorskip("clearml", reason="ClearML is not among what CI installs")
         clearml.Task.set_offline(True)  # for good: leaving it looks for a server
         yield
 

@@ -31,8 +31,9 @@ class JSONTracker(TrackerBase):
     def on_start(self, manifest: PipelineManifest) -> None:
         """Write the manifest."""
         self._run = manifest.run
-        self._written = set() if self._run is None else set(self._iterations())
-        self._write("start", asdict(manifest))
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        self._written = set() if self._run is None else set(self._iterations(text))
+        self._write("start", asdict(manifest), before="\n" if text and not text.endswith("\n") else "")
 
     def on_iteration(self, state: Any) -> None:
         """Write the state."""
@@ -44,11 +45,10 @@ class JSONTracker(TrackerBase):
         last = None if final_state is None else final_state.to_dict()
         self._write("stop", {"reason": str(reason), "final_state": last})
 
-    def _iterations(self) -> list[tuple[Any, int]]:
-        """Return whose iterations of this run the file has; a line that is cut short has none."""
+    def _iterations(self, text: str) -> list[tuple[Any, int]]:
+        """Return whose iterations of this run the file has; a line that was cut short has none."""
         found = []
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        for line in lines:
+        for line in text.splitlines():
             try:
                 told = json.loads(line)
             except json.JSONDecodeError:
@@ -57,7 +57,7 @@ class JSONTracker(TrackerBase):
                 found.append((told["learner_id"], told["iteration"]))
         return found
 
-    def _write(self, event: str, what: Mapping[str, Any]) -> None:
+    def _write(self, event: str, what: Mapping[str, Any], before: str = "") -> None:
         line = json.dumps(plain({"event": event, "time": time.time(), "run": self._run, **what}))
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(before + line + "\n")
