@@ -31,6 +31,8 @@ TOGETHER = {
     "tests/slurm/": "slurm",
     "tests/engine/on_dask/test_cluster.py": "cluster",
     "tests/engine/on_dask/test_faults.py": "cut off",
+    "tests/integrations/test_mlflow.py": "mlflow",
+    "tests/integrations/test_clearml.py": "clearml",
 }
 
 

@@ -241,7 +241,7 @@ def test_what_tasks_register_is_state_and_trackers_follow(either_engine: Engine)
         assert learner.get_all_state() == {}
 
     play(program, either_engine)
-    assert told == [["criterion", "training"], (0, 1.0, [1.0], 1), (1, 2.0, [1.0, 2.0], 2), (1, "criterion_met")]
+    assert told == [["training"], (0, 1.0, [1.0], 1), (1, 2.0, [1.0, 2.0], 2), (1, "criterion_met")]
 
 
 # --- a record ----------------------------------------------------------------------------------------------------

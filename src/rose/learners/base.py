@@ -21,7 +21,8 @@ from rose.learners._utility import utility
 from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
-from rose.loop.protocol import Plan, RunRequest
+from rose.loop.identity import identifier_of
+from rose.loop.protocol import Plan
 from rose.loop.session import Session
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
@@ -272,7 +273,7 @@ class Learner(StateOfLearner, Generic[R]):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            await stack.enter_async_context(self._tracked(plan.request))
+            await stack.enter_async_context(self._tracked())
             run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
@@ -282,6 +283,7 @@ class Learner(StateOfLearner, Generic[R]):
             checks.check_backends(plan.variants, engine)
             runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
+            self._tracking.started(manifest_of(type(self).__name__, plan.request, await identifier_of(run)))
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
@@ -309,10 +311,9 @@ class Learner(StateOfLearner, Generic[R]):
         return self._config(config, argument)
 
     @asynccontextmanager
-    async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
-        """Tell the trackers of a run's beginning and of its end."""
+    async def _tracked(self) -> AsyncIterator[None]:
+        """Tell the trackers of a run's end, if it has begun, when all else has been closed."""
         self._workflows = []
-        self._tracking.started(manifest_of(type(self).__name__, request))
         reason = StopReason.ERROR
         try:
             yield
@@ -323,7 +324,8 @@ class Learner(StateOfLearner, Generic[R]):
             reason = StopReason.STOPPED
             raise
         finally:
-            self._tracking.stopped(self._tracking.last, reason)
+            ends = [(w.learner_id, w.state, str(w.stop_reason)) for w in self._workflows if w.learner_id is not None]
+            self._tracking.stopped(reason, ends)
             await asyncio.to_thread(self._tracking.close)
 
     def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:

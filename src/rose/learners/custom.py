@@ -14,6 +14,7 @@ from rose.learners._submissions import Opened, TaskFuture, future_of
 from rose.learners._task_dicts import TaskDict, described
 from rose.learners.tracking import manifest_of
 from rose.loop.changes import AcceptChanges
+from rose.loop.identity import identifier_of
 from rose.loop.limits import Limits
 from rose.loop.protocol import RunRequest
 from rose.loop.state import StopReason
@@ -71,11 +72,11 @@ class SubmittingLearner(base.Learner[R]):
         """Return a future of whether to stop and the value, of one of a criterion's result."""
 
         async def judge() -> tuple[bool, float]:
-            return self._verdict(await future)
+            return self._verdict(await future, getattr(future, "replayed", False))
 
         return future_of(judge(), getattr(future, "id", "criterion"))
 
-    def _verdict(self, result: Any) -> tuple[bool, float]:
+    def _verdict(self, result: Any, replayed: bool) -> tuple[bool, float]:
         """Return whether to stop and the value, of the result of a criterion that the program has called."""
         return self._check_stop_criterion(result)
 
@@ -167,10 +168,11 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _verdict(self, result: Any) -> tuple[bool, float]:
-        stop, value = super()._verdict(result)
+    def _verdict(self, result: Any, replayed: bool) -> tuple[bool, float]:
+        stop, value = super()._verdict(result, replayed)
         self.metric_values_per_iteration[self.iteration] = value
         state = self.build_iteration_state(self.iteration, value, stop)
+        state.replayed = replayed
         self.iteration += 1
         self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
         self._told(state)
@@ -179,7 +181,6 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
         name, run = self.learner_name, None
         request = RunRequest((name,), {name: self.registered()}, (), 1, {}, Limits(), learner_ids=False)
-        self._tracking.started(manifest_of(type(self).__name__, request))
         stack.push_async_callback(self._stopped)
         if self._run_dir is not None:
             run = await Run.open(self._directory(), self._keep_models, self.events)
@@ -189,9 +190,11 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
             await run.recall(name, 0)
             self.run_dir, run.outcome = run.path, "finished"
             stack.callback(lambda: run.emit(WorkflowStopped(name, str(self._reason), None)))
+        identifier = None if run is None else await identifier_of(run)
+        self._tracking.started(manifest_of(type(self).__name__, request, identifier))
         return self._open_engine(stack, close_engine=False), run
 
     async def _stopped(self) -> None:
         """Tell the trackers that the program has ended."""
-        self._tracking.stopped(self._tracking.last, self._reason)
+        self._tracking.stopped(self._reason)
         await asyncio.to_thread(self._tracking.close)

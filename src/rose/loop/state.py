@@ -57,6 +57,7 @@ class IterationState:
         should_stop: whether the criterion or the uncertainty threshold is met.
         current_config: the workflow's configuration in this iteration.
         learner_id: the workflow's name.
+        replayed: whether the iteration was recorded as complete by an earlier program, which this one goes on from.
     """
 
     iteration: int
@@ -68,6 +69,7 @@ class IterationState:
     current_config: LearnerConfig | None = None
     learner_id: int | str | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    replayed: bool = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "state":  # copy and pickle look for these before `state` exists

@@ -34,6 +34,7 @@ class Workflow:
     config: LearnerConfig
     hooks: Hooks = NO_HOOKS
     iteration: int = -1  # that is being played
+    replayed: bool = False  # whether that one was recorded as complete by an earlier program
     ended: bool = False
     state: IterationState | None = None  # after the last one that has ended
     changes: list[Change] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Workflow:
         for iteration in itertools.count():
             reported = Reports(shared_state.listeners, threading.get_ident(), shared_state.through)
             reports.set(reported)
-            self.iteration = iteration
+            self.iteration, self.replayed = iteration, False
             config = changed(self.config, self.changes, iteration) if self.changes else self.config
             ending = self._ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
@@ -122,6 +123,7 @@ class Workflow:
                 await run.forget_rounds(self.name, iteration)
                 return None
             run.revise(row, {**record, "config": now})
+        self.replayed = True
         outcome = Outcome.from_record(record["outcome"]).under_limits(ending, run.changed)
         if outcome is None:
             await run.recall(self.name, iteration)
@@ -177,6 +179,7 @@ class Workflow:
             current_config=config,
             learner_id=self.learner_id,
             state=state,
+            replayed=self.replayed,
         )
         if self.hooks.state is None:
             return made
