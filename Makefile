@@ -65,7 +65,7 @@ torture: $(VENV)/.installed
 
 # What `make test` leaves out because it takes half a minute a test: on Dask, on Slurm, on every engine, large pools.
 long: $(VENV)/.installed
-	ROSE_LONG=1 $(BIN)/python -m pytest -n 2 tests/engine tests/slurm tests/identity tests/pool/test_screening.py $(PYTEST_ARGS)
+	ROSE_LONG=1 $(BIN)/python -m pytest -n 2 tests/engine tests/slurm tests/identity tests/pool/test_screening.py tests/examples $(PYTEST_ARGS)
 
 # On a real Slurm of two nodes, also with executors that start a job or a job step for each task.
 slurm: $(VENV)/.installed
