@@ -24,7 +24,6 @@ TOGETHER = {
     "tests/scoring/": "kernels",
     "tests/acquisition/": "acquisition",
     "test_acquisition_that_looks_at_more_than_scores": "acquisition",
-    "test_surrogate": "kernels",
     "::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
@@ -49,6 +48,8 @@ LONG = (
     "slurm/test_slurm.py::test_executorlib_in_an_allocation[workers]",
     "identity/test_values.py::test_digests_are_the_same_in_another_process[3.12]",
     "pool/test_screening.py::test_memory_does_not_grow_with_the_pool",
+    "examples/test_examples.py::test_digits_commands[both workflows]",
+    "examples/test_examples.py::test_surrogate[2]",
 )
 
 
