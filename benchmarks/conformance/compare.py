@@ -1,9 +1,10 @@
 """Small programs under ROSE 0.3.0 and under ours: what behaves alike, what differs, and why that is meant.
 
-    python benchmarks/conformance/compare.py [--engine threads] [--json FILE] [PROGRAM...]
+    python benchmarks/conformance/compare.py [--engine threads] [--markdown] [--json FILE] [PROGRAM...]
 
-Prints a table by area, the meant differences by reason, and every other difference with both sides. The exit code is 0
-only if all differences are meant and nothing is missing; 2 says that ROSE cannot be installed.
+Prints a table by area (`--markdown`: README's, and no more), the meant differences by reason, and every other
+difference with both sides. The exit code is 0 only if all differences are meant and nothing is missing; 2 says that
+ROSE cannot be installed.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--engine", choices=["workflow", "threads", "local"], default="workflow", help="ours runs on it"
     )
+    parser.add_argument("--markdown", action="store_true", help="print README's table, and no more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was observed")
     parser.add_argument("programs", nargs="*", help="AREA or AREA.NAME; all by default")
     options = parser.parse_args(argv)
@@ -70,9 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     ours = results(sys.executable, "ours", options.engine, options.programs)
     meant, reasons = meant_differences(), tomllib.loads((HERE / "meant" / "reasons.toml").read_text())
     compared = [compare(name, rose[name], ours[name], meant.get(name, {})) for name in sorted(rose)]
-    print(table(compared))
-    print("\n".join([*meant_by_reason(compared, reasons), *unmeant(compared), *stale(compared)]))
-    if not options.programs and (unknown := sorted(set(meant) - set(rose))):
+    if options.markdown:
+        print(readme(compared))
+    else:
+        print(table(compared))
+        print("\n".join([*meant_by_reason(compared, reasons), *unmeant(compared), *stale(compared)]))
+    if not options.markdown and not options.programs and (unknown := sorted(set(meant) - set(rose))):
         print("\nWritten down as meant, of programs that there are not: " + ", ".join(unknown))
     if options.json is not None:
         saved = {"compared": [asdict(one) for one in compared], "rose": rose, "ours": ours}
@@ -146,14 +151,28 @@ def normal(text: str) -> str:
 # --- printing -------------------------------------------------------------------------------------------------------
 
 
-def table(compared: Sequence[Compared]) -> str:
+def readme(compared: Sequence[Compared]) -> str:
+    """Return what README says: the table without the columns in which there is nothing, and how it is made."""
+    found = {one.state for one in compared}
+    states = [state for state in STATES if state in found or state in ("alike", "meant")]
+    differences = sum(len(one.differences) for one in compared if one.state == "meant")
+    return (
+        f"{table(compared, states)}\n\n"
+        f"Made by `make conformance CONFORMANCE_ARGS=--markdown`: {len(compared)} small programs, each in a process "
+        "of its own under ROSE 0.3.0 (from PyPI, in a venv of its own) and under ours. *Alike*: all that a program "
+        f"observes is the same. *Meant*: some of it is not ({differences} observations in all), and a line of "
+        "`benchmarks/conformance/meant/reasons.toml` says why; without `--markdown` they are listed."
+    )
+
+
+def table(compared: Sequence[Compared], states: Sequence[str] = STATES) -> str:
     """Return the programs by area and by what came of them."""
-    lines = ["| area | programs | " + " | ".join(STATES) + " |", "|---|" + "---|" * (len(STATES) + 1)]
+    lines = ["| area | programs | " + " | ".join(states) + " |", "|---|" + "---:|" * (len(states) + 1)]
     areas = list(dict.fromkeys(one.area for one in compared))
     for area in [*areas, None]:
         counted = Counter(one.state for one in compared if area in (None, one.area))
         title = "all" if area is None else f"{title_of(area)} (`{area}`)"
-        lines.append(f"| {title} | {counted.total()} | " + " | ".join(str(counted[state]) for state in STATES) + " |")
+        lines.append(f"| {title} | {counted.total()} | " + " | ".join(str(counted[state]) for state in states) + " |")
     return "\n".join(lines)
 
 

@@ -297,6 +297,9 @@ def test_a_parallel_learner_is_a_sequential_one() -> None:
     assert isinstance(learner, rose.Learner)
     assert not isinstance(learner, type("Own", (rose.Learner,), {}))
     assert learner.asyncflow is learner
+    assert ParallelUQLearner(asyncflow=3)._given == 3
+    with pytest.raises(ConfigurationError, match="are one thing"):
+        SeqUQLearner(2, asyncflow=3)
     assert (learner.register_and_submit, learner.iteration) == (False, 0)
 
 

@@ -35,6 +35,7 @@ class UQLearner(Learner[R]):
         run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
             it, running is resuming: what is recorded as done is not run again.
         acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
+        asyncflow: what ROSE calls `engine`.
         resume, accept_changes, keep_models: as `rose.learners.base.Learner` says.
 
     Raises:
@@ -51,8 +52,12 @@ class UQLearner(Learner[R]):
         resume: bool | Literal["new"] = True,
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,
+        asyncflow: Any = None,
     ) -> None:
         check_pool(pool)
+        if engine is not None and asyncflow is not None:
+            raise ConfigurationError("engine and asyncflow are one thing: give one of them")
+        engine = asyncflow if engine is None else engine
         super().__init__(engine, run_dir=run_dir, resume=resume, accept_changes=accept_changes, keep_models=keep_models)
         self.learner_name = "UQLearner"
         self.pool = pool
