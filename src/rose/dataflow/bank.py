@@ -249,4 +249,6 @@ def _check_count(value: Any, argument: str, least: int) -> int:
 def _same(one: Any, other: Any) -> bool:
     if hasattr(one, "__array__") or hasattr(other, "__array__"):
         return np.array_equal(np.asarray(one), np.asarray(other))
+    if isinstance(one, (list, tuple)) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)
