@@ -110,6 +110,11 @@ class ActivePlan(DataflowPlan):
     def __init__(self, request: RunRequest, skip_simulation_step: bool = False) -> None:
         self._simulates = not skip_simulation_step
         super().__init__(request)
+        for name, stage in self.variants.items():
+            if stage.on_failure == "drop":
+                raise ConfigurationError(
+                    f"{name}: there is one model, and no iteration can do without it; use retries="
+                )
 
     @property
     def identity(self) -> dict[str, str]:
