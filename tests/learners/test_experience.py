@@ -132,6 +132,9 @@ def test_no_experience_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"ParallelExperience/0/merge: .*no environment has left experiences"):
         learner.run(max_iter=1)
     assert rewards_of(learner.merge_banks()) == [3]
+    (tmp_path / "experience_bank.pkl").touch()
+    with pytest.raises(ConfigurationError, match=r"holds experience_bank.pkl, which an update may take for the merged"):
+        learner.start(max_iter=1)
     learner.work_dir = tmp_path / "nowhere"
     with pytest.raises(ConfigurationError, match=r"work_dir=.*nowhere' is no directory"):
         learner.start(max_iter=1)

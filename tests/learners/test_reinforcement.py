@@ -256,7 +256,7 @@ def test_a_failing_task_is_raised_with_its_key(run: Run) -> None:
 @pytest.mark.parametrize(
     ("registered", "options", "message"),
     [
-        ("", {"max_iter": 1}, "Environment and Update functions must be set!"),
+        ("", {"max_iter": 1}, "Environment function must be set unless using external experiences!"),
         ("environment", {"max_iter": 1}, "Update function must be set!"),
         ("", {"max_iter": 1, "skip_environment_step": True}, "Update function must be set!"),
         ("environment update", {}, "Either max_iter > 0 or criterion_function must be provided"),

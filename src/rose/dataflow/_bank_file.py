@@ -32,7 +32,6 @@ _NO_BANK = (  # what reading a damaged file, or another one, comes to
     *(ValueError, LookupError, TypeError, RuntimeError, StopIteration),
 )
 
-Row = tuple[Any, Any, float, Any, bool, dict[str, Any] | None]
 _Sort = tuple[str, str, tuple[int, ...]]  # what a value comes back as, its type of number, its shape
 
 

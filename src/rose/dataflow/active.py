@@ -116,6 +116,11 @@ class ActivePlan(DataflowPlan):
         self._simulates = not skip_simulation_step
         self._judges_choices = judges_choices
         super().__init__(request)
+        for name, stage in self.variants.items():
+            if stage.on_failure == "drop":
+                raise ConfigurationError(
+                    f"{name}: there is one model, and no iteration can do without it; use retries="
+                )
 
     @property
     def identity(self) -> dict[str, str]:

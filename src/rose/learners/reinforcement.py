@@ -241,10 +241,7 @@ class ParallelExperience(OneReinforcementLearner):
         return ExperiencePlan(request, self._environments, self._folder())
 
     def _folder(self) -> str:
-        folder = os.path.abspath(expanded(self.work_dir, "work_dir"))
-        if not os.path.isdir(folder):
-            raise ConfigurationError(f"work_dir={folder!r} is no directory; make it: environments leave banks there")
-        return folder
+        return os.path.abspath(expanded(self.work_dir, "work_dir"))
 
     def _config(self, config: LearnerConfig | None, argument: str) -> LearnerConfig:
         """Return a configuration in which each environment that has none of its own has that of all."""
