@@ -60,7 +60,7 @@ MISTAKES = {
         + "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefgh")),
         "says more than 100000 things",
     ),
-    "depth": ("a: " + "[" * 1500, "nested too deeply"),
+    "depth": ("a: " + "[" * 100 + "]" * 100, "or too deeply"),
     "a list": ("- 1\n", "must hold keys and what they mean"),
 }
 
