@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
     from rose.learners.active import ParallelActiveLearner, SequentialActiveLearner
     from rose.learners.custom import Learner
+    from rose.learners.streaming import StreamingActiveLearner
     from rose.learners.tracking import PipelineManifest, TrackerBase
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
@@ -37,6 +38,7 @@ _PLACES = {
     "SeqUQLearner": "rose.learners.uq",
     "SequentialActiveLearner": "rose.learners.active",
     "StopReason": "rose.loop.state",
+    "StreamingActiveLearner": "rose.learners.streaming",
     "TaskConfig": "rose.stages.config",
     "ThreadEngine": "rose.engine",
     "TrackerBase": "rose.learners.tracking",
@@ -53,6 +55,9 @@ _MODULES = {
     "al": "rose.al",
     "learner": "rose.learner",
     "metrics": "rose.metrics",
+    "reinforcement_learner": "rose.reinforcement_learning.reinforcement_learner",
+    "reinforcement_learning": "rose.reinforcement_learning",
+    "rl": "rose.rl",
     "spec": "rose.spec",
     "tracking": "rose.tracking",
     "uncertainty_quantification": "rose.uncertainty_quantification",
@@ -75,6 +80,7 @@ __all__ = [
     "SeqUQLearner",
     "SequentialActiveLearner",
     "StopReason",
+    "StreamingActiveLearner",
     "TaskConfig",
     "ThreadEngine",
     "TrackerBase",
@@ -107,7 +113,7 @@ def _warn_of_namesake() -> None:
 
     It is looked for by its name where packages are installed: `importlib.metadata` would take longer than all else.
     """
-    if any("multiprocessing" in word or word.startswith("rose.") for word in sys.orig_argv):
+    if any("rose.engine." in word or "multiprocessing." in word for word in sys.orig_argv):
         return  # a worker: the program that started it has been told
     places = {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
     for place in sorted({os.path.dirname(os.path.dirname(__file__)), *places}):
@@ -121,7 +127,7 @@ def _warn_of_namesake() -> None:
                 "`rose` as those of rose-uq, and files of the two may be mixed; install each in an environment of its "
                 "own, and this one anew: pip uninstall rose-surrogate-explorer rose-uq; pip install rose-uq",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
             return
 

@@ -204,9 +204,33 @@ def test_what_is_missing_is_said_in_roses_words() -> None:
         side_by_side.start(3, max_iter=1, learner_configs=[None])
     with pytest.raises(ConfigurationError, match="give one of them"):
         learner.teach(1, initial_config=LearnerConfig(), learner_config=LearnerConfig())
+    learner.training_task(as_executable=False, on_failure="drop")(lambda *given: 1)
+    with pytest.raises(ConfigurationError, match="there is one model"):
+        learner.start(1)
     learner.uncertainty_quantification("own", as_executable=False)(lambda: 1)
     with pytest.raises(ConfigurationError, match="scores nothing"):
         learner.start(1)
+
+
+def test_a_subclass_has_a_say(stages: Stages) -> None:  # noqa: F811
+    class Own(SequentialActiveLearner):
+        def _check_stop_criterion(self, stop_task_result: Any) -> tuple[bool, float]:
+            return stop_task_result > 2, 10 * stop_task_result
+
+    async def main() -> None:
+        learner = Own(ThreadEngine(1))
+        stages.register(learner, *ACTIVE)
+        stages.criterion(learner, 1, 2, 3, threshold=99)
+        assert (await learner.teach()).metric_history == [10, 20, 30]
+        seen = []
+        submit = learner._register_task
+        learner._register_task = lambda task, deps=None: (  # type: ignore[method-assign]
+            seen.append((task["func"].__name__, deps)) or submit(task, deps)  # type: ignore[func-returns-value]
+        )
+        await learner.teach(max_iter=1, skip_simulation_step=True)
+        assert seen == [("task", ()), ("task", ("training-3",)), ("task", ())]
+
+    asyncio.run(main())
 
 
 def test_calling_a_stage_submits_it(play: Play, stages: Stages) -> None:  # noqa: F811

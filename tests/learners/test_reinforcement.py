@@ -9,52 +9,37 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rose import LearnerConfig, StopReason, TaskConfig
-from rose.engine import Engine, ThreadEngine
+from rose.engine import ThreadEngine
 from rose.errors import BindingError, ChangedRunError, CommandFailedError, ConfigurationError, RunFailedError
 from rose.reinforcement_learning.reinforcement_learner import (
     ParallelReinforcementLearner,
     ReinforcementLearner,
     SequentialReinforcementLearner,
 )
+from tests.learners.playing import play  # noqa: F401  # a fixture
 
-Play = Callable[..., Any]
+Run = Callable[..., Any]
 
 
-@pytest.fixture(params=["processes", "threads", "asyncflow"])
-def play(request: pytest.FixtureRequest, tmp_path: Path) -> Play:
-    """Run a program with a learner on one of three engines: `play(class, program)`."""
-    workers: Engine | None = None
-    if request.param == "asyncflow":
-        pytest.importorskip("radical.asyncflow")
-    elif request.param == "processes":
-        workers = request.getfixturevalue("engine")
-
-    async def open_engine() -> Any:
-        if workers is not None:
-            return workers
-        if request.param == "threads":
-            return ThreadEngine(2)
-        from radical.asyncflow import LocalExecutionBackend, WorkflowEngine
-
-        backend = await LocalExecutionBackend(ThreadPoolExecutor(2))
-        return await WorkflowEngine.create(backend, work_dir=str(tmp_path / "flow"))
+@pytest.fixture
+def run(play: Callable[..., Any]) -> Run:  # noqa: F811
+    """Run a program with a learner, on one engine after the other: `run(class, program)`."""
 
     def run(kind: type, program: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
-        async def main() -> Any:
-            learner = kind(await open_engine(), **options)
+        async def main(engine: Any) -> Any:
+            learner = kind(engine, **options)
             try:
                 return await program(learner)
             finally:
                 await learner.shutdown()
 
-        return asyncio.run(main())
+        return play(main)
 
     return run
 
@@ -97,13 +82,30 @@ def lines(log: Path) -> list[str]:
     return log.read_text().split("\n")[:-1] if log.exists() else []
 
 
-def test_results_travel_from_stage_to_stage(play: Play, tmp_path: Path) -> None:
+def test_they_are_found_where_rose_has_them() -> None:
+    import rose.rl.experience
+    import rose.rl.reinforcement_learner
+
+    canonical = sys.modules["rose.reinforcement_learning"]
+    assert rose.rl is canonical is rose.reinforcement_learning
+    assert rose.rl.experience is sys.modules["rose.reinforcement_learning.experience"]
+    assert (
+        rose.reinforcement_learner
+        is rose.rl.reinforcement_learner
+        is sys.modules["rose.reinforcement_learning.reinforcement_learner"]
+    )
+    assert all(getattr(rose.rl, name).__name__ == name for name in rose.rl.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Experiense'"):
+        _ = rose.rl.Experiense
+
+
+def test_results_travel_from_stage_to_stage(run: Run, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def program(learner: Any) -> Any:
         return await states_of(register(learner, log).start())
 
-    states = play(SequentialReinforcementLearner, program)
+    states = run(SequentialReinforcementLearner, program)
     assert [state.environment for state in states] == [[{}], [10.0, {}], [50.0, {}]]
     assert [state.update for state in states] == [[{"environment": state.environment}, {}] for state in states]
     assert [state.judged[0]["update"] for state in states] == [state.update for state in states]
@@ -115,13 +117,13 @@ def test_results_travel_from_stage_to_stage(play: Play, tmp_path: Path) -> None:
     assert lines(log) == ["environment", "update", "reward "] * 3
 
 
-def test_a_program_of_commands(play: Play, tmp_path: Path) -> None:
+def test_a_program_of_commands(run: Run, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def program(learner: Any) -> Any:
         @learner.environment_task
         async def environment(*args: Any, task_description: Any = {"shell": True}) -> str:  # noqa: B006 - as ROSE's
-            return f"echo environment {sum(args)} >> {log}; echo {3 * sum(args) + 1}"
+            return f"echo environment {sum(args)} >> {log}; echo {int(3 * sum(args) + 1)}"
 
         @learner.update_task()
         def update(experience: str, **kwargs: Any) -> str:
@@ -134,17 +136,16 @@ def test_a_program_of_commands(play: Play, tmp_path: Path) -> None:
 
         return await learner.learn(learner_config=LearnerConfig(update=TaskConfig(kwargs={"--lr": 2})))
 
-    result = play(SequentialReinforcementLearner, program)
+    result = run(SequentialReinforcementLearner, program)
     assert (result.metric_value, result.iteration, result.should_stop, result.stop_reason) == (
         13,
         2,
         True,
         StopReason.CRITERION_MET,
     )
-    assert lines(log) == ["environment 0", "update 1 lr=2", "environment 1.0", "update 4.0 lr=2"] + [
-        "environment 4.0",
-        "update 13.0 lr=2",
-    ]
+    environments = ["environment 0", "environment 1.0", "environment 4.0"]
+    assert lines(log)[::2] == environments
+    assert lines(log)[1::2] == ["update 1 lr=2", "update 4 lr=2", "update 13 lr=2"]
     json.dumps(result)
 
 
@@ -184,7 +185,7 @@ def test_without_a_criterion_there_is_no_value_to_tell() -> None:
     assert learner.get_metric_results() == {}
 
 
-def test_each_iteration_has_its_configuration(play: Play, tmp_path: Path) -> None:
+def test_each_iteration_has_its_configuration(run: Run, tmp_path: Path) -> None:
     async def program(learner: Any) -> Any:
         register(learner, tmp_path / "log", rewards=(1,))
         config = LearnerConfig(
@@ -199,7 +200,7 @@ def test_each_iteration_has_its_configuration(play: Play, tmp_path: Path) -> Non
                 learner.set_next_config(LearnerConfig())
         return seen
 
-    assert play(SequentialReinforcementLearner, program) == [
+    assert run(SequentialReinforcementLearner, program) == [
         (["first", {"episodes": 3}], {"lr": 2}, True),
         (["first", 1.0, {"episodes": 3}], {"lr": 1}, True),
         ([1.0, {}], {}, False),
@@ -238,14 +239,14 @@ def test_leaving_the_iteration_ends_everything(tmp_path: Path) -> None:
     assert asyncio.run(main(False)) == [start, 0, 1, 2, (2, "criterion_met")]
 
 
-def test_a_failing_task_is_raised_with_its_key(play: Play) -> None:
+def test_a_failing_task_is_raised_with_its_key(run: Run) -> None:
     async def program(learner: Any) -> None:
         register(learner)
         learner.environment_task(lambda *args: "echo no such world >&2; exit 3")
         await learner.learn(max_iter=1)
 
     with pytest.raises(RunFailedError) as caught:
-        play(SequentialReinforcementLearner, program)
+        run(SequentialReinforcementLearner, program)
     error = caught.value.__cause__
     assert isinstance(error, CommandFailedError)
     assert (error.key, error.exit_code) == ("SequentialReinforcementLearner/0/environment", 3)
@@ -255,7 +256,7 @@ def test_a_failing_task_is_raised_with_its_key(play: Play) -> None:
 @pytest.mark.parametrize(
     ("registered", "options", "message"),
     [
-        ("", {"max_iter": 1}, "Environment and Update functions must be set!"),
+        ("", {"max_iter": 1}, "Environment function must be set unless using external experiences!"),
         ("environment", {"max_iter": 1}, "Update function must be set!"),
         ("", {"max_iter": 1, "skip_environment_step": True}, "Update function must be set!"),
         ("environment update", {}, "Either max_iter > 0 or criterion_function must be provided"),
@@ -289,7 +290,7 @@ def test_functions_must_take_what_they_are_given() -> None:
 # --- calls of one's own ------------------------------------------------------------------------------------------
 
 
-def test_a_decorated_function_submits(play: Play) -> None:
+def test_a_decorated_function_submits(run: Run) -> None:
     async def program(learner: Any) -> None:
         environment = learner.environment_task(as_executable=False)(lambda n: {"n": n})
         update = learner.register_decorator("update")(as_executable=False)(lambda got, more: got["n"] + more)
@@ -301,7 +302,7 @@ def test_a_decorated_function_submits(play: Play) -> None:
         with pytest.raises(NotImplementedError):
             learner.start()
 
-    play(ReinforcementLearner, program)
+    run(ReinforcementLearner, program)
     plain = ParallelReinforcementLearner(1).environment_task(as_executable=False)(lambda n: n)
     assert plain(3) == 3
 
@@ -309,7 +310,7 @@ def test_a_decorated_function_submits(play: Play) -> None:
 # --- several side by side ----------------------------------------------------------------------------------------
 
 
-def test_several_agents_side_by_side(play: Play) -> None:
+def test_several_agents_side_by_side(run: Run) -> None:
     async def program(learner: Any) -> Any:
         @learner.environment_task(as_executable=False)
         def environment(value: float = 0, seed: int = 0) -> float:
@@ -325,7 +326,7 @@ def test_several_agents_side_by_side(play: Play) -> None:
                 learner.set_next_config(configs[1], 0)
         return states, learner.get_metric_results(), await learner.learn(2, 1)
 
-    states, metrics, learned = play(ParallelReinforcementLearner, program)
+    states, metrics, learned = run(ParallelReinforcementLearner, program)
     assert [state[1:] for state in states if state[0] == 0] == [(0, 1), (1, 2), (2, 4)]
     assert metrics == {"learner-0": {0: 1, 1: 2, 2: 4}, "learner-1": {0: 2, 1: 4}}
     assert [(state.learner_id, state.metric_value) for state in learned] == [(0, 1.0), (1, 1.0)]
@@ -347,7 +348,7 @@ def test_one_that_fails_spares_the_others() -> None:
 # --- a record ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_that_is_recorded_runs_twice(play: Play, tmp_path: Path) -> None:
+def test_nothing_that_is_recorded_runs_twice(run: Run, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     def learned(max_iter: int, change: str = "") -> list[str]:
@@ -359,7 +360,7 @@ def test_nothing_that_is_recorded_runs_twice(play: Play, tmp_path: Path) -> None
                 learner.update_task(as_executable=False)(lambda *args: change)
             return await learner.learn(max_iter=max_iter)
 
-        result = play(SequentialReinforcementLearner, program, run_dir=tmp_path / "run")
+        result = run(SequentialReinforcementLearner, program, run_dir=tmp_path / "run")
         assert len(result.iterations) == max_iter
         return lines(log)
 

@@ -1,5 +1,6 @@
 """Offer ROSE's import path of active learning: names from other modules, no logic."""
 
 from rose.active_learning.active_learner import ParallelActiveLearner, SequentialActiveLearner
+from rose.active_learning.streaming_learner import StreamingActiveLearner
 
-__all__ = ["ParallelActiveLearner", "SequentialActiveLearner"]
+__all__ = ["ParallelActiveLearner", "SequentialActiveLearner", "StreamingActiveLearner"]

@@ -32,7 +32,6 @@ _NO_BANK = (  # what reading a damaged file, or another one, comes to
     *(ValueError, LookupError, TypeError, RuntimeError, StopIteration),
 )
 
-Row = tuple[Any, Any, float, Any, bool, dict[str, Any] | None]
 _Sort = tuple[str, str, tuple[int, ...]]  # what a value comes back as, its type of number, its shape
 
 
@@ -200,7 +199,7 @@ def _json(value: Any, where: str) -> Any:
     Raises:
         BankError: if JSON has no form for it, or would give back another one.
     """
-    if value is None or isinstance(value, (bool, str, int, float)) and not isinstance(value, np.generic):
+    if value is None or (isinstance(value, (bool, str, int, float)) and not isinstance(value, np.generic)):
         return value
     if isinstance(value, dict):
         for name in value:

@@ -81,13 +81,17 @@ class ActiveLoop(DataflowLoop):
         """Return what active_learn is called with: the simulation's result and the training's."""
         if not iteration and self._skips:
             return ((), ()) if self._simulates else ()
-        given = self._chosen
-        if given is None:
-            given = (await self.earlier("active_learn", self._last),)
+        given = await self._chosen_before()
         if not self._simulates:
             return (await self.call("training", iteration, config, given),)
         simulated = await self.call("simulation", iteration, config, given)
         return simulated, await self.call("training", iteration, config, (simulated,))
+
+    async def _chosen_before(self) -> tuple[Any, ...]:
+        """Return what was chosen in the last iteration; nothing before the first."""
+        if self._chosen is None:
+            self._chosen = (await self.earlier("active_learn", self._last),)
+        return self._chosen
 
 
 class ActivePlan(DataflowPlan):
@@ -106,6 +110,11 @@ class ActivePlan(DataflowPlan):
     def __init__(self, request: RunRequest, skip_simulation_step: bool = False) -> None:
         self._simulates = not skip_simulation_step
         super().__init__(request)
+        for name, stage in self.variants.items():
+            if stage.on_failure == "drop":
+                raise ConfigurationError(
+                    f"{name}: there is one model, and no iteration can do without it; use retries="
+                )
 
     @property
     def identity(self) -> dict[str, str]:
@@ -140,7 +149,7 @@ class ActivePlan(DataflowPlan):
                 + " and no ".join(f"@learner.{kind}_task" for kind in missing)
             )
         limits = self.request.limits
-        if not limits.max_iter and limits.max_time is None and registered.criterion is None:
+        if not (self.endless or limits.max_iter or limits.max_time is not None or registered.criterion is not None):
             raise ConfigurationError(
                 "Either max_iter > 0 or criterion_function must be provided. Register one with "
                 "@learner.as_stop_criterion(...)"

@@ -15,7 +15,8 @@ import numpy as np
 from rose.dataflow._bank_file import is_bank_file, read_bank, write_bank
 from rose.errors import BankError, ConfigurationError
 
-PREFIX = "experience_bank_"  # how the files begin that parallel environments leave to be merged
+MERGED = "experience_bank"  # what banks of parallel environments are merged into
+PREFIX = f"{MERGED}_"  # how their files begin
 SUFFIXES = (".npz", ".pkl")  # ours, and what ROSE's programs call theirs
 
 
@@ -132,9 +133,9 @@ class ExperienceBank:
         count = min(_check_count(n, "n", 0), len(self))
         return list(self._held)[len(self) - count :]
 
-    def merge(self, other: Iterable[Experience]) -> ExperienceBank:
-        """Return a new bank of the size of this one, with what is in both; both stay as they are."""
-        merged = ExperienceBank(self.max_size)
+    def merge(self, other: ExperienceBank) -> ExperienceBank:
+        """Return a new bank with what is in both, of the larger `max_size` that is said; both stay as they are."""
+        merged = ExperienceBank(max((size for size in (self.max_size, other.max_size) if size), default=None))
         merged.add_batch([*self, *other])
         return merged
 
@@ -227,7 +228,7 @@ def merge_banks(work_dir: str, before: dict[str, list[int]], returned: list[Expe
         BankError: if there are none, or a file is not one.
     """
     names = sorted(name for name, about in banks_left(work_dir).items() if before.get(name) != about)
-    merged, known = ExperienceBank(session_id=PREFIX.rstrip("_")), {bank.session_id for bank in returned}
+    merged, known = ExperienceBank(session_id=MERGED), {bank.session_id for bank in returned}
     files = [ExperienceBank.load(os.path.join(work_dir, name)) for name in names]
     banks = [*returned, *(bank for bank in files if bank.session_id not in known)]
     if not banks:
@@ -249,4 +250,6 @@ def _check_count(value: Any, argument: str, least: int) -> int:
 def _same(one: Any, other: Any) -> bool:
     if hasattr(one, "__array__") or hasattr(other, "__array__"):
         return np.array_equal(np.asarray(one), np.asarray(other))
+    if isinstance(one, (list, tuple)) and type(one) is type(other):
+        return len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)

@@ -91,6 +91,7 @@ class DataflowLoop:
         model: str | None = None,
         index: int | None = None,
         unflushed: bool = False,
+        before: tuple[Any, ...] = (),
     ) -> Any:
         """Run a stage's task.
 
@@ -100,12 +101,13 @@ class DataflowLoop:
             upstream: results of earlier stages, which come after the configured arguments.
             injected: what the task is told by name, as far as its function can take it.
             model, index: the rest of the task's key.
+            before: what comes before the configured arguments.
             unflushed: whether the result may come before it is on disk (who uses it waits for `Runner.flushed`).
         """
         stage = stage_for(self.stages[kind], config, iteration, model)
         key = TaskKey(self.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
-        args = (*(configured.args if configured else ()), *upstream)
+        args = (*before, *(configured.args if configured else ()), *upstream)
         told = {name: value for name, value in (injected or {}).items() if name in self._told[kind]}
         stage, own = take_description(stage, configured.kwargs if configured else {})
         kwargs = {**own, **told}

@@ -5,10 +5,11 @@ environments -> their banks, merged -> update -> criterion
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
-from rose.dataflow.bank import ExperienceBank, banks_left, merge_banks
+from rose.dataflow.bank import MERGED, ExperienceBank, banks_left, merge_banks
 from rose.dataflow.reinforcement import ReinforcementLoop, ReinforcementPlan
 from rose.engine import TaskKey
 from rose.errors import ConfigurationError
@@ -52,8 +53,8 @@ class ExperienceLoop(ReinforcementLoop):
         before = await self._bookkeep(iteration, BANKS, banks_left, self._work_dir)
         results = await all_of(self.call(kind, iteration, config, value) for kind in self._environments)
         returned = [result for result in results if isinstance(result, ExperienceBank)]
-        path: str = await self._bookkeep(iteration, MERGE, merge_banks, self._work_dir, before, returned)
-        return path
+        await self._bookkeep(iteration, MERGE, merge_banks, self._work_dir, before, returned)
+        return os.path.join(self._work_dir, f"{MERGED}.npz")  # not as recorded: directories move
 
     async def _bookkeep(self, iteration: int, what: str, function: Any, *args: Any) -> Any:
         """Run a task of our own, where the files are."""
@@ -98,3 +99,12 @@ class ExperiencePlan(ReinforcementPlan):
                 "@learner.environment_task(name='...')"
             )
         super()._check_stages(registered)
+        if not os.path.isdir(self._work_dir):
+            raise ConfigurationError(
+                f"work_dir={self._work_dir!r} is no directory; make it: environments leave their banks there"
+            )
+        if os.path.exists(os.path.join(self._work_dir, f"{MERGED}.pkl")):
+            raise ConfigurationError(
+                f"work_dir={self._work_dir!r} holds {MERGED}.pkl, which an update may take for the merged bank, "
+                f"{MERGED}.npz; move it away, or use another directory"
+            )

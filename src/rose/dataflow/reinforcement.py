@@ -145,8 +145,8 @@ class ReinforcementPlan(DataflowPlan):
     def _check_stages(self, registered: Registered) -> None:
         if self.explores(ENVIRONMENT.name) and ENVIRONMENT.name not in registered.stages:
             raise ConfigurationError(
-                "Environment and Update functions must be set! There is no @learner.environment_task; without one, say "
-                "skip_environment_step=True"
+                "Environment function must be set unless using external experiences! Decorate one with "
+                "@learner.environment_task, or say skip_environment_step=True"
             )
         if UPDATE.name not in registered.stages:
             raise ConfigurationError("Update function must be set! Decorate one with @learner.update_task")

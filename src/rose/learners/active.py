@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from rose.dataflow.active import ActivePlan
-from rose.errors import ConfigurationError
-from rose.learners._numbered import numbered
-from rose.learners.custom import SubmittingLearner
-from rose.loop.changes import AcceptChanges
-from rose.loop.limits import check_limits
-from rose.loop.protocol import Plan, RunRequest
-from rose.loop.state import IterationState, Results, StateResult
+from rose.learners._numbered import DataflowLearner, numbered
+from rose.loop.protocol import Plan
+from rose.loop.state import Results, StateResult
 from rose.stages.config import LearnerConfig
 
 R = TypeVar("R")
 
 
-class ActiveLearner(SubmittingLearner[R]):
+class ActiveLearner(DataflowLearner[R]):
     """Hold what ROSE's active learners have in common.
 
     An iteration simulates what was chosen in the one before, trains on that, chooses (`active_learn_task`) and asks the
@@ -33,54 +28,6 @@ class ActiveLearner(SubmittingLearner[R]):
     Raises:
         ConfigurationError: if one of them cannot be.
     """
-
-    submits = False  # whether calling a decorated function submits it
-    learner_id: int | None = None  # a program's own; states of workflows side by side have theirs
-
-    def __init__(
-        self,
-        asyncflow: Any = None,
-        *,
-        run_dir: str | Path | None = None,
-        resume: bool | Literal["new"] = True,
-        accept_changes: AcceptChanges = False,
-        keep_models: int = 1,
-    ) -> None:
-        told: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "accept_changes": accept_changes}
-        super().__init__(asyncflow, self.submits, keep_models=keep_models, **told)
-
-    def get_current_state(self, learner_name: str | int | None = None) -> IterationState | None:
-        """Return the state after the last iteration of a workflow (None: of the first one); None: there was none."""
-        for workflow in self._workflows:
-            if learner_name is None or workflow.name == str(learner_name):
-                return workflow.state
-        return None
-
-    def get_max_iterations(self) -> int | None:
-        """Return the most iterations that the last run may have; None: any number, or nothing was run."""
-        return (self._workflows[0].limits.max_iter or None) if self._workflows else None
-
-    def _request(
-        self,
-        configs: Mapping[str, LearnerConfig],
-        max_iter: int,
-        max_time: float | None,
-        skip_pre_loop: bool,
-        ids: Mapping[str, int] | None = None,
-    ) -> RunRequest:
-        """Return the request of workflows with these configurations."""
-        return RunRequest(
-            names=tuple(configs),
-            stages=dict.fromkeys(configs, self.registered()),
-            model_names=(),
-            num_predictions=1,
-            configs=configs,
-            limits=check_limits(max_iter, None, max_time),
-            skip_pre_loop=bool(skip_pre_loop),
-            learner_ids=ids is not None,
-            ids=ids or {},
-            hooks=self.hooks(),
-        )
 
 
 class SequentialActiveLearner(ActiveLearner[StateResult]):
@@ -120,12 +67,7 @@ class SequentialActiveLearner(ActiveLearner[StateResult]):
         Raises:
             ConfigurationError and its kinds: at once.
         """
-        if initial_config is not None and learner_config is not None:
-            raise ConfigurationError("initial_config and learner_config are one thing: give one of them")
-        given, argument = initial_config, "initial_config"
-        if learner_config is not None:
-            given, argument = learner_config, "learner_config"
-        configs = {self.learner_name: self._config(given, argument)}
+        configs = self._only(initial_config, learner_config)
         return ActivePlan(self._request(configs, max_iter, max_time, skip_pre_loop), skip_simulation_step)
 
     def _learned(self, results: Results) -> StateResult:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -292,9 +292,11 @@ class Learner(StateOfLearner, Generic[R]):
         """Open the engine for tasks that the program asks for by themselves: they are not recorded."""
         return self._open_engine(stack, close_engine=False), None
 
-    def _told(self, state: Any) -> None:
+    def _told(self, state: Any) -> Awaitable[None] | None:
+        """Take note of a workflow's state after an iteration; what it gives is waited for."""
         self._last = state
         self._tracking.iteration(state)
+        return None
 
     def _config(self, config: LearnerConfig | None, argument: str) -> LearnerConfig:
         """Return a workflow's configuration, checked, with the arguments that the functions' dicts have."""

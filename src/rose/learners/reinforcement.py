@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from rose.dataflow import bank
 from rose.dataflow.experience import ExperiencePlan
 from rose.dataflow.reinforcement import ReinforcementPlan
 from rose.errors import ConfigurationError
-from rose.learners._numbered import numbered
+from rose.learners._numbered import DataflowLearner, numbered
 from rose.learners._task_dicts import TaskDict
-from rose.learners.custom import SubmittingLearner
 from rose.learners.registration import Decorator, F
 from rose.loop import checks
-from rose.loop.changes import AcceptChanges
-from rose.loop.limits import check_limits
-from rose.loop.protocol import Plan, RunRequest
-from rose.loop.state import IterationState, Results, StateResult
+from rose.loop.protocol import Plan
+from rose.loop.state import Results, StateResult
 from rose.paths import expanded
 from rose.stages.config import LearnerConfig
 from rose.stages.kinds import ENVIRONMENT, KINDS, UPDATE
@@ -28,7 +24,7 @@ from rose.stages.kinds import ENVIRONMENT, KINDS, UPDATE
 R = TypeVar("R")
 
 
-class ReinforcementLearner(SubmittingLearner[R]):
+class ReinforcementLearner(DataflowLearner[R]):
     """Hold what ROSE's reinforcement learners have in common.
 
     An iteration lets an agent act in its environment, updates its policy with what came of that, and asks the
@@ -46,24 +42,9 @@ class ReinforcementLearner(SubmittingLearner[R]):
         ConfigurationError: if one of them cannot be.
     """
 
-    submits = True  # whether calling a decorated function submits it
-    learner_id: int | None = None  # a program's own; states of workflows side by side have theirs
+    submits = True
     environment_function: TaskDict
     update_function: TaskDict
-
-    def __init__(
-        self,
-        asyncflow: Any = None,
-        register_and_submit: bool | None = None,
-        *,
-        run_dir: str | Path | None = None,
-        resume: bool | Literal["new"] = True,
-        accept_changes: AcceptChanges = False,
-        keep_models: int = 1,
-    ) -> None:
-        told: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "accept_changes": accept_changes}
-        submits = self.submits if register_and_submit is None else register_and_submit
-        super().__init__(asyncflow, submits, keep_models=keep_models, **told)
 
     @overload
     def environment_task(self, func: F) -> F: ...
@@ -84,49 +65,6 @@ class ReinforcementLearner(SubmittingLearner[R]):
     def learn(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Do what `teach` does, which ROSE calls so here."""
         return self._teach(self._plan_for("learn", args, kwargs))
-
-    def get_current_state(self, learner_name: str | int | None = None) -> IterationState | None:
-        """Return the state after the last iteration of a workflow (None: of the first one); None: there was none."""
-        for workflow in self._workflows:
-            if learner_name is None or workflow.name == str(learner_name):
-                return workflow.state
-        return None
-
-    def get_max_iterations(self) -> int | None:
-        """Return the most iterations that the last run may have; None: any number, or nothing was run."""
-        return (self._workflows[0].limits.max_iter or None) if self._workflows else None
-
-    def _request(
-        self,
-        configs: Mapping[str, LearnerConfig],
-        max_iter: int,
-        max_time: float | None,
-        skip_pre_loop: bool,
-        ids: Mapping[str, int] | None = None,
-    ) -> RunRequest:
-        """Return the request of workflows with these configurations."""
-        return RunRequest(
-            names=tuple(configs),
-            stages=dict.fromkeys(configs, self.registered()),
-            model_names=(),
-            num_predictions=1,
-            configs=configs,
-            limits=check_limits(max_iter, None, max_time),
-            skip_pre_loop=bool(skip_pre_loop),
-            learner_ids=ids is not None,
-            ids=ids or {},
-            hooks=self.hooks(),
-        )
-
-    def _only_config(
-        self, initial_config: LearnerConfig | None, learner_config: LearnerConfig | None
-    ) -> dict[str, LearnerConfig]:
-        """Return the configuration of the one workflow, whatever it is called, by the workflow's name."""
-        if initial_config is not None and learner_config is not None:
-            raise ConfigurationError("initial_config and learner_config are one thing: give one of them")
-        if learner_config is not None:
-            return {self.learner_name: self._config(learner_config, "learner_config")}
-        return {self.learner_name: self._config(initial_config, "initial_config")}
 
 
 class OneReinforcementLearner(ReinforcementLearner[StateResult]):
@@ -173,7 +111,7 @@ class SequentialReinforcementLearner(OneReinforcementLearner):
         Raises:
             ConfigurationError and its kinds: at once.
         """
-        configs = self._only_config(initial_config, learner_config)
+        configs = self._only(initial_config, learner_config)
         request = self._request(configs, max_iter, max_time, skip_pre_loop)
         return ReinforcementPlan(request, skip_environment_step or skip_simulation_step)
 
@@ -298,7 +236,7 @@ class ParallelExperience(OneReinforcementLearner):
         Raises:
             ConfigurationError and its kinds: at once.
         """
-        configs = self._only_config(initial_config, learner_config)
+        configs = self._only(initial_config, learner_config)
         request = self._request(configs, max_iter, max_time, skip_pre_loop)
         return ExperiencePlan(request, self._environments, self._folder())
 

@@ -36,7 +36,7 @@ class Session:
             (engine, label store, run) it puts on the stack.
         events: the run's event log.
         shared_state: what was registered outside any workflow, with who is told of all state.
-        told: is told of each state before the caller is.
+        told: is told of each state before the caller is, who waits for what it gives, if anything.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Session:
         open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
         events: EventLog,
         shared_state: Reports,
-        told: Callable[[IterationState], None] = lambda state: None,
+        told: Callable[[IterationState], Awaitable[None] | None] = lambda state: None,
     ) -> None:
         self._open = open_workflows
         self._events = events
@@ -188,7 +188,9 @@ class Session:
         """Drive one workflow to its end; its error ends it alone."""
 
         async def tell(state: IterationState) -> None:
-            self._told(state)
+            heard = self._told(state)
+            if heard is not None:
+                await heard
             await publish(state)
 
         try:

@@ -26,6 +26,7 @@ class StopReason(StrEnum):
     BUDGET = "budget_spent"
     MAX_TIME = "max_time_reached"
     POOL_EXHAUSTED = "pool_exhausted"
+    STREAM_EXHAUSTED = "stream_exhausted"
     SIMULATIONS_FAILED = "simulations_failed"
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"

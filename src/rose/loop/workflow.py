@@ -13,7 +13,7 @@ from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
-from rose.loop.protocol import NO_HOOKS, Hooks, Loop, Outcome, RunRequest, building
+from rose.loop.protocol import NO_HOOKS, Hooks, Loop, NothingLeft, Outcome, RunRequest, building
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
@@ -69,7 +69,10 @@ class Workflow:
             config = changed(self.config, self.changes, iteration) if self.changes else self.config
             ending = self._ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
-            outcome = recorded or await self.loop.play(iteration, config, ending)
+            try:
+                outcome = recorded or await self.loop.play(iteration, config, ending)
+            except NothingLeft as end:
+                return end.reason
             done = self._remember(iteration, outcome)
             if recorded is None:
                 await self._record(run, done, config, outcome, reported)
@@ -170,7 +173,7 @@ class Workflow:
             metric_value=outcome.metric_value,
             metric_threshold=self.criterion.threshold if self.criterion else None,
             metric_history=list(self.metrics.values()),
-            should_stop=outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
+            should_stop=outcome.met or outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
             current_config=config,
             learner_id=self.learner_id,
             state=state,

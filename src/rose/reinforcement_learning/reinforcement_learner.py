@@ -1,5 +1,6 @@
 """Offer ROSE's import path of the reinforcement learners."""
 
+from rose.learners.custom import Learner
 from rose.learners.reinforcement import (
     ParallelExperience,
     ParallelReinforcementLearner,
@@ -11,6 +12,7 @@ from rose.stages.config import LearnerConfig, TaskConfig
 
 __all__ = [
     "IterationState",
+    "Learner",
     "LearnerConfig",
     "ParallelExperience",
     "ParallelReinforcementLearner",

@@ -15,7 +15,7 @@ from rose.errors import ConfigurationError
 COMMON = ("iteration", "workflow", "seed")
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
 BANKS, MERGE = "banks", "merge"
-_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", BANKS, MERGE)
+_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", "window", BANKS, MERGE)
 
 
 @dataclass(frozen=True)
