@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ MISTAKES = {
     "YAML": (ACTIVE + "a: [1\nb: 2\n", "program.yaml, line 11: expected ',' or ']'"),
     "an object": ("a: !!python/object/apply:os.getcwd []\n", "line 1: could not determine a constructor"),
     "itself": ("a: &a {b: *a}\n", "line 1: this is nested in itself"),
+    "too much": (
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefgh")),
+        "says more than 100000 things",
+    ),
+    "depth": ("a: " + "[" * 100 + "]" * 100, "or too deeply"),
     "a list": ("- 1\n", "must hold keys and what they mean"),
 }
 

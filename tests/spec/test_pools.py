@@ -36,6 +36,22 @@ def test_estimators_over_a_pool_until_its_criterion(tmp_path: Path) -> None:
             learned(written(tmp_path, changed))
 
 
+def test_a_program_that_is_moved_is_the_same(tmp_path: Path) -> None:
+    text = POOL.replace(f'function: "{T}:label"', 'command: "cat {directory}/label"').replace(
+        "max_iter: 2", "max_iter: 1"
+    )
+    places = tmp_path / "here", tmp_path / "there; now"
+    places[0].mkdir()
+    written(places[0], "1\n", "label")
+    learned(written(places[0], text + "run_dir: run\n"))
+    places[0].rename(places[1])
+    (places[1] / "label").unlink()
+    assert set(learned(places[1] / "program.yaml").labels) == {1.0}
+    written(places[1], "2\n", "label")
+    written(places[1], text)
+    assert set(learned(places[1] / "program.yaml").labels) == {2.0}
+
+
 def test_functions_of_ones_own_in_several_workflows(tmp_path: Path) -> None:
     text = POOL.partition("models")[0] + POOL.partition("LinearRegression\n")[2]
     text += f'training: {{function: "{T}:fit"}}\nprediction: {{function: "{T}:guess"}}\nmodels: [a, b]\nbudget: 8\n'

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from rose.cli import main
+from rose.engine import ThreadEngine
+from rose.engine.registry import ENGINES, register_engine
+from tests.plugged import fresh
 from tests.spec.programs import ACTIVE, POOL, T, written
 from tests.spec.tasks import TRACE
 
@@ -80,6 +83,16 @@ def test_what_cannot_be_asked_for(rose: Rose, tmp_path: Path) -> None:
     assert main(["setup", "--wait-timeout", "3"]) == 2
 
 
+def test_other_places_for_its_tasks(rose: Rose, tmp_path: Path) -> None:
+    written(tmp_path, ACTIVE)
+    with fresh(ENGINES):
+        register_engine("brought")(ThreadEngine)
+        assert rose("program.yaml", "--backend", "brought")[0] == 0
+    pytest.importorskip("rhapsody")
+    code, out, _ = rose("program.yaml", "--backend", "concurrent")
+    assert (code, "criterion_met" in out) == (0, True)
+
+
 SCRIPT = '''\
 """A program."""
 import pickle
@@ -108,7 +121,7 @@ def test_a_script_runs_as_python_runs_it(rose: Rose, tmp_path: Path) -> None:
     written(tmp_path / "folder", SCRIPT, "script.py")
     file = "folder/script.py"
     code, out, err = rose(file, "7", "--json")
-    assert (code, out) == (7, f"{[file, '7', '--json']} {tmp_path / 'folder'} {file}\n")
+    assert (code, out) == (7, f"{[file, '7', '--json']} {tmp_path / 'folder'} {tmp_path / file}\n")
     assert err.splitlines() == [
         "UQLearner: iteration 0",
         "UQLearner: iteration 1",
@@ -121,4 +134,4 @@ def test_a_script_runs_as_python_runs_it(rose: Rose, tmp_path: Path) -> None:
     written(tmp_path, "if:\n", "wrong.py")
     code, _, err = rose("wrong.py")
     assert code == 1
-    assert 'File "wrong.py", line 1' in err
+    assert f'File "{tmp_path}/wrong.py", line 1' in err

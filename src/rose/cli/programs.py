@@ -219,16 +219,17 @@ def _run_script(file: str, arguments: list[str]) -> int:
 
     from rose.watch import progress
 
-    source = Path(file).read_bytes()
+    path = Path(file)
+    source, name = path.read_bytes(), str(path.absolute())
     main = ModuleType("__main__")
-    main.__file__, main.__loader__ = file, SourceFileLoader("__main__", file)
+    main.__file__, main.__loader__ = name, SourceFileLoader("__main__", name)
     main.__dict__["__builtins__"] = __builtins__
     sys.argv[:] = [file, *arguments]
-    sys.path[0] = str(Path(file).absolute().parent)
+    sys.path[0] = str(path.resolve().parent)
     sys.modules["__main__"] = main
     try:
         with progress():
-            exec(compile(source, file, "exec", dont_inherit=True), main.__dict__)
+            exec(compile(source, name, "exec", dont_inherit=True), main.__dict__)
     except Exception as error:
         own = error.__traceback__ and error.__traceback__.tb_next  # without this function's frame
         sys.excepthook(type(error), error.with_traceback(own), own)

@@ -144,7 +144,7 @@ class PoolConfig(Program):
 
     _own_names: ClassVar[tuple[str, ...]] = (
         *dict.fromkeys(name for kind in KINDS.values() for name in (*kind.provides, *kind.provides_tested)),
-        "workdir",
+        *("workdir", "directory"),
     )
 
     @property

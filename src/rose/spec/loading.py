@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from rose.paths import expanded
 M = TypeVar("M", bound=BaseModel)
 Place = tuple[str | int, ...]  # keys and indices, from the top of a file
 
-_MOST_NESTED = 50
+_MOST_NESTED, _MOST_ENTRIES = 50, 100_000  # of what a file says, references to what it says elsewhere among it
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,16 @@ def read(path: str | Path) -> Source:
     try:
         loader = _Loader(file.read_bytes())
         node = loader.get_single_node()
-        lines = dict(_lines(node, (), name))
+        lines = dict(itertools.islice(_lines(node, (), name), _MOST_ENTRIES))
+        if len(lines) == _MOST_ENTRIES:
+            raise ConfigurationError(f"{name} says more than {_MOST_ENTRIES} things; put data into files of their own")
         data = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigurationError(f"{name}{where}: {error.problem or error.context}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, ConfigurationError):
             raise

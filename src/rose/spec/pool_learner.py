@@ -8,6 +8,7 @@ import inspect
 import math
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,29 @@ def _configuration(config: PoolConfig, workflow: PoolWorkflow) -> UQLearnerConfi
 
 def _command(config: PoolConfig, template: str) -> Callable[..., Any]:
     """Return what gives the command line of a candidate's simulation; it asks for what the line names."""
-    provided = (*SIMULATION.provides, "workdir")
+    provided = (*SIMULATION.provides, "workdir", "directory")
     check_placeholders(template, (*config.parameters, *provided), config.at("simulation", "command"))
-    made = functools.partial(_filled, template, tuple(config.parameters))
+    made = functools.partial(_filled, template, tuple(config.parameters), _Directory(config.directory))
     by_name = inspect.Parameter.KEYWORD_ONLY
-    asked = [inspect.Parameter(name, by_name) for name in placeholders(template)]
+    asked = [inspect.Parameter(name, by_name) for name in placeholders(template) if name != "directory"]
     made.__signature__ = inspect.Signature(asked)  # type: ignore[attr-defined]
     return made
 
 
-def _filled(template: str, parameters: tuple[str, ...], **values: Any) -> str:
+@dataclass(frozen=True)
+class _Directory:
+    """Hold where a program's file is; a program that is moved is the same."""
+
+    path: Path
+
+    def __rose_identity__(self) -> str:
+        return "the file's"
+
+
+def _filled(template: str, parameters: tuple[str, ...], directory: _Directory, **values: Any) -> str:
     """Return a command line: the parameters as the file says them, and what comes from data quoted for a shell."""
     data = {name: value if name in parameters else _word(value) for name, value in values.items()}
-    return template.format_map(data)
+    return template.format_map({**data, "directory": shlex.quote(str(directory.path))})
 
 
 def _word(value: Any) -> Any:

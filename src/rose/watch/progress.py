@@ -119,7 +119,8 @@ def progress(learner: HasEvents | None = None, console: Console | None = None) -
     """Show the progress of what the learner runs inside the `with` block.
 
     Args:
-        learner: whose events to read; None: those of all learners of this process, and further calls show nothing.
+        learner: whose events to read; None: those of all learners of this process, and calls for one
+            of them, which say no console, show nothing more.
         console: where to write; None: standard error, so that a program's own output stays clean.
 
     Example:
@@ -127,7 +128,7 @@ def progress(learner: HasEvents | None = None, console: Console | None = None) -
             results = learner.run(workflows={"entropy": PREDICTIVE_ENTROPY}, max_iter=20)
     """
     global _all_shown
-    if _all_shown:
+    if _all_shown and console is None:
         yield
         return
     events = EVERYWHERE if learner is None else learner.events
