@@ -157,7 +157,7 @@ def learn(line, timeout):
         return line
 
     learner.training_task(as_executable=False)(lambda X, y, seed: seed % 5)
-    learner.prediction_task(as_executable=False)(lambda model, X: X[:, 0] * model)
+    learner.prediction_task(as_executable=False)(lambda model, X: [x[0] * model for x in X])
     learner.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=1)
     return learner.run(["w"], ["a", "b"], max_iter=1)["w"]
 
