@@ -39,6 +39,7 @@ def test_what_travels_where(play: Play, stages: Stages, command: bool) -> None:
         assert stages.given("criterion") == [[[], {}]] * 3
         assert learner.get_metric_results() == learner.metric_values_per_iteration == {0: 0.1, 1: 0.5, 2: 0.95}
         assert learner.get_current_state() is states[-1]
+        assert learner.learner_results["SequentialActiveLearner"].stop_reason == "criterion_met"
 
     play(program)
 
@@ -126,6 +127,7 @@ def test_leaving_and_stopping_end_everything(play: Play, stages: Stages) -> None
             if state.iteration == 1:
                 break
         await states.aclose()
+        assert {one.stop_reason for one in learner.learner_results.values()} == {"stopped"}
         before = len(stages.given("simulation"))
         await asyncio.sleep(0.05)
         assert len(stages.given("simulation")) == before < 20
