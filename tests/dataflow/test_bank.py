@@ -73,7 +73,7 @@ EXPERIENCES = st.builds(
 
 
 @pytest.mark.hypothesis
-@given(st.lists(EXPERIENCES, max_size=6))
+@given(st.lists(EXPERIENCES, max_size=4))
 def test_what_is_saved_comes_back(tmp_path_factory: pytest.TempPathFactory, experiences: list[Experience]) -> None:
     bank = ExperienceBank(session_id="walk")
     bank.add_batch(experiences)

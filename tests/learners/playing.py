@@ -1,20 +1,14 @@
-"""Play a program of ROSE's style on an engine of ours and on a WorkflowEngine, and keep what its stages were given."""
+"""Stages that keep what they were given, for programs of ROSE's style."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from rose.engine import Engine
-
-Program = Callable[[Any], Awaitable[Any]]
+Program = Callable[[Any], Awaitable[Any]]  # of an engine
+Play = Callable[[Program], Any]
 
 
 class Stages:
@@ -64,40 +58,3 @@ def stage(log: str, kind: str, command: bool, result: Any) -> Callable[..., Any]
         return f"echo '{value if isinstance(value, str) else json.dumps(value)}'" if command else value
 
     return task
-
-
-@pytest.fixture
-def stages(tmp_path: Path) -> Stages:
-    """Return stages whose log is empty."""
-    return Stages(tmp_path / "log")
-
-
-@pytest.fixture(params=["local", "workflow"])
-def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Program], Any]:
-    """Return what runs a program with an engine: the warm one, and ROSE's own."""
-    local: Engine | None = None
-    if request.param == "local":
-        local = request.getfixturevalue("engine")
-    else:
-        pytest.importorskip("radical.asyncflow")
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Any]:
-        if local is not None:
-            yield local
-            return
-        from radical.asyncflow import LocalExecutionBackend, WorkflowEngine
-
-        backend = await LocalExecutionBackend(ThreadPoolExecutor(2))
-        flow = await WorkflowEngine.create(backend, work_dir=str(tmp_path / "flow"))
-        yield flow
-        await flow.shutdown()
-
-    def play(program: Program) -> Any:
-        async def main() -> Any:
-            async with opened() as opened_engine:
-                return await program(opened_engine)
-
-        return asyncio.run(main())
-
-    return play

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ from rose.active_learning import ParallelActiveLearner, SequentialActiveLearner
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, RunFailedError
 from rose.stages.config import LearnerConfig, TaskConfig
-from tests.learners.playing import Program, Stages, play, stages  # noqa: F401  # fixtures
+from tests.learners.playing import Play, Stages
 
 ACTIVE = "simulation", "training", "active_learn"
-Play = Callable[[Program], Any]
 
 
 @pytest.mark.parametrize("command", [False, True], ids=["functions", "commands"])
-def test_what_travels_where(play: Play, stages: Stages, command: bool) -> None:  # noqa: F811
+def test_what_travels_where(play: Play, stages: Stages, command: bool) -> None:
     async def program(engine: Any) -> None:
         learner = SequentialActiveLearner(engine)
         stages.register(learner, *ACTIVE, command=command)
@@ -41,6 +39,7 @@ def test_what_travels_where(play: Play, stages: Stages, command: bool) -> None: 
         assert stages.given("criterion") == [[[], {}]] * 3
         assert learner.get_metric_results() == learner.metric_values_per_iteration == {0: 0.1, 1: 0.5, 2: 0.95}
         assert learner.get_current_state() is states[-1]
+        assert learner.learner_results["SequentialActiveLearner"].stop_reason == "criterion_met"
 
     play(program)
 
@@ -63,7 +62,7 @@ def test_what_travels_where(play: Play, stages: Stages, command: bool) -> None: 
     ],
     ids=["pre-loop", "simulation", "both"],
 )
-def test_what_is_skipped(stages: Stages, skipped: Any, calls: Any) -> None:  # noqa: F811
+def test_what_is_skipped(stages: Stages, skipped: Any, calls: Any) -> None:
     async def main() -> None:
         learner = SequentialActiveLearner(ThreadEngine(1))
         stages.register(learner, *ACTIVE)
@@ -75,7 +74,7 @@ def test_what_is_skipped(stages: Stages, skipped: Any, calls: Any) -> None:  # n
     assert len(kinds) == len(calls) + 1  # the second choice; nothing that nobody uses
 
 
-def test_configurations_and_state(play: Play, stages: Stages) -> None:  # noqa: F811
+def test_configurations_and_state(play: Play, stages: Stages) -> None:
     async def program(engine: Any) -> None:
         learner = SequentialActiveLearner(engine)
         stages.register(learner, *ACTIVE, training=lambda i: {"loss": i, "first": i} if not i else {"loss": i})
@@ -102,7 +101,7 @@ def test_configurations_and_state(play: Play, stages: Stages) -> None:  # noqa: 
     play(program)
 
 
-def test_what_teach_gives(stages: Stages) -> None:  # noqa: F811
+def test_what_teach_gives(stages: Stages) -> None:
     async def main() -> None:
         learner = SequentialActiveLearner(ThreadEngine(1))
         stages.register(learner, *ACTIVE, training={"loss": 0.5})
@@ -119,7 +118,7 @@ def test_what_teach_gives(stages: Stages) -> None:  # noqa: F811
     asyncio.run(main())
 
 
-def test_leaving_and_stopping_end_everything(play: Play, stages: Stages) -> None:  # noqa: F811
+def test_leaving_and_stopping_end_everything(play: Play, stages: Stages) -> None:
     async def program(engine: Any) -> None:
         learner = ParallelActiveLearner(engine)
         stages.register(learner, *ACTIVE)
@@ -128,6 +127,7 @@ def test_leaving_and_stopping_end_everything(play: Play, stages: Stages) -> None
             if state.iteration == 1:
                 break
         await states.aclose()
+        assert {one.stop_reason for one in learner.learner_results.values()} == {"stopped"}
         before = len(stages.given("simulation"))
         await asyncio.sleep(0.05)
         assert len(stages.given("simulation")) == before < 20
@@ -139,7 +139,7 @@ def test_leaving_and_stopping_end_everything(play: Play, stages: Stages) -> None
     play(program)
 
 
-def test_workflows_side_by_side(play: Play, stages: Stages) -> None:  # noqa: F811
+def test_workflows_side_by_side(play: Play, stages: Stages) -> None:
     async def program(engine: Any) -> None:
         learner = ParallelActiveLearner(engine)
         stages.register(learner, *ACTIVE)
@@ -164,7 +164,7 @@ def test_workflows_side_by_side(play: Play, stages: Stages) -> None:  # noqa: F8
     play(program)
 
 
-def test_when_one_fails_the_results_of_all_are_kept(stages: Stages) -> None:  # noqa: F811
+def test_when_one_fails_the_results_of_all_are_kept(stages: Stages) -> None:
     async def main() -> None:
         learner = ParallelActiveLearner(ThreadEngine(2))
         stages.register(learner, "simulation", "training")
@@ -212,7 +212,7 @@ def test_what_is_missing_is_said_in_roses_words() -> None:
         learner.start(1)
 
 
-def test_a_subclass_has_a_say(stages: Stages) -> None:  # noqa: F811
+def test_a_subclass_has_a_say(stages: Stages) -> None:
     class Own(SequentialActiveLearner):
         def _check_stop_criterion(self, stop_task_result: Any) -> tuple[bool, float]:
             return stop_task_result > 2, 10 * stop_task_result
@@ -233,7 +233,7 @@ def test_a_subclass_has_a_say(stages: Stages) -> None:  # noqa: F811
     asyncio.run(main())
 
 
-def test_calling_a_stage_submits_it(play: Play, stages: Stages) -> None:  # noqa: F811
+def test_calling_a_stage_submits_it(play: Play, stages: Stages) -> None:
     async def program(engine: Any) -> None:
         learner = SequentialActiveLearner(engine)
         stages.register(learner, *ACTIVE)
@@ -312,8 +312,7 @@ def test_a_program_that_is_killed_goes_on(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     for stop, last, code in (
         ("within", "3", -signal.SIGKILL),  # the second iteration
-        ("after 1", "3", -signal.SIGKILL),
-        ("never", "3", 0),
+        ("after 2", "3", -signal.SIGKILL),
         ("never", "4", 0),  # one more than it was to have
     ):
         (tmp_path / "stop").write_text(stop)
@@ -330,7 +329,7 @@ def test_a_program_that_is_killed_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().splitlines() == [line for lines in expected for line in lines]
 
 
-def test_what_a_run_was_begun_with_is_compared(tmp_path: Path, stages: Stages) -> None:  # noqa: F811
+def test_what_a_run_was_begun_with_is_compared(tmp_path: Path, stages: Stages) -> None:
     async def main(**options: Any) -> None:
         learner = SequentialActiveLearner(ThreadEngine(1), run_dir=tmp_path / "run")
         stages.register(learner, *ACTIVE)

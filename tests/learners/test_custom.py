@@ -270,7 +270,7 @@ class Recorded:
             @learner.training_task(as_executable=False)
             def train(data: list[str], data_of: int) -> dict[str, int]:
                 note(f"train {data_of}")
-                learner.register_state("trained", data_of)
+                learner.register_state(f"trained {data_of}", True)  # two at once: a name of its own for each
                 return {"sum": factor * sum(int(text) for text in data)}
 
             @learner.as_stop_criterion("sum", 0, ">", as_executable=False)

@@ -95,6 +95,7 @@ def test_they_are_found_where_rose_has_them() -> None:
         is sys.modules["rose.reinforcement_learning.reinforcement_learner"]
     )
     assert all(getattr(rose.rl, name).__name__ == name for name in rose.rl.__all__)
+    assert set(rose.rl.__all__) <= set(dir(rose.rl))
     with pytest.raises(AttributeError, match="no attribute 'Experiense'"):
         _ = rose.rl.Experiense
 

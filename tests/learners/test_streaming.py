@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,7 @@ from rose.cli import main
 from rose.engine import ThreadEngine
 from rose.errors import ConfigurationError, RunFailedError
 from rose.stages.config import LearnerConfig, TaskConfig
-from tests.learners.playing import Program, Stages, play, stages  # noqa: F401  # fixtures
-
-Play = Callable[[Program], Any]
+from tests.learners.playing import Play, Stages
 
 
 async def numbers(*items: int, error: Exception | None = None) -> AsyncIterator[int]:
@@ -31,7 +30,7 @@ async def numbers(*items: int, error: Exception | None = None) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("command", [False, True], ids=["functions", "commands"])
-def test_windows_of_a_source(play: Play, stages: Stages, command: bool) -> None:  # noqa: F811
+def test_windows_of_a_source(play: Play, stages: Stages, command: bool) -> None:
     async def program(engine: Any) -> None:
         learner = StreamingActiveLearner(engine, batch_size=2, sources=numbers(*range(5)))
         stages.register(learner, "training", "active_learn", command=command)
@@ -65,13 +64,13 @@ def test_windows_of_a_source(play: Play, stages: Stages, command: bool) -> None:
     play(program)
 
 
-def learner_of(stages: Stages, **options: Any) -> StreamingActiveLearner:  # noqa: F811
+def learner_of(stages: Stages, **options: Any) -> StreamingActiveLearner:
     learner = StreamingActiveLearner(ThreadEngine(1), **options)
     stages.register(learner, "training", "active_learn")
     return learner
 
 
-def test_who_feeds_waits_for_room(stages: Stages, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
+def test_who_feeds_waits_for_room(stages: Stages, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         learner = learner_of(stages, batch_size=2)
         for item in range(5):
@@ -100,7 +99,7 @@ def test_who_feeds_waits_for_room(stages: Stages, caplog: pytest.LogCaptureFixtu
     assert [args[0] for args, _ in stages.given("training")] == [[i, i + 1] for i in range(0, 10, 2)]
 
 
-def test_a_window_that_waits_long_enough_is_not_full(stages: Stages) -> None:  # noqa: F811
+def test_a_window_that_waits_long_enough_is_not_full(stages: Stages) -> None:
     async def main() -> None:
         learner = learner_of(stages, batch_size=100, max_wait=0.01)
         await learner.feed(1)
@@ -114,7 +113,7 @@ def test_a_window_that_waits_long_enough_is_not_full(stages: Stages) -> None:  #
     assert [args[0] for args, _ in stages.given("training")] == [[1], [2, 3]]
 
 
-def test_the_newest_make_the_window(stages: Stages) -> None:  # noqa: F811
+def test_the_newest_make_the_window(stages: Stages) -> None:
     async def main() -> None:
         learner = learner_of(stages, batch_size=2, conflate=True)
         for item in range(5):
@@ -129,7 +128,24 @@ def test_the_newest_make_the_window(stages: Stages) -> None:  # noqa: F811
     assert [args[0] for args, _ in stages.given("training")] == [[3, 4], [48, 49]]
 
 
-def test_what_a_source_raises_ends_it_after_what_came_before(stages: Stages) -> None:  # noqa: F811
+def test_a_source_that_never_waits_lets_others_run(stages: Stages) -> None:
+    async def endless() -> AsyncIterator[int]:
+        for item in itertools.count():
+            yield item
+
+    async def main() -> None:
+        learner = learner_of(stages, batch_size=3, conflate=True, sources=endless())
+        async for state in learner.start():
+            if state.iteration == 2:
+                break
+
+    asyncio.run(main())
+    windows = [args[0] for args, _ in stages.given("training")]
+    assert all(window == list(range(window[0], window[0] + 3)) for window in windows)
+    assert windows == sorted(windows)
+
+
+def test_what_a_source_raises_ends_it_after_what_came_before(stages: Stages) -> None:
     closed: list[str] = []
 
     async def endless() -> AsyncIterator[int]:
@@ -155,7 +171,7 @@ def test_what_a_source_raises_ends_it_after_what_came_before(stages: Stages) -> 
     assert [args[0] for args, _ in stages.given("training")] == [[1, 2], [3], [4, 5]]
 
 
-def test_leaving_ends_sources_that_wait(stages: Stages) -> None:  # noqa: F811
+def test_leaving_ends_sources_that_wait(stages: Stages) -> None:
     closed: list[int] = []
 
     async def counting() -> AsyncIterator[int]:
@@ -182,7 +198,7 @@ def test_leaving_ends_sources_that_wait(stages: Stages) -> None:  # noqa: F811
     assert closed[0] < 10
 
 
-def test_what_a_callback_raises_ends_the_run(stages: Stages) -> None:  # noqa: F811
+def test_what_a_callback_raises_ends_the_run(stages: Stages) -> None:
     def publish(state: Any) -> None:
         raise OSError("no place to publish")
 
@@ -196,7 +212,7 @@ def test_what_a_callback_raises_ends_the_run(stages: Stages) -> None:  # noqa: F
     asyncio.run(main())
 
 
-def test_what_cannot_be(stages: Stages) -> None:  # noqa: F811
+def test_what_cannot_be(stages: Stages) -> None:
     learner = StreamingActiveLearner(2)
     with pytest.raises(ValueError, match=r"^Training and Active Learning functions must be set!"):
         learner.start()

@@ -63,6 +63,8 @@ class Stream:
             return
         self._items.append(item)
         self._changed()
+        if self._conflate:  # nobody waits for room, and others must run, too
+            await asyncio.sleep(0)
 
     def attach(self, source: AsyncIterable[Any]) -> None:
         """Read a source, as soon as a run takes items.
