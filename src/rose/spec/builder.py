@@ -185,7 +185,10 @@ class LearnerBuilder:
 
     @staticmethod
     def _pythonpath(config: WorkflowConfig) -> list[str]:
-        return [str(config.directory / expanded(one, "pythonpath")) for one in config.remote.pythonpath]
+        """Return the directories to look in: beside the file or, if there is none, where this process works."""
+        said = [expanded(one, "pythonpath") for one in config.remote.pythonpath]
+        beside = [(one, config.directory / one) for one in said]
+        return [str(one if one.is_dir() and not found.is_dir() else found) for one, found in beside]
 
     @property
     def _tells(self) -> bool:
