@@ -105,12 +105,13 @@ def test_a_mistake_that_shows_when_it_is_built(tmp_path: Path, mistake: str) -> 
 
 
 def test_imports_are_checked_where_asked(tmp_path: Path) -> None:
-    for text in (ACTIVE, POOL):
+    for text, count in ((ACTIVE, 4), (POOL, 1)):
         load_spec(written(tmp_path, text), validate_imports=True)
         broken = text.replace(f"{T}:", f"{T}_:")
         load_spec(written(tmp_path, broken))
-        with pytest.raises(ConfigurationError, match="there is no module"):
+        with pytest.raises(ConfigurationError, match="there is no module") as caught:
             load_spec(written(tmp_path, broken), validate_imports=True)
+        assert str(caught.value).count("there is no module") == count
     with pytest.raises(FileNotFoundError):
         load_spec(tmp_path / "absent.yaml")
 

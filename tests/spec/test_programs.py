@@ -102,7 +102,10 @@ def test_parallel_learners_with_tasks_of_their_own(tmp_path: Path) -> None:
     told = {"learner_id": 1, "learner_label": "b", "rate": 1e-3, "pythonpath": [], "iteration": 0}
     assert seen("prediction") == [[["b\n"], told]]
     for wrong, message in (
-        (PARALLEL.replace("max_iter: 1", "parallel_learners: 3"), "learner.parallel_learners .*: there are 2 learners"),
+        (
+            PARALLEL.replace("- label: a", "- label: ''"),
+            r"learners\[0\].simulation.command .* {learner_label} is no param",
+        ),
         (PARALLEL.replace('command: "echo b"', f'function: "{T}:simulate"'), "simulation must be of one type"),
         (
             PARALLEL.replace("- label: b\n  simulation", "- label: b\n  update"),
@@ -111,7 +114,7 @@ def test_parallel_learners_with_tasks_of_their_own(tmp_path: Path) -> None:
         (PARALLEL + 'training: {command: "ls"}\n', r"training \(line 13\): tasks are those of each of the learners"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            load_spec(written(tmp_path, wrong))
+            load_spec(written(tmp_path, wrong), validate_imports=True)
 
 
 @pytest.mark.parametrize("text", [ACTIVE, REINFORCED, UQ], ids=["active", "reinforcement", "uq"])

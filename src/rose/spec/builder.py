@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rose.errors import ConfigurationError
 from rose.learners.base import Learner
 from rose.metrics import LEARNING_METRICS
 from rose.paths import expanded
@@ -19,7 +20,7 @@ from rose.spec._uq import ParallelUQLearner, SeqUQLearner
 from rose.spec.adapters import TOLD, TaskAdapterFactory, check_placeholders, imported, placeholders, taken
 from rose.spec.loading import read
 from rose.spec.pool_learner import build_pool_learner, functions_of, pool_arguments
-from rose.spec.schema import RESERVED, Program, Slots, TaskDef, UncertaintyDef, WorkflowConfig
+from rose.spec.schema import RESERVED, LearnerDef, Program, RemoteConfig, Slots, TaskDef, UncertaintyDef, WorkflowConfig
 from rose.stages.config import AdaptiveSchedule, LearnerConfig, UQLearnerConfig
 
 _log = logging.getLogger("rose")
@@ -91,9 +92,14 @@ class LearnerBuilder:
             ConfigurationError: if something cannot be.
         """
         if isinstance(self.config, WorkflowConfig):
-            _ = self._tasks
+            self._tasks  # noqa: B018
         else:
             functions_of(self._pool_config)
+
+    @property
+    def _workflow_config(self) -> WorkflowConfig:
+        assert isinstance(self.config, WorkflowConfig)
+        return self.config
 
     @property
     def _pool_config(self) -> PoolConfig:
@@ -110,17 +116,17 @@ class LearnerBuilder:
         return self._configuration({})
 
     def build_learner_configs(self) -> list[LearnerConfig] | None:
-        """Return what each parallel learner's tasks are told by name, `learner_id` and `learner_label` among it.
+        """Return what each parallel learner's tasks are told by name; None for a sequential one.
 
-        None for a sequential learner, and where it is nothing.
+        That is also `learner_id`, and `learner_label` where there is one.
         """
         config = self.config
-        if not isinstance(config, WorkflowConfig) or not config.kind.parallel or not self._tells:
+        if not isinstance(config, WorkflowConfig) or not config.kind.parallel:
             return None
-        labels = [one.label for one in config.learners or ()]
+        labels = [one.label for one in config.learners or ()] or [""] * config.learner.parallel_learners
         return [
-            self._configuration({"learner_id": number, "learner_label": labels[number] if labels else ""})
-            for number in range(config.learner.parallel_learners)
+            self._configuration({"learner_id": number} | ({"learner_label": label} if label else {}))
+            for number, label in enumerate(labels)
         ]
 
     def arguments(self) -> dict[str, Any]:
@@ -137,49 +143,62 @@ class LearnerBuilder:
     @functools.cached_property
     def _tasks(self) -> list[tuple[str, TaskDef, Callable[..., Any]]]:
         """Return each stage with its task (of several learners, the first one's) and what is registered for it."""
-        config = self.config
-        assert isinstance(config, WorkflowConfig)
+        config = self._workflow_config
         remote = config.remote.model_copy(update={"pythonpath": self._pythonpath(config)})
+        self._check(remote)
         found: list[tuple[str, TaskDef, Callable[..., Any]]] = []
         for slot in (*config.kind.needs, *config.kind.takes):
-            held: dict[tuple[str | int, ...], Slots] = {(slot,): config}
-            if config.learners is not None:
-                held = {("learners", number, slot): one for number, one in enumerate(config.learners)}
-            defs = []
-            for place, one in held.items():
-                if (task := one.tasks().get(slot)) is not None:
-                    self._check(task, place, remote.pythonpath)
-                    defs.append(task)
+            defs = [task for one in config.learners or (config,) if (task := one.tasks().get(slot)) is not None]
             if config.learners is None:
                 found += [(slot, task, TaskAdapterFactory.make_closure(task, remote)) for task in defs]
             elif defs:
                 found.append((slot, defs[0], TaskAdapterFactory.make_dispatch_closure(slot, defs, remote)))
         evaluator = config.stop_criterion.evaluator
-        self._check(evaluator, ("stop_criterion", "evaluator"), remote.pythonpath)
         return [*found, ("criterion", evaluator, TaskAdapterFactory.make_closure(evaluator, remote))]
 
-    def _check(self, task: TaskDef, place: tuple[str | int, ...], pythonpath: list[str]) -> None:
-        if task.command is not None:
-            known = (*self.config.parameters, *RESERVED, *TOLD)
-            check_placeholders(task.command, known, self.config.at(*place, "command"))
-        elif task.function is not None:
-            imported(task.function, pythonpath, self.config.at(*place, "function"))
+    def _check(self, remote: RemoteConfig) -> None:
+        """Check that all functions can be imported, and that commands name only what there is.
+
+        Raises:
+            ConfigurationError: if not; the message has all that is wrong.
+        """
+        config, wrong = self._workflow_config, []
+        places: list[tuple[tuple[str | int, ...], Slots]] = [((), config)]
+        places += [(("learners", number), one) for number, one in enumerate(config.learners or ())]
+        tasks = [((*place, slot), task, held) for place, held in places for slot, task in held.tasks().items()]
+        tasks.append((("stop_criterion", "evaluator"), config.stop_criterion.evaluator, config))
+        for place, task, held in tasks:
+            known = [*config.parameters, "iteration", "pythonpath", *TOLD]
+            known += ["learner_id"] if config.kind.parallel else []
+            known += ["learner_label"] if isinstance(held, LearnerDef) and held.label else []
+            try:
+                if task.command is not None:
+                    check_placeholders(task.command, known, config.at(*place, "command"))
+                elif task.function is not None:
+                    imported(task.function, remote.pythonpath, config.at(*place, "function"))
+            except ConfigurationError as error:
+                wrong.append(error)
+        if len(wrong) == 1:
+            raise wrong[0]
+        if wrong:
+            raise ConfigurationError("; ".join(map(str, wrong))) from wrong[0]
 
     @staticmethod
     def _pythonpath(config: WorkflowConfig) -> list[str]:
-        return [str(config.directory / expanded(one, "pythonpath")) for one in config.remote.pythonpath]
+        """Return the directories to look in: beside the file or, if there is none, where this process works."""
+        said = [expanded(one, "pythonpath") for one in config.remote.pythonpath]
+        beside = [(one, config.directory / one) for one in said]
+        return [str(one if one.is_dir() and not found.is_dir() else found) for one, found in beside]
 
     @property
     def _tells(self) -> bool:
         """Return whether tasks are told anything."""
-        config = self.config
-        assert isinstance(config, WorkflowConfig)
+        config = self._workflow_config
         asked = {name for _, task, _ in self._tasks if task.command for name in placeholders(task.command)}
         return bool(config.parameters or config.remote.pythonpath or config.learners or asked & set(RESERVED))
 
     def _configuration(self, more: Mapping[str, Any]) -> LearnerConfig:
-        config = self.config
-        assert isinstance(config, WorkflowConfig)
+        config = self._workflow_config
         told = {**config.parameters, "pythonpath": list(config.remote.pythonpath), **more}
         make: type[LearnerConfig] = UQLearnerConfig if config.kind.module == SeqUQLearner.__module__ else LearnerConfig
         stages: dict[str, Any] = {}
@@ -190,8 +209,7 @@ class LearnerBuilder:
         return make(**stages)
 
     def _tell_of_the_unused(self) -> None:
-        config = self.config
-        assert isinstance(config, WorkflowConfig)
+        config = self._workflow_config
         for name in config.parameters:
             asks = (
                 name in (placeholders(task.command) if task.command else taken(function, {name: None}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,6 +13,8 @@ from rose.errors import near_miss
 from rose.metrics import check_operator
 from rose.spec.loading import Source, mistake, read, unknown_keys, validated
 from rose.stages.options import OPTIONS
+
+_log = logging.getLogger("rose")
 
 RESERVED = ("iteration", "pythonpath", "learner_id", "learner_label")  # what tasks are told beside the parameters
 SLOTS = ("simulation", "training", "prediction", "active_learn", "uncertainty", "environment", "update")
@@ -30,13 +33,14 @@ class LearnerType(NamedTuple):
 
 
 _ACTIVE, _REINFORCED = ("simulation", "training", "active_learn"), ("environment", "update")
+_SEQUENTIAL_UQ = ("uq_active_learner", "uq_learner", "SequentialUQLearner", "sequential_uq_learner")
 _UQ = ("simulation", "training", "prediction", "active_learn")
 _TYPES = (
     LearnerType("SequentialActiveLearner", "rose.learners.active", _ACTIVE),
     LearnerType("ParallelActiveLearner", "rose.learners.active", _ACTIVE, parallel=True),
     LearnerType("SequentialReinforcementLearner", "rose.learners.reinforcement", _REINFORCED),
     LearnerType("ParallelReinforcementLearner", "rose.learners.reinforcement", _REINFORCED, parallel=True),
-    LearnerType("SeqUQLearner", "rose.spec._uq", _UQ, ("uncertainty",), aliases=("uq_active_learner", "uq_learner")),
+    LearnerType("SeqUQLearner", "rose.spec._uq", _UQ, ("uncertainty",), aliases=_SEQUENTIAL_UQ),
     LearnerType(
         *("ParallelUQLearner", "rose.spec._uq", _UQ, ("uncertainty",)),
         parallel=True,
@@ -301,7 +305,7 @@ class WorkflowConfig(Program, Slots):
         self._check_alike(self.learners)
         count = len(self.learners)
         if "parallel_learners" in self.learner.model_fields_set and self.learner.parallel_learners != count:
-            raise mistake(f"there are {count} learners", "learner", "parallel_learners")
+            _log.warning("there are %d learners; parallel_learners counts where there is no list of them", count)
         self.learner = self.learner.model_copy(update={"parallel_learners": count})
         return self
 
