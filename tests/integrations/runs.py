@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,14 @@ def teach(made: Any, tracker: Any, max_iter: int = 2, workflows: tuple[str, ...]
             await made.shutdown()
 
     asyncio.run(run())
+
+
+def read_page(*headings: str) -> dict[str, Any]:
+    """Run the first block of docs/tracking.md, then those under these headings; what they define."""
+    page = Path(__file__).parents[2] / "docs" / "tracking.md"
+    names: dict[str, Any] = {"__name__": "page"}
+    first, *sections = page.read_text().split("\n## ")
+    for section in [first, *(one for one in sections if one.partition("\n")[0] in headings)]:
+        (block,) = re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+        exec(compile(block, f"{page.name}: {section.partition(chr(10))[0]}", "exec"), names)
+    return names

@@ -13,7 +13,7 @@ from rose.errors import RunFailedError
 from rose.integrations.clearml_tracker import ClearMLTracker
 from rose.metrics import MODEL_ACCURACY
 from rose.testing import TrackerContract
-from tests.integrations.runs import learner, teach
+from tests.integrations.runs import learner, read_page, teach
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of ClearML
 
@@ -72,3 +72,8 @@ def test_workflows_are_series_and_an_error_fails_the_task() -> None:
     assert tracker.points("count") == [("fine", 0, 7), ("fine", 1, 7)]
     task = json.loads((tracker.folder / "task.json").read_text())
     assert sorted(task["tags"]) == ["final_iter:1", "stop:error"]
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read_page("ClearML")

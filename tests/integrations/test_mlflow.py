@@ -14,7 +14,7 @@ from rose.errors import RunFailedError
 from rose.integrations.mlflow_tracker import MLflowTracker
 from rose.metrics import MODEL_ACCURACY
 from rose.testing import TrackerContract
-from tests.integrations.runs import learner, teach
+from tests.integrations.runs import learner, read_page, teach
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy
 
@@ -102,3 +102,9 @@ def test_several_trackers_of_several_workflows_of_which_one_fails(client: Any, u
     assert (inner.info.status, inner.data.tags["stop_reason"]) == ("FINISHED", "max_iter_reached")
     assert inner.data.tags["config/simulation/grid"] == "it's"
     assert steps(client, inner, MODEL_ACCURACY) == steps(client, outer, f"it_s/{MODEL_ACCURACY}") == [0, 1]
+
+
+def test_the_page_runs(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    read_page("MLflow")

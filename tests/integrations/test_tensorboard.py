@@ -10,7 +10,7 @@ import pytest
 from rose.integrations.tensorboard_tracker import TensorBoardTracker
 from rose.metrics import MODEL_ACCURACY
 from rose.testing import TrackerContract
-from tests.integrations.runs import learner, teach
+from tests.integrations.runs import learner, read_page, teach
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +56,10 @@ def test_workflows_are_curves_of_one_picture(tmp_path: Path) -> None:
     teach(learner(parallel=True), TensorBoardTracker(tmp_path, "mine"), workflows=("a", "b/c"))
     assert {folder.name for folder in (tmp_path / "mine").iterdir() if folder.is_dir()} == {"a", "b_c"}
     assert [point.step for point in read(tmp_path / "mine" / "b_c").Scalars(MODEL_ACCURACY)] == [0, 1]
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read_page("TensorBoard")
+    (folder,) = (tmp_path / "board").iterdir()
+    assert read(folder).Scalars("labeled_count")[2].value == 12

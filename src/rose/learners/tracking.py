@@ -27,7 +27,8 @@ _log = logging.getLogger("rose")
 
 _BEHIND = 1000  # events that a tracker may be late, before it is given up
 _BEHIND_REPLAYED = 500  # of which iterations that are replayed, all in a moment, take up so many at most
-_GATHERS = 1.0  # seconds for which a tracker may hold back what it is told, to write it at once
+_GATHERS, _AT_MOST = 1.0, 30.0  # seconds for which a tracker may hold back what it is told, to write it at once,
+_SHARE = 20  # and so many times as long as that took last: it writes for a twentieth of the time
 PATIENCE = 10.0  # seconds that the end of a run waits for each tracker to take in what it has been told
 
 
@@ -135,7 +136,7 @@ class TrackerBase:
         """Take note of how one of several workflows ended; told before `on_stop`."""
 
     def on_idle(self) -> None:
-        """Write what was held back; told a second after the first event that came since it was last told."""
+        """Write what was held back; told a second after the first event since, or later where it takes long."""
 
 
 _TOLD = ("on_start", "on_iteration", "on_stop")
@@ -312,6 +313,7 @@ class _Told:
 
     def _take_in(self) -> None:
         idle_at: float | None = None  # None: nothing was told since
+        gathers = _GATHERS
         while True:
             left = None if idle_at is None else idle_at - time.monotonic()
             try:
@@ -319,11 +321,14 @@ class _Told:
                     raise queue.Empty
                 event = self._events.get(timeout=left)
             except queue.Empty:
-                event = ("on_idle", ())
+                began = time.monotonic()
+                self._call("on_idle")
+                idle_at, gathers = None, min(max(_GATHERS, _SHARE * (time.monotonic() - began)), _AT_MOST)
+                continue
             if event is None:
                 return
             self._call(event[0], *event[1])
-            idle_at = None if event[0] == "on_idle" else idle_at or time.monotonic() + _GATHERS
+            idle_at = idle_at or time.monotonic() + gathers
 
     def _call(self, method: str, *arguments: Any) -> None:
         if self._off or not hasattr(self._tracker, method):
