@@ -1,4 +1,7 @@
-"""Ways in which a place fails a task. Workers import this file: not the tests, and not pytest, which takes longer."""
+"""Ways in which tasks fail, and a log of those that ran.
+
+Workers import this file: not the tests, and not pytest, which takes longer.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import errno
 import os
 import signal
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 
 def full() -> None:
@@ -33,3 +38,14 @@ def no_module() -> None:
 
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tried(log: Path) -> Counter[str]:
+    """How often each line is in a log."""
+    return Counter(log.read_text().split()) if log.exists() else Counter()
+
+
+def note(log: Path, what: object) -> None:
+    """Add a line."""
+    with log.open("a") as file:
+        file.write(f"{what}\n")
