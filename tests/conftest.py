@@ -24,6 +24,7 @@ TOGETHER = {
     "tests/scoring/": "kernels",
     "tests/acquisition/": "acquisition",
     "test_acquisition_that_looks_at_more_than_scores": "acquisition",
+    "test_surrogate": "kernels",
     "::test_members_that": "kernels",
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
