@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     rose = results(python, "rose", options.engine, options.programs)
     ours = results(sys.executable, "ours", options.engine, options.programs)
-    meant, reasons = meant_differences(), tomllib.loads((HERE / "meant" / "reasons.toml").read_text())
+    meant, reasons = meant_differences(), tomllib.loads((HERE / "reasons.toml").read_text())
     compared = [compare(name, rose[name], ours[name], meant.get(name, {})) for name in sorted(rose)]
     if options.markdown:
         print(readme(compared))
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def meant_differences() -> dict[str, dict[str, dict[str, str]]]:
     """Return by program and observation what ours gives (as JSON) and why."""
-    files = [path for path in (HERE / "meant").glob("*.toml") if path.stem != "reasons"]
+    files = (HERE / "meant").glob("*.toml")
     return {f"{path.stem}.{name}": entry for path in files for name, entry in tomllib.loads(path.read_text()).items()}
 
 
@@ -161,7 +161,7 @@ def readme(compared: Sequence[Compared]) -> str:
         f"Made by `make conformance CONFORMANCE_ARGS=--markdown`: {len(compared)} small programs, each in a process "
         "of its own under ROSE 0.3.0 (from PyPI, in a venv of its own) and under ours. *Alike*: all that a program "
         f"observes is the same. *Meant*: some of it is not ({differences} observations in all), and a line of "
-        "`benchmarks/conformance/meant/reasons.toml` says why; without `--markdown` they are listed."
+        "`benchmarks/conformance/reasons.toml` says why; without `--markdown` they are listed."
     )
 
 
