@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rose.engine import LocalEngine, ThreadEngine
     from rose.learners.custom import Learner
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
+    from rose.loop.saved.loading import load
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
     from rose.pool.pool import Pool
     from rose.stages.config import LearnerConfig, TaskConfig, UQLearnerConfig
@@ -32,6 +33,7 @@ _PLACES = {
     "ThreadEngine": "rose.engine",
     "UQLearnerConfig": "rose.stages.config",
     "WorkflowResult": "rose.loop.state",
+    "load": "rose.loop.saved.loading",
     "retry": "rose.store",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "ThreadEngine",
     "UQLearnerConfig",
     "WorkflowResult",
+    "load",
     "retry",
 ]
 

@@ -245,9 +245,14 @@ class Learner(StateOfLearner, Generic[R]):
         return max((len(workflow.iterations) for workflow in self._workflows), default=0)
 
     @property
-    def learner_results(self) -> Results:
-        """Return what the last run has learned so far."""
+    def results(self) -> Results:
+        """Return what the last run has learned so far, by workflow: also while it goes on, and after `start`."""
         return self._sessions[-1].results() if self._sessions else Results()
+
+    @property
+    def learner_results(self) -> Results:
+        """Return `results`, as ROSE calls it."""
+        return self.results
 
     @property
     def asyncflow(self) -> Any:

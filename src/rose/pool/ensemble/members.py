@@ -11,10 +11,9 @@ from rose.loop.groups import all_of
 from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.passes import Passed, as_passed, joined
-from rose.pool.ensemble.predictions import Predicted, predict, predict_slice, sliced, usable
+from rose.pool.ensemble.predictions import predict_slice, sliced
 from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
-from rose.stages.reporting import class_names
 from rose.stages.runner import Runner
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
@@ -140,20 +139,6 @@ class Ensemble:
         """Return the stage of a task in which all these models predict, one after the other, all passes."""
         stages = [stage_for(self.prediction, config, iteration, model) for model in models]
         return together(stages, self.num_predictions)
-
-    def predict_here(
-        self, round: RoundId, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
-    ) -> Predicted:
-        """Predict `X` with all models, in this process: for results, when the engine is gone."""
-        binding, passes = self.bind_prediction(config, round.iteration), range(self.num_predictions)
-        given = {name: [self._given(round, "predict", name, index) for index in passes] for name in models}
-        predicted = {
-            name: [predict(binding.func, model, X, self._arguments(binding, one)) for one in given[name]]
-            for name, model in models.items()
-        }
-        declared = self.prediction.classes
-        classes = {name: class_names(model) if declared is None else declared for name, model in models.items()}
-        return usable(predicted, classes, len(X), task, "predict", self.prediction.normalise)
 
     def _given(self, round: RoundId, stage: str, model: str, index: int) -> dict[str, Any]:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}
