@@ -52,8 +52,8 @@ class IterationState:
     """Describe one workflow after one iteration.
 
     `state` holds what tasks reported (`register_state`, results that are dicts) beside `uq_value` and
-    `criterion_values`; its entries are attributes too: `state.uq_value`. `metric`, `uncertainty` and `workflow` are what
-    results and their tables call `metric_value`, `uq_value` and `learner_id`.
+    `criterion_values`; its entries are attributes too: `state.uq_value`. What ROSE calls `metric_value`, `uq_value` and
+    `learner_id` is `metric`, `uncertainty` and `workflow` in results and their tables, and here, too.
 
     Attributes:
         iteration: 0-based.

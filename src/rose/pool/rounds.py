@@ -61,6 +61,7 @@ class PoolLoop:
     settings: ClassVar[tuple[str, ...]] = ("query_size", "threshold", "budget", "max_iter")
 
     name: str
+    zero: RoundId  # the first round: what the others' seeds are derived from
     pool: Pool
     first: np.ndarray
     shared: SharedPool
@@ -94,7 +95,7 @@ class PoolLoop:
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Ask for what was chosen, gather what the schedule waits for, learn from it, judge, and choose."""
-        round = RoundId(self.name, iteration, self.pool.seed)
+        round = replace(self.zero, iteration=iteration)
         await self._recall()
         chosen, self._chosen, self._said = self._chosen, self._chosen[:0], {}
         dropped = await self.labeller.label(iteration, chosen, config)
@@ -197,7 +198,7 @@ class PoolLoop:
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings of the members, and of what was collected of them."""
-        round = RoundId(self.name, self._iteration, self.pool.seed)
+        round = replace(self.zero, iteration=self._iteration)
         keys = (round.key("training", model) for model in self.ensemble.members)
         return [name for key in keys for name in result_keys(key)]
 
@@ -229,7 +230,7 @@ class PoolLoop:
         await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration = config, iteration
-        self._restored = RoundId(self.name, iteration, self.pool.seed), checkpoint["members"]
+        self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
@@ -338,10 +339,7 @@ class PoolLoop:
 
     def _predictor(self) -> Predictor | None:
         """Return what predicts with the members, in results; None: a command does, or there are none."""
-        if self.ensemble.prediction.as_executable or not self.ensemble.members:
-            return None
-        round = RoundId(self.name, self._iteration, self.pool.seed)
-        binding = self.ensemble.bind_prediction(self._config, self._iteration)
         scoring = self._scoring(self._config, self._iteration)
-        passes, stage = self.ensemble.num_predictions, self.ensemble.prediction
-        return Predictor.of(round, binding, passes, stage, scoring, isinstance(self.pool.X, np.ndarray))
+        arrays = isinstance(self.pool.X, np.ndarray)
+        round = replace(self.zero, iteration=self._iteration)
+        return Predictor.of(round, self.ensemble, scoring, self._config, arrays)

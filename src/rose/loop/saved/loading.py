@@ -39,7 +39,7 @@ from rose.store.safe_unpickle import load_plainly
 def load(path: str | os.PathLike[str]) -> Results:
     """Load what was learned: from a run directory (living, finished or dead), or from results that were saved.
 
-    The program that made it is not needed, and nothing is changed there. Histories, and the candidates that have labels,
+    The program that made it is not needed, and nothing is changed there. Histories, and which candidates have labels,
     are read at once; labels, models and what predicts when they are asked for. A run that goes on frees the models of
     earlier rounds: load it again for the newest.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rose.engine import TaskKey
@@ -18,6 +18,8 @@ from rose.stages.runner import Runner
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
 
+_ALIKE = "alike"  # in place of a workflow's name
+
 
 @dataclass(frozen=True)
 class RoundId:
@@ -25,7 +27,8 @@ class RoundId:
 
     workflow: str
     iteration: int
-    seed: int  # of the run
+    seed: int  # of the run, or of workflows that are to be alike
+    alike: bool = False  # whether the workflow's name does not matter to its seeds
 
     @property
     def where(self) -> str:
@@ -36,9 +39,14 @@ class RoundId:
         """Return the key of one of its tasks."""
         return TaskKey(self.workflow, self.iteration, stage, model, index)
 
+    def derived(self, stage: str, model: str | None = None, index: int | None = None, part: int | None = None) -> int:
+        """Return the seed of one of its tasks, or of something else in it, or of a part of that."""
+        key = replace(self.key(stage, model, index), workflow=_ALIKE if self.alike else self.workflow)
+        return derive_seed(self.seed, str(key) if part is None else f"{key}/{part}")
+
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
         """Return what every task may ask for, its own seed among it."""
-        seed = derive_seed(self.seed, str(self.key(stage, model, index)))
+        seed = self.derived(stage, model, index)
         return {"iteration": self.iteration, "workflow": self.workflow, "seed": seed}
 
 

@@ -15,14 +15,15 @@ from rose.errors import PoolError, PredictionError
 from rose.loop.saved.directory import versions_here
 from rose.loop.saved.prediction import Prediction
 from rose.pool.candidates.frames import is_frame
-from rose.pool.ensemble.members import RoundId
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed, mapped, means
 from rose.pool.ensemble.predictions import predict, usable
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
 from rose.stages.binding import Binding
+from rose.stages.config import LearnerConfig
 from rose.stages.reporting import class_names
-from rose.stages.stage import Reduction, Stage
+from rose.stages.stage import Reduction
 
 _MOST = 16 << 20  # bytes of what predicts that a round's record takes
 
@@ -57,14 +58,16 @@ class Predictor:
 
     @classmethod
     def of(
-        cls, round: RoundId, binding: Binding, passes: int, stage: Stage, scoring: Scoring, arrays: bool
-    ) -> Predictor:
-        """Return what predicts as the prediction `stage` and the rule of a round say."""
-        metric = scoring.metric
+        cls, round: RoundId, ensemble: Ensemble, scoring: Scoring, config: LearnerConfig, arrays: bool
+    ) -> Predictor | None:
+        """Return what predicts with the members of a round; None: a command does, or there are none."""
+        stage, metric = ensemble.prediction, scoring.metric
+        if stage.as_executable or not ensemble.members:
+            return None
         return cls(
             round=round,
-            binding=binding,
-            passes=passes,
+            binding=ensemble.bind_prediction(config, round.iteration),
+            passes=ensemble.num_predictions,
             classes=stage.classes,
             normalise=stage.normalise,
             metric_name=scoring.rule.metric_name,
