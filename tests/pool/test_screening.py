@@ -41,8 +41,9 @@ def screened(preds, metric, method, size, taken, seed=0, most=999):
         calls={name: [{"model": True, "X": True}] for name in names},
         classes={}, task=None, normalise=False, metric=metric, reduction=None, method=method, query_size=K, least=0,
         draws=draws_by_keys(method, metric.direction, metric.range), round=RoundId("w", 0, 0),
+        tie_seed=0,
     )  # fmt: skip
-    found = Shortlist(K, question.kept, metric.direction, tie_seed=question.tie_seed)
+    found = Shortlist(K, question.kept, metric.direction, tie_seed=0)
     parts = [(start, min(start + size, n)) for start in range(0, n, size)]
 
     def look(start, stop, most):

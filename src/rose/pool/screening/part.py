@@ -41,6 +41,7 @@ class Question:
         least: how many of the most uncertain it has to see at least.
         draws: whether it draws by keys of the candidates.
         round: which it is, for messages and seeds.
+        tie_seed: what puts candidates with equal scores in order, in all parts alike.
     """
 
     func: Callable[..., Any]
@@ -55,11 +56,7 @@ class Question:
     least: int
     draws: bool
     round: RoundId
-
-    @property
-    def tie_seed(self) -> int:
-        """Return what puts candidates with equal scores in order, in all parts alike."""
-        return self.round.derived("acquisition")
+    tie_seed: int
 
     @property
     def kept(self) -> int:

@@ -200,6 +200,7 @@ class Screener:
             least=self.chooser.least_seen(scoring),
             draws=draws_by_keys(method, metric.direction, metric.range),
             round=round,
+            tie_seed=round.derived("acquisition"),
         )
 
 
