@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rose.comparison import compare
     from rose.engine import LocalEngine, ThreadEngine
     from rose.learners.custom import Learner
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
@@ -33,6 +34,7 @@ _PLACES = {
     "ThreadEngine": "rose.engine",
     "UQLearnerConfig": "rose.stages.config",
     "WorkflowResult": "rose.loop.state",
+    "compare": "rose.comparison",
     "load": "rose.loop.saved.loading",
     "retry": "rose.store",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "ThreadEngine",
     "UQLearnerConfig",
     "WorkflowResult",
+    "compare",
     "load",
     "retry",
 ]

@@ -206,6 +206,14 @@ class Learner(StateOfLearner, Generic[R]):
         plan = self._plan_for("run", args, kwargs)
         return run_synchronously(lambda: self._teach(plan, close_engine=True))
 
+    def run_planned(self, plan: Plan, run_dir: Path | None) -> Results:
+        """Run a plan to its end as `run` does, in a directory that is not the learner's (None: a temporary one)."""
+        own, self._run_dir = self._run_dir, run_dir
+        try:
+            return run_synchronously(lambda: self._session(plan, close_engine=True).run())
+        finally:
+            self._run_dir = own
+
     def _plan_for(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         """Return `plan(...)`; an argument that it does not take is an error of the method that was called."""
         try:
@@ -249,10 +257,7 @@ class Learner(StateOfLearner, Generic[R]):
         """Return what the last run has learned so far, by workflow: also while it goes on, and after `start`."""
         return self._sessions[-1].results() if self._sessions else Results()
 
-    @property
-    def learner_results(self) -> Results:
-        """Return `results`, as ROSE calls it."""
-        return self.results
+    learner_results = results  # as ROSE calls it
 
     @property
     def asyncflow(self) -> Any:

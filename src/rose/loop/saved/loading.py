@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> Results:
         >>> @learner.simulation_task(as_executable=False)
         ... def simulate(x):
         ...     return float(x[0]) ** 2
-        >>> learner.uncertainty_quantification(uq_metric_name="predictive_variance", query_size=5)
+        >>> _ = learner.uncertainty_quantification(uq_metric_name="predictive_variance", query_size=5)
         >>> result = learner.run(max_iter=2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     saved = result.save(folder + "/surrogate")
