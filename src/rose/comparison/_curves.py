@@ -131,6 +131,17 @@ class Comparison:
         good = mine >= control[-1] if self.higher_is_better else mine <= control[-1]
         return float(self.labels[-1] - self.labels[np.argmax(good)]) if good.any() else math.nan
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table and the curves in plain values, NaN where there is none."""
+        told = {"metric": self.metric, "higher_is_better": self.higher_is_better, "control": self.control}
+        rows = []
+        for row in self.rows():
+            parts = {"quality": row.quality, "difference": row.difference, "saved": row.saved}
+            plain = {name: None if part is None else part._asdict() for name, part in parts.items()}
+            rows.append({"name": row.name, **plain, "reached": row.reached})
+        curves = {way: curve.tolist() for way, curve in self.curves.items()}
+        return {**told, "seeds": list(self.seeds), "rows": rows, "labels": self.labels.tolist(), "curves": curves}
+
     def to_frame(self) -> Any:
         """Return the mean curves as a pandas DataFrame, a row for each way and number of labels.
 

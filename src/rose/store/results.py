@@ -98,8 +98,10 @@ class _Later(Result):
         self._read_it = read
         self._of = of
 
-    def _read(self) -> Any:
-        return self._read_it()
+    def load(self) -> Any:
+        if not self.at_hand:
+            self._given = self._read_it()
+        return self._given
 
     def copied_to(self, objects: ObjectStore) -> str:
         return super().copied_to(objects) if self._of is None else self._of.copied_to(objects)

@@ -175,23 +175,23 @@ def read_saved(place: Path) -> list[SavedWorkflow]:
 
 
 def _from_plain(plain: Mapping[str, Any], place: Path) -> SavedWorkflow:
-    objects, workflow = ObjectStore(place / _OBJECTS), plain["name"]
+    objects, workflow, versions = ObjectStore(place / _OBJECTS), plain["name"], plain["versions"]
 
-    def unread(name: str | None, what: str) -> Result | None:
+    def unread(name: str | None, what: str, made_with: Mapping[str, str] = versions) -> Result | None:
         if name is None:
             return None
         whose = f"{what} of workflow {workflow!r} in {str(place)!r}"
-        return checked(Result(objects, None, name, what=whose), whose, plain["versions"])
+        return checked(Result(objects, None, name, what=whose), whose, made_with)
 
+    indices, labels = unread(plain["indices"], "the candidates", {}), unread(plain["labels"], "a label", {})
     models = {name: unread(file, f"model {name!r}") for name, file in plain["models"].items()}
-    indices = unread(plain["indices"], "the candidates")
     return SavedWorkflow(
         **{name: plain[name] for name in ("name", "stop_reason", "error", "iterations", "unkept", "versions")},
         metric_name=plain["metric_name"],
         metric_threshold=plain["metric_threshold"],
         models={name: model for name, model in models.items() if model is not None},
         indices=() if indices is None else indices.load(),
-        labels=unread(plain["labels"], "the labels"),
+        labels=labels,
         predictor=unread(plain["predictor"], "the prediction function"),
     )
 
