@@ -123,7 +123,7 @@ class PoolLoop:
             learned = await self._learn(round, data, wanted, scoring, config, alone)
             self._config, self._iteration = config, round.iteration
             if self.runner.run is not None and not self.runner.run.temporary:
-                self._said = await self._predictors.said(self._predictor())
+                self._said = await self._predictors.said(self._predictor(scoring))
             outcome = self._judged(learned, ending)
             if alone is not None:
                 return self._drawn(round, scoring, outcome)
@@ -248,12 +248,12 @@ class PoolLoop:
 
     def result(self) -> WorkflowResult:
         """Return the last ensemble, the labels, and how to predict."""
-        predictor, labels = self._predictor(), given(self.labelled.y)
+        predictor = self._predictor(self._scoring(self._config, self._iteration))
         kept = SavedWorkflow(
             self.name,
             models={name: member.result for name, member in self.ensemble.members.items()},
             indices=self.labelled.indices,
-            labels=labels,
+            labels=given(self.labelled.y),
             predictor=None if predictor is None else given(predictor),
         )
         return WorkflowResult(self.name, kept)
@@ -337,9 +337,7 @@ class PoolLoop:
     def _payable(self, scoring: Scoring) -> int:
         return min(scoring.rule.query_size, self._affordable)
 
-    def _predictor(self) -> Predictor | None:
+    def _predictor(self, scoring: Scoring) -> Predictor | None:
         """Return what predicts with the members, in results; None: a command does, or there are none."""
-        scoring = self._scoring(self._config, self._iteration)
-        arrays = isinstance(self.pool.X, np.ndarray)
-        round = replace(self.zero, iteration=self._iteration)
+        arrays, round = isinstance(self.pool.X, np.ndarray), replace(self.zero, iteration=self._iteration)
         return Predictor.of(round, self.ensemble, scoring, self._config, arrays)

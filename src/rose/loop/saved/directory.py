@@ -6,6 +6,7 @@ It is written beside its place, synced, and renamed: under its name it is whole.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -66,7 +67,8 @@ class SavedWorkflow:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def versions_here() -> dict[str, str]:
+@functools.cache
+def versions_here() -> Mapping[str, str]:
     """Return the versions of Python, of ROSE, and of the packages whose models may depend on them."""
     found = {"Python": PYTHON}
     for package in ("rose-uq", *_PACKAGES.values()):

@@ -149,4 +149,4 @@ class PredictorLog:
             return {"unkept": f"its prediction function cannot be pickled: {type(error).__name__}: {error}"}
         if len(data) > _MOST:
             return {"unkept": f"its prediction function holds {len(data) >> 20} MB, which are not kept in each run"}
-        return {"predictor": data, "versions": await asyncio.to_thread(versions_here)}
+        return {"predictor": data, "versions": dict(await asyncio.to_thread(versions_here))}
