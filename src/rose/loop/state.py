@@ -6,18 +6,15 @@ import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
-from rose import portable
 from rose.errors import ConfigurationError, UnknownStateError, near_miss
 from rose.loop.saved.directory import SavedWorkflow, versions_here, write_saved
-from rose.loop.saved.frames import curves_of, frame_of
+from rose.loop.saved.frames import frame_of
 from rose.loop.saved.prediction import Prediction
+from rose.loop.saved.surrogate import Surrogate
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
 
@@ -115,7 +112,7 @@ class IterationState:
         return own | {key: plain(value) for key, value in self.state.items() if key not in own}
 
 
-class WorkflowResult(dict[str, Any]):
+class WorkflowResult(Surrogate):
     """Hold what one workflow learned: as a dict, its history in plain JSON; as attributes, what was paid for.
 
     Keys: `workflow`, `stop_reason`, `error` (a text, or None), `iterations` (a list of dicts: iteration, metric,
@@ -131,11 +128,6 @@ class WorkflowResult(dict[str, Any]):
 
     state: IterationState | None = None
 
-    def __init__(self, workflow: str, kept: SavedWorkflow | None = None) -> None:
-        super().__init__(workflow=workflow, stop_reason=None, error=None, iterations=[])
-        self._kept = SavedWorkflow(workflow) if kept is None else kept
-        self.indices = np.asarray(self._kept.indices, dtype=np.int64)
-
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         for one in self["iterations"]:
             values = one["criterion_values"]
@@ -145,61 +137,16 @@ class WorkflowResult(dict[str, Any]):
     def __missing__(self, key: object) -> Any:
         return self["workflow"] if key == "learner_id" else _place(key, list(self), self.keys(), "entry")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (type(self), portable.dumps((dict(self.items()), self.__dict__)))
-
-    @cached_property
-    def models(self) -> dict[str, Any]:
-        """Return the last ensemble by model name; of a run directory, it is read at the first call."""
-        return {name: result.load() for name, result in self._kept.models.items()}
-
-    @property
-    def labels(self) -> Any:
-        """Return the labels of `indices`: an array `[L, ...]` where they are of one kind and shape, else a list."""
-        return None if self._kept.labels is None else self._kept.labels.load()
-
     @property
     def iterations(self) -> list[dict[str, Any]]:
         """Return the history: one dict an iteration."""
         return list(self["iterations"])
 
     @property
-    def curves(self) -> dict[str, np.ndarray]:
-        """Return the history as arrays, float64 `[iterations]`, NaN where there is no value.
-
-        `labels` is how many there were; `metric` (the stop criterion's), `uncertainty` and, each by its name, what was
-        measured on the hold-out.
-        """
-        return curves_of(self["iterations"])
-
-    @property
     def stop_reason(self) -> str | None:
         """Return why the workflow ended: one of `StopReason`."""
         reason: str | None = self["stop_reason"]
         return reason
-
-    def predict(self, X: Any) -> Prediction:
-        """Predict with the last ensemble, in this process: mean, uncertainty, classes, and per output.
-
-        Args:
-            X: samples as the prediction function takes them, `[n, ...]`.
-
-        Raises:
-            ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
-        """
-        if self._kept.predictor is None or not self._kept.models:
-            why = self._kept.unkept or "its models are files of yours, or it ended before one was trained"
-            raise ConfigurationError(f"workflow {self['workflow']!r} holds no ensemble to predict with ({why})")
-        prediction: Prediction = self._kept.predictor.load()(self.models, X)
-        return prediction
-
-    def to_frame(self) -> Any:
-        """Return the history as a pandas DataFrame, a row an iteration.
-
-        Raises:
-            MissingPackageError: if pandas is not installed.
-        """
-        return frame_of({self["workflow"]: self["iterations"]})
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Save it as a directory, which `rose.load` reads; see `Results.save`."""
@@ -211,14 +158,6 @@ class WorkflowResult(dict[str, Any]):
         if self.state is not None:
             said |= {"metric_name": self.state.metric_name, "metric_threshold": self.state.metric_threshold}
         return replace(self._kept, versions=self._kept.versions or versions_here(), **said)
-
-
-def _unpickled(kind: type[WorkflowResult], data: bytes) -> WorkflowResult:
-    items, attributes = portable.loads(data)
-    made = kind.__new__(kind)
-    made.update(items)
-    made.__dict__.update(attributes)
-    return made
 
 
 class Results(dict[str, WorkflowResult]):
