@@ -16,6 +16,7 @@ from rose.comparison import Comparison
 from rose.errors import ConfigurationError, MissingPackageError, UnknownAcquisitionError
 from rose.loop.saved.frames import Entry
 from rose.loop.state import Results, WorkflowResult
+from tests.programs import dataflow
 
 X = np.random.default_rng(0).random((80, 2))
 
@@ -124,6 +125,15 @@ def test_what_cannot_be_compared_is_said_at_once() -> None:
         rose.compare(learner_of(holdout=False), ["top_k"], max_iter=1)
     with pytest.raises(ConfigurationError, match="needs an uncertainty-driven learner with a pool"):
         rose.compare(SeqUQLearner(1), ["top_k"], max_iter=1)
+
+
+def test_a_seed_is_a_setting_of_workflows_over_a_pool(tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="greater than or equal to 0"):
+        UQLearnerConfig(seed=-1)
+    with pytest.raises(ConfigurationError, match="seed= needs a pool"):
+        dataflow(ThreadEngine(1), tmp_path / "log").plan(
+            ["w"], ["a"], max_iter=1, learner_configs={"w": UQLearnerConfig(seed=1)}
+        )
 
 
 def test_configurations_with_metrics_of_their_own() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def test_what_is_not_there_and_what_is_in_the_way(learned, tmp_path: Path) -> No
         rose.load(tmp_path / "inner")
 
 
-def learner_of(module: types.ModuleType, run_dir: Path | None = None) -> SeqUQLearner:
+def learner_of(module: Any, run_dir: Path | None = None) -> SeqUQLearner:
     """A learner whose models are of a class of that module."""
     learner = SeqUQLearner(ThreadEngine(1), pool=Pool(np.linspace(0, 1, 20)[:, None], initial=3), run_dir=run_dir)
     learner.simulation_task(as_executable=False)(lambda x: float(x[0]))
@@ -208,6 +209,25 @@ def test_models_that_cannot_be_read_here(tmp_path: Path, monkeypatch: pytest.Mon
         file.write_bytes(b"other")
     with pytest.raises(CorruptRunError, match="damaged"):
         rose.load(saved).predict([[0.5]])
+
+
+class Large:
+    """A model that is a file of its own in a run directory."""
+
+    def __init__(self, value: float) -> None:
+        self.value, self.more = value, np.zeros(5000)
+
+
+def test_models_that_the_run_has_freed(tmp_path: Path) -> None:
+    def learn(rounds: int) -> None:
+        learner_of(types.SimpleNamespace(Mean=Large), tmp_path / "run").run(TWO, max_iter=rounds)
+
+    learn(1)
+    early = rose.load(tmp_path / "run")
+    learn(2)
+    with pytest.raises(RunDirectoryError, match="the run has gone on with newer ones; load it again"):
+        early.predict([[0.5]])
+    assert rose.load(tmp_path / "run").predict([[0.5]]).mean.shape == (1,)
 
 
 def test_a_dataflow_run_gives_its_history(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rose.errors import RunDirectoryError
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_iterations, read_task
 from rose.store.events import DriverStarted, Event, IterationDone, WorkflowStopped
@@ -14,7 +16,7 @@ from rose.store.files.objects import ObjectStore
 from rose.store.files.paths import OBJECTS
 from rose.store.labels.versions import labels_by_simulation
 from rose.store.records import DONE, IterationRecord, LabelRecord, TaskRecord
-from rose.store.results import Result
+from rose.store.results import Result, later
 
 _TOLD = (DriverStarted, IterationDone, WorkflowStopped)
 
@@ -39,7 +41,28 @@ class RecordedRun:
 
     def result(self, record: TaskRecord | LabelRecord, what: str) -> Result:
         """Return a result, unread; errors call it `what`."""
-        return Result(ObjectStore(self.path / OBJECTS), record.value, record.file, what=what)
+        return Result(self._objects, record.value, record.file, what=what)
+
+    def model(self, record: TaskRecord, what: str) -> Result:
+        """Return a model, unread, as `result`.
+
+        Raises, when it is read:
+            RunDirectoryError: if the run has gone on, and has freed it.
+        """
+        result = self.result(record, what)
+
+        def read() -> Any:
+            if record.file is not None and record.file not in self._objects:
+                raise RunDirectoryError(
+                    f"{what} is not there any more: the run has gone on with newer ones; load it again"
+                )
+            return result.load()
+
+        return later(read, result)
+
+    @property
+    def _objects(self) -> ObjectStore:
+        return ObjectStore(self.path / OBJECTS)
 
 
 def read_recorded(directory: Path) -> RecordedRun:

@@ -74,7 +74,7 @@ def load(path: str | os.PathLike[str]) -> Results:
         ...     saved = result.save(folder + "/surrogate")
         ...     again = rose.load(saved)
         ...     same = again.predict([[0.5]]).mean == result.predict([[0.5]]).mean
-        >>> bool(same), len(again["UQLearner"].labels)
+        >>> bool(same), len(again["UQLearner"].indices)
         (True, 10)
     """
     place = expanded(path, "path").absolute()
@@ -200,11 +200,11 @@ def _models(
             continue
         directory = _directory(run.path, record)
         if collected is not None:
-            found[model] = checked(run.result(collected, what), what, versions)
+            found[model] = checked(run.model(collected, what), what, versions)
         elif directory is not None:
             found[model] = given(directory)
         elif record.value is not None or record.file is not None:
-            found[model] = checked(run.result(record, what), what, versions)
+            found[model] = checked(run.model(record, what), what, versions)
     return found
 
 
