@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rose.comparison import compare
     from rose.engine import LocalEngine, ThreadEngine
     from rose.learners.active import ParallelActiveLearner, SequentialActiveLearner
     from rose.learners.custom import Learner
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rose.learners.streaming import StreamingActiveLearner
     from rose.learners.tracking import PipelineManifest, TrackerBase
     from rose.learners.uq import ParallelUQLearner, SeqUQLearner
+    from rose.loop.saved.loading import load
     from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
     from rose.pool.pool import Pool
     from rose.spec.workflow import WorkflowSpec, load_spec
@@ -47,24 +49,32 @@ _PLACES = {
     "UQLearnerConfig": "rose.stages.config",
     "WorkflowResult": "rose.loop.state",
     "WorkflowSpec": "rose.spec.workflow",
+    "compare": "rose.comparison",
+    "load": "rose.loop.saved.loading",
     "load_spec": "rose.spec.workflow",
     "retry": "rose.store",
 }
-# Modules that ROSE offers here, too.
+# Modules that `import rose` makes reachable; ROSE offers most of them here, too.
 _MODULES = {
+    "acquisition": "rose.acquisition",
     "active_learner": "rose.active_learning.active_learner",
     "active_learning": "rose.active_learning",
     "al": "rose.al",
     "learner": "rose.learner",
+    "engine": "rose.engine",
     "metrics": "rose.metrics",
     "selector": "rose.active_learning.selector",
     "reinforcement_learner": "rose.reinforcement_learning.reinforcement_learner",
     "reinforcement_learning": "rose.reinforcement_learning",
     "rl": "rose.rl",
+    "scoring": "rose.scoring",
     "spec": "rose.spec",
+    "store": "rose.store",
+    "testing": "rose.testing",
     "tracking": "rose.tracking",
     "uncertainty_quantification": "rose.uncertainty_quantification",
     "uq": "rose.uq",
+    "watch": "rose.watch",
     "uq_active_learner": "rose.uncertainty_quantification.uq_active_learner",
     "uq_learner": "rose.uncertainty_quantification.uq_learner",
     "uq_scorer": "rose.uncertainty_quantification.uq_scorer",
@@ -91,6 +101,8 @@ __all__ = [
     "UQLearnerConfig",
     "WorkflowResult",
     "WorkflowSpec",
+    "compare",
+    "load",
     "load_spec",
     "retry",
 ]

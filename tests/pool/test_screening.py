@@ -13,6 +13,7 @@ from rose.acquisition import acquire, acquisitions, draws_by_keys, get_acquisiti
 from rose.errors import NotANumberError, PoolError, PredictionError, RunFailedError, TaskFailedError
 from rose.metrics import MARGIN, MUTUAL_INFORMATION, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE, VARIATION_RATIO
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.ensemble.members import RoundId
 from rose.pool.screening.part import Bar, Bars, Question, Screened, screen
 from rose.pool.screening.shortlist import Shortlist
 from rose.scoring import get_metric, register_metric, score
@@ -39,7 +40,8 @@ def screened(preds, metric, method, size, taken, seed=0, most=999):
         func=lambda model, X: preds[model, X],
         calls={name: [{"model": True, "X": True}] for name in names},
         classes={}, task=None, normalise=False, metric=metric, reduction=None, method=method, query_size=K, least=0,
-        draws=draws_by_keys(method, metric.direction, metric.range), where="here", seed=0, name="w", tie_seed=0,
+        draws=draws_by_keys(method, metric.direction, metric.range), round=RoundId("w", 0, 0),
+        tie_seed=0,
     )  # fmt: skip
     found = Shortlist(K, question.kept, metric.direction, tie_seed=0)
     parts = [(start, min(start + size, n)) for start in range(0, n, size)]

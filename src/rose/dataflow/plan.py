@@ -103,7 +103,7 @@ class DataflowPlan:
         request, config = self.request, self.request.configs[name]
         check_configured(config, f"workflow {name!r}: ", strict=False)
         check_calls(stages, config, request.limits.max_iter, self.upstream)
-        for field in ("uq_metric_name", "query_size", "threshold", "acquisition"):
+        for field in ("uq_metric_name", "query_size", "threshold", "acquisition", "seed"):
             if getattr(config, field, None) is not None:
                 raise ConfigurationError(
                     f"workflow {name!r}: {field}= needs a pool; without one your own functions score and choose"

@@ -12,7 +12,9 @@ from rose.errors import ConfigurationError
 from rose.learners._task_dicts import TaskDict
 from rose.learners.registration import Registration
 from rose.loop.protocol import Hooks, building
-from rose.loop.state import IterationState
+from rose.loop.session import Session
+from rose.loop.state import IterationState, Results
+from rose.loop.workflow import Workflow
 from rose.metrics import compare
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import number
@@ -33,6 +35,8 @@ class StateOfLearner(Registration):
     def __init__(self) -> None:
         super().__init__()
         self._callbacks: list[Listener] = []
+        self._workflows: list[Workflow] = []
+        self._sessions: list[Session] = []
         own = self.register_state if self._overrides("register_state") else None
         self._state = Reports(self._callbacks, through=own)
         self._last: IterationState | None = None  # of the last run, after its last iteration
@@ -97,6 +101,38 @@ class StateOfLearner(Registration):
         if callback in self._callbacks:
             self._callbacks.remove(callback)
 
+    # --- the last run --------------------------------------------------------------------------------------------
+
+    def get_metric_results(self) -> dict[Any, Any]:
+        """Return the criterion's values of the last run by iteration, under `learner-NAME` where there are names."""
+        return self._by_workflow(lambda workflow: dict(workflow.metrics))
+
+    def get_uncertainty_results(self) -> dict[Any, Any]:
+        """Return the uncertainties of the last run by iteration, under `learner-NAME` where there are names."""
+        return self._by_workflow(lambda workflow: dict(workflow.uncertainties))
+
+    @property
+    def metric_values_per_iteration(self) -> dict[Any, Any]:
+        """Return what `get_metric_results` does."""
+        return self.get_metric_results()
+
+    @property
+    def uncertainty_values_per_iteration(self) -> dict[Any, Any]:
+        """Return what `get_uncertainty_results` does."""
+        return self.get_uncertainty_results()
+
+    @property
+    def iteration(self) -> int:
+        """Return how many iterations of the last run have ended, in the workflow that is furthest."""
+        return max((len(workflow.iterations) for workflow in self._workflows), default=0)
+
+    @property
+    def results(self) -> Results:
+        """Return what the last run has learned so far, by workflow: also while it goes on, and after `start`."""
+        return self._sessions[-1].results() if self._sessions else Results()
+
+    learner_results = results  # as ROSE calls it
+
     # --- what a subclass may override ------------------------------------------------------------------------------
 
     def compare_metric(self, metric_name: str, metric_value: float, threshold: float, operator: str = "") -> bool:
@@ -146,8 +182,12 @@ class StateOfLearner(Registration):
         return {**base_task, **({} if found is None else {"args": found.args, "kwargs": found.kwargs})}
 
     def _recorded_values(self) -> dict[int, float]:
-        """Return the criterion's values of the one workflow that there is; of several none."""
-        return {}
+        return dict(self._workflows[0].metrics) if len(self._workflows) == 1 else {}
+
+    def _by_workflow(self, values: Callable[[Workflow], dict[int, float]]) -> dict[Any, Any]:
+        if len(self._workflows) == 1 and self._workflows[0].learner_id is None:
+            return values(self._workflows[0])
+        return {f"learner-{workflow.name}": values(workflow) for workflow in self._workflows}
 
     def hooks(self) -> Hooks:
         """Return those of these methods that a run is to call."""

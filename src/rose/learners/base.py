@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -84,8 +84,6 @@ class Learner(StateOfLearner, Generic[R]):
         self._accept_changes: AcceptChanges = check_accept(accept_changes)
         self._keep_models = checks.check_count(keep_models, "keep_models", 1)
         check_run_dir(run_dir, resume)  # an unusable directory is an error now, not in the run
-        self._workflows: list[Workflow] = []
-        self._sessions: list[Session] = []
         self._utility_calls = itertools.count()
         self._tracking = Tracking()
         opener = self._open_submissions
@@ -209,6 +207,14 @@ class Learner(StateOfLearner, Generic[R]):
         plan = self._plan_for("run", args, kwargs)
         return run_synchronously(lambda: self._teach(plan, close_engine=True))
 
+    def run_planned(self, plan: Plan, run_dir: Path | None) -> Results:
+        """Run a plan to its end as `run` does, in a directory that is not the learner's (None: a temporary one)."""
+        own, self._run_dir = self._run_dir, run_dir
+        try:
+            return run_synchronously(lambda: self._session(plan, close_engine=True).run())
+        finally:
+            self._run_dir = own
+
     def _plan_for(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan:
         """Return `plan(...)`; an argument that it does not take is an error of the method that was called."""
         try:
@@ -224,46 +230,10 @@ class Learner(StateOfLearner, Generic[R]):
         """Return what the caller gets of all workflows' results."""
         raise NotImplementedError
 
-    def get_metric_results(self) -> dict[Any, Any]:
-        """Return the criterion's values of the last run by iteration, under `learner-NAME` where there are names."""
-        return self._by_workflow(lambda workflow: dict(workflow.metrics))
-
-    def get_uncertainty_results(self) -> dict[Any, Any]:
-        """Return the uncertainties of the last run by iteration, under `learner-NAME` where there are names."""
-        return self._by_workflow(lambda workflow: dict(workflow.uncertainties))
-
-    @property
-    def metric_values_per_iteration(self) -> dict[Any, Any]:
-        """Return what `get_metric_results` does."""
-        return self.get_metric_results()
-
-    @property
-    def uncertainty_values_per_iteration(self) -> dict[Any, Any]:
-        """Return what `get_uncertainty_results` does."""
-        return self.get_uncertainty_results()
-
-    @property
-    def iteration(self) -> int:
-        """Return how many iterations of the last run have ended, in the workflow that is furthest."""
-        return max((len(workflow.iterations) for workflow in self._workflows), default=0)
-
-    @property
-    def learner_results(self) -> Results:
-        """Return what the last run has learned so far."""
-        return self._sessions[-1].results() if self._sessions else Results()
-
     @property
     def asyncflow(self) -> Any:
         """Return the WorkflowEngine that was given; else the learner, which can be shut down as one."""
         return self._given if hasattr(self._given, "shutdown") else self
-
-    def _recorded_values(self) -> dict[int, float]:
-        return dict(self._workflows[0].metrics) if len(self._workflows) == 1 else {}
-
-    def _by_workflow(self, values: Callable[[Workflow], dict[int, float]]) -> dict[Any, Any]:
-        if len(self._workflows) == 1 and self._workflows[0].learner_id is None:
-            return values(self._workflows[0])
-        return {f"learner-{workflow.name}": values(workflow) for workflow in self._workflows}
 
     def _directory(self) -> Path | None:
         directory = check_run_dir(self._run_dir, self._resume)

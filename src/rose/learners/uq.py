@@ -67,6 +67,36 @@ class UQLearner(Learner[R]):
         """Return the loops of a request: over the pool, or in ROSE's dataflow."""
         return DataflowPlan(request) if self.pool is None else PoolPlan(request, self.pool, self.acquisition)
 
+    def several(
+        self,
+        configs: Mapping[str, LearnerConfig],
+        registered: Registered | None = None,
+        model_names: Sequence[str] | None = None,
+        *,
+        num_predictions: int = 1,
+        max_iter: int = 0,
+        budget: int | None = None,
+        max_time: float | None = None,
+    ) -> Plan:
+        """Return workflows side by side, one a configuration, whichever kind of learner it is, for `run_planned`.
+
+        `registered` is what they run in the place of what is registered; the other arguments are those of `plan`.
+
+        Raises:
+            ConfigurationError and its kinds: for all that can be known to be wrong.
+        """
+        names = checks.check_names(list(configs), "workflows")
+        request = RunRequest(
+            names=names,
+            stages=dict.fromkeys(names, self.registered() if registered is None else registered),
+            model_names=members(model_names, self.estimators),
+            num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
+            configs={name: self._config(config, f"workflow {name!r}") for name, config in configs.items()},
+            limits=check_limits(max_iter, budget, max_time),
+            hooks=self.hooks(),
+        )
+        return self.planned(request)
+
     def _check_uncertainty(self, uncertainty_task_result: Any) -> tuple[bool, float]:
         """Return whether the result of an uncertainty's task is below its threshold, and the value."""
         rule = self.registered().rule

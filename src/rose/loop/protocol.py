@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rose.identity.parts import Parts
 from rose.loop.limits import Ending, Limits
+from rose.loop.saved.frames import Entry
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
@@ -120,10 +121,25 @@ class Outcome:
             state["holdout"] = dict(self.quality)
         return state
 
+    def entry(self, iteration: int) -> Entry:
+        """Return it as the history of results has it."""
+        return Entry(
+            iteration=iteration,
+            metric=plain(self.metric_value),
+            labels=self.labels,
+            criterion_values=plain(self.criterion_values),
+            uncertainty=plain(self.uncertainty),
+            selection=self.selection,
+            **({} if self.quality is None else {"holdout": plain(self.quality)}),
+            **({"dropped": list(self.dropped)} if self.dropped else {}),
+            **({"failed_members": list(self.failed_members)} if self.failed_members else {}),
+        )
+
     def to_record(self) -> dict[str, Any]:
         """Return it in plain values, as a run directory keeps it."""
         values = {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        return values | {"metric_value": self.metric_value, "uncertainty": self.uncertainty}
+        stop = None if self.stop is None else self.stop.value
+        return values | {"metric_value": self.metric_value, "uncertainty": self.uncertainty, "stop": stop}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:

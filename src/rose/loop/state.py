@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
-
-import numpy as np
+from os import PathLike
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from rose.errors import ConfigurationError, UnknownStateError, near_miss
+from rose.loop.saved.directory import SavedWorkflow, versions_here, write_saved
+from rose.loop.saved.frames import frame_of
+from rose.loop.saved.prediction import Prediction
+from rose.loop.saved.surrogate import Surrogate
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
-from rose.store import Result
 
 
 class StopReason(StrEnum):
@@ -48,7 +50,8 @@ class IterationState:
     """Describe one workflow after one iteration.
 
     `state` holds what tasks reported (`register_state`, results that are dicts) beside `uq_value` and
-    `criterion_values`; its entries are attributes too: `state.uq_value`.
+    `criterion_values`; its entries are attributes too: `state.uq_value`. What ROSE calls `metric_value`, `uq_value` and
+    `learner_id` is `metric`, `uncertainty` and `workflow` in results and their tables, and here, too.
 
     Attributes:
         iteration: 0-based.
@@ -56,8 +59,9 @@ class IterationState:
         metric_history: all values so far, this one included.
         should_stop: whether the criterion or the uncertainty threshold is met.
         current_config: the workflow's configuration in this iteration.
-        learner_id: the workflow's name.
+        learner_id: the workflow's name (a number where the user gave one); None where there is one workflow only.
         replayed: whether the iteration was recorded as complete by an earlier program, which this one goes on from.
+        workflow: its name, always.
     """
 
     iteration: int
@@ -70,6 +74,17 @@ class IterationState:
     learner_id: int | str | None = None
     state: dict[str, Any] = field(default_factory=dict)
     replayed: bool = False
+    workflow: str | None = None
+
+    @property
+    def metric(self) -> Any:
+        """Return the stop criterion's value, or what a task has reported as `metric`."""
+        return self.state.get("metric", self.metric_value)
+
+    @property
+    def uncertainty(self) -> Any:
+        """Return the ensemble's uncertainty, or what a task has reported as `uncertainty`."""
+        return self.state.get("uncertainty", self.state.get("uq_value"))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "state":  # copy and pickle look for these before `state` exists
@@ -100,61 +115,21 @@ class IterationState:
         return own | {key: plain(value) for key, value in self.state.items() if key not in own}
 
 
-class _MeanAndUncertainty(NamedTuple):
-    mean: np.ndarray
-    uncertainty: np.ndarray
-
-
-class Prediction(_MeanAndUncertainty):
-    """Hold what an ensemble says of some samples: a pair, `mean, uncertainty = result.predict(X)`.
-
-    Attributes:
-        mean: `[n, C]` mean probabilities, or `[n]` mean values.
-        uncertainty: `[n]`, by the metric of the workflow that trained the ensemble.
-        classes: the label of each column of the probabilities; None for values, or where no model says it.
-    """
-
-    classes: list[Any] | None
-
-    def __new__(cls, mean: np.ndarray, uncertainty: np.ndarray, classes: list[Any] | None = None) -> Prediction:
-        made = super().__new__(cls, mean, uncertainty)
-        made.classes = classes
-        return made
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return (*self, self.classes)
-
-
-class WorkflowResult(dict[str, Any]):
+class WorkflowResult(Surrogate):
     """Hold what one workflow learned: as a dict, its history in plain JSON; as attributes, what was paid for.
 
     Keys: `workflow`, `stop_reason`, `error` (a text, or None), `iterations` (a list of dicts: iteration, metric,
-    uncertainty, selection, ...).
+    uncertainty, selection, ...). ROSE's names are found, too: `learner_id`, `metric_value`, `uq_value`.
 
     Iterating gives what ROSE's `teach` gives: for each iteration a dict of `iterations`, `uq` and `criterion`, which
-    `result[0]` is the first of.
+    `result[0]` is the first of. Pickled, it has models and labels in it, and what the script defines.
 
     Attributes:
-        indices, labels: the labelled candidates of the pool, in the order they were labelled.
+        indices: the labelled candidates, by their places in the pool, in the order they were labelled; int64 `[L]`.
         state: what was known after the last iteration; None where there was none.
     """
 
     state: IterationState | None = None
-
-    def __init__(
-        self,
-        workflow: str,
-        *,
-        models: Mapping[str, Result] | None = None,
-        indices: np.ndarray | None = None,
-        labels: Any = None,
-        predictor: Callable[[Mapping[str, Any], Any], Prediction] | None = None,
-    ) -> None:
-        super().__init__(workflow=workflow, stop_reason=None, error=None, iterations=[])
-        self._models = dict(models or {})
-        self.indices = np.empty(0, np.int64) if indices is None else indices
-        self.labels = labels
-        self._predictor = predictor
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         for one in self["iterations"]:
@@ -163,12 +138,7 @@ class WorkflowResult(dict[str, Any]):
             yield {"iterations": one["iteration"], "uq": one["uncertainty"], "criterion": criterion}
 
     def __missing__(self, key: object) -> Any:
-        return _place(key, list(self), self.keys(), "entry")
-
-    @cached_property
-    def models(self) -> dict[str, Any]:
-        """Return the last ensemble by model name; a resumed run's is read from its directory at the first call."""
-        return {name: result.load() for name, result in self._models.items()}
+        return self["workflow"] if key == "learner_id" else _place(key, list(self), self.keys(), "entry")
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
@@ -181,21 +151,16 @@ class WorkflowResult(dict[str, Any]):
         reason: str | None = self["stop_reason"]
         return reason
 
-    def predict(self, X: Any) -> Prediction:
-        """Predict with the last ensemble, in this process: mean and uncertainty.
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Save it as a directory, which `rose.load` reads; see `Results.save`."""
+        return Results({self["workflow"]: self}).save(path)
 
-        Args:
-            X: samples as the prediction function takes them, `[n, ...]`.
-
-        Raises:
-            ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
-        """
-        if self._predictor is None or not self._models:
-            raise ConfigurationError(
-                f"workflow {self['workflow']!r} holds no ensemble to predict with "
-                "(its models are files of yours, or it ended before one was trained)"
-            )
-        return self._predictor(self.models, X)
+    def saved(self) -> SavedWorkflow:
+        """Return what is kept of it, models and labels unread where they are."""
+        said: dict[str, Any] = {name: self[name] for name in ("stop_reason", "error", "iterations")}
+        if self.state is not None:
+            said |= {"metric_name": self.state.metric_name, "metric_threshold": self.state.metric_threshold}
+        return replace(self._kept, versions=self._kept.versions or versions_here(), **said)
 
 
 class StateResult(WorkflowResult):
@@ -227,6 +192,43 @@ class Results(dict[str, WorkflowResult]):
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
+
+    def predict(self, X: Any) -> Prediction:
+        """Predict with the ensemble of the only workflow, as `WorkflowResult.predict`.
+
+        Raises:
+            ConfigurationError: if there are several: say results[NAME].predict(X); or none.
+        """
+        if len(self) != 1:
+            raise ConfigurationError(
+                f"there are {len(self)} workflows ({', '.join(self.keys())}): say which, results[NAME].predict(X)"
+            )
+        (result,) = self.values()
+        return result.predict(X)
+
+    def to_frame(self) -> Any:
+        """Return the histories as a pandas DataFrame, a row an iteration of a workflow.
+
+        Raises:
+            MissingPackageError: if pandas is not installed.
+        """
+        return frame_of({name: result["iterations"] for name, result in self.items()})
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Save all of it as a directory, which `rose.load` reads in programs that have not made it.
+
+        It holds models, labels, candidates' indices, histories, and what `predict` needs. It appears whole, or not at
+        all; results that were saved there before are replaced. Models that are files of a command's stay where they
+        are.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            ConfigurationError: if something else is there, or a model cannot be pickled.
+            OSError: if the disk refuses.
+        """
+        return write_saved(path, [result.saved() for result in self.values()])
 
     def __missing__(self, name: object) -> Any:
         if isinstance(name, int) and str(name) in self.keys():  # a workflow that the user calls so

@@ -14,9 +14,9 @@ from rose.loop._orders import Change, changed
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import NO_HOOKS, Hooks, Loop, NothingLeft, Outcome, RunRequest, building
+from rose.loop.saved.frames import Entry
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
-from rose.stages.parsing import plain
 from rose.stages.reporting import Reports, reports
 from rose.stages.stage import StopCriterion
 from rose.store import EventLog, IterationDone, Run, decode
@@ -100,7 +100,7 @@ class Workflow:
         result = self.loop.result()
         error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
         result.state = self.state
-        result.update(stop_reason=str(self.stop_reason), error=error, iterations=[dict(i) for i in self.iterations])
+        result.update(stop_reason=str(self.stop_reason), error=error, iterations=[Entry(i) for i in self.iterations])
         return result
 
     async def _recorded(
@@ -154,19 +154,11 @@ class Workflow:
             self.metrics[iteration] = outcome.metric_value
         if outcome.uncertainty is not None:
             self.uncertainties[iteration] = outcome.uncertainty
-        told = {
-            "labels": outcome.labels,
-            "criterion_values": plain(outcome.criterion_values),
-            "uncertainty": plain(outcome.uncertainty),
-            "selection": outcome.selection,
-            **({} if outcome.quality is None else {"holdout": plain(outcome.quality)}),
-            **({"dropped": list(outcome.dropped)} if outcome.dropped else {}),
-            **({"failed_members": list(outcome.failed_members)} if outcome.failed_members else {}),
-        }
-        metric = plain(outcome.metric_value)
-        self.iterations.append({"iteration": iteration, "metric": metric, **told})
+        entry = outcome.entry(iteration)
+        self.iterations.append(entry)
+        told = {key: value for key, value in entry.items() if key not in ("iteration", "metric")}
         name = self.criterion.metric_name if self.criterion else None
-        return IterationDone(self.name, iteration, metric_name=name, metric_value=metric, **told)
+        return IterationDone(self.name, iteration, metric_name=name, metric_value=entry["metric"], **told)
 
     def _state(self, iteration: int, outcome: Outcome, config: LearnerConfig, state: dict[str, Any]) -> IterationState:
         made = IterationState(
@@ -178,6 +170,7 @@ class Workflow:
             should_stop=outcome.met or outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
             current_config=config,
             learner_id=self.learner_id,
+            workflow=self.name,
             state=state,
             replayed=self.replayed,
         )

@@ -18,7 +18,7 @@ from rose.pool._learning import Learning, SharedPool
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
 from rose.pool.criterion import Criterion, Holdout
-from rose.pool.ensemble.members import Ensemble
+from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.labelling.corrections import correct, first_candidates
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.labelling.simulator import Simulator, bind_simulation
@@ -85,7 +85,8 @@ class PoolPlan:
         configs = self.request.configs.values()
         asks_index = any("index" in bind_simulation(self._simulation, config).names for config in configs)
         await correct(runner.run, self._pool, asks_index, self.request.names)
-        first = await first_candidates(runner.run, self._pool)
+        seeds = {name: getattr(config, "seed", None) for name, config in self.request.configs.items()}
+        first = {seed: await first_candidates(runner.run, self._pool, seed) for seed in dict.fromkeys(seeds.values())}
         store = LabelStore(await runner.run.labels())
         identity = await simulation_identity(runner.run, self.code)
         checks = list(dict.fromkeys(variant.labels for variant in self._of.values()))
@@ -100,11 +101,19 @@ class PoolPlan:
         stack.push_async_callback(store.close)
         loops: dict[str, Loop] = {}
         for name in self.request.names:
-            loops[name] = loop = self._loop(name, runner, simulator, shared, first)
+            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]])
             stack.push_async_callback(loop.close)
         return loops
 
-    def _loop(self, name: str, runner: Runner, simulator: Simulator, shared: SharedPool, first: np.ndarray) -> PoolLoop:
+    def _loop(
+        self,
+        name: str,
+        runner: Runner,
+        simulator: Simulator,
+        shared: SharedPool,
+        seed: int | None,
+        first: np.ndarray,
+    ) -> PoolLoop:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
         criterion = variant.registered.criterion
@@ -123,6 +132,7 @@ class PoolPlan:
         judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
         return PoolLoop(
             name=name,
+            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, alike=seed is not None),
             pool=self._pool,
             first=first,
             shared=shared,

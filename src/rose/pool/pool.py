@@ -89,7 +89,7 @@ class Pool:
         self.given = Known.none() if labels is None else known_labels(labels, self.X)
         self.block = block
         self.asked = initial  # as the user said it
-        self.initial = self._initial(initial)
+        self.initial = self._initial(initial, self.seed)
         self.features = None if features is None else _check_features(features, len(self.X))
         self.extra: Extra | None = None if extra is None else open_extra(extra, self.X, allow_nan)
         self.holdout = None if holdout is None else _check_holdout(holdout, self.X, allow_nan)
@@ -125,10 +125,14 @@ class Pool:
         """Return the candidates that would come first if no labels were given, by `initial` and the seed alone."""
         asked = INITIAL if self.asked is None else self.asked
         if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool):
-            return self._draw(len(self.X), int(min(asked, len(self.X))))
+            return _draw(len(self.X), int(min(asked, len(self.X))), self.seed)
         return np.asarray(asked).astype(np.int64)
 
-    def _initial(self, initial: int | Sequence[int] | np.ndarray | None) -> np.ndarray:
+    def drawn_by(self, seed: int) -> np.ndarray:
+        """Return the candidates that come first in workflows of another seed; those named or given stay."""
+        return self._initial(self.asked, seed)
+
+    def _initial(self, initial: int | Sequence[int] | np.ndarray | None, seed: int) -> np.ndarray:
         given, n = self.given.distinct, len(self.X)
         if initial is None and len(given):
             return given
@@ -137,10 +141,10 @@ class Pool:
             if not 1 <= initial <= n:
                 raise PoolError(f"initial={initial} must be from 1 to the number of candidates, {n}")
             if not self.known:
-                return self._draw(n, int(initial))
+                return _draw(n, int(initial), seed)
             others = np.delete(np.arange(n), np.array(sorted(self.known), dtype=np.int64))
             lacking = min(max(0, int(initial) - len(given)), len(others))
-            return np.concatenate([given, self._draw(others, lacking)]).astype(np.int64)
+            return np.concatenate([given, _draw(others, lacking, seed)]).astype(np.int64)
         indices = np.asarray(initial)
         if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in "iu":
             raise PoolError(f"initial={initial!r} must be a number of candidates or a list of their indices")
@@ -149,8 +153,9 @@ class Pool:
         more = self.given.beside(indices.tolist())
         return np.concatenate([indices, np.array(more, dtype=np.int64)]).astype(np.int64)
 
-    def _draw(self, indices: int | np.ndarray, count: int) -> np.ndarray:
-        return np.sort(np.random.default_rng(self.seed).choice(indices, size=count, replace=False))
+
+def _draw(indices: int | np.ndarray, count: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).choice(indices, size=count, replace=False))
 
 
 def take(X: Any, indices: np.ndarray) -> Any:

@@ -12,30 +12,30 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rose.arrays import as_array
-from rose.errors import PlaceError, PoolError, PredictionError, TaskError
+from rose.errors import PlaceError, TaskError
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Outcome
-from rose.loop.state import Prediction, StopReason, WorkflowResult
+from rose.loop.saved.directory import SavedWorkflow
+from rose.loop.state import StopReason, WorkflowResult
 from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
-from rose.pool.candidates.frames import is_frame
 from rose.pool.criterion import Criterion
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
-from rose.pool.ensemble.passes import means
 from rose.pool.ensemble.predictions import usable
+from rose.pool.ensemble.predictor import Predictor, PredictorLog
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.pool import Pool, take
-from rose.pool.scoring_rule import Scoring, make_scoring, score_passes, silent
+from rose.pool.scoring_rule import Scoring, make_scoring, silent
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Candidates, Chooser
 from rose.stages.config import LearnerConfig
 from rose.stages.runner import Runner, result_keys
 from rose.stages.shared import Shared
 from rose.stages.stage import UncertaintyRule
+from rose.store import given
 
 
 class Looked(NamedTuple):
@@ -61,6 +61,7 @@ class PoolLoop:
     settings: ClassVar[tuple[str, ...]] = ("query_size", "threshold", "budget", "max_iter")
 
     name: str
+    zero: RoundId  # the first round: what the others' seeds are derived from
     pool: Pool
     first: np.ndarray
     shared: SharedPool
@@ -79,6 +80,8 @@ class PoolLoop:
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
     _iteration: int = field(init=False, default=0)
+    _predictors: PredictorLog = field(init=False, default_factory=PredictorLog)
+    _said: Mapping[str, Any] = field(init=False, default_factory=dict)  # of the last round's predictor
     _restored: tuple[RoundId, Sequence[str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -92,9 +95,9 @@ class PoolLoop:
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Ask for what was chosen, gather what the schedule waits for, learn from it, judge, and choose."""
-        round = RoundId(self.name, iteration, self.pool.seed)
+        round = replace(self.zero, iteration=iteration)
         await self._recall()
-        chosen, self._chosen = self._chosen, self._chosen[:0]
+        chosen, self._chosen, self._said = self._chosen, self._chosen[:0], {}
         dropped = await self.labeller.label(iteration, chosen, config)
         scoring = self._scoring(config, iteration)
         if self.labeller.fails(config, iteration, scoring.rule.query_size):
@@ -119,6 +122,8 @@ class PoolLoop:
         try:
             learned = await self._learn(round, data, wanted, scoring, config, alone)
             self._config, self._iteration = config, round.iteration
+            if self.runner.run is not None and not self.runner.run.temporary:
+                self._said = await self._predictors.said(self._predictor(scoring))
             outcome = self._judged(learned, ending)
             if alone is not None:
                 return self._drawn(round, scoring, outcome)
@@ -187,12 +192,13 @@ class PoolLoop:
         return np.concatenate([candidates, self.labelled.indices, self.labelled.pending])
 
     def checkpoint(self) -> Mapping[str, Any]:
-        """Return which candidates were asked for and arrived, see `Labeller.checkpoint`, and who was trained."""
-        return {**self.labeller.checkpoint(), "members": list(self.ensemble.members)}
+        """Return what was asked for and arrived, see `Labeller.checkpoint`; who was trained, and predicts."""
+        learned = {"members": list(self.ensemble.members), "learned": self._iteration, **self._said}
+        return {**self.labeller.checkpoint(), **learned}
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings of the members, and of what was collected of them."""
-        round = RoundId(self.name, self._iteration, self.pool.seed)
+        round = replace(self.zero, iteration=self._iteration)
         keys = (round.key("training", model) for model in self.ensemble.members)
         return [name for key in keys for name in result_keys(key)]
 
@@ -224,7 +230,7 @@ class PoolLoop:
         await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration = config, iteration
-        self._restored = RoundId(self.name, iteration, self.pool.seed), checkpoint["members"]
+        self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
@@ -242,9 +248,15 @@ class PoolLoop:
 
     def result(self) -> WorkflowResult:
         """Return the last ensemble, the labels, and how to predict."""
-        models = {name: member.result for name, member in self.ensemble.members.items()}
-        labels, indices = self.labelled.y, self.labelled.indices
-        return WorkflowResult(self.name, models=models, indices=indices, labels=labels, predictor=self._predict)
+        predictor = self._predictor(self._scoring(self._config, self._iteration))
+        kept = SavedWorkflow(
+            self.name,
+            models={name: member.result for name, member in self.ensemble.members.items()},
+            indices=self.labelled.indices,
+            labels=given(self.labelled.y),
+            predictor=None if predictor is None else given(predictor),
+        )
+        return WorkflowResult(self.name, kept)
 
     def _judged(self, learned: Learned | None, ending: Ending) -> Outcome:
         """Return the outcome as it is known before the candidates are looked at."""
@@ -325,18 +337,7 @@ class PoolLoop:
     def _payable(self, scoring: Scoring) -> int:
         return min(scoring.rule.query_size, self._affordable)
 
-    def _predict(self, models: Mapping[str, Any], X: Any) -> Prediction:
-        round = RoundId(self.name, self._iteration, self.pool.seed)
-        scoring = self._scoring(self._config, self._iteration)
-        if isinstance(self.pool.X, np.ndarray) and not is_frame(X):
-            X = as_array(X, "X", PoolError)
-        if not len(X):
-            raise PoolError("predict: X holds no samples")
-        predicted = self.ensemble.predict_here(round, models, X, scoring.task, self._config)
-        if scoring.metric is None:
-            raise PredictionError(
-                f"the uncertainty {scoring.rule.metric_name!r} is a task of the run, which has ended; use `.models`"
-            )
-        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
-        scores = score_passes(predicted.ordered, scoring.metric, scoring.rule.reduction)
-        return Prediction(mean, scores, predicted.classes)
+    def _predictor(self, scoring: Scoring) -> Predictor | None:
+        """Return what predicts with the members, in results; None: a command does, or there are none."""
+        arrays, round = isinstance(self.pool.X, np.ndarray), replace(self.zero, iteration=self._iteration)
+        return Predictor.of(round, self.ensemble, scoring, self._config, arrays)

@@ -11,7 +11,6 @@ import numpy as np
 
 from rose.acquisition import Acquisition, acquire, get_acquisition
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
-from rose.loop.seeds import derive_seed
 from rose.pool._coordinates import Coordinates
 from rose.pool._notices import Notices
 from rose.pool.ensemble.members import RoundId
@@ -191,7 +190,7 @@ class Chooser:
             labelled=np.arange(found.count, len(rows) - found.pending),
             pending=np.arange(len(rows) - found.pending, len(rows)),
             ids=rows,
-            seed=tie_seed(round),
+            seed=round.derived("acquisition"),
             warn=self._notices.told,
             **wide,
         )
@@ -199,7 +198,9 @@ class Chooser:
     def draw(self, round: RoundId, candidates: np.ndarray, k: int) -> np.ndarray:
         """Draw any `k` of these candidates by the seed, where there are no scores to choose by."""
         nothing = np.zeros(len(candidates))
-        return candidates[acquire(nothing, k, method="random", ids=candidates, seed=tie_seed(round), warn=False)]
+        return candidates[
+            acquire(nothing, k, method="random", ids=candidates, seed=round.derived("acquisition"), warn=False)
+        ]
 
     async def _ask(
         self,
@@ -260,8 +261,3 @@ def _wide(method: Acquisition, k: int) -> dict[str, float]:
     """Return the option by which a method looks at `WIDE` candidates, if it has one and looks at fewer."""
     beta = method.options.get("beta")
     return {} if beta is None or k == 0 else {"beta": max(beta, WIDE / k)}
-
-
-def tie_seed(round: RoundId) -> int:
-    """Return what a round's acquisition draws by, and puts equal candidates in order by."""
-    return derive_seed(round.seed, str(round.key("acquisition")))

@@ -154,6 +154,8 @@ class UQLearnerConfig(LearnerConfig):
 
     The stages are as in `LearnerConfig`, and `uncertainty`. With a pool, a workflow may also have its own metric,
     `query_size`, `threshold` and `acquisition`; `query_size` and `threshold` may differ by iteration, as stages do.
+    Workflows of the same `seed` begin with the same samples (where the pool draws them) and train the same models on
+    the same labels, whatever they are called; by default all begin with the pool's, and each has seeds of its own.
 
     >>> config = UQLearnerConfig(query_size={0: 20, -1: 5})
     >>> setting(config, "query_size", 0), setting(config, "query_size", 7), setting(config, "threshold", 0)
@@ -165,6 +167,7 @@ class UQLearnerConfig(LearnerConfig):
     query_size: int | dict[int, int] | None = None
     threshold: float | dict[int, float] | None = None
     acquisition: str | None = None
+    seed: int | None = Field(default=None, ge=0, strict=True)
 
     @field_validator(*_BY_ITERATION, mode="before")
     @classmethod

@@ -44,7 +44,7 @@ from rose.store.records import (
     decode,
     encode,
 )
-from rose.store.results import Result, given
+from rose.store.results import Result, given, later
 from rose.store.retrying import RETRIED, DroppedCandidate, retry
 from rose.store.run import Run, round_prefix
 from rose.store.run_dir import check_run_dir
@@ -110,6 +110,7 @@ __all__ = [
     "given",
     "holds_run",
     "labels_of_run",
+    "later",
     "not_finite",
     "place",
     "read_labels_file",

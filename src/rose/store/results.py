@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ class Result:
         self._given = given
         self._what = what
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Become, pickled, a result that is at hand: where it was recorded may not be there then."""
+        return given, (self.load(),)
+
     @property
     def at_hand(self) -> bool:
         """Return whether it needs no reading."""
@@ -73,10 +78,43 @@ class Result:
             return self.load()
         return await asyncio.to_thread(self.load)
 
+    def copied_to(self, objects: ObjectStore) -> str:
+        """Store it in another store of objects, and return its name there. Blocks.
+
+        What was pickled is copied as it is: no code runs, and what it needs need not be here.
+        """
+        if self._value is not None:
+            return objects.put(self._value)
+        if self._file is not None and self._objects is not None and self._file.endswith(".pkl"):
+            return objects.put(self._objects.path(self._file).read_bytes())
+        value = self.load()
+        plain = type(value) is np.ndarray and not value.dtype.hasobject
+        return objects.put(value if plain else encode(value))
+
+
+class _Later(Result):
+    def __init__(self, read: Callable[[], Any], of: Result | None) -> None:
+        super().__init__(None)
+        self._read_it = read
+        self._of = of
+
+    def load(self) -> Any:
+        if not self.at_hand:
+            self._given = self._read_it()
+        return self._given
+
+    def copied_to(self, objects: ObjectStore) -> str:
+        return super().copied_to(objects) if self._of is None else self._of.copied_to(objects)
+
 
 def given(value: Any) -> Result:
     """Return a result that is at hand."""
     return Result(None, given=value)
+
+
+def later(read: Callable[[], Any], of: Result | None = None) -> Result:
+    """Return a result that `read` gives when it is asked for; `of` is what is copied in its place."""
+    return _Later(read, of)
 
 
 async def store_result(objects: ObjectStore, value: Any, key: str) -> tuple[bytes | None, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rose.engine import TaskKey
@@ -11,13 +11,14 @@ from rose.loop.groups import all_of
 from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.passes import Passed, as_passed, joined
-from rose.pool.ensemble.predictions import Predicted, predict, predict_slice, sliced, usable
+from rose.pool.ensemble.predictions import predict_slice, sliced
 from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
-from rose.stages.reporting import class_names
 from rose.stages.runner import Runner
 from rose.stages.shared import Shared
 from rose.stages.stage import Stage
+
+_ALIKE = "alike"  # in place of a workflow's name
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class RoundId:
 
     workflow: str
     iteration: int
-    seed: int  # of the run
+    seed: int  # of the run, or of workflows that are to be alike
+    alike: bool = False  # whether the workflow's name does not matter to its seeds
 
     @property
     def where(self) -> str:
@@ -37,9 +39,14 @@ class RoundId:
         """Return the key of one of its tasks."""
         return TaskKey(self.workflow, self.iteration, stage, model, index)
 
+    def derived(self, stage: str, model: str | None = None, index: int | None = None, part: int | None = None) -> int:
+        """Return the seed of one of its tasks, or of something else in it, or of a part of that."""
+        key = replace(self.key(stage, model, index), workflow=_ALIKE if self.alike else self.workflow)
+        return derive_seed(self.seed, str(key) if part is None else f"{key}/{part}")
+
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
         """Return what every task may ask for, its own seed among it."""
-        seed = derive_seed(self.seed, str(self.key(stage, model, index)))
+        seed = self.derived(stage, model, index)
         return {"iteration": self.iteration, "workflow": self.workflow, "seed": seed}
 
 
@@ -140,20 +147,6 @@ class Ensemble:
         """Return the stage of a task in which all these models predict, one after the other, all passes."""
         stages = [stage_for(self.prediction, config, iteration, model) for model in models]
         return together(stages, self.num_predictions)
-
-    def predict_here(
-        self, round: RoundId, models: Mapping[str, Any], X: Any, task: str | None, config: LearnerConfig
-    ) -> Predicted:
-        """Predict `X` with all models, in this process: for results, when the engine is gone."""
-        binding, passes = self.bind_prediction(config, round.iteration), range(self.num_predictions)
-        given = {name: [self._given(round, "predict", name, index) for index in passes] for name in models}
-        predicted = {
-            name: [predict(binding.func, model, X, self._arguments(binding, one)) for one in given[name]]
-            for name, model in models.items()
-        }
-        declared = self.prediction.classes
-        classes = {name: class_names(model) if declared is None else declared for name, model in models.items()}
-        return usable(predicted, classes, len(X), task, "predict", self.prediction.normalise)
 
     def _given(self, round: RoundId, stage: str, model: str, index: int) -> dict[str, Any]:
         return {**round.given(stage, model, index), "model_name": model, "pass_index": index}

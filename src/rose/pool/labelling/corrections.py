@@ -122,17 +122,18 @@ async def _rounds(run: Run, workflow: str) -> list[Any]:
     return found
 
 
-async def first_candidates(run: Run, pool: Pool) -> np.ndarray:
-    """Return the candidates that come first in every workflow.
+async def first_candidates(run: Run, pool: Pool, seed: int | None = None) -> np.ndarray:
+    """Return the candidates that come first in every workflow, or in those of a seed of their own.
 
     A resumed run keeps those that it began with, though its pool may be given more labels now.
     """
+    name = "initial" if seed is None else f"initial {seed}"
     now, candidates = describe_initial(pool), describe_pool(pool)["pool"]
-    noted = await run.journal.meta("initial")
+    noted = await run.journal.meta(name)
     if noted is not None and now in (AS_BEGUN, noted[0]) and noted[1] == candidates:
         return np.array(noted[2], dtype=np.int64)
-    first = pool.initial
-    await run.journal.note("initial", [now, candidates, first.tolist()])
+    first = pool.initial if seed is None else pool.drawn_by(seed)
+    await run.journal.note(name, [now, candidates, first.tolist()])
     return first
 
 

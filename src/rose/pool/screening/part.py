@@ -17,8 +17,8 @@ import numpy as np
 
 from rose.acquisition import Acquisition, kept_of_part, keys_of_part, tie_keys
 from rose.errors import NotANumberError
-from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
+from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.predictions import Predicted, predict, sliced, usable
 from rose.pool.scoring_rule import score_passes, silent
 from rose.scoring import Metric
@@ -40,8 +40,7 @@ class Question:
         query_size: how many it will choose.
         least: how many of the most uncertain it has to see at least.
         draws: whether it draws by keys of the candidates.
-        where: the iteration and workflow, for messages.
-        seed, name: what the seed of a part is derived from.
+        round: which it is, for messages and seeds.
         tie_seed: what puts candidates with equal scores in order, in all parts alike.
     """
 
@@ -56,9 +55,7 @@ class Question:
     query_size: int
     least: int
     draws: bool
-    where: str
-    seed: int
-    name: str
+    round: RoundId
     tie_seed: int
 
     @property
@@ -135,7 +132,7 @@ def screen(
     """
     free = np.delete(np.arange(start, stop), taken - start)
     samples = sliced(X, free, 0, len(free)) if len(taken) else sliced(X, None, start, stop)
-    where = f"{question.where}, candidates {start} to {stop - 1}"
+    where = f"{question.round.where}, candidates {start} to {stop - 1}"
     passes = {
         name: [_predict(question, name, number, model, samples) for number in range(len(question.calls[name]))]
         for name, model in zip(question.calls, models, strict=True)
@@ -161,7 +158,7 @@ def _kept(
     predicted: Predicted,
 ) -> Screened:  # fmt: skip
     metric, size = question.metric, question.query_size
-    seed = derive_seed(question.seed, f"{question.name}/{part[0]}")
+    seed = question.round.derived("acquisition", part=part[0])
     keys = keys_of_part(question.method, scores, metric.direction, metric.range, seed) if question.draws else None
     ties = tie_keys(question.tie_seed, free)
     wanted = scores if metric.direction == "lower" else -scores

@@ -29,7 +29,7 @@ from rose.pool.ensemble.predictions import usable
 from rose.pool.scoring_rule import Scoring
 from rose.pool.screening.part import Question, Screened, screen
 from rose.pool.screening.shortlist import Shortlist
-from rose.pool.selection import Candidates, Chooser, tie_seed
+from rose.pool.selection import Candidates, Chooser
 from rose.stages.config import LearnerConfig
 from rose.stages.runner import Runner
 from rose.stages.shared import Shared
@@ -199,10 +199,8 @@ class Screener:
             query_size=scoring.rule.query_size,
             least=self.chooser.least_seen(scoring),
             draws=draws_by_keys(method, metric.direction, metric.range),
-            where=round.where,
-            seed=round.seed,
-            name=str(round.key("acquisition")),
-            tie_seed=tie_seed(round),
+            round=round,
+            tie_seed=round.derived("acquisition"),
         )
 
 

@@ -1,0 +1,80 @@
+"""Hold the models of one workflow with what they have learned from, and predict with them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rose import portable
+from rose.errors import ConfigurationError
+from rose.loop.saved.directory import SavedWorkflow
+from rose.loop.saved.frames import curves_of, frame_of
+from rose.loop.saved.prediction import Prediction
+
+
+class Surrogate(dict[str, Any]):
+    """Hold a history, as a dict, and as attributes the models, what they have learned from, and what predicts.
+
+    Attributes:
+        indices: the labelled candidates, by their places in the pool, in the order they were labelled; int64 `[L]`.
+    """
+
+    def __init__(self, workflow: str, kept: SavedWorkflow | None = None) -> None:
+        super().__init__(workflow=workflow, stop_reason=None, error=None, iterations=[])
+        self._kept = SavedWorkflow(workflow) if kept is None else kept
+        self.indices = np.asarray(self._kept.indices, dtype=np.int64)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), portable.dumps((dict(self.items()), self.__dict__)))
+
+    @cached_property
+    def models(self) -> dict[str, Any]:
+        """Return the last ensemble by model name; of a run directory, it is read at the first call."""
+        return {name: result.load() for name, result in self._kept.models.items()}
+
+    @property
+    def labels(self) -> Any:
+        """Return the labels of `indices`: an array `[L, ...]` where they are of one kind and shape, else a list."""
+        return None if self._kept.labels is None else self._kept.labels.load()
+
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return the history as arrays, float64 `[iterations]`, NaN where there is no value.
+
+        `labels` is how many there were; `metric` (the stop criterion's), `uncertainty` and, each by its name, what was
+        measured on the hold-out.
+        """
+        return curves_of(self["iterations"])
+
+    def predict(self, X: Any) -> Prediction:
+        """Predict with the last ensemble, in this process: mean, uncertainty, classes, and per output.
+
+        Args:
+            X: samples as the prediction function takes them, `[n, ...]`.
+
+        Raises:
+            ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
+        """
+        if self._kept.predictor is None or not self._kept.models:
+            why = self._kept.unkept or "its models are files of yours, or it ended before one was trained"
+            raise ConfigurationError(f"workflow {self['workflow']!r} holds no ensemble to predict with ({why})")
+        prediction: Prediction = self._kept.predictor.load()(self.models, X)
+        return prediction
+
+    def to_frame(self) -> Any:
+        """Return the history as a pandas DataFrame, a row an iteration.
+
+        Raises:
+            MissingPackageError: if pandas is not installed.
+        """
+        return frame_of({self["workflow"]: self["iterations"]})
+
+
+def _unpickled(kind: type[Surrogate], data: bytes) -> Surrogate:
+    items, attributes = portable.loads(data)
+    made = kind.__new__(kind)
+    made.update(items)
+    made.__dict__.update(attributes)
+    return made
