@@ -36,7 +36,7 @@ _TYPES = {".css": "text/css", ".js": "text/javascript"}
 def make_app(directory: Path, token: str) -> Starlette:
     """Return the application that shows the runs below a directory to who knows the token."""
     page = _Page(directory)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", page.runs),
             Route("/static/{name}", page.asset),
@@ -51,6 +51,8 @@ def make_app(directory: Path, token: str) -> Starlette:
         exception_handlers={HTTPException: _not_found, RoseError: _unreadable, OSError: _unreadable},
         lifespan=page.lifespan,
     )
+    app.router.redirect_slashes = False  # it would say what the Host header says
+    return app
 
 
 class _Html(HTMLResponse):

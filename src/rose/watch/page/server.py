@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import secrets
 import socket
@@ -44,4 +45,5 @@ def serve(directory: Path, port: int = 0) -> None:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        with contextlib.suppress(KeyboardInterrupt):  # it has closed all, and raises it again
+            uvicorn.Server(config).run(sockets=[listening])
