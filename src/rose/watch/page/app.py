@@ -94,7 +94,7 @@ class _Page:
         """Show a run, which the stream of its events keeps up to date."""
         followed = await self._run(request)
         await followed.look()
-        return _Html(views.run(followed.path, followed.fragments, str(followed.cursor)))
+        return _Html(views.run(followed.path, followed.fragments, followed.mark))
 
     async def events(self, request: Request) -> Response:
         """Stream the fragments of a run's page that change; the cursor of the record is the event's id."""

@@ -61,6 +61,12 @@ class Followed:
         """Return whether somebody follows it."""
         return bool(self._followers)
 
+    @property
+    def mark(self) -> str:
+        """Return what the fragments show: the record's cursor, and a digest, for a driver also dies without a record."""
+        digest = hashlib.blake2s("".join(self.fragments.values()).encode("utf-8", "surrogatepass"), digest_size=6)
+        return f"{self.cursor}-{digest.hexdigest()}"
+
     async def look(self) -> None:
         """Take in what is new; of several who ask at the same time one looks.
 
@@ -70,7 +76,7 @@ class Followed:
         await asyncio.to_thread(self._look)
 
     async def changes(self, seen: str | None) -> AsyncIterator[tuple[str, Fragments]]:
-        """Give the fragments that change, with the cursor of the look that showed it; first all since `seen`.
+        """Give the fragments that change, with the mark of the look that showed it; first all but what `seen` marks.
 
         Raises:
             RoseError, OSError: if the run cannot be read any more.
@@ -78,12 +84,12 @@ class Followed:
         self._followers += 1
         try:
             await self.look()
-            sent = dict(self.fragments) if seen == self.cursor else {}
+            sent = dict(self.fragments) if seen == self.mark else {}
             while True:
                 changed = {name: html for name, html in self.fragments.items() if sent.get(name) != html}
                 sent |= changed
                 if changed:
-                    yield str(self.cursor), changed
+                    yield self.mark, changed
                 await asyncio.sleep(PERIOD)
                 await self.look()
         finally:

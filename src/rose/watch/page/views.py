@@ -58,7 +58,7 @@ def _run_row(directory: Path, run: FoundRun) -> list[h.Node]:
     ]
 
 
-def run(path: Path, fragments: Fragments, cursor: str) -> h.Element:
+def run(path: Path, fragments: Fragments, mark: str) -> h.Element:
     """Return a run's page."""
     return page(
         path.name,
@@ -66,7 +66,7 @@ def run(path: Path, fragments: Fragments, cursor: str) -> h.Element:
         h.h1[path.name],
         h.div(
             "#live",
-            {"hx-sse:connect": "events?" + urlencode({"after": cursor}), "hx-swap": "none"},
+            {"hx-sse:connect": "events?" + urlencode({"after": mark}), "hx-swap": "none"},
         )[(Markup(html) for html in fragments.values())],
         h.p[h.a(href="tasks?all=")["All tasks"]],
         _forms(),
