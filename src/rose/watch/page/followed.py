@@ -63,7 +63,7 @@ class Followed:
 
     @property
     def mark(self) -> str:
-        """Return what the fragments show: the record's cursor, and a digest, for a driver also dies without a record."""
+        """Return what the fragments show: the cursor of the record, and a digest, for a driver dies without a word."""
         digest = hashlib.blake2s("".join(self.fragments.values()).encode("utf-8", "surrogatepass"), digest_size=6)
         return f"{self.cursor}-{digest.hexdigest()}"
 
