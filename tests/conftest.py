@@ -29,6 +29,7 @@ TOGETHER = {
     "test_models.py::test_one_gaussian_process": "kernels",
     "tests/torture/": "torture",
     "tests/slurm/": "slurm",
+    "tests/watch/test_browser.py": "browser",
     "tests/engine/on_dask/test_cluster.py": "cluster",
     "tests/engine/on_dask/test_faults.py": "cut off",
     "tests/integrations/test_mlflow.py": "mlflow",
@@ -98,7 +99,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.skipped and os.environ.get("ROSE_SKIP_NOTHING_MISSING"):
         why = str(report.longrepr)
-        if "could not import" in why or "no Slurm" in why:
+        if any(missing in why for missing in ("could not import", "no Slurm", "no browser")):
             report.outcome = "failed"
     return report
 

@@ -1,0 +1,154 @@
+"""Follow runs: read what is new in each that somebody looks at, once for all who do."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from rose.store import Changes, RunReader
+
+PERIOD = 0.5  # seconds between two looks: a run's driver is another process, which tells nobody
+_KEPT = 4  # runs that stay read while nobody looks at them
+
+Fragments = Mapping[str, str]  # HTML by the id of its element
+
+
+class Rendering(Protocol):
+    """Fold what happens in a run into the fragments of its page."""
+
+    def add(self, changes: Changes) -> None:
+        """Take the next changes."""
+        ...
+
+    def fragments(self) -> Fragments:
+        """Return the fragments as they are now."""
+        ...
+
+
+def run_id(path: Path) -> str:
+    """Return what a run is called in addresses: nothing of its path is in them."""
+    return hashlib.blake2s(str(path.absolute()).encode("utf-8", "surrogateescape"), digest_size=9).hexdigest()
+
+
+class Followed:
+    """Read one run, one look at a time, in a thread; while somebody follows it, every `PERIOD`.
+
+    Args:
+        path: the run directory.
+        make: makes what its changes are folded into.
+    """
+
+    def __init__(self, path: Path, make: Callable[[Path], Rendering]) -> None:
+        self.path = path
+        self.fragments: Fragments = {}
+        self.cursor: str | None = None
+        self._make = make
+        self._rendering: Rendering | None = None
+        self._reader: RunReader | None = None
+        self._looking = threading.Lock()
+        self._looked = -PERIOD
+        self._followers = 0
+
+    @property
+    def is_followed(self) -> bool:
+        """Return whether somebody follows it."""
+        return bool(self._followers)
+
+    @property
+    def mark(self) -> str:
+        """Return what the fragments show: the cursor of the record, and a digest, for a driver dies without a word."""
+        digest = hashlib.blake2s("".join(self.fragments.values()).encode("utf-8", "surrogatepass"), digest_size=6)
+        return f"{self.cursor}-{digest.hexdigest()}"
+
+    async def look(self) -> None:
+        """Take in what is new; of several who ask at the same time one looks.
+
+        Raises:
+            RoseError, OSError: if the run cannot be read.
+        """
+        await asyncio.to_thread(self._look)
+
+    async def changes(self, seen: str | None) -> AsyncIterator[tuple[str, Fragments]]:
+        """Give the fragments that change, with the mark of the look that showed it; first all but what `seen` marks.
+
+        Raises:
+            RoseError, OSError: if the run cannot be read any more.
+        """
+        self._followers += 1
+        try:
+            await self.look()
+            sent = dict(self.fragments) if seen == self.mark else {}
+            while True:
+                changed = {name: html for name, html in self.fragments.items() if sent.get(name) != html}
+                sent |= changed
+                if changed:
+                    yield self.mark, changed
+                await asyncio.sleep(PERIOD)
+                await self.look()
+        finally:
+            self._followers -= 1
+
+    async def close(self) -> None:
+        """Close the run's database."""
+        await asyncio.to_thread(self._close)
+
+    def _look(self) -> None:
+        with self._looking:
+            if time.monotonic() < self._looked + PERIOD / 2:
+                return
+            try:
+                if self._reader is None or self._rendering is None:
+                    self._reader, self._rendering = RunReader(self.path), self._make(self.path)
+                changes = self._reader.since(self.cursor)
+                self._rendering.add(changes)
+                self.fragments = self._rendering.fragments()
+                self.cursor = changes.cursor
+            except BaseException:  # what was read in part is read again
+                self._forget()
+                raise
+            self._looked = time.monotonic()
+
+    def _close(self) -> None:
+        with self._looking:
+            self._forget()
+
+    def _forget(self) -> None:
+        reader, self._reader, self._rendering, self.cursor = self._reader, None, None, None
+        self.fragments, self._looked = {}, -PERIOD
+        if reader is not None:
+            with suppress(Exception):  # it could not be read; it may not be closed either
+                reader.close()
+
+
+class FollowedRuns:
+    """Hold the runs that are looked at, and a few that were.
+
+    Args:
+        make: makes what a run's changes are folded into.
+    """
+
+    def __init__(self, make: Callable[[Path], Rendering]) -> None:
+        self._make = make
+        self._runs: OrderedDict[Path, Followed] = OrderedDict()
+
+    async def of(self, path: Path) -> Followed:
+        """Return the run in a directory, to be looked at."""
+        found = self._runs.pop(path, None) or Followed(path, self._make)
+        self._runs[path] = found
+        for old in [one for one in self._runs.values() if not one.is_followed and one is not found][:-_KEPT]:
+            del self._runs[old.path]
+            await old.close()
+        return found
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for run in self._runs.values():
+            await run.close()
+        self._runs.clear()

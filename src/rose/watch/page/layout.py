@@ -1,0 +1,49 @@
+"""Lay out the pages: their head, their links, times that go on."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlencode
+
+import htpy as h
+
+ASSETS = ("page.css", "uplot.css", "htmx.js", "hx-sse.js", "uplot.js", "page.js")  # in the order in which they load
+
+
+def page(title: str, base: str, *body: h.Node) -> h.Element:
+    """Return a whole page.
+
+    Args:
+        title: its name.
+        base: what leads to the list of runs, "" or "../../": all addresses are relative, for tunnels and proxies.
+        body: what it shows.
+    """
+    styles = [h.link(rel="stylesheet", href=f"{base}static/{one}") for one in ASSETS if one.endswith(".css")]
+    scripts = [h.script(src=f"{base}static/{one}", defer=True) for one in ASSETS if one.endswith(".js")]
+    return h.html(lang="en")[
+        h.head[
+            h.meta(charset="utf-8"),
+            h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+            h.meta(name="color-scheme", content="light dark"),
+            h.meta(name="htmx-config", content='{"includeIndicatorCSS": false, "extensions": "sse"}'),
+            h.title[f"{title} - ROSE"],
+            styles,
+            scripts,
+        ],
+        h.body[
+            h.a(".skip", href="#main")["to the content"],
+            h.header[h.a(href=base or "./")["ROSE"], h.span[title]],
+            h.main("#main")[body],
+        ],
+    ]
+
+
+def since(when: float) -> h.Element:
+    """Return a moment (Unix time), which the page's script turns into how long ago it is, and keeps so."""
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+    return h.time(".since", data_since=f"{when:.3f}", title=moment)[moment]
+
+
+def task_link(key: str) -> h.Element:
+    """Return a link to a task, from the page of its run."""
+    return h.a(href="task?" + urlencode({"key": key}, errors="surrogateescape"))[key]
