@@ -22,6 +22,7 @@ from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
 from rose.loop.protocol import Plan, RunRequest
+from rose.loop.provenance import note_provenance
 from rose.loop.session import Session
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
@@ -280,6 +281,7 @@ class Learner(StateOfLearner, Generic[R]):
             checks.check_backends(plan.variants, engine)
             runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
+            await note_provenance(run, plan.request, type(self).__name__, engine)
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rose.errors import ConfigurationError
+from rose.errors import ConfigurationError, NotPlainError
 from rose.paths import expanded
 from rose.store.database.failures import explained
+from rose.store.database.meta import read_meta
 from rose.store.database.schema import is_snapshot, open_for_reading
 from rose.store.database.sql import (
     numbered_labels,
@@ -194,6 +196,23 @@ class RunReader:
             return lambda: read_plainly(self._objects, value, file)
 
         return [(one.candidate, reading(one.value, one.file)) for one in found]
+
+    def notes(self, prefix: str = "") -> dict[str, Any]:
+        """Return what was noted of the run as a whole, in plain JSON, by the names that begin so."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT name FROM meta")
+            names = [name for (name,) in found if name.startswith(prefix)]
+            return {name: read_meta(connection, name) for name in names}
+
+    def samples(self, candidates: Collection[int]) -> dict[int, Any]:
+        """Return those labelled candidates that are in the record themselves: the small ones that are plain."""
+        found = {}
+        with self._reading() as connection:
+            for candidate, x in connection.execute("SELECT candidate, x FROM labels WHERE x IS NOT NULL ORDER BY seq"):
+                if candidate in candidates:
+                    with contextlib.suppress(NotPlainError):
+                        found[candidate] = read_plainly(self._objects, x, None)
+        return found
 
     def printed(self, key: str) -> dict[str, Path]:
         """Return the files that hold what a task has printed, by stream; those that are there and not empty."""
