@@ -20,7 +20,8 @@ def test_classification(engine, metric):
     for iteration in result.iterations:
         quality = iteration["holdout"]
         assert set(quality) == {
-            "brier", "expected_calibration_error", "error_uncertainty_correlation", "risk_coverage_area"
+            "accuracy", "log_loss", "brier", "expected_calibration_error", "error_uncertainty_correlation",
+            "risk_coverage_area",
         }  # fmt: skip
         assert 0 <= quality["brier"] <= 2
     assert result.iterations[-1]["holdout"]["error_uncertainty_correlation"] > 0, "errors are where it is unsure"

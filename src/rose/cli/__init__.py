@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rose import __version__
 from rose.cli.orders import add_order_commands
+from rose.cli.report import add_report_command
 from rose.cli.runs import add_run_commands
 from rose.errors import RoseError
 
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     add_run_commands(commands)
     add_order_commands(commands)
+    add_report_command(commands)
     metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
     metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
     metrics.add_argument("--markdown", action="store_true", help="as a table for documents")

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from rose.engine import Engine, as_engine
 from rose.errors import EngineClosedError
 from rose.learners._hooked import HookedRunner, submitted
+from rose.learners._provenance import note_provenance, write_report
 from rose.learners._state import StateOfLearner
 from rose.learners._submissions import Opened, Submissions
 from rose.learners._task_dicts import stage_of, with_arguments
@@ -22,7 +23,6 @@ from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity
 from rose.loop.protocol import Plan, RunRequest
-from rose.loop.provenance import note_provenance
 from rose.loop.session import Session
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
@@ -85,6 +85,7 @@ class Learner(StateOfLearner, Generic[R]):
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
         self._utility_calls = itertools.count()
+        self.reports = True  # whether a report is written into `run_dir` at the end of a run
         self._tracking = Tracking()
         opener = self._open_submissions
         self._submissions = Submissions(self, self.learner_name, self.events, self._state, opener, self._accept_changes)
@@ -273,6 +274,7 @@ class Learner(StateOfLearner, Generic[R]):
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
             await stack.enter_async_context(self._tracked(plan.request))
             run = await Run.open(self._directory(), self._keep_models, self.events)
+            stack.push_async_callback(self._reported, run)  # when it is closed
             stack.push_async_callback(run.close)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
@@ -289,6 +291,10 @@ class Learner(StateOfLearner, Generic[R]):
         session = Session(open_workflows, self.events, self._state, self._told)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
+
+    async def _reported(self, run: Run) -> None:
+        if self.reports:
+            await write_report(run)
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
         """Open the engine for tasks that the program asks for by themselves: they are not recorded."""

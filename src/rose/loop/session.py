@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from rose.errors import NotANumberError, RunFailedError, remedy
 from rose.loop._orders import obey, recorded_changes
@@ -55,6 +56,7 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
         self._ended: set[str] = set()  # the workflows that were ordered to stop
+        self._run_dir: Path | None = None
         self.stopped = False
 
     @property
@@ -85,7 +87,11 @@ class Session:
 
     def results(self) -> Results:
         """Return what all workflows have learned so far."""
-        return Results({workflow.name: workflow.result() for workflow in self._workflows})
+        results = Results({workflow.name: workflow.result() for workflow in self._workflows})
+        results.run_dir = self._run_dir
+        for result in results.values():
+            result.run_dir = self._run_dir
+        return results
 
     async def states(self) -> AsyncGenerator[IterationState, None]:
         """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
@@ -127,6 +133,7 @@ class Session:
             with ending_on_signals() as ending:
                 async with AsyncExitStack() as stack:
                     self._workflows, run = await self._open(stack)
+                    self._run_dir = None if run.temporary else run.path
                     try:
                         await self._run_all(run, publish)
                         run.outcome = "failed" if any(w.error for w in self._workflows) else "finished"

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, NamedTuple, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from rose.errors import ConfigurationError, UnknownStateError, near_miss
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
 from rose.store import Result
+
+if TYPE_CHECKING:
+    from rose.watch.report import Report
 
 
 class StopReason(StrEnum):
@@ -134,9 +138,11 @@ class WorkflowResult(dict[str, Any]):
     Attributes:
         indices, labels: the labelled candidates of the pool, in the order they were labelled.
         state: what was known after the last iteration; None where there was none.
+        run_dir: where the run is recorded; None: nowhere.
     """
 
     state: IterationState | None = None
+    run_dir: Path | None = None
 
     def __init__(
         self,
@@ -178,6 +184,10 @@ class WorkflowResult(dict[str, Any]):
         reason: str | None = self["stop_reason"]
         return reason
 
+    def report(self) -> Report:
+        """Return the report of the whole run; see `Results.report`."""
+        return _report(self.run_dir)
+
     def predict(self, X: Any) -> Prediction:
         """Predict with the last ensemble, in this process: mean and uncertainty.
 
@@ -201,7 +211,20 @@ class Results(dict[str, WorkflowResult]):
     Iterating gives, as ROSE's list does, the last state of each workflow (that had an iteration), and `results[0]` is
     the first of them; names and results are in `keys()` and `items()`. A misspelt name raises a KeyError that offers
     the near miss.
+
+    Attributes:
+        run_dir: where the run is recorded; None: nowhere.
     """
+
+    run_dir: Path | None = None
+
+    def report(self) -> Report:
+        """Return the report of the run, which a notebook shows and `.save(path)` writes: one page that says all of it.
+
+        Raises:
+            ConfigurationError: if the run had no directory: nothing of it is recorded.
+        """
+        return _report(self.run_dir)
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
@@ -210,6 +233,14 @@ class Results(dict[str, WorkflowResult]):
         if isinstance(name, int) and str(name) in self.keys():  # a workflow that the user calls so
             return self[str(name)]
         return _place(name, list(self), self.keys(), "workflow")
+
+
+def _report(run_dir: Path | None) -> Report:
+    if run_dir is None:
+        raise ConfigurationError("there is no record to report on: give the learner a directory, run_dir='runs/digits'")
+    from rose.watch.report import report  # what draws it is loaded by those who want it
+
+    return report(run_dir)
 
 
 def _place(key: object, listed: Sequence[Any], names: Collection[str], what: str) -> Any:

@@ -24,7 +24,13 @@ _REASONS = {
     "not_a_number": "a figure was not a number",
     "error": "an error ended it",
 }
-_VERBS = {"simulate": "simulating", "train": "training", "predict": "predicting", "score": "scoring"}
+_VERBS = {
+    "simulate": "simulating",
+    "train": "training",
+    "predict": "predicting",
+    "score": "scoring",
+    "idle": "doing nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -161,11 +167,11 @@ def _spent(spent: Time) -> list[str]:
     if total <= 0:
         return [f"{told}."]
     parts = [
-        f"{share:.0%} {'waiting for a worker' if role == 'wait' else _VERBS.get(role, role)}"
+        f"{share:.0%} {_VERBS.get(role, role)}"
         for role, amount in spent.by_role.items()
         if (share := amount / total) >= 0.005
     ]
-    told = f"{told}. Of the tasks' time: {', '.join(parts)}."
+    told = f"{told}. Of the {'tasks' if spent.busy is None else 'workers'}' time: {', '.join(parts)}."
     more = []
     if spent.cost_per_label is not None:
         more.append(f"A label cost {seconds(spent.cost_per_label)} of simulation.")
@@ -173,7 +179,7 @@ def _spent(spent: Time) -> list[str]:
     if path is not None and path.seconds > 0:
         most, amount = max(path.by_role.items(), key=lambda item: item[1])
         what = {"wait": "waiting for a worker", "driver": "what the driver does between tasks"}.get(most, most)
-        more.append(f"Its end waited mostly for: {_VERBS.get(what, what)} ({amount / path.seconds:.0%} of the path).")
+        more.append(f"What kept it longest from its end: {_VERBS.get(what, what)} ({amount / path.seconds:.0%}).")
     return [told, *more]
 
 

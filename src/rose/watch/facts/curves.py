@@ -9,6 +9,12 @@ from rose.store import IterationDone
 
 # What is better the larger it is; of all other figures, the smaller the better.
 _HIGHER = ("accuracy", "r2", "f1", "precision", "recall", "correlation", "auc")
+_ALIASES = {  # of the hold-out's measures that may be the criterion, too
+    "accuracy": "model_accuracy",
+    "rmse": "root_mean_squared_error_rmse",
+    "mae": "mean_absolute_error_mae",
+    "r2": "r2_score",
+}
 _NOT_QUALITY = ("sharpness", "coverage_95", "error_uncertainty_correlation", "risk_coverage_area")
 
 
@@ -94,7 +100,9 @@ def measures(curves: Sequence[Curve]) -> list[str]:
     for curve in curves:
         if curve.points:
             found |= dict.fromkeys(curve.points[-1].holdout)
-    return [name for name in found if name is not None and any(curve.last(name) is not None for curve in curves)]
+    known = [name for name in found if name is not None and any(curve.last(name) is not None for curve in curves)]
+    said = {alias for alias, long in _ALIASES.items() if long in known[:1]}
+    return [name for name in known if name not in said]
 
 
 def main_measure(curves: Sequence[Curve]) -> str | None:

@@ -109,12 +109,17 @@ class Time:
 
     @property
     def by_role(self) -> dict[str, float]:
-        """Return the seconds of all tasks by what was done, the most first; waiting for workers is last."""
+        """Return the seconds of all tasks by what was done, the most first; workers that did nothing are last."""
         found: dict[str, float] = {}
         for stage in self.stages:
             found[stage.role] = found.get(stage.role, 0.0) + stage.running
         ordered = dict(sorted(found.items(), key=lambda item: -item[1]))
-        return ordered | {"wait": sum(stage.waiting for stage in self.stages)}
+        return ordered if self.busy is None else ordered | {"idle": self.all_running * (1 / self.busy - 1)}
+
+    @property
+    def waiting(self) -> float:
+        """Return the seconds that tasks waited for a worker, in all."""
+        return sum(stage.waiting for stage in self.stages)
 
     @property
     def cost_per_label(self) -> float | None:
@@ -132,10 +137,11 @@ def time_of(table: TaskTable, worked: float, begun: float, simulation_labels: in
     workers = len(table.workers.listed)
     span = float(columns.ended[placed].max() - begun) if len(placed) else 0.0
     busy = float(running[placed].sum()) / (workers * min(span, worked or span)) if span > 0 else None
+    busy = None if busy is None or busy <= 0 else min(busy, 1.0)
     return Time(
         worked=worked,
         workers=workers,
-        busy=None if busy is None else min(busy, 1.0),
+        busy=busy,
         stages=stages,
         gantt=_gantt(table, columns, placed, begun) if len(placed) else None,
         path=_critical_path(table, columns, ended) if len(ended) else None,

@@ -76,7 +76,7 @@ def _split(spent: Time) -> h.Node:
     return [bar, role_legend(list(parts))]
 
 
-_ROLES = ("simulate", "train", "predict", "score", "wait", "driver")
+_ROLES = ("simulate", "train", "predict", "score", "idle", "driver")
 
 
 def role_class(role: str) -> str:

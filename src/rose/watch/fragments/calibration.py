@@ -9,7 +9,7 @@ import numpy as np
 
 from rose.watch.facts.calibration import Calibration
 from rose.watch.facts.curves import Curve
-from rose.watch.fragments import svg
+from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.curves import colour, workflow_legend
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import folded, safe, table
@@ -40,7 +40,7 @@ def calibration_section(found: Sequence[Calibration], curves: Sequence[Curve], l
             _errors(found, numbers),
             [_predicted(one, output, numbers) for one in values for output in range(min(one.truth.shape[1], _OUTPUTS))],
         ],
-        [_confusion(one) for one in classes if one.confusion.size],
+        h.div(".confusions")[(_confusion(one) for one in classes if one.confusion.size)],
         folded("the numbers", *(_numbers(one) for one in found)),
     ]
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from rose.watch.facts.answer import figure, seconds
 from rose.watch.facts.curves import Curve, Point, is_higher_better, main_measure, measures
-from rose.watch.fragments import svg
+from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import folded, safe, table
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import htpy as h
 
 from rose.watch.facts.selection import Chosen, Image, PoolMap
-from rose.watch.fragments import svg
+from rose.watch.fragments import _svg as svg
+from rose.watch.fragments._png import data_url
 from rose.watch.fragments.curves import colour, workflow_legend
-from rose.watch.fragments.png import data_url
 from rose.watch.fragments.tables import safe
 
 _AGES = 4  # shades: the first quarter of what was chosen, ..., the last

@@ -6,7 +6,7 @@ import htpy as h
 
 from rose.watch.facts.answer import seconds
 from rose.watch.facts.time import CriticalPath, Gantt, Time
-from rose.watch.fragments import svg
+from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.answer import role_class, role_legend
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import folded, safe, table

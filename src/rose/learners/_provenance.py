@@ -1,7 +1,10 @@
-"""Note what a run was driven by: command, versions, machine, and what each workflow was configured with."""
+"""Note what a run was driven by (command, versions, machine, settings), and write its report when it has ended."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 import platform
 import shlex
 import sys
@@ -13,13 +16,15 @@ from rose.stages.config import setting
 from rose.stages.parsing import plain
 from rose.store import Run
 
+_log = logging.getLogger("rose")
+
 NOTE = "driver "  # what the notes' names begin with, before the number of the driver
 
 _LIBRARIES = (
     *("rose", "numpy", "scipy", "sklearn", "pandas", "torch", "jax", "tensorflow", "xgboost", "lightgbm", "catboost"),
     *("distributed", "radical.asyncflow", "ase"),
 )
-_SETTINGS = ("uq_metric_name", "query_size", "threshold", "acquisition")
+_SETTINGS = ("uq_metric_name", "query_size", "threshold", "acquisition", "seed")
 
 
 async def note_provenance(run: Run, request: RunRequest, learner: str, engine: object) -> None:
@@ -27,6 +32,26 @@ async def note_provenance(run: Run, request: RunRequest, learner: str, engine: o
     if not run.temporary:
         told = provenance(request) | {"learner": learner, "engine": type(engine).__name__}
         await run.journal.note(f"{NOTE}{run.journal.epoch}", told)
+
+
+async def write_report(run: Run) -> None:
+    """Write the report of a run that has ended, in a thread: whatever goes wrong with it, the run is well.
+
+    None is written of a temporary run, nor of one that was broken off: its time may be short. `ROSE_REPORT=0` in the
+    environment switches it off.
+    """
+    if run.temporary or run.outcome not in ("finished", "failed", "stopped") or os.environ.get("ROSE_REPORT") == "0":
+        return
+    try:
+        await asyncio.to_thread(_write, run.path)
+    except Exception:
+        _log.warning("the report of the run in %s could not be written", run.path, exc_info=True)
+
+
+def _write(run_dir: Path) -> None:
+    from rose.watch.report import write_report  # what draws it takes a while to load
+
+    write_report(run_dir)
 
 
 def provenance(request: RunRequest) -> dict[str, Any]:
