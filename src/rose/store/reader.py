@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from rose.store.lease import Driver, read_drivers
 from rose.store.orders import PlacedOrder, placed_order
 from rose.store.records import DONE, TaskRecord
 from rose.store.safe_unpickle import read_plainly
+
+_FEW = 500  # candidates that are asked for by their numbers
 
 
 class ReadLabel(NamedTuple):
@@ -205,10 +208,16 @@ class RunReader:
             return {name: read_meta(connection, name) for name in names}
 
     def samples(self, candidates: Collection[int]) -> dict[int, Any]:
-        """Return those labelled candidates that are in the record themselves: the small ones that are plain."""
+        """Return those labelled candidates that are in the record themselves: the small ones that are plain.
+
+        Args:
+            candidates: indices in the pool.
+        """
         found = {}
+        few = f" AND candidate IN ({','.join(map(str, candidates))})" if len(candidates) <= _FEW else ""
+        sql = f"SELECT candidate, x FROM labels WHERE x IS NOT NULL{few} ORDER BY seq"
         with self._reading() as connection:
-            for candidate, x in connection.execute("SELECT candidate, x FROM labels WHERE x IS NOT NULL ORDER BY seq"):
+            for candidate, x in connection.execute(sql):
                 if candidate in candidates:
                     with contextlib.suppress(NotPlainError):
                         found[candidate] = read_plainly(self._objects, x, None)
@@ -251,7 +260,10 @@ class RunReader:
 
 
 def _light(record: TaskRecord) -> TaskRecord:
-    return record._replace(value=None, note=None)
+    """Return a record without its pickled values; names that many have are one text."""
+    key, state, attempt, queued, began, ended, worker, error, _, file, _, output = record
+    where = None if worker is None else sys.intern(worker)
+    return TaskRecord(key, sys.intern(state), attempt, queued, began, ended, where, error, None, file, None, output)
 
 
 def _numbers(cursor: str | None) -> tuple[int, int, int, int]:

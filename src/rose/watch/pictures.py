@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ _ROLES = {"simulate": 1, "train": 0, "predict": 5, "score": 2}
 _DPI = 200
 
 
-def write_pictures(facts: Facts, folder: Path) -> list[Path]:
-    """Write a PNG for each picture that there is something for; return where they are.
+def write_pictures(facts: Facts, folder: Path, only: Collection[str] = ()) -> list[Path]:
+    """Write a PNG for each picture that there is something for, or `only` those of these names; return where they are.
 
     Raises:
         MissingPackageError: if matplotlib is not installed.
@@ -36,6 +36,8 @@ def write_pictures(facts: Facts, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in _pictures(facts):
+        if only and name not in only:
+            continue
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.grid(alpha=0.3)

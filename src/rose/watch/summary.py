@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -284,15 +284,18 @@ def _state(driver: Driver) -> State:
     return known.get(driver.outcome, "interrupted")
 
 
-def workflow_of(key: str, names: Iterable[str]) -> str | None:
+def workflow_of(key: str, names: Collection[str]) -> str | None:
     """Return the workflow that a task belongs to; names may hold slashes.
 
     >>> workflow_of("a/b/0/training/mlp", ["a", "a/b"])
     'a/b'
     """
-    first = key.partition("/")[0]
-    found = [name for name in names if name.partition("/")[0] == first and key.startswith(name + "/")]
-    return max(found, key=len, default=None)
+    found, end = None, key.find("/")
+    while end > 0:
+        if key[:end] in names:
+            found = key[:end]
+        end = key.find("/", end + 1)
+    return found
 
 
 _SHOWN = ("key", "state", "attempt", "queued", "began", "ended", "worker", "error")

@@ -14,7 +14,8 @@ from rose.watch.facts.curves import Curve
 
 GALLERY = 32  # images of each workflow, the first and the last it chose
 _BACKGROUND = 2_000  # candidates that are shown beside the chosen ones
-_MARKED = 1_500  # chosen ones of each workflow that are shown, at most
+_MARKED = 4_000  # chosen ones that are shown, of all workflows
+_FIRST = 500  # those labelled first
 _EDGE = 96  # pixels that an image is shown with, at most
 
 
@@ -69,14 +70,15 @@ def pool_map(
     known = {int(index): tuple(place) for index, place in zip(note["indices"], places.tolist(), strict=True)}
     chosen = {curve.workflow: [(c, p.iteration) for p in curve.points for c in p.chosen] for curve in curves}
     dropped = {c: p.iteration for curve in curves for p in curve.points for c in p.dropped}
-    chosen = {name: _some(of_one, _MARKED) for name, of_one in chosen.items()}
+    most = max(_MARKED // max(len(chosen), 1), 100)
+    chosen = {name: _some(of_one, most) for name, of_one in chosen.items()}
     asked = {c for of_one in chosen.values() for c, _ in of_one} | set(dropped) | set(initial)
     known |= _projected(reader, note.get("projection"), asked - known.keys())
     rows = np.unique(np.linspace(0, len(places) - 1, min(len(places), _BACKGROUND)).astype(np.int64))
     return PoolMap(
         axes=[str(axis) for axis in note["axes"]],
         background=places[rows],
-        initial=[Chosen(c, -1, known.get(c)) for c in _some(list(initial), _MARKED)],
+        initial=[Chosen(c, -1, known.get(c)) for c in _some(list(initial), _FIRST)],
         chosen={name: [Chosen(c, i, known.get(c)) for c, i in of_one] for name, of_one in chosen.items()},
         dropped=[Chosen(c, i, known.get(c)) for c, i in dropped.items()],
         count=int(note["count"]),

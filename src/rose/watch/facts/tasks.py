@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -25,6 +25,9 @@ ROLES = {
     "shortlist": "score",
     "active_learn": "score",
 }
+
+
+_NEVER = float("nan")
 
 
 class Names:
@@ -68,9 +71,8 @@ class TaskTable:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def add(self, tasks: Iterable[TaskRecord], names: Iterable[str]) -> None:
-        """Take tasks as they stand."""
-        names = list(names)
+    def add(self, tasks: Iterable[TaskRecord], names: Collection[str]) -> None:
+        """Take tasks as they stand; `names` are those of the workflows."""
         for task in tasks:
             row = self.rows.get(task.key)
             if row is None:
@@ -81,11 +83,11 @@ class TaskTable:
             self._worker[row] = -1 if task.worker is None else self.workers.number(task.worker)
             self._attempt[row] = task.attempt
             self._queued[row] = task.queued
-            self._began[row] = np.nan if task.began is None else task.began
-            self._ended[row] = np.nan if task.ended is None else task.ended
+            self._began[row] = _NEVER if task.began is None else task.began
+            self._ended[row] = _NEVER if task.ended is None else task.ended
 
-    def _new(self, key: str, names: list[str]) -> int | None:
-        name = names[0] if len(names) == 1 and key.startswith(names[0] + "/") else workflow_of(key, names)
+    def _new(self, key: str, names: Collection[str]) -> int | None:
+        name = workflow_of(key, names)
         parts = key[len(name) + 1 :].split("/", 2) if name is not None else []
         if name is None or len(parts) < 2 or not parts[0].isdecimal():
             return None
@@ -97,7 +99,7 @@ class TaskTable:
         for column in (self._state, self._worker, self._attempt):
             column.append(-1)
         for times in (self._queued, self._began, self._ended):
-            times.append(np.nan)
+            times.append(_NEVER)
         return row
 
     def seconds_of(self, key: str) -> float | None:

@@ -135,6 +135,9 @@ def time_of(table: TaskTable, worked: float, begun: float, simulation_labels: in
     running = columns.ended - columns.start
     placed = ended[columns.worker[ended] >= 0]
     workers = len(table.workers.listed)
+    begun = (
+        min(begun, float(columns.start[placed].min())) if len(placed) else begun
+    )  # clocks of several machines differ
     span = float(columns.ended[placed].max() - begun) if len(placed) else 0.0
     busy = float(running[placed].sum()) / (workers * min(span, worked or span)) if span > 0 else None
     busy = None if busy is None or busy <= 0 else min(busy, 1.0)

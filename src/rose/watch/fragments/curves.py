@@ -10,14 +10,14 @@ from typing import Any
 import htpy as h
 from markupsafe import Markup
 
-from rose.watch.facts.answer import figure, seconds
 from rose.watch.facts.curves import Curve, Point, is_higher_better, main_measure, measures
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.links import Links
-from rose.watch.fragments.tables import folded, safe, table
+from rose.watch.fragments.tables import folded, safe, spread, table
 
 COLOURS = 8  # workflows that can be told apart; the ninth looks like the first
 _POINTS = 1_000  # of a curve that are drawn
+_ROWS = 800  # of the tables of all workflows
 _CHARTS = 12  # figures of the hold-out that are drawn
 _SIMULATED = "seconds of simulation"
 
@@ -38,7 +38,7 @@ def curves_section(curves: Sequence[Curve], links: Links) -> h.Element:
         ],
         not main
         and h.p["How good the models are was not measured: the pool has no hold-out, and there is no stop criterion."],
-        folded("the numbers", *(_numbers(curve, known, links) for curve in curves)),
+        folded("the numbers", *(_numbers(curve, known, links, max(_ROWS // len(curves), 12)) for curve in curves)),
         data_of(curves, [*known, "uncertainty"]),
     ]
 
@@ -120,13 +120,11 @@ def _x(point: Point, counted: bool) -> float:
     return float(point.labels if counted and point.labels is not None else point.iteration)
 
 
-def _numbers(curve: Curve, names: Sequence[str], links: Links) -> h.Element:
+def _numbers(curve: Curve, names: Sequence[str], links: Links, most: int) -> h.Element:
     columns = [curve.values(name) for name in names]
     rows = [
         (
-            links.iteration(curve.workflow, point.iteration)
-            if number in _linked(len(curve.points))
-            else point.iteration,
+            links.iteration(curve.workflow, point.iteration),
             point.labels,
             round(point.seconds, 3),
             round(point.cost, 3),
@@ -134,26 +132,17 @@ def _numbers(curve: Curve, names: Sequence[str], links: Links) -> h.Element:
             point.uncertainty,
             ", ".join(map(str, point.chosen[:20])) + (", ..." if len(point.chosen) > 20 else ""),
         )
-        for number, point in enumerate(curve.points)
+        for number in spread(len(curve.points), most)
+        for point in [curve.points[number]]
     ]
     heads = ("iteration", "labels", "seconds", _SIMULATED, *map(safe, names), "uncertainty", "chosen next")
-    return table(heads, rows, safe(f"{curve.workflow}: all iterations"))
-
-
-def _linked(count: int) -> range:
-    """Return the iterations whose tasks are linked."""
-    return range(0, count, max(1, -(-count // 300)))
+    return table(heads, rows, safe(f"{curve.workflow}: iterations"), len(curve.points))
 
 
 def _thinned(listed: Sequence[Any]) -> list[Any]:
     """Return as many as can be drawn, the first and the last among them."""
-    if len(listed) <= _POINTS:
-        return list(listed)
-    return [listed[round(i * (len(listed) - 1) / (_POINTS - 1))] for i in range(_POINTS)]
+    return [listed[i] for i in spread(len(listed), _POINTS)]
 
 
 def _short(value: float | None) -> float | None:
     return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
-
-
-__all__ = ["colour", "curves_section", "data_of", "figure", "seconds", "uncertainty_section", "workflow_legend"]

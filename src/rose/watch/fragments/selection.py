@@ -12,6 +12,7 @@ from rose.watch.fragments._png import data_url
 from rose.watch.fragments.curves import colour, workflow_legend
 from rose.watch.fragments.tables import safe
 
+_BACKGROUND = "map-background"
 _AGES = 4  # shades: the first quarter of what was chosen, ..., the last
 
 
@@ -30,30 +31,42 @@ def _maps(found: PoolMap) -> list[h.Node]:
     shown = len(found.background)
     some = "" if shown == found.count else f" ({shown:,} of {found.count:,} are shown)"
     more = f" {found.unplaced} chosen ones have no place here." if found.unplaced else ""
+    frame = _frame(found)
+    points = [(float(row[0]), 0.0 if len(found.axes) == 1 else float(row[1])) for row in found.background]
+    background = h.Element("g")(id=_BACKGROUND)[svg.dots(frame, points, "candidate", 1.6)]  # once for all maps
     return [
         h.p[
             f"Grey: candidates{some}. Rings: labelled first. Crosses: dropped. "
             f"Colours: chosen, the later the stronger.{more}"
         ],
         workflow_legend(list(found.chosen)),
-        h.div(".charts")[(_map(found, number, name) for number, name in enumerate(found.chosen))],
+        h.div(".charts")[
+            (
+                _map(found, frame, h.Element("use")(href=f"#{_BACKGROUND}") if number else background, number, name)
+                for number, name in enumerate(found.chosen)
+            )
+        ],
     ]
 
 
-def _map(found: PoolMap, number: int, name: str) -> h.Element:
+def _frame(found: PoolMap) -> svg.Frame:
+    """Return the frame that the maps of all workflows have."""
+    every = [*found.initial, *found.dropped, *(one for chosen in found.chosen.values() for one in chosen)]
+    places = [one.place for one in every if one.place]
+    y = svg.Axis.of("iteration", [0.0, 1.0 + max((one.iteration for one in every), default=0)])
+    if len(found.axes) > 1:
+        y = svg.Axis.of(safe(found.axes[1]), found.background[:, 1].tolist(), [place[1] for place in places])
+    x = svg.Axis.of(safe(found.axes[0]), found.background[:, 0].tolist(), [place[0] for place in places])
+    return svg.Frame(x, y, height=320)
+
+
+def _map(found: PoolMap, frame: svg.Frame, background: h.Element, number: int, name: str) -> h.Element:
     chosen, single = found.chosen[name], len(found.axes) == 1
     last = max((one.iteration for one in chosen), default=0)
-    background = [(float(row[0]), 0.0 if single else float(row[1])) for row in found.background]
     first = [_point(one, single, 0.0) for one in found.initial if one.place]
     own = [(one, _point(one, single, one.iteration + 1.0)) for one in chosen if one.place]
     dropped = [_point(one, single, one.iteration + 1.0) for one in found.dropped if one.place]
-    every = [*background, *first, *(point for _, point in own), *dropped]
-    frame = svg.Frame(
-        svg.Axis.of(safe(found.axes[0]), [x for x, _ in every]),
-        svg.Axis.of("iteration" if single else safe(found.axes[1]), [y for _, y in every]),
-        height=320,
-    )
-    marks = [svg.dots(frame, background, "candidate", 1.6), svg.dots(frame, first, "first", 3.5)]
+    marks: list[h.Node] = [background, svg.dots(frame, first, "first", 3.5)]
     for age in range(_AGES):
         of_age = [point for one, point in own if min(_AGES * one.iteration // (last + 1), _AGES - 1) == age]
         marks.append(svg.dots(frame, of_age, f"{colour(number)} age{age}", 3.2))
