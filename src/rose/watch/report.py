@@ -89,13 +89,14 @@ def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:
 def page(facts: Facts) -> str:
     """Return the whole page."""
     summary, links, spent = facts.summary(), Links(), facts.time()
-    curves, path = facts.curves(), str(facts.reader.path)
+    curves, groups, path = facts.curves(), facts.groups(), str(facts.reader.path)
     found = facts.answer(spent)
+    numbers = {curve.workflow: number for number, of_one in enumerate(groups.values()) for curve in of_one}
     sections = [
-        curves_section(curves, links),
-        uncertainty_section(curves, links),
-        selection_section(facts.pool_map(), facts.gallery()),
-        calibration_section(facts.calibrations(), curves, links),
+        curves_section(curves, groups, links),
+        uncertainty_section(curves, groups),
+        selection_section(facts.pool_map(), facts.gallery(), numbers),
+        calibration_section(facts.calibrations(), numbers, list(groups), links),
         time_section(spent, links),
         failures_section(facts.failures(), summary.begun, links),
         provenance_section(facts.provenance(), path),

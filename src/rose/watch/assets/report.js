@@ -41,15 +41,35 @@
   let plots = [];
   let x = "labels";
 
-  const aligned = (curves, measure, along) => {
-    const tables = curves.map(curve => {
-      const rows = new Map();
-      curve[along].forEach((at, i) => { if (at !== null) rows.set(at, curve.values[measure][i] ?? null); });
-      const xs = [...rows.keys()].sort((a, b) => a - b);
-      return [xs, xs.map(at => rows.get(at))];
-    });
-    return uPlot.join(tables);
+  const aligned = (curves, measure, along) => uPlot.join(curves.map(curve => {
+    const columns = [curve.values, ...(curve.low ? [curve.low, curve.high] : [])].map(of => of[measure]);
+    const rows = new Map();
+    curve[along].forEach((at, i) => { if (at !== null) rows.set(at, columns.map(column => column[i])); });
+    const xs = [...rows.keys()].sort((a, b) => a - b);
+    return [xs, ...columns.map((_, n) => xs.map(at => rows.get(at)[n]))];
+  }));
+
+  const seriesOf = (curve, place, few) => {
+    const colour = property(`--c${curve.colour}`);
+    const line = {
+      label: curve.name, stroke: colour, width: 2, dash: DASHES[Math.floor(place / 8) % 3], spanGaps: true,
+      points: {show: few, size: 5}, value: (_, value) => short(value),
+    };
+    const edge = said => ({label: `${curve.name}, ${said}`, stroke: colour, width: 0, spanGaps: true, points: {show: false}, value: line.value});
+    return curve.low ? [line, edge("least"), edge("largest")] : [line];
   };
+
+  const bandsOf = curves => {
+    const bands = [];
+    let at = 1;
+    for (const curve of curves) {
+      if (curve.low) bands.push({series: [at + 2, at + 1], fill: property(`--c${curve.colour}`) + "30"});
+      at += curve.low ? 3 : 1;
+    }
+    return bands;
+  };
+
+  const short = value => (value == null ? "-" : Number(value.toPrecision(5)).toString());
 
   const draw = (figure, curves) => {
     const measure = figure.dataset.measure;
@@ -65,19 +85,12 @@
       width, height: figure.classList.contains("wide") ? 340 : 250,
       scales: {x: {time: false}},
       cursor: {drag: {x: true, y: false}},
-      axes: [{...axis, label: NAMES[along], stroke: ink}, {...axis, size: 62}],
+      axes: [{...axis, label: NAMES[along], stroke: ink}, {...axis, size: 62, values: (_, ticks) => ticks.map(tick => Number(tick.toPrecision(4)).toString())}],
+      bands: bandsOf(told),
       legend: {show: told.length <= 12},
       series: [
         {label: NAMES[along]},
-        ...told.map(curve => ({
-          label: curve.name,
-          stroke: property(`--c${curve.colour}`),
-          width: 2,
-          dash: DASHES[Math.floor(curves.indexOf(curve) / 8) % 3],
-          spanGaps: true,
-          points: {show: few, size: 5},
-          value: (_, value) => (value == null ? "-" : Number(value.toPrecision(5)).toString()),
-        })),
+        ...told.flatMap(curve => seriesOf(curve, curves.indexOf(curve), few)),
       ],
     };
     figure.classList.add("drawn");

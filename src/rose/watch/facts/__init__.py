@@ -32,6 +32,7 @@ from rose.watch.facts.calibration import Calibration
 from rose.watch.facts.curves import Curve
 from rose.watch.facts.failures import Failures, Retry
 from rose.watch.facts.provenance import Provenance
+from rose.watch.facts.repeats import repeats
 from rose.watch.facts.selection import Image, PoolMap
 from rose.watch.facts.tasks import TaskTable
 from rose.watch.facts.time import Time
@@ -158,6 +159,10 @@ class Facts:
         """Return the iterations of all workflows."""
         return list(self._curves.values())
 
+    def groups(self) -> dict[str, list[Curve]]:
+        """Return the workflows by name, those that repeat the same with other seeds together."""
+        return repeats(self.curves(), self.provenance().workflows)
+
     def time(self) -> Time:
         """Return where the time went."""
         summary = self.summary()
@@ -166,7 +171,7 @@ class Facts:
     def answer(self, spent: Time | None = None) -> Answer:
         """Return the three answers; `spent` is `time()`, where it is at hand."""
         pool = self.notes().get(_MAP) or {}
-        return answer(self.summary(), self.curves(), spent or self.time(), self.provenance(), pool.get("count"))
+        return answer(self.summary(), self.groups(), spent or self.time(), self.provenance(), pool.get("count"))
 
     def provenance(self) -> Provenance:
         """Return how the run came to be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rose.store import describe_seconds
@@ -73,13 +73,20 @@ class Answer:
 
 
 def answer(
-    summary: RunSummary, curves: Sequence[Curve], spent: Time, provenance: Provenance, candidates: int | None
+    summary: RunSummary,
+    groups: Mapping[str, Sequence[Curve]],
+    spent: Time,
+    provenance: Provenance,
+    candidates: int | None,
 ) -> Answer:
-    """Return the answers, as the run stands."""
+    """Return the answers, as the run stands; `groups` are its workflows, repeats with other seeds together."""
+    curves = [curve for of_one in groups.values() for curve in of_one]
     measure, controls = main_measure(curves), provenance.controls
-    savings = _savings(curves, controls, measure)
-    saved = [_reached(curve, measure, candidates) for curve in curves if curve.points]
-    saved = [*_against(savings, spent), *saved, *_shared(curves, summary.labels)]
+    savings = _savings(curves, provenance, measure)
+    repeated = len(groups) < len(curves)
+    told = _over_repeats(groups, savings) if repeated else _against(savings, spent)
+    reached = [_reached(curve, measure, candidates) for curve in curves if curve.points]
+    saved = [*told, *reached, *_shared(curves, summary.labels)]
     return Answer(
         state=_state(summary),
         labels=summary.labels,
@@ -88,7 +95,7 @@ def answer(
         spent=_spent(spent),
         stopped=[_stopped(workflow, summary, provenance) for workflow in summary.workflows] or ["Nothing has begun."],
         savings=savings,
-        unknown=list(_unknown(curves, controls, measure, spent)),
+        unknown=list(_unknown(repeated, controls, measure, spent)),
     )
 
 
@@ -108,11 +115,13 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def _savings(curves: Sequence[Curve], controls: Sequence[str], measure: str | None) -> list[Saving]:
-    found = []
+def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | None) -> list[Saving]:
+    """Compare each workflow with each control, of the same seed where they have seeds."""
+    found, controls = [], provenance.controls
+    seeds = {curve.workflow: provenance.setting(curve.workflow, "seed") for curve in curves}
     for control in (curve for curve in curves if curve.workflow in controls):
         for curve in curves:
-            if measure is None or curve.workflow in controls:
+            if measure is None or curve.workflow in controls or seeds[curve.workflow] != seeds[control.workflow]:
                 continue
             ends = curve.last(measure), control.last(measure)
             if ends[0] is None or ends[1] is None:
@@ -122,6 +131,20 @@ def _savings(curves: Sequence[Curve], controls: Sequence[str], measure: str | No
             if needed[0] is not None and needed[1] is not None:
                 found.append(Saving(curve.workflow, control.workflow, measure, level, needed[0], needed[1]))
     return found
+
+
+def _over_repeats(groups: Mapping[str, Sequence[Curve]], savings: Sequence[Saving]) -> list[str]:
+    """Say what was saved by each kind of workflow over its repeats, seed by seed."""
+    name_of = {curve.workflow: name for name, of_one in groups.items() for curve in of_one}
+    found: dict[tuple[str, str], list[Saving]] = {}
+    for one in savings:
+        found.setdefault((name_of[one.workflow], name_of[one.control]), []).append(one)
+    return [
+        f"{name} needed {sum(one.saved for one in each) / len(each):.3g} labels less than {control} (at random) on "
+        f"average to be as good, from {min(one.saved for one in each)} to {max(one.saved for one in each)} "
+        f"over {len(each)} pairs of the same seed."
+        for (name, control), each in found.items()
+    ]
 
 
 def _against(savings: Sequence[Saving], spent: Time) -> list[str]:
@@ -210,13 +233,13 @@ def _state(summary: RunSummary) -> str:
     )
 
 
-def _unknown(curves: Sequence[Curve], controls: Sequence[str], measure: str | None, spent: Time) -> list[str]:
+def _unknown(repeated: bool, controls: Sequence[str], measure: str | None, spent: Time) -> list[str]:
     told = []
     if measure is None:
         told.append("how good the models are: there is no hold-out and no stop criterion that measures it")
     if not controls:
         told.append('what it saved against choosing at random: no workflow has acquisition="random"')
-    elif measure is not None:
+    elif measure is not None and not repeated:
         told.append("how much of the difference is chance: it is of one run, with one seed")
     if spent.busy is None and spent.stages:
         told.append("how busy the workers were: the engine does not say where its tasks run")

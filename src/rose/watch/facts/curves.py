@@ -15,6 +15,7 @@ _ALIASES = {  # of the hold-out's measures that may be the criterion, too
     "mae": "mean_absolute_error_mae",
     "r2": "r2_score",
 }
+_RIGHT = {"coverage_95": "0.95 is right", "sharpness": "lower is surer"}
 _NOT_QUALITY = ("sharpness", "coverage_95", "error_uncertainty_correlation", "risk_coverage_area")
 
 
@@ -108,16 +109,19 @@ def measures(curves: Sequence[Curve]) -> list[str]:
 def main_measure(curves: Sequence[Curve]) -> str | None:
     """Return the figure by which workflows are compared: the criterion, or the hold-out's accuracy, RMSE, ..."""
     known = measures(curves)
-    return next((name for name in (*known[:1], *known) if not _is_aside(name)), known[0] if known else None)
-
-
-def _is_aside(name: str) -> bool:
-    return name in _NOT_QUALITY
+    return next((name for name in known if name not in _NOT_QUALITY), known[0] if known else None)
 
 
 def is_higher_better(measure: str) -> bool:
     """Return whether a figure is better the larger it is."""
     return any(part in measure.lower() for part in _HIGHER)
+
+
+def direction(measure: str) -> str:
+    """Say when a figure is good; "" where it is neither."""
+    if measure in _RIGHT:
+        return _RIGHT[measure]
+    return "higher is better" if is_higher_better(measure) else "lower is better"
 
 
 def labels_to_reach(curve: Curve, measure: str, level: float) -> int | None:

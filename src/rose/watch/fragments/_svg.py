@@ -88,6 +88,14 @@ def line(frame: Frame, points: Sequence[tuple[float, float]], kind: str) -> h.No
     return h.Element("path")(class_=f"line {kind}", d="".join(path))
 
 
+def band(frame: Frame, low: Sequence[tuple[float, float]], high: Sequence[tuple[float, float]], kind: str) -> h.Node:
+    """Return the area between two lines, where both are finite."""
+    pairs = [(a, b) for a, b in zip(low, high, strict=True) if math.isfinite(a[1]) and math.isfinite(b[1])]
+    places = [frame.at(*a) for a, _ in pairs] + [frame.at(*b) for _, b in reversed(pairs)]
+    d = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in places) + "z" if places else ""
+    return h.Element("path")(class_=f"fill band {kind}", d=d)
+
+
 def dots(frame: Frame, points: Iterable[tuple[float, float]], kind: str, radius: float = 3.0) -> h.Node:
     """Return a round mark at each point, all as one shape."""
     r = _n(radius)

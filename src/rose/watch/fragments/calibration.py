@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import htpy as h
 import numpy as np
 
 from rose.watch.facts.calibration import Calibration
-from rose.watch.facts.curves import Curve
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.curves import colour, workflow_legend
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import folded, safe, table
 
+_MOST = 8  # workflows of which there are pictures of their own
 _OUTPUTS = 4  # of vectors that are drawn
 _RELIABILITY = ("reliability: is it as often right as it says?", "confidence", "share right")
 _COVERAGE = ("coverage: do its intervals hold what they say?", "interval's level", "share inside")
 _DIAGONAL = [(0.0, 0.0), (1.0, 1.0)]
 
 
-def calibration_section(found: Sequence[Calibration], curves: Sequence[Curve], links: Links) -> h.Element:
-    """Return calibration, error against uncertainty, and predicted against true, on the hold-out."""
+def calibration_section(
+    found: Sequence[Calibration], numbers: Mapping[str, int], names: Sequence[str], links: Links
+) -> h.Element:
+    """Return calibration, error against uncertainty, and predicted against true, on the hold-out.
+
+    `numbers` are those of the workflows' colours, and `names` what those are called.
+    """
     if not found:
         return h.section("#calibration")[
             h.h2["Calibration"],
             h.p["Not recorded: the pool has no hold-out, or the run is older."],
         ]
-    numbers = {curve.workflow: number for number, curve in enumerate(curves)}
     classes = [one for one in found if one.task == "classification"]
     values = [one for one in found if one.task != "classification"]
     return h.section("#calibration")[
         h.h2["Calibration"],
         h.p["On the hold-out, after the last iteration: ", _after(found, links), "."],
-        workflow_legend([curve.workflow for curve in curves]),
+        workflow_legend(names),
         h.div(".charts")[
             _diagonal(classes, numbers, *_RELIABILITY) if classes else None,
             _diagonal(values, numbers, *_COVERAGE) if values else None,
             _errors(found, numbers),
-            [_predicted(one, output, numbers) for one in values for output in range(min(one.truth.shape[1], _OUTPUTS))],
+            [
+                _predicted(one, output, numbers)
+                for one in values[:_MOST]
+                for output in range(min(one.truth.shape[1], _OUTPUTS))
+            ],
         ],
-        h.div(".confusions")[(_confusion(one) for one in classes if one.confusion.size)],
+        h.div(".confusions")[(_confusion(one) for one in classes[:_MOST] if one.confusion.size)],
         folded("the numbers", *(_numbers(one) for one in found)),
     ]
 
@@ -52,7 +60,7 @@ def _after(found: Sequence[Calibration], links: Links) -> list[h.Node]:
     return told
 
 
-def _diagonal(found: Sequence[Calibration], numbers: dict[str, int], title: str, x: str, y: str) -> h.Element:
+def _diagonal(found: Sequence[Calibration], numbers: Mapping[str, int], title: str, x: str, y: str) -> h.Element:
     frame = svg.Frame(svg.Axis(x, 0.0, 1.0), svg.Axis(y, 0.0, 1.0), height=320)
     marks: list[h.Node] = [svg.line(frame, _DIAGONAL, "ideal")]
     for one in found:
@@ -62,7 +70,7 @@ def _diagonal(found: Sequence[Calibration], numbers: dict[str, int], title: str,
     return h.figure[h.figcaption[title], svg.chart(frame, title, marks)]
 
 
-def _errors(found: Sequence[Calibration], numbers: dict[str, int]) -> h.Node:
+def _errors(found: Sequence[Calibration], numbers: Mapping[str, int]) -> h.Node:
     told = [one for one in found if len(one.unsure)]
     if not told:
         return None
@@ -82,7 +90,7 @@ def _errors(found: Sequence[Calibration], numbers: dict[str, int]) -> h.Node:
     return h.figure[h.figcaption[title], svg.chart(frame, title, marks)]
 
 
-def _predicted(one: Calibration, output: int, numbers: dict[str, int]) -> h.Element:
+def _predicted(one: Calibration, output: int, numbers: Mapping[str, int]) -> h.Element:
     truth, mean = one.truth[:, output], one.mean[:, output]
     axis = svg.Axis.of("", truth, mean)
     frame = svg.Frame(

@@ -3,60 +3,64 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import htpy as h
+import numpy as np
 from markupsafe import Markup
 
-from rose.watch.facts.curves import Curve, Point, is_higher_better, main_measure, measures
+from rose.watch.facts.curves import Curve, direction, main_measure, measures
+from rose.watch.facts.repeats import Drawn, drawn
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import folded, safe, spread, table
 
-COLOURS = 8  # workflows that can be told apart; the ninth looks like the first
+COLOURS = 8  # workflows that can be told apart; the ninth has the first one's colour, dashed
 _POINTS = 1_000  # of a curve that are drawn
 _ROWS = 800  # of the tables of all workflows
 _CHARTS = 12  # figures of the hold-out that are drawn
-_SIMULATED = "seconds of simulation"
+_BANDS = "Lines are means over repeats with other seeds, bands go from the least to the largest."
+_DOTTED = 60  # points of a curve up to which each is marked
+
+Groups = Mapping[str, Sequence[Curve]]  # workflows by name; repeats of one with other seeds together
 
 
-def curves_section(curves: Sequence[Curve], links: Links) -> h.Element:
+def curves_section(curves: Sequence[Curve], groups: Groups, links: Links) -> h.Element:
     """Return how good each workflow was after so many labels, so much time, so much simulation."""
     main, known = main_measure(curves), measures(curves)
     if not any(curve.points for curve in curves):
         return h.section("#curves")[h.h2["Learning curves"], h.p["No iteration is complete."]]
     others = [name for name in known if name != main][: _CHARTS - 1]
+    lines = drawn(groups, [*known, "uncertainty"])
+    most = max(_ROWS // len(curves), 12)
     return h.section("#curves")[
         h.h2["Learning curves"],
-        workflow_legend([curve.workflow for curve in curves]),
+        h.p[_BANDS] if any(one.low for one in lines) else None,
+        workflow_legend(list(groups)),
         _choice(),
-        h.div(".charts")[
-            main and _chart(curves, main, "wide"),
-            [_chart(curves, name) for name in others],
-        ],
-        not main
-        and h.p["How good the models are was not measured: the pool has no hold-out, and there is no stop criterion."],
-        folded("the numbers", *(_numbers(curve, known, links, max(_ROWS // len(curves), 12)) for curve in curves)),
-        data_of(curves, [*known, "uncertainty"]),
+        h.div(".charts")[_chart(lines, main, "wide") if main else None, [_chart(lines, name) for name in others]],
+        None if main else h.p["How good the models are was not measured: there is no hold-out, and no stop criterion."],
+        folded("the numbers", *(_numbers(curve, known, links, most) for curve in curves)),
+        data_of(lines),
     ]
 
 
-def uncertainty_section(curves: Sequence[Curve], links: Links) -> h.Element:
+def uncertainty_section(curves: Sequence[Curve], groups: Groups) -> h.Element:
     """Return the uncertainty after each iteration."""
-    told = [curve for curve in curves if curve.last("uncertainty") is not None]
+    told = any(curve.last("uncertainty") is not None for curve in curves)
+    chart = [
+        workflow_legend(list(groups)),
+        h.div(".charts")[_chart(drawn(groups, ["uncertainty"]), "uncertainty", "wide")],
+    ]
     return h.section("#uncertainty")[
         h.h2["Uncertainty"],
         h.p["The mean score of the candidates that come first: what a threshold is compared with."],
-        [workflow_legend([c.workflow for c in curves]), h.div(".charts")[_chart(curves, "uncertainty", "wide")]]
-        if told
-        else h.p["No iteration has told one."],
+        chart if told else h.p["No iteration has told one."],
     ]
 
 
 def workflow_legend(names: Sequence[str]) -> h.Element:
-    """Return which colour and dash is which workflow."""
+    """Return which colour is which workflow."""
     return h.ul(".legend")[(h.li[h.span(class_=f"swatch {colour(i)}"), safe(name)] for i, name in enumerate(names))]
 
 
@@ -65,21 +69,19 @@ def colour(number: int) -> str:
     return f"c{number % COLOURS}"
 
 
-def data_of(curves: Sequence[Curve], names: Sequence[str]) -> h.Element:
+def data_of(lines: Sequence[Drawn]) -> h.Element:
     """Return what the script draws curves from."""
     told = []
-    for number, curve in enumerate(curves):
-        points = _thinned(curve.points)
-        values = {name: _thinned(curve.values(name)) for name in names}
+    for number, one in enumerate(lines):
+        at = spread(len(one.iteration), _POINTS)
+        several = {"low": _rounded_each(one.low, at), "high": _rounded_each(one.high, at)} if one.low else {}
         told.append(
             {
-                "name": safe(curve.workflow),
+                "name": safe(one.name),
                 "colour": number % COLOURS,
-                "iteration": [point.iteration for point in points],
-                "labels": [point.labels for point in points],
-                "seconds": [round(point.seconds, 3) for point in points],
-                "cost": [round(point.cost, 3) for point in points],
-                "values": {name: [_short(value) for value in of_one] for name, of_one in values.items()},
+                **{name: _rounded(getattr(one, name)[at]) for name in ("iteration", "labels", "seconds", "cost")},
+                "values": _rounded_each(one.values, at),
+                **several,
             }
         )
     text = json.dumps(told).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -93,31 +95,31 @@ def _choice() -> h.Element:
     ]
 
 
-def _chart(curves: Sequence[Curve], measure: str, kind: str = "") -> h.Element:
+def _chart(lines: Sequence[Drawn], measure: str, kind: str = "") -> h.Element:
     """Return a chart of one figure, against labels (iterations where they are the user's)."""
-    counted = all(point.labels is not None for curve in curves for point in curve.points) and measure != "uncertainty"
-    lines = []
-    for curve in curves:
-        pairs = zip(_thinned(curve.points), _thinned(curve.values(measure)), strict=True)
-        lines.append([(_x(point, counted), math.nan if value is None else value) for point, value in pairs])
+    counted = measure != "uncertainty" and all(np.isfinite(one.labels).all() for one in lines)
+    shown = [
+        (one.labels if counted else one.iteration, [of[measure] for of in (one.values, one.low, one.high) if of])
+        for one in lines
+    ]
     frame = svg.Frame(
-        svg.Axis.of("labels" if counted else "iteration", *([x for x, _ in one] for one in lines)),
-        svg.Axis.of(safe(measure), *([y for _, y in one] for one in lines)),
+        svg.Axis.of("labels" if counted else "iteration", *(x for x, _ in shown)),
+        svg.Axis.of(safe(measure), *(column for _, columns in shown for column in columns)),
         *((840, 340) if kind else ()),
     )
     marks: list[h.Node] = []
-    for number, points in enumerate(lines):
-        marks.append(svg.line(frame, points, f"{colour(number)} dash{number // COLOURS % 3}"))
-        if len(points) <= 60:
-            marks.append(svg.dots(frame, points, colour(number), 2.5))
-    better = "" if measure == "uncertainty" else f" ({'higher' if is_higher_better(measure) else 'lower'} is better)"
+    for number, (x, columns) in enumerate(shown):
+        line, *edges = (_pairs(x, column) for column in columns)
+        if edges:
+            marks.append(svg.band(frame, edges[0], edges[1], colour(number)))
+        marks.append(svg.line(frame, line, f"{colour(number)} dash{number // COLOURS % 3}"))
+        if len(x) <= _DOTTED:
+            marks.append(svg.dots(frame, line, colour(number), 2.5))
+    better = "" if measure == "uncertainty" else direction(measure)
     return h.figure(class_=f"curve {kind}".strip(), data_measure=measure)[
-        h.figcaption[safe(measure) + better], svg.chart(frame, safe(f"{measure} of each workflow"), marks)
+        h.figcaption[safe(measure) + (f" ({better})" if better else "")],
+        svg.chart(frame, safe(f"{measure} of each workflow"), marks),
     ]
-
-
-def _x(point: Point, counted: bool) -> float:
-    return float(point.labels if counted and point.labels is not None else point.iteration)
 
 
 def _numbers(curve: Curve, names: Sequence[str], links: Links, most: int) -> h.Element:
@@ -135,14 +137,19 @@ def _numbers(curve: Curve, names: Sequence[str], links: Links, most: int) -> h.E
         for number in spread(len(curve.points), most)
         for point in [curve.points[number]]
     ]
-    heads = ("iteration", "labels", "seconds", _SIMULATED, *map(safe, names), "uncertainty", "chosen next")
+    heads = ("iteration", "labels", "seconds", "seconds of simulation", *map(safe, names), "uncertainty", "chosen next")
     return table(heads, rows, safe(f"{curve.workflow}: iterations"), len(curve.points))
 
 
-def _thinned(listed: Sequence[Any]) -> list[Any]:
-    """Return as many as can be drawn, the first and the last among them."""
-    return [listed[i] for i in spread(len(listed), _POINTS)]
+def _pairs(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    """Return the points of a line, as many as can be drawn."""
+    at = spread(len(x), _POINTS)
+    return list(zip(x[at].tolist(), y[at].tolist(), strict=True))
 
 
-def _short(value: float | None) -> float | None:
-    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
+def _rounded_each(columns: Mapping[str, np.ndarray], at: Sequence[int]) -> dict[str, list[float | None]]:
+    return {name: _rounded(column[at]) for name, column in columns.items()}
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values.tolist()]

@@ -9,41 +9,44 @@ import htpy as h
 from rose.watch.facts.selection import Chosen, Image, PoolMap
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments._png import data_url
-from rose.watch.fragments.curves import colour, workflow_legend
+from rose.watch.fragments.curves import colour
 from rose.watch.fragments.tables import safe
 
 _BACKGROUND = "map-background"
+_MOST = 8  # workflows of which there are pictures
 _AGES = 4  # shades: the first quarter of what was chosen, ..., the last
 
 
-def selection_section(found: PoolMap | None, gallery: Mapping[str, Sequence[Image]]) -> h.Element:
-    """Return where the chosen candidates lie among all, and pictures of them."""
+def selection_section(
+    found: PoolMap | None, gallery: Mapping[str, Sequence[Image]], numbers: Mapping[str, int]
+) -> h.Element:
+    """Return where the chosen candidates lie among all, and pictures of them; `numbers` are those of the colours."""
     return h.section("#selection")[
         h.h2["What was chosen"],
         h.p["Where candidates lie is not recorded: they are no numbers, or the run is older."]
         if found is None
-        else _maps(found),
-        [_images(name, images) for name, images in gallery.items()],
+        else _maps(found, numbers),
+        [_images(name, images) for name, images in list(gallery.items())[:_MOST]],
     ]
 
 
-def _maps(found: PoolMap) -> list[h.Node]:
+def _maps(found: PoolMap, numbers: Mapping[str, int]) -> list[h.Node]:
     shown = len(found.background)
     some = "" if shown == found.count else f" ({shown:,} of {found.count:,} are shown)"
     more = f" {found.unplaced} chosen ones have no place here." if found.unplaced else ""
     frame = _frame(found)
     points = [(float(row[0]), 0.0 if len(found.axes) == 1 else float(row[1])) for row in found.background]
     background = h.Element("g")(id=_BACKGROUND)[svg.dots(frame, points, "candidate", 1.6)]  # once for all maps
+    again = h.Element("use")(href=f"#{_BACKGROUND}")
     return [
         h.p[
             f"Grey: candidates{some}. Rings: labelled first. Crosses: dropped. "
             f"Colours: chosen, the later the stronger.{more}"
         ],
-        workflow_legend(list(found.chosen)),
         h.div(".charts")[
             (
-                _map(found, frame, h.Element("use")(href=f"#{_BACKGROUND}") if number else background, number, name)
-                for number, name in enumerate(found.chosen)
+                _map(found, frame, again if place else background, numbers[name], name)
+                for place, name in enumerate(list(found.chosen)[:_MOST])
             )
         ],
     ]
