@@ -55,7 +55,7 @@
       label: curve.name, stroke: colour, width: 2, dash: DASHES[Math.floor(place / 8) % 3], spanGaps: true,
       points: {show: few, size: 5}, value: (_, value) => short(value),
     };
-    const edge = said => ({label: `${curve.name}, ${said}`, stroke: colour, width: 0, spanGaps: true, points: {show: false}, value: line.value});
+    const edge = said => ({label: `${curve.name}, ${said}`, class: "edge", stroke: colour, width: 0, spanGaps: true, points: {show: false}, value: line.value});
     return curve.low ? [line, edge("least"), edge("largest")] : [line];
   };
 

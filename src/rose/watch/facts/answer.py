@@ -59,6 +59,7 @@ class Answer:
         labels: the labels that were paid for, or given; `candidates`: of how many, None: not known.
         saved, spent, stopped: the answers, a sentence each.
         savings: against each control.
+        headline: the labels that the best kind of workflow saved on average, their share of its control's, its name.
         unknown: what is not known, and why.
     """
 
@@ -69,6 +70,7 @@ class Answer:
     spent: Sequence[str]
     stopped: Sequence[str]
     savings: Sequence[Saving]
+    headline: tuple[float, float, str] | None
     unknown: Sequence[str]
 
 
@@ -84,7 +86,8 @@ def answer(
     measure, controls = main_measure(curves), provenance.controls
     savings = _savings(curves, provenance, measure)
     repeated = len(groups) < len(curves)
-    told = _over_repeats(groups, savings) if repeated else _against(savings, spent)
+    kinds = _by_kind(groups, savings)
+    told = _over_repeats(kinds) if repeated else _against(savings, spent)
     reached = [_reached(curve, measure, candidates) for curve in curves if curve.points]
     saved = [*told, *reached, *_shared(curves, summary.labels)]
     return Answer(
@@ -95,6 +98,7 @@ def answer(
         spent=_spent(spent),
         stopped=[_stopped(workflow, summary, provenance) for workflow in summary.workflows] or ["Nothing has begun."],
         savings=savings,
+        headline=_headline(kinds),
         unknown=list(_unknown(repeated, controls, measure, spent)),
     )
 
@@ -133,18 +137,37 @@ def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | Non
     return found
 
 
-def _over_repeats(groups: Mapping[str, Sequence[Curve]], savings: Sequence[Saving]) -> list[str]:
-    """Say what was saved by each kind of workflow over its repeats, seed by seed."""
+def _by_kind(groups: Mapping[str, Sequence[Curve]], savings: Sequence[Saving]) -> dict[tuple[str, str], list[Saving]]:
+    """Return what was saved, by what a workflow and its control repeat."""
     name_of = {curve.workflow: name for name, of_one in groups.items() for curve in of_one}
     found: dict[tuple[str, str], list[Saving]] = {}
     for one in savings:
         found.setdefault((name_of[one.workflow], name_of[one.control]), []).append(one)
-    return [
-        f"{name} needed {sum(one.saved for one in each) / len(each):.3g} labels less than {control} (at random) on "
-        f"average to be as good, from {min(one.saved for one in each)} to {max(one.saved for one in each)} "
-        f"over {len(each)} pairs of the same seed."
-        for (name, control), each in found.items()
-    ]
+    return found
+
+
+def _headline(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> tuple[float, float, str] | None:
+    """Return the labels that the best kind of workflow saved on average, the share of its control's, and its name."""
+    means = {
+        name: (
+            sum(one.saved for one in each) / len(each),
+            sum(one.saved for one in each) / sum(one.control_labels for one in each),
+        )
+        for (name, _), each in savings.items()
+    }
+    best = max(means, key=lambda name: means[name], default=None)
+    return None if best is None else (*means[best], best)
+
+
+def _over_repeats(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> list[str]:
+    """Say what was saved by each kind of workflow over its repeats, seed by seed."""
+    told = []
+    for (name, control), each in savings.items():
+        mean = sum(one.saved for one in each) / len(each)
+        less = f"{abs(mean):.3g} labels {'less' if mean >= 0 else 'more'} than {control} (at random) on average"
+        span = f"it saved from {min(one.saved for one in each)} to {max(one.saved for one in each)}"
+        told.append(f"{name} needed {less} to be as good: {span} over {len(each)} pairs of the same seed.")
+    return told
 
 
 def _against(savings: Sequence[Saving], spent: Time) -> list[str]:

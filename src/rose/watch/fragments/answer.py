@@ -30,10 +30,9 @@ def answer_section(found: Answer, curves: Sequence[Curve], spent: Time) -> h.Ele
 def _figures(found: Answer, curves: Sequence[Curve], spent: Time) -> h.Element:
     measure = main_measure(curves)
     told = [("labels", figure(found.labels), f"of {found.candidates:,} candidates" if found.candidates else "")]
-    best = max((saving for saving in found.savings), key=lambda one: one.saved, default=None)
-    if best is not None:
-        share = f"{best.saved / best.control_labels:.0%} against random" if best.saved > 0 else "against random"
-        told.append(("labels saved", figure(best.saved), f"{share}, {best.workflow}"))
+    if found.headline is not None:
+        saved, share, name = found.headline
+        told.append(("labels saved", figure(saved), f"{share:.0%} against random, by {name}"))
     ends = [(curve.last(measure), curve.workflow) for curve in curves] if measure else []
     for value, name in ends[:1]:
         told.append((str(measure), figure(value), f"at the end of {name}" if len(ends) > 1 else "at the end"))
