@@ -16,7 +16,7 @@ from rose.watch.fragments.tables import folded, safe, table
 def provenance_section(found: Provenance, path: str) -> h.Element:
     """Return command, versions, settings, digests, and what was changed."""
     last = found.last
-    first = [("run directory", path), *((name, str(last[name])) for name in _NAMED if name in last)]
+    first = [("run directory", path), *((name, _said(last[name])) for name in _NAMED if name in last)]
     versions = [(name, str(version)) for name, version in _mapping(last.get("versions")).items()]
     names = list(dict.fromkeys(name for one in found.workflows.values() for name in one))
     settings = [(name, *(_said(one.get(key)) for key in names)) for name, one in found.workflows.items()]
@@ -62,7 +62,10 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _said(value: Any) -> str:
-    return "" if value is None else safe(value)
+    """Return a noted value in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _day(moment: float) -> str:
