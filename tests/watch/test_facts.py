@@ -26,6 +26,8 @@ from rose.watch.facts.plain import to_plain
 from rose.watch.facts.repeats import drawn, repeats
 from rose.watch.facts.selection import gallery
 from rose.watch.facts.tasks import TaskTable
+from rose.watch.fragments.links import Links
+from rose.watch.fragments.tasks import MOST, tasks_section
 from rose.watch.report import page
 
 
@@ -86,6 +88,18 @@ def test_a_chart_of_many_tasks_says_the_same_as_of_few(monkeypatch):
     exact = spent()
     monkeypatch.setattr(times, "EXACT", 10)
     assert spent() == pytest.approx(exact, rel=0.15)
+
+
+def test_of_a_large_run_the_tasks_are_shown_that_numbers_lead_to():
+    many = table(*(done(f"w/{n // 5}/training/{n % 5}", n, n, n + 1 + n % 5) for n in range(2000)))
+    links = Links()
+    for n in range(0, 400, 2):
+        links.iteration("w", n)
+    links.task("w/7/training/0")
+    html = str(tasks_section(many, 0.0, links, "run"))
+    assert html.count("<tr") <= MOST + 1
+    assert all(f'id="{anchor}"' in html for anchor in (*links.iterations.values(), *links.tasks.values()))
+    assert "w/398/training/4" in html, "the longest of its iteration"
 
 
 def test_curves_of_repeats():

@@ -129,7 +129,7 @@ class RunReader:
         with self._reading() as connection:
             events = list(read_events(connection, event))
             (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()  # also of what a newer ROSE wrote
-            tasks = list(read_task_changes(connection, task))
+            tasks = [(number, _light(record)) for number, record in read_task_changes(connection, task)]
             labels = [
                 ReadLabel(number, one.candidate, one.key, one.state, one.content)
                 for number, one in numbered_labels(connection, label)
@@ -145,7 +145,7 @@ class RunReader:
         return Changes(
             cursor="-".join(map(str, ends)),
             events=[one for _, one in events],
-            tasks=[_light(record) for _, record in tasks],
+            tasks=[record for _, record in tasks],
             labels=labels,
             orders=orders,
             drivers=drivers,

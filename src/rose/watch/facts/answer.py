@@ -107,7 +107,7 @@ def seconds(value: float) -> str:
     """Return a duration for people.
 
     >>> seconds(0.0123), seconds(75.0)
-    ('0.012 s', '1 min 15 s')
+    ('0.012 s', '75 s')
     """
     if value >= 10:
         return describe_seconds(value)

@@ -10,7 +10,7 @@ import htpy as h
 
 from rose.watch.facts.answer import seconds
 from rose.watch.facts.provenance import Provenance
-from rose.watch.fragments.tables import folded, safe, table
+from rose.watch.fragments.tables import folded, table
 
 
 def provenance_section(found: Provenance, path: str) -> h.Element:

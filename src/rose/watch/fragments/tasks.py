@@ -70,11 +70,9 @@ def _shown(table: TaskTable, links: Links) -> list[int]:
         numbers = {name: number for number, name in enumerate(table.workflows.listed)}
         groups = {(int(w), int(i)): at for at, w, i in zip(first, *pairs[:, first], strict=True)}
         ends = dict(zip(first.tolist(), [*first[1:].tolist(), count], strict=True))
-        for name, iteration in links.iterations:
-            at = groups.get((numbers.get(name, -1), iteration))
-            if at is not None:
-                wanted += order[at : min(at + _OF_EACH, ends[int(at)])].tolist()
-        wanted = list(dict.fromkeys(wanted))[:MOST]
+        starts = [groups.get((numbers.get(name, -1), iteration)) for name, iteration in links.iterations]
+        for place in range(_OF_EACH):  # the longest task of each, then the second
+            wanted += [int(order[at + place]) for at in starts if at is not None and at + place < ends[int(at)]]
         longest = np.argsort(-seconds, kind="stable")[: MOST // 5]
         chosen = np.array(list(dict.fromkeys([*wanted, *longest.tolist()]))[:MOST], dtype=np.int64)
     order = np.lexsort((columns.queued[chosen], columns.iteration[chosen], columns.workflow[chosen]))
