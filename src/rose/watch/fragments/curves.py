@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import htpy as h
 import numpy as np
@@ -41,7 +42,7 @@ def curves_section(curves: Sequence[Curve], groups: Groups, links: Links) -> h.E
         h.div(".charts")[_chart(lines, main, "wide") if main else None, [_chart(lines, name) for name in others]],
         None if main else h.p["How good the models are was not measured: there is no hold-out, and no stop criterion."],
         folded("the numbers", *(_numbers(curve, known, links, most) for curve in curves)),
-        data_of(lines),
+        data_script(lines),
     ]
 
 
@@ -69,8 +70,8 @@ def colour(number: int) -> str:
     return f"c{number % COLOURS}"
 
 
-def data_of(lines: Sequence[Drawn]) -> h.Element:
-    """Return what the script draws curves from."""
+def curve_data(lines: Sequence[Drawn]) -> list[dict[str, Any]]:
+    """Return what the page's script draws curves from, in plain JSON."""
     told = []
     for number, one in enumerate(lines):
         at = spread(len(one.iteration), _POINTS)
@@ -84,7 +85,12 @@ def data_of(lines: Sequence[Drawn]) -> h.Element:
                 **several,
             }
         )
-    text = json.dumps(told).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return told
+
+
+def data_script(lines: Sequence[Drawn]) -> h.Element:
+    """Return the same as part of a page, where nothing in it can end the script."""
+    text = json.dumps(curve_data(lines)).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return h.script("#curve-data", type="application/json")[Markup(text)]
 
 
