@@ -13,7 +13,6 @@ import pytest
 from rose import ParallelUQLearner, Pool, UQLearnerConfig
 from rose.cli import main
 from rose.engine import ThreadEngine
-from rose.errors import ConfigurationError
 from rose.metrics import PREDICTIVE_ENTROPY
 from rose.store import RunReader
 from rose.watch import report as reports
@@ -159,9 +158,14 @@ def test_in_a_notebook_and_in_a_file(run, tmp_path):
     assert written.read_text().startswith("<!doctype html>")
 
 
-def test_without_a_directory(tmp_path):
-    with pytest.raises(ConfigurationError, match="run_dir="):
-        hostile(None).run(workflows=WORKFLOWS, model_names=["a"], max_iter=1).report()
+def test_without_a_directory():
+    """What results remember is told; that times are not known, too."""
+    results = hostile(None).run(workflows=WORKFLOWS, model_names=["a"], max_iter=2)
+    told = Page(results.report().html)
+    assert "by chance reached accuracy" in told.text
+    assert "times are recorded in a run directory" in told.text
+    assert "it had played all its iterations" in told.text
+    assert "by chance" not in Page(results[NAME].report().html).text
 
 
 def test_at_the_end_of_a_run(tmp_path, monkeypatch, caplog):

@@ -185,8 +185,8 @@ class WorkflowResult(dict[str, Any]):
         return reason
 
     def report(self) -> Report:
-        """Return the report of the whole run; see `Results.report`."""
-        return _report(self.run_dir)
+        """Return the report of the whole run, see `Results.report`; without a directory, of this workflow."""
+        return _report(self.run_dir, {self["workflow"]: self})
 
     def predict(self, X: Any) -> Prediction:
         """Predict with the last ensemble, in this process: mean and uncertainty.
@@ -221,10 +221,12 @@ class Results(dict[str, WorkflowResult]):
     def report(self) -> Report:
         """Return the report of the run, which a notebook shows and `.save(path)` writes: one page that says all of it.
 
+        Of a run without a directory, it says what these results hold: no times, no tasks.
+
         Raises:
-            ConfigurationError: if the run had no directory: nothing of it is recorded.
+            RunDirectoryError: if the directory is there no more.
         """
-        return _report(self.run_dir)
+        return _report(self.run_dir, self)
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
@@ -235,12 +237,13 @@ class Results(dict[str, WorkflowResult]):
         return _place(name, list(self), self.keys(), "workflow")
 
 
-def _report(run_dir: Path | None) -> Report:
-    if run_dir is None:
-        raise ConfigurationError("there is no record to report on: give the learner a directory, run_dir='runs/digits'")
-    from rose.watch.report import report  # what draws it is loaded by those who want it
+def _report(run_dir: Path | None, results: Mapping[str, WorkflowResult]) -> Report:
+    from rose.watch.report import report, report_of  # what draws it is loaded by those who want it
 
-    return report(run_dir)
+    if run_dir is not None:
+        return report(run_dir)
+    names = {name: one.state.metric_name if one.state else None for name, one in results.items()}
+    return report_of({name: {**dict(one.items()), "metric_name": names[name]} for name, one in results.items()})
 
 
 def _place(key: object, listed: Sequence[Any], names: Collection[str], what: str) -> Any:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import htpy as h
 from markupsafe import Markup
 
 from rose.store import RunReader
 from rose.watch.facts import Facts
+from rose.watch.facts.remembered import Remembered
 from rose.watch.fragments.answer import answer_section
 from rose.watch.fragments.calibration import calibration_section
 from rose.watch.fragments.curves import curves_section, uncertainty_section
@@ -79,6 +82,13 @@ def report(run_dir: str | Path) -> Report:
         facts = Facts(reader)
         facts.update()
         return Report(page(facts))
+
+
+def report_of(results: Mapping[str, Mapping[str, Any]]) -> Report:
+    """Return the report of a run that had no directory: what its results remember (see `facts.remembered`)."""
+    facts = Facts(Remembered(results))
+    facts.update()
+    return Report(page(facts))
 
 
 def write_report(run_dir: str | Path, path: str | Path | None = None) -> Path:

@@ -19,7 +19,6 @@ from rose.store import (
     OrderObeyed,
     OrderRefused,
     RetryAsked,
-    RunReader,
     TaskRetried,
 )
 from rose.watch.facts import calibration as _calibration
@@ -32,6 +31,7 @@ from rose.watch.facts.calibration import Calibration
 from rose.watch.facts.curves import Curve
 from rose.watch.facts.failures import Failures, Retry
 from rose.watch.facts.provenance import Provenance
+from rose.watch.facts.remembered import Record
 from rose.watch.facts.repeats import repeats
 from rose.watch.facts.selection import Image, PoolMap
 from rose.watch.facts.tasks import TaskTable
@@ -57,7 +57,7 @@ class Facts:
             print(facts.answer().saved)
     """
 
-    def __init__(self, reader: RunReader) -> None:
+    def __init__(self, reader: Record) -> None:
         self.reader = reader
         self.table = TaskTable()
         self.cursor: str | None = None

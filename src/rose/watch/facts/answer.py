@@ -207,6 +207,8 @@ def _shared(curves: Sequence[Curve], labels: int) -> list[str]:
 
 def _spent(spent: Time) -> list[str]:
     total = sum(spent.by_role.values())
+    if not spent.worked and not total:
+        return ["It is not known: times are recorded in a run directory, and there is none (run_dir=)."]
     told = f"It has been driven for {seconds(spent.worked)}"
     if spent.busy is not None:
         told += f" on {spent.workers} worker{'' if spent.workers == 1 else 's'}, busy {spent.busy:.0%} of it"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rose.errors import RoseError
-from rose.store import RunReader
 from rose.watch.facts.curves import Curve
+from rose.watch.facts.remembered import Record
 
 _GROUPS = 10  # of hold-out samples, by how unsure the ensemble is of them
 
@@ -48,7 +48,7 @@ class Calibration:
     std: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
 
 
-def calibration(reader: RunReader, curve: Curve) -> Calibration | None:
+def calibration(reader: Record, curve: Curve) -> Calibration | None:
     """Return what is recorded of a workflow's last iteration; None: nothing, as of runs without a hold-out."""
     for point in reversed(curve.points[-3:]):  # of the last, the driver may have died before it was measured
         key = f"{curve.workflow}/{point.iteration}/quality"

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rose.store import RunReader
 from rose.watch.facts.curves import Curve
+from rose.watch.facts.remembered import Record
 
 GALLERY = 32  # images of each workflow, the first and the last it chose
 _BACKGROUND = 2_000  # candidates that are shown beside the chosen ones
@@ -61,7 +61,7 @@ class Image:
 
 
 def pool_map(
-    reader: RunReader, note: Mapping[str, Any], curves: Sequence[Curve], initial: Sequence[int]
+    reader: Record, note: Mapping[str, Any], curves: Sequence[Curve], initial: Sequence[int]
 ) -> PoolMap | None:
     """Return the map of a pool, of which `note` says where candidates lie; None: it does not."""
     if not note.get("places"):
@@ -86,7 +86,7 @@ def pool_map(
     )
 
 
-def gallery(reader: RunReader, curves: Sequence[Curve], most: int = GALLERY) -> dict[str, list[Image]]:
+def gallery(reader: Record, curves: Sequence[Curve], most: int = GALLERY) -> dict[str, list[Image]]:
     """Return what workflows have chosen where candidates are images: arrays `[h, w]`, or flat ones that look so."""
     wanted: dict[str, list[tuple[int, int]]] = {}
     for curve in curves:
@@ -111,7 +111,7 @@ def _some(listed: list[Any], most: int) -> list[Any]:
 
 
 def _projected(
-    reader: RunReader, projection: Mapping[str, Any] | None, candidates: set[int]
+    reader: Record, projection: Mapping[str, Any] | None, candidates: set[int]
 ) -> dict[int, tuple[float, ...]]:
     """Return the places of labelled candidates whose places are not noted, from what they are themselves."""
     if projection is None or not candidates:
