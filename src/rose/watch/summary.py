@@ -226,7 +226,10 @@ class Fold:
 
     def _count(self, name: str, task: TaskRecord, sign: int) -> None:
         self._workflows[name].tasks[task.state] += sign
-        stage = self._stages.setdefault(task.key[len(name) + 1 :].split("/")[1], StageSummary())
+        called = task.key[len(name) + 1 :].split("/", 2)[1]
+        stage = self._stages.get(called)
+        if stage is None:
+            stage = self._stages[called] = StageSummary()
         if task.began is not None:
             stage.queued += sign * (task.began - task.queued)
         if task.seconds is not None:

@@ -44,12 +44,12 @@ class Names:
 
     def number(self, name: str) -> int:
         """Return a name's number."""
-        found = self._numbers.get(name)
-        if found is None:
-            name = sys.intern(name)
-            found = self._numbers[name] = len(self.listed)
-            self.listed.append(name)
-        return found
+        try:
+            return self._numbers[name]
+        except KeyError:
+            self.listed.append(sys.intern(name))
+            self._numbers[self.listed[-1]] = found = len(self.listed) - 1
+            return found
 
 
 class TaskTable:
@@ -74,33 +74,33 @@ class TaskTable:
     def add(self, tasks: Iterable[TaskRecord], names: Collection[str]) -> None:
         """Take tasks as they stand; `names` are those of the workflows."""
         for task in tasks:
-            row = self.rows.get(task.key)
-            if row is None:
-                row = self._new(task.key, names)
-                if row is None:
-                    continue
-            self._state[row] = self.states.number(task.state)
-            self._worker[row] = -1 if task.worker is None else self.workers.number(task.worker)
-            self._attempt[row] = task.attempt
-            self._queued[row] = task.queued
-            self._began[row] = _NEVER if task.began is None else task.began
-            self._ended[row] = _NEVER if task.ended is None else task.ended
+            worker = -1 if task.worker is None else self.workers.number(task.worker)
+            began = _NEVER if task.began is None else task.began
+            ended = _NEVER if task.ended is None else task.ended
+            state, row = self.states.number(task.state), self.rows.get(task.key)
+            if row is not None:
+                self._state[row], self._worker[row], self._attempt[row] = state, worker, task.attempt
+                self._queued[row], self._began[row], self._ended[row] = task.queued, began, ended
+            elif self._is_new(task.key, names):
+                self._state.append(state)
+                self._worker.append(worker)
+                self._attempt.append(task.attempt)
+                self._queued.append(task.queued)
+                self._began.append(began)
+                self._ended.append(ended)
 
-    def _new(self, key: str, names: Collection[str]) -> int | None:
+    def _is_new(self, key: str, names: Collection[str]) -> bool:
+        """Begin a row, unless the task is of no workflow."""
         name = workflow_of(key, names)
         parts = key[len(name) + 1 :].split("/", 2) if name is not None else []
         if name is None or len(parts) < 2 or not parts[0].isdecimal():
-            return None
-        self.rows[key] = row = len(self.keys)
+            return False
+        self.rows[key] = len(self.keys)
         self.keys.append(key)
         self._workflow.append(self.workflows.number(name))
         self._iteration.append(int(parts[0]))
         self._stage.append(self.stages.number(parts[1]))
-        for column in (self._state, self._worker, self._attempt):
-            column.append(-1)
-        for times in (self._queued, self._began, self._ended):
-            times.append(_NEVER)
-        return row
+        return True
 
     def seconds_of(self, key: str) -> float | None:
         """Return for how long a task ran; None: it has not ended."""
