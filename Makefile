@@ -3,6 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Images of containers often set it; then each of the many processes that the tests start compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability conformance clean
 
 # One install serves every target; it is redone when the dependencies change. Python compiles what it imports.
@@ -62,7 +65,7 @@ torture: $(VENV)/.installed
 
 # What `make test` leaves out because it takes half a minute a test: on Dask, on Slurm, on every engine, large pools.
 long: $(VENV)/.installed
-	ROSE_LONG=1 $(BIN)/python -m pytest -n 2 tests/engine tests/slurm tests/identity tests/pool/test_screening.py $(PYTEST_ARGS)
+	ROSE_LONG=1 $(BIN)/python -m pytest -n 2 tests/engine tests/slurm tests/identity tests/pool/test_screening.py tests/examples $(PYTEST_ARGS)
 
 # On a real Slurm of two nodes, also with executors that start a job or a job step for each task.
 slurm: $(VENV)/.installed

@@ -32,6 +32,8 @@ TOGETHER = {
     "tests/slurm/": "slurm",
     "tests/engine/on_dask/test_cluster.py": "cluster",
     "tests/engine/on_dask/test_faults.py": "cut off",
+    "tests/integrations/test_mlflow.py": "mlflow",
+    "tests/integrations/test_clearml.py": "clearml",
 }
 
 
@@ -48,6 +50,8 @@ LONG = (
     "slurm/test_slurm.py::test_executorlib_in_an_allocation[workers]",
     "identity/test_values.py::test_digests_are_the_same_in_another_process[3.12]",
     "pool/test_screening.py::test_memory_does_not_grow_with_the_pool",
+    "examples/test_examples.py::test_digits_commands[both workflows]",
+    "examples/test_examples.py::test_surrogate[2]",
 )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rose import ParallelUQLearner, Pool, SeqUQLearner
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
+from tests.centroids import Centroids
 
 # The stages, but for simulations, of a program that is run in a process of its own.
 STAGES = """
@@ -86,20 +87,6 @@ def blobs(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(5)
     y = np.arange(n) % 2
     return rng.normal(size=(n, 2)) + 1.5 * y[:, None], y
-
-
-class Centroids:
-    """A tiny probabilistic classifier: soft distances to the classes' means, jittered by the seed."""
-
-    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int) -> None:
-        jitter = np.random.default_rng(seed).normal(scale=0.3, size=(2, X.shape[1]))
-        self.classes_ = np.array([0, 1])
-        self.centres = np.stack([X[y == c].mean(axis=0) if (y == c).any() else X.mean(axis=0) for c in (0, 1)]) + jitter
-        self.labels = len(y)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        near = np.exp(-((X[:, None] - self.centres) ** 2).sum(axis=2))
-        return (near + 1e-9) / (near + 1e-9).sum(axis=1, keepdims=True)
 
 
 def classifier(engine: Any = None, *, kind: type = ParallelUQLearner, holdout: bool = True, **pool: Any) -> Any:

@@ -53,6 +53,6 @@ def test_the_page_runs_and_its_examples_keep_their_contracts(added: dict[str, An
 def test_programs_of_ones_own_run() -> None:
     page = PAGE.with_name("programs.md")
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 2
+    assert len(blocks) == page.read_text().count("```python") >= 4
     for block in blocks:
         exec(compile(block, page.name, "exec"), {"__name__": "page"})

@@ -57,8 +57,9 @@ def result(name: str, folder: Path, late: bool) -> dict[str, Any]:
     printed = (folder / ".printed").read_text(errors="replace")[-2000:]
     last = lines.pop() if lines and "ended" in lines[-1] else None
     if last is None:
-        last = {"ended": "timeout" if late else "crash", "message": f"not done in {SECONDS} s" if late else printed}
-    errors = [line["name"] for line in lines if line["error"]]
+        message = f"not done in {SECONDS} s" if late else printed
+        last = {"ended": "timeout" if late else "crash", "kinds": [], "message": message}
+    errors = {line["name"]: line["error"] for line in lines if line["error"] is not None}
     return {"program": name, "observations": {line["name"]: line["value"] for line in lines}, "errors": errors, **last}
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -36,12 +36,13 @@ def program(function: Callable[[], Any]) -> Callable[[], Any]:
     return function
 
 
-def note(name: str, value: Any, *, error: bool = False) -> None:
-    """Print one observation, a line of JSON; `error` says that it is what was raised."""
+def note(name: str, value: Any, *, error: Sequence[str] | None = None) -> None:
+    """Print one observation, a line of JSON; `error` are the built-in classes of what was raised, if that is noted."""
     if name in _noted:
         raise ValueError(f"{name!r} is noted twice")
     _noted.add(name)
-    print(json.dumps({"name": name, "value": plain(value), "error": error}), file=sys.__stdout__, flush=True)
+    line = {"name": name, "value": plain(value), "error": error}
+    print(json.dumps(line), file=sys.__stdout__, flush=True)
 
 
 @contextlib.contextmanager
@@ -50,19 +51,19 @@ def raised(name: str) -> Iterator[None]:
 
     What is not there at all ends the program: that is not an error to compare.
     """
-    kind = None
+    kinds: list[str] = []
     try:
         yield
     except Exception as error:
         if missing(error) is not None:
             raise
-        kind = builtin_kind(error)
-    note(name, kind, error=True)
+        kinds = builtin_kinds(error)
+    note(name, kinds[0] if kinds else None, error=kinds)
 
 
-def builtin_kind(error: BaseException) -> str:
-    """Return the name of the nearest built-in class of an error."""
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins")
+def builtin_kinds(error: BaseException) -> list[str]:
+    """Return the names of an error's built-in classes, by any of which it is caught; the nearest first."""
+    return [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
 
 
 def missing(error: BaseException) -> str | None:
@@ -157,27 +158,29 @@ def run(name: str) -> NoReturn:
 
     What happens after its end (an engine's threads, tasks that nobody awaits) is not waited for, and not compared.
     """
-    ended, message = None, ""
+    kinds: list[str] = []
+    message = ""
     with contextlib.redirect_stdout(sys.stderr):
         try:
             asyncio.run(_run(PROGRAMS[name]))
         except Exception as error:
             traceback.print_exc()
             lacking = missing(error)
-            ended = "missing" if lacking else builtin_kind(error)
+            kinds = ["missing"] if lacking else builtin_kinds(error)
             message = lacking or f"{type(error).__name__}: {error}"
-    end(ended, message)
+    end(kinds, message)
 
 
 async def _run(function: Callable[[], Any]) -> None:
     result = function()
     if inspect.iscoroutine(result):
         await result
-    end(None, "")
+    end([], "")
 
 
-def end(ended: str | None, message: str) -> NoReturn:
-    """Print how a program ended, and end this process."""
-    print(json.dumps({"ended": ended, "message": message}), file=sys.__stdout__, flush=True)
+def end(kinds: Sequence[str], message: str) -> NoReturn:
+    """Print how a program ended, by the built-in classes of its error if it had one, and end this process."""
+    line = {"ended": kinds[0] if kinds else None, "kinds": kinds, "message": message}
+    print(json.dumps(line), file=sys.__stdout__, flush=True)
     sys.stderr.flush()
     os._exit(0)

@@ -170,6 +170,10 @@ class EngineClosedError(RoseError, RuntimeError):
     """Say that a task was given to an engine that has been closed."""
 
 
+class BankError(RoseError, ValueError):
+    """Say that a bank of experiences holds what cannot be kept, or that a file is none, or that none was left."""
+
+
 class EnsembleError(RoseError, RuntimeError):
     """Say that too few members of an ensemble could be trained; the `__cause__` is the first failure."""
 

@@ -10,7 +10,7 @@ import math
 import operator as _operator
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any
 
 from rose.errors import ConfigurationError
 
@@ -101,29 +101,31 @@ LEARNING_METRICS: dict[str, str] = {
 }
 
 
+_OPERATORS: dict[str, str] = {
+    **dict.fromkeys(_UNCERTAINTY, LESS_THAN_THRESHOLD),
+    MARGIN: GREATER_THAN_THRESHOLD,  # small is uncertain
+    **LEARNING_METRICS,
+}
+
+
 class _Metrics:
     """Tell, of all metrics, which are known and how they stop a workflow."""
-
-    OPERATORS: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(_UNCERTAINTY, LESS_THAN_THRESHOLD),
-        MARGIN: GREATER_THAN_THRESHOLD,  # small is uncertain
-        **LEARNING_METRICS,
-    }
 
     @classmethod
     def is_supported_metric(cls, metric: str) -> bool:
         """Tell whether a metric is known."""
-        return metric in cls.OPERATORS
+        return metric in _OPERATORS
 
     @classmethod
     def get_operator(cls, metric: str) -> str | None:
         """Return a metric's operator; None if it is not known."""
-        return cls.OPERATORS.get(metric)
+        return _OPERATORS.get(metric)
 
 
-# All constants above, by name: LearningMetrics.MODEL_ACCURACY.value
+# All constants above, by name: LearningMetrics.MODEL_ACCURACY.value, and LearningMetrics.OPERATORS.value
 _CONSTANTS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, str)}
-LearningMetrics: Any = Enum("LearningMetrics", list(_CONSTANTS.items()), type=_Metrics, module=__name__)  # type: ignore[misc]
+_MEMBERS = [*_CONSTANTS.items(), ("OPERATORS", _OPERATORS)]
+LearningMetrics: Any = Enum("LearningMetrics", _MEMBERS, type=_Metrics, module=__name__)  # type: ignore[misc]
 
 
 def check_operator(operator: str, argument: str = "operator") -> str:

@@ -1,8 +1,8 @@
-"""Offer ROSE's import path for trackers: names from `rose.learners.tracking`, no logic."""
+"""Offer ROSE's import path for trackers: names from `rose.learners.tracking` and one of ours, no logic."""
 
+from rose.integrations.json_tracker import JSONTracker
 from rose.learners.tracking import (
     CriterionManifest,
-    JSONTracker,
     PipelineManifest,
     TaskManifest,
     TrackerBase,

@@ -241,7 +241,7 @@ def test_what_tasks_register_is_state_and_trackers_follow(either_engine: Engine)
         assert learner.get_all_state() == {}
 
     play(program, either_engine)
-    assert told == [["criterion", "training"], (0, 1.0, [1.0], 1), (1, 2.0, [1.0, 2.0], 2), (1, "criterion_met")]
+    assert told == [["training"], (0, 1.0, [1.0], 1), (1, 2.0, [1.0, 2.0], 2), (1, "criterion_met")]
 
 
 # --- a record ----------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class Recorded:
             @learner.training_task(as_executable=False)
             def train(data: list[str], data_of: int) -> dict[str, int]:
                 note(f"train {data_of}")
-                learner.register_state("trained", data_of)
+                learner.register_state(f"trained {data_of}", True)  # two at once: a name of its own for each
                 return {"sum": factor * sum(int(text) for text in data)}
 
             @learner.as_stop_criterion("sum", 0, ">", as_executable=False)

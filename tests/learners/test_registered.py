@@ -294,7 +294,12 @@ def test_a_parallel_learner_is_a_sequential_one() -> None:
     learner = ParallelUQLearner(2)
     assert isinstance(learner, SeqUQLearner)
     assert isinstance(learner, UQLearner)
+    assert isinstance(learner, rose.Learner)
+    assert not isinstance(learner, type("Own", (rose.Learner,), {}))
     assert learner.asyncflow is learner
+    assert ParallelUQLearner(asyncflow=3)._given == 3
+    with pytest.raises(ConfigurationError, match="are one thing"):
+        SeqUQLearner(2, asyncflow=3)
     assert (learner.register_and_submit, learner.iteration) == (False, 0)
 
 
@@ -306,7 +311,7 @@ def test_metrics_are_names_of_rose_too() -> None:
     assert LearningMetrics("f1_score") is LearningMetrics.F1_SCORE
     assert (LearningMetrics.get_operator("model_accuracy"), LearningMetrics.get_operator("own")) == (">=", None)
     assert LearningMetrics.is_supported_metric("predictive_entropy")
-    assert LearningMetrics.OPERATORS["f1_score"] == ">"
+    assert LearningMetrics.OPERATORS.value["f1_score"] == ">"
     with pytest.raises(AttributeError, match="no attribute 'NO_METRIC'"):
         _ = rose.NO_METRIC  # type: ignore[attr-defined]
 

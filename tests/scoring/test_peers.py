@@ -3,6 +3,7 @@ neither exactly 0 nor 1 (they clip, or give NaN there). `make bench-scoring` hol
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,13 +17,23 @@ from rose.acquisition import acquire
 from rose.scoring import score
 from tests.scoring.conftest import probabilities, values
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # what they warn of at import is theirs
-    import properscoring
-    from skactiveml import pool as activeml
-
 S, N, C = 7, 200, 5
 SEEDS = (0, 1, 2)
+
+
+class Peer:
+    """A library that is imported when it is asked for something: that takes seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, function: str) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of at import is theirs
+            return getattr(importlib.import_module(self._name), function)
+
+
+properscoring, activeml = Peer("properscoring"), Peer("skactiveml.pool")
 
 
 def inner(seed: int) -> Any:

@@ -144,7 +144,6 @@ def test_srun_launches_the_ranks_of_a_command(mended: Slurm, tmp_path: Path) -> 
 
 RANKS = """
 import os, subprocess
-from sklearn.linear_model import Ridge
 from rose import LocalEngine, ParallelUQLearner, Pool
 from rose.errors import RunFailedError
 from rose.metrics import PREDICTIVE_VARIANCE
@@ -157,9 +156,10 @@ def learn(line, timeout):
     def simulate(x):
         return line
 
-    learner.models(a=Ridge(1e-3), b=Ridge(1.0))
+    learner.training_task(as_executable=False)(lambda X, y, seed: seed % 5)
+    learner.prediction_task(as_executable=False)(lambda model, X: [x[0] * model for x in X])
     learner.uncertainty_quantification(PREDICTIVE_VARIANCE, query_size=1)
-    return learner.run(["w"], max_iter=1)["w"]
+    return learner.run(["w"], ["a", "b"], max_iter=1)["w"]
 
 print(learn(f"sh -c 'echo $SLURM_PROCID $(hostname) >> {os.getcwd()}/ranks'", 60).labels.tolist())
 try:

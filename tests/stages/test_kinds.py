@@ -20,14 +20,14 @@ from rose.loop.protocol import Outcome, Plan, RunRequest
 from rose.stages.kinds import KINDS, Kind, register_kind
 from rose.stages.runner import Runner
 
-ENVIRONMENT = Kind("environment", upstream=0, droppable=True, injects=("--iteration",), options=("per_model",))
+WEATHER = Kind("weather", upstream=0, droppable=True, injects=("--iteration",), options=("per_model",))
 
 
 class ExploringLoop(UQLoop):
-    """Play the environment before all else."""
+    """Play the weather before all else."""
 
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
-        seen = await self.call("environment", iteration, config, (), {"--iteration": iteration})
+        seen = await self.call("weather", iteration, config, (), {"--iteration": iteration})
         return replace(await super().play(iteration, config, ending), selection=str(seen).strip())
 
 
@@ -44,14 +44,14 @@ class ExploringLearner(SeqUQLearner):
 @pytest.fixture(autouse=True)
 def own_kinds() -> Iterator[None]:
     there = dict(KINDS)
-    KINDS.pop("environment", None)
+    KINDS.pop("weather", None)
     yield
     KINDS.clear()
     KINDS.update(there)
 
 
 def learner_for(run_dir: Path | None, log: Path, command: bool) -> ExploringLearner:
-    """Return a learner whose tasks are noted in `log`; its environment fails in iteration 1 while there is `cold`."""
+    """Return a learner whose tasks are noted in `log`; its weather fails in iteration 1 while there is `cold`."""
     cold = log.with_name("cold")
 
     def note(*args: Any, **kwargs: Any) -> str:
@@ -71,9 +71,9 @@ def learner_for(run_dir: Path | None, log: Path, command: bool) -> ExploringLear
         return temperature
 
     learner = ExploringLearner(ThreadEngine(2), run_dir=run_dir)
-    environment_task = learner.register_decorator("environment", ENVIRONMENT)
-    assert environment_task is learner.environment_task  # type: ignore[attr-defined]
-    environment_task(as_executable=command, retries=1)(look)
+    weather_task = learner.register_decorator("weather", WEATHER)
+    assert weather_task is learner.weather_task  # type: ignore[attr-defined]
+    weather_task(as_executable=command, retries=1)(look)
     for register in (
         learner.simulation_task,
         learner.training_task,
@@ -90,11 +90,11 @@ def test_a_kind_of_ones_own_is_durable(command: bool, tmp_path: Path) -> None:
 
     def teach() -> Any:
         learner = learner_for(run, log, command)
-        config = UQLearnerConfig(environment={0: TaskConfig(kwargs={"temperature": 300}), -1: TaskConfig(retries=0)})
+        config = UQLearnerConfig(weather={0: TaskConfig(kwargs={"temperature": 300}), -1: TaskConfig(retries=0)})
         return asyncio.run(learner.teach(["a"], max_iter=2, learning_config=config))
 
     (tmp_path / "cold").touch()
-    with pytest.raises(RunFailedError, match="environment"):
+    with pytest.raises(RunFailedError, match="weather"):
         teach()
     (tmp_path / "cold").unlink()
     before = log.read_text().split("\n")
@@ -108,23 +108,23 @@ def test_a_kind_of_ones_own_is_durable(command: bool, tmp_path: Path) -> None:
 
 
 def test_it_is_checked_as_others_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no stage or setting is called 'environment'"):
-        UQLearnerConfig(environment=TaskConfig())
+    with pytest.raises(ConfigurationError, match="no stage or setting is called 'weather'"):
+        UQLearnerConfig(weather=TaskConfig())
     learner = learner_for(None, tmp_path / "log", command=False)
-    with pytest.raises(ConfigurationError, match="'enviroment'; did you mean 'environment'"):
-        UQLearnerConfig(enviroment=TaskConfig())
-    config = UQLearnerConfig(environment=TaskConfig(cpus=2))
-    with pytest.raises(ConfigurationError, match="'enviroment'; did you mean 'environment'"):
-        config.enviroment = TaskConfig()
-    for value, message in (({-2: TaskConfig()}, "environment: iterations are"), (3, "environment: Input should be")):
+    with pytest.raises(ConfigurationError, match="'wether'; did you mean 'weather'"):
+        UQLearnerConfig(wether=TaskConfig())
+    config = UQLearnerConfig(weather=TaskConfig(cpus=2))
+    with pytest.raises(ConfigurationError, match="'wether'; did you mean 'weather'"):
+        config.wether = TaskConfig()
+    for value, message in (({-2: TaskConfig()}, "weather: iterations are"), (3, "weather: Input should be")):
         with pytest.raises(ConfigurationError, match=message):
-            UQLearnerConfig(environment=value)
+            UQLearnerConfig(weather=value)
     for options, message in (({"batch": 3}, "only simulation tasks"), ({"cpu": 3}, "did you mean 'cpus'")):
         with pytest.raises(ConfigurationError, match=message):
-            learner.register_decorator("environment")(**options)(print)
-    learner.register_decorator("environment")(as_executable=False)(lambda: 3)
-    config = UQLearnerConfig(environment=TaskConfig(args=(1,)))
-    with pytest.raises(BindingError, match="environment task '<lambda>' cannot be called"):
+            learner.register_decorator("weather")(**options)(print)
+    learner.register_decorator("weather")(as_executable=False)(lambda: 3)
+    config = UQLearnerConfig(weather=TaskConfig(args=(1,)))
+    with pytest.raises(BindingError, match="weather task '<lambda>' cannot be called"):
         asyncio.run(learner.teach(["a"], max_iter=1, learning_config=config))
 
 
@@ -146,10 +146,10 @@ def test_names_that_mean_something_else() -> None:
             learner.register_decorator(name)
     with pytest.raises(ConfigurationError, match="'training' means something else"):
         register_kind(Kind("training"))
-    with pytest.raises(ConfigurationError, match="was given the kind 'environment'"):
-        learner.register_decorator("update", ENVIRONMENT)
-    with pytest.raises(ConfigurationError, match=r"takes a rose.stages.kinds.Kind, got 'update'"):
-        learner.register_decorator("update", "update")  # type: ignore[arg-type]
-    learner.register_decorator("update", Kind("update", upstream=2))
-    learner.register_decorator("update")
-    assert KINDS["update"].upstream == 2
+    with pytest.raises(ConfigurationError, match="was given the kind 'weather'"):
+        learner.register_decorator("tides", WEATHER)
+    with pytest.raises(ConfigurationError, match=r"takes a rose.stages.kinds.Kind, got 'tides'"):
+        learner.register_decorator("tides", "tides")  # type: ignore[arg-type]
+    learner.register_decorator("tides", Kind("tides", upstream=2))
+    learner.register_decorator("tides")
+    assert KINDS["tides"].upstream == 2

@@ -33,45 +33,19 @@ from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_tasks
 from rose.watch import progress
 from tests.programs import blobs, classifier
+from tests.stages import faults
 
 TWO = ["a", "b"]
 FIRST = list(range(20, 26))
 
 
-def full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def full_in_other_words() -> None:
-    try:
-        raise OSError("400000 requested and 21488 written")
-    except OSError as error:
-        raise RuntimeError("the solver has failed") from error
-
-
-def missing() -> None:
-    subprocess.run(["no-such-solver"])
-
-
-def killed_child() -> None:
-    subprocess.run(["sh", "-c", "kill -9 $$"], check=True)
-
-
-def no_module() -> None:
-    import no_such_module  # noqa: F401
-
-
-def killed() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 FUNCTIONS: dict[str, tuple[Callable[[], object], type[Exception]]] = {
-    "full": (full, PlaceError),
-    "full-in-other-words": (full_in_other_words, PlaceError),
-    "missing-program": (missing, PlaceError),
-    "killed-child": (killed_child, PlaceError),
-    "missing-module": (no_module, PlaceError),
-    "killed": (killed, WorkerTakenError),
+    "full": (faults.full, PlaceError),
+    "full-in-other-words": (faults.full_in_other_words, PlaceError),
+    "missing-program": (faults.missing, PlaceError),
+    "killed-child": (faults.killed_child, PlaceError),
+    "missing-module": (faults.no_module, PlaceError),
+    "killed": (faults.killed, WorkerTakenError),
     "unpicklable": (threading.Lock, UnpicklableError),
 }
 COMMANDS = {
@@ -179,7 +153,7 @@ def test_a_member_is_not_dropped_for_its_place(tmp_path: Path) -> None:
 
     @learner.training_task(as_executable=False, min_members=1)
     def train(X: Any, y: Any, model_name: str) -> Any:
-        full()
+        faults.full()
 
     with pytest.raises(RunFailedError) as failed:
         learner.run(TWO, max_iter=1)
@@ -199,7 +173,7 @@ def test_the_place_has_retries_of_its_own(tmp_path: Path) -> None:
         def simulate(index: int, tried: list[int] = tried) -> int:
             tried.append(index)
             if tried.count(index) in (1, 2):
-                full()
+                faults.full()
             raise ArithmeticError("did not converge")
 
         run_dir = tmp_path / f"run-{attempts}"

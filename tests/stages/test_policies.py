@@ -33,21 +33,12 @@ from rose.store import DONE, DROPPED, FAILED, RunReader, TaskDropped
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_labels, read_tasks
 from rose.testing.tasks import take_memory
-from tests.programs import Centroids, blobs, classifier, dataflow
+from tests.centroids import Centroids
+from tests.programs import blobs, classifier, dataflow
+from tests.stages.faults import note, tried
 
 TWO = ["a", "b"]
 FUNCTION: dict[str, Any] = {"as_executable": False}
-
-
-def tried(log: Path) -> Counter[str]:
-    """How often each line is in a log."""
-    return Counter(log.read_text().split()) if log.exists() else Counter()
-
-
-def note(log: Path, what: object) -> None:
-    """Add a line."""
-    with log.open("a") as file:
-        file.write(f"{what}\n")
 
 
 def fragile(engine: Any, log: Path, fails: Callable[[int], bool], run_dir: Path | None = None, **options: Any) -> Any:

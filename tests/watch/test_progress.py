@@ -65,3 +65,19 @@ def test_a_real_run_reports_all_its_tasks():
     done = [event.key for event in seen if isinstance(event, TaskDone)]
     assert len(done) == len(set(done)) == len([e for e in seen if isinstance(e, TaskQueued)]) == 6 + 2 + 4
     assert seen[-1] == WorkflowStopped("w", "max_iter_reached", None)
+
+
+def test_all_that_a_program_runs_is_drawn_from_its_first_event_on():
+    console, own = Console(file=io.StringIO(), force_terminal=True, width=140), Console(file=io.StringIO())
+    with progress(console=console):
+        assert not console.file.getvalue()
+        log = EventLog()
+        assert log.watched
+        with progress(Learner()):  # as the program has it: that is shown already
+            events(log)
+    assert "1 / 1 / 1" in console.file.getvalue()
+    assert not log.watched
+    learner = Learner()
+    with progress(learner, own):
+        events(learner.events)
+    assert "model_accuracy 0.51" in own.file.getvalue()

@@ -37,7 +37,7 @@ class TestJSONTracker(TrackerContract):
         def run(tracking: Tracking) -> None:
             tracking.started(MANIFEST)
             tracking.iteration(state(0, loss=float("nan")))
-            tracking.stopped(state(0), "criterion_met")
+            tracking.stopped("criterion_met")
 
         tracker = self.follow(caplog, run)
         start, iteration, stop = map(json.loads, tracker.path.read_text().splitlines())
@@ -77,7 +77,7 @@ def test_they_are_told_in_order_in_a_thread_of_their_own() -> None:
         first.state["labels"] = "changed since"
         tracking.add(late) if late not in [told._tracker for told in tracking._trackers] else None
         tracking.iteration(state(1))
-        tracking.stopped(state(1), "stopped")
+        tracking.stopped("stopped")
         tracking.close()
     kinds = [getattr(one, "iteration", one) for one in early.told]
     assert kinds == [MANIFEST, 0, 1, "stopped"] * 2
@@ -100,7 +100,7 @@ def test_one_that_raises_is_reported_once_and_switched_off(caplog: pytest.LogCap
         tracking.started(MANIFEST)
         for i in range(3):
             tracking.iteration(state(i))
-        tracking.stopped(None, "stopped")
+        tracking.stopped("stopped")
         tracking.close()
     (record,) = caplog.records
     assert "raised in on_iteration: it is told nothing more, and the run goes on" in record.message

@@ -200,3 +200,56 @@ async def failing():
     learner = await sequential(active_learn=ValueError("bad data"))
     with raised("error"):
         await states_of(learner.start(max_iter=2))
+
+
+@program
+async def criterion_as_dict():
+    learner = await sequential()
+    learner.as_stop_criterion("model_accuracy", threshold=0.9, as_executable=False)(
+        stage("criterion", {"metric_value": 0.95, "model_accuracy": 0.95})
+    )
+    states = []
+    with raised("error"):
+        await states_of(learner.start(max_iter=2), states)
+    note("states", told(states))
+
+
+@program
+async def two_on_one_engine():
+    from rose.al import SequentialActiveLearner
+
+    flow = await engine()
+    learners = [SequentialActiveLearner(flow), SequentialActiveLearner(flow)]
+    for learner in learners:
+        register(learner, *ACTIVE)
+        criterion(learner, [0.95])
+    note("states", [told(await states_of(learner.start())) for learner in learners])
+
+
+@program
+async def subclassed():
+    from rose.al import SequentialActiveLearner
+
+    class Careful(SequentialActiveLearner):
+        def compare_metric(self, metric_name, metric_value, threshold, operator=""):
+            return metric_value > 0.4
+
+    learner = Careful(await engine())
+    register(learner, *ACTIVE)
+    criterion(learner)
+    note("states", told(await states_of(learner.start())))
+
+
+@program
+async def hook_of_tasks():
+    learner = await sequential()
+    criterion(learner, [0.95])
+    original, names = learner._register_task, []
+
+    def watch(task, deps=None):
+        names.append(task["func"].__name__)
+        return original(task, deps)
+
+    learner._register_task = watch
+    await states_of(learner.start(max_iter=1))
+    note("seen", names[:4])

@@ -240,3 +240,58 @@ async def one_algorithm_fails():
         results = await asyncio.wait_for(chooser.start(max_iter=2), 10)
         note("best", results["best_algorithm"])
         note("failure", "error" in results["algorithm_results"]["bad"])
+
+
+@program
+async def dataflow_of_a_selector():
+    chooser = await selector("one", values=(0.1, 0.5, 0.95))
+    await chooser.start()
+    note("simulation", arguments("simulation")[:3])
+    note("training", arguments("training")[:3])
+    note("criterion", arguments("criterion"))
+    note("selections", counts()["one"])
+
+
+@program
+async def selected_without_pre_loop():
+    chooser = await selector("one", "two", values=(0.95,))
+    results = await chooser.start(skip_pre_loop=True)
+    note("simulations", counts().get("simulation", 0))
+    note("results", results["algorithm_results"])
+
+
+@program
+async def selected_without_a_criterion():
+    from rose.al import AlgorithmSelector
+
+    chooser = AlgorithmSelector(await engine())
+    register(chooser, "simulation", "training")
+    chooser.active_learn_task(name="one")(stage("one", "echo one"))
+    with raised("nothing ends it"):
+        await chooser.start()
+    results = await chooser.start(max_iter=2)
+    note("results", results["algorithm_results"])
+    note("best", results["best_algorithm"])
+
+
+@program
+async def selector_started_aside():
+    chooser = await selector("one", values=(0.95,))
+    results = await asyncio.create_task(chooser.start(max_iter=1))
+    note("best", results["best_algorithm"])
+
+
+@program
+async def parallel_getters():
+    learner = await parallel()
+    criterion(learner, [0.95])
+    await states_of(learner.start(max_iter=2))
+    note("values", learner.metric_values_per_iteration)
+    note("stopped", learner.is_stopped)
+
+
+@program
+async def parallel_state():
+    learner = await parallel("simulation", "training", "active_learn", training={"loss": 0.5})
+    states = await states_of(learner.start(max_iter=1))
+    note("loss", [state.loss for state in states])

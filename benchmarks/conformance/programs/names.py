@@ -84,7 +84,6 @@ def long_names():
     import rose.reinforcement_learning
     import rose.rl
     import rose.uncertainty_quantification
-
     import rose.uq
 
     note("uq", rose.uq is rose.uncertainty_quantification)

@@ -215,3 +215,32 @@ async def environments_in_parallel():
         learner.update_task(as_executable=False)(stage("update"))
         reward(learner, [250.0])
         note("states", told(await states_of(learner.start(max_iter=1))))
+
+
+@program
+async def getters():
+    learner = await sequential()
+    reward(learner)
+    async for state in learner.start(max_iter=3):
+        note(f"now {state.iteration}", [learner.get_current_state().iteration, learner.get_max_iterations()])
+    note("values", learner.get_metric_results())
+
+
+@program
+async def stopped():
+    learner = await sequential()
+    reward(learner, [1.0])
+    states = []
+    async for state in learner.start(max_iter=9):
+        states.append(state)
+        learner.stop()
+    note("states", told(states))
+    note("stopped", learner.is_stopped)
+
+
+@program
+async def failing():
+    learner = await sequential(update=ValueError("bad data"))
+    reward(learner)
+    with raised("error"):
+        await states_of(learner.start(max_iter=1))

@@ -240,6 +240,7 @@ async def of_a_learner():
 
     learner, tracker = await tracked(Learner, slots=("simulation", "training"))
     await learner.simulation_task(as_executable=False)(stage("simulation"))()
+    await learner.shutdown()
     note("manifests", [[manifest.learner_type, sorted(manifest.tasks)] for manifest in tracker.manifests])
 
 

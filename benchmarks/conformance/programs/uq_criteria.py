@@ -4,7 +4,7 @@ from observe import counts, engine, note, program, raised, unordered
 
 from rose.metrics import CUSTOM_UQ, LESS_THAN_THRESHOLD, MEAN_SQUARED_ERROR_MSE
 from rose.uq import ParallelUQLearner, SeqUQLearner
-from stages import UQ, criterion, register, states_of, told, uncertainty
+from stages import UQ, criterion, register, stage, states_of, told, uncertainty
 
 
 async def sequential():
@@ -163,3 +163,25 @@ async def called_criterion():
 
     note("results", [await accuracy(0.5), await accuracy(0.95)])
     note("values", learner.metric_values_per_iteration)
+
+
+@program
+async def criterion_as_dict():
+    learner = await sequential()
+    learner.as_stop_criterion("model_accuracy", threshold=0.9, as_executable=False)(
+        stage("criterion", {"metric_value": 0.95})
+    )
+    states = []
+    with raised("error"):
+        await states_of(learner.start(model_names=["m"], max_iter=2), states)
+    note("states", told(states))
+
+
+@program
+async def uncertainty_and_criterion():
+    learner = await sequential()
+    uncertainty(learner, [0.8, 0.05])
+    criterion(learner, [0.1])
+    states = await states_of(learner.start(model_names=["m"], max_iter=5))
+    note("states", told(states))
+    note("criteria", counts()["criterion"])

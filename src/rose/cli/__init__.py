@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rose import __version__
 from rose.cli.orders import add_order_commands
+from rose.cli.programs import add_program_commands
 from rose.cli.report import add_report_command
 from rose.cli.runs import add_run_commands
 from rose.errors import RoseError
@@ -43,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rose",
-        description="ROSE: uncertainty-driven active learning. Runs are Python programs; this command looks at "
-        "them and tidies up after them, and tells what they can be made of.",
+        description="ROSE: uncertainty-driven active learning. This command runs programs, looks at runs and tidies "
+        "up after them, and tells what they can be made of.",
     )
     parser.add_argument("--version", action="version", version=f"rose-uq {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    add_program_commands(commands)
     add_run_commands(commands)
     add_order_commands(commands)
     add_report_command(commands)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from rose.dataflow._calls import injected_names
 from rose.engine import TaskKey
+from rose.errors import CorruptRunError
 from rose.loop.limits import Limits
-from rose.loop.protocol import Outcome
+from rose.loop.protocol import Hooks, Outcome
 from rose.loop.state import WorkflowResult
+from rose.metrics import compare
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.options import take_description
+from rose.stages.parsing import number, plain
 from rose.stages.reporting import register
 from rose.stages.runner import Runner, result_keys
-from rose.stages.stage import Stage
+from rose.stages.stage import Stage, StopCriterion
+
+_SELECTION_LIMIT = 1000  # entries: what is chosen may be a data set, which the history need not repeat
 
 
 class DataflowLoop:
@@ -85,6 +91,7 @@ class DataflowLoop:
         model: str | None = None,
         index: int | None = None,
         unflushed: bool = False,
+        before: tuple[Any, ...] = (),
     ) -> Any:
         """Run a stage's task.
 
@@ -94,12 +101,13 @@ class DataflowLoop:
             upstream: results of earlier stages, which come after the configured arguments.
             injected: what the task is told by name, as far as its function can take it.
             model, index: the rest of the task's key.
+            before: what comes before the configured arguments.
             unflushed: whether the result may come before it is on disk (who uses it waits for `Runner.flushed`).
         """
         stage = stage_for(self.stages[kind], config, iteration, model)
         key = TaskKey(self.name, iteration, kind, model, index)
         configured = config.get_task_config(kind, iteration)
-        args = (*(configured.args if configured else ()), *upstream)
+        args = (*before, *(configured.args if configured else ()), *upstream)
         told = {name: value for name, value in (injected or {}).items() if name in self._told[kind]}
         stage, own = take_description(stage, configured.kwargs if configured else {})
         kwargs = {**own, **told}
@@ -113,3 +121,41 @@ class DataflowLoop:
         if stage.row.kept:
             self._kept = {iteration: [*self._kept.get(iteration, ()), *result_keys(key)]}
         return result
+
+    async def earlier(self, kind: str, iteration: int) -> Any:
+        """Return what a stage gave in an iteration that is recorded.
+
+        Raises:
+            CorruptRunError: if it is not there.
+        """
+        key, run = str(TaskKey(self.name, iteration, kind)), self.runner.run
+        record = None if run is None else await run.task(key)
+        if run is None or record is None:
+            raise CorruptRunError(f"the result of task {key}, with which the run goes on, is not recorded")
+        return await run.result(record).get()
+
+
+def verdict(rule: StopCriterion, hooks: Hooks, result: Any, key: TaskKey) -> tuple[bool, float]:
+    """Return whether the result of a criterion's task meets it, and the criterion's value; the learner has a say."""
+    if hooks.criterion is not None:
+        return hooks.criterion(result)
+    value = number(result, key, ("metric_value", rule.metric_name))
+    return holds(hooks, rule.metric_name, value, rule.operator, rule.threshold), value
+
+
+def holds(hooks: Hooks, metric: str, value: float, operator: str, threshold: float) -> bool:
+    """Return whether a threshold is met; the learner has a say."""
+    if hooks.compare is not None:
+        return hooks.compare(metric, value, threshold, operator)
+    return compare(value, operator, threshold)
+
+
+def selection(chosen: Any) -> Any:
+    """Return what active_learn gave, in plain JSON; only a description where it is large."""
+    if isinstance(chosen, str):
+        return chosen.strip()[-_SELECTION_LIMIT:]
+    shape = getattr(chosen, "shape", None)
+    count = math.prod(shape) if isinstance(shape, tuple) else len(chosen) if hasattr(chosen, "__len__") else 1
+    if count > _SELECTION_LIMIT:
+        return f"{type(chosen).__name__} of {count} entries"
+    return plain(chosen)

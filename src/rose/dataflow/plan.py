@@ -30,7 +30,9 @@ class DataflowPlan:
     """
 
     labels = False
-    needs = ("simulation", "training", "prediction", "active_learn")  # the stages without which it cannot be played
+    endless = False  # whether it may go on until it is stopped
+    # The stages without which it cannot be played.
+    needs: tuple[str, ...] = ("simulation", "training", "prediction", "active_learn")
 
     def __init__(self, request: RunRequest) -> None:
         self.request = request
@@ -92,7 +94,7 @@ class DataflowPlan:
         for what, found in (("uncertainty_quantification", rule), ("as_stop_criterion", criterion)):
             if found is not None and found.stage is None:
                 raise ConfigurationError(f"{what} decorates no function; only a learner with a pool can do without one")
-        if not limits.max_iter and limits.max_time is None and criterion is None:
+        if not (self.endless or limits.max_iter or limits.max_time is not None or criterion is not None):
             raise ConfigurationError("nothing would end the run: give max_iter, or register a stop criterion")
         if rule is not None and not rule.query_size:
             _log.warning("query_size=0 means nothing: without a pool, your own functions choose, and how many")

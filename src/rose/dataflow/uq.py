@@ -5,12 +5,11 @@ simulation -> training of each model -> its predictions -> uncertainty -> active
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rose.dataflow.base import DataflowLoop
+from rose.dataflow.base import DataflowLoop, holds, selection, verdict
 from rose.engine import TaskKey
 from rose.errors import UnknownMetricError
 from rose.loop.groups import all_of
@@ -18,14 +17,11 @@ from rose.loop.limits import Ending
 from rose.loop.protocol import Outcome, RunRequest
 from rose.loop.quorum import Quorum
 from rose.loop.state import StopReason
-from rose.metrics import compare
 from rose.scoring import get_metric
 from rose.stages.config import LearnerConfig
-from rose.stages.parsing import number, plain
+from rose.stages.parsing import number
 from rose.stages.runner import Runner
 from rose.stages.stage import Registered, UncertaintyRule
-
-_SELECTION_LIMIT = 1000  # entries: what active_learn returns may be a data set, which the history need not repeat
 
 
 class UQLoop(DataflowLoop):
@@ -71,7 +67,7 @@ class UQLoop(DataflowLoop):
                 return Outcome(uncertainty=uncertainty, stop=StopReason.CERTAIN_ENOUGH)
             upstream = (value,)
         chosen = await self.call("active_learn", iteration, config, upstream, unflushed=self._criterion is None)
-        outcome = Outcome(uncertainty=uncertainty, selection=_selection(chosen))
+        outcome = Outcome(uncertainty=uncertainty, selection=selection(chosen))
         if self._criterion is not None:
             outcome = await self._judge(iteration, config, chosen, outcome)
         return replace(outcome, stop=outcome.stop or ending(None))
@@ -133,12 +129,8 @@ class UQLoop(DataflowLoop):
 
     def _verdict(self, result: Any, key: TaskKey) -> tuple[bool, float]:
         """Return whether a model meets the criterion, and the criterion's value."""
-        rule = self._criterion
-        assert rule is not None
-        if self._hooks.criterion is not None:
-            return self._hooks.criterion(result)
-        value = number(result, key, ("metric_value", rule.metric_name))
-        return self._holds(rule.metric_name, value, rule.operator, rule.threshold), value
+        assert self._criterion is not None
+        return verdict(self._criterion, self._hooks, result, key)
 
     def _unmet(self, values: Mapping[str, float]) -> list[str]:
         key = TaskKey(self.name, 0, "criterion")
@@ -152,12 +144,8 @@ class UQLoop(DataflowLoop):
             return self._hooks.uncertainty(result)
         value = number(result, TaskKey(self.name, iteration, "uncertainty"), ("uq_value", rule.metric_name))
         threshold = rule.threshold
-        return threshold is not None and self._holds(rule.metric_name, value, self._operator, threshold), value
-
-    def _holds(self, metric: str, value: float, operator: str, threshold: float) -> bool:
-        if self._hooks.compare is not None:
-            return self._hooks.compare(metric, value, threshold, operator)
-        return compare(value, operator, threshold)
+        met = threshold is not None and holds(self._hooks, rule.metric_name, value, self._operator, threshold)
+        return met, value
 
 
 def threshold_operator(rule: UncertaintyRule | None) -> str:
@@ -171,14 +159,3 @@ def threshold_operator(rule: UncertaintyRule | None) -> str:
         return get_metric(rule.metric_name).threshold_operator
     except UnknownMetricError:
         return "<"
-
-
-def _selection(chosen: Any) -> Any:
-    """Return what active_learn gave, in plain JSON; only a description where it is large."""
-    if isinstance(chosen, str):
-        return chosen.strip()[-_SELECTION_LIMIT:]
-    shape = getattr(chosen, "shape", None)
-    count = math.prod(shape) if isinstance(shape, tuple) else len(chosen) if hasattr(chosen, "__len__") else 1
-    if count > _SELECTION_LIMIT:
-        return f"{type(chosen).__name__} of {count} entries"
-    return plain(chosen)

@@ -1,14 +1,22 @@
-"""Number the workflows of learners that run several copies of one program."""
+"""Give learners that run one program, or several copies of it, what they have in common: requests, names, numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from rose.errors import ConfigurationError
+from rose.learners.custom import SubmittingLearner
 from rose.loop import checks
+from rose.loop.changes import AcceptChanges
+from rose.loop.limits import check_limits
+from rose.loop.protocol import RunRequest
+from rose.loop.state import IterationState
 from rose.stages.config import LearnerConfig
 
+R = TypeVar("R")
 Configure = Callable[[LearnerConfig | None, str], LearnerConfig]
 
 
@@ -58,3 +66,76 @@ def numbered(
     names = tuple(map(str, range(count)))
     configs = {name: configure(config, "learner_configs") for name, config in zip(names, given, strict=True)}
     return Numbered(names, {name: number for number, name in enumerate(names)}, configs)
+
+
+class DataflowLearner(SubmittingLearner[R]):
+    """Hold what learners of one dataflow have in common, which have no ensemble.
+
+    Args:
+        asyncflow: what executes tasks: a WorkflowEngine, or what `rose.learners.base.Learner` takes as `engine`.
+        register_and_submit: whether calling a decorated function submits it; None: as the class does.
+        run_dir, resume, accept_changes, keep_models: as `rose.learners.base.Learner` says.
+
+    Raises:
+        ConfigurationError: if one of them cannot be.
+    """
+
+    submits = False  # whether calling a decorated function submits it
+    learner_id: int | None = None  # a program's own; states of workflows side by side have theirs
+
+    def __init__(
+        self,
+        asyncflow: Any = None,
+        register_and_submit: bool | None = None,
+        *,
+        run_dir: str | Path | None = None,
+        resume: bool | Literal["new"] = True,
+        accept_changes: AcceptChanges = False,
+        keep_models: int = 1,
+    ) -> None:
+        told: dict[str, Any] = {"run_dir": run_dir, "resume": resume, "accept_changes": accept_changes}
+        submits = self.submits if register_and_submit is None else register_and_submit
+        super().__init__(asyncflow, submits, keep_models=keep_models, **told)
+
+    def get_current_state(self, learner_name: str | int | None = None) -> IterationState | None:
+        """Return the state after the last iteration of a workflow (None: of the first one); None: there was none."""
+        for workflow in self._workflows:
+            if learner_name is None or workflow.name == str(learner_name):
+                return workflow.state
+        return None
+
+    def get_max_iterations(self) -> int | None:
+        """Return the most iterations that the last run may have; None: any number, or nothing was run."""
+        return (self._workflows[0].limits.max_iter or None) if self._workflows else None
+
+    def _request(
+        self,
+        configs: Mapping[str, LearnerConfig],
+        max_iter: int,
+        max_time: float | None,
+        skip_pre_loop: bool,
+        ids: Mapping[str, int] | None = None,
+    ) -> RunRequest:
+        """Return the request of workflows with these configurations."""
+        return RunRequest(
+            names=tuple(configs),
+            stages=dict.fromkeys(configs, self.registered()),
+            model_names=(),
+            num_predictions=1,
+            configs=configs,
+            limits=check_limits(max_iter, None, max_time),
+            skip_pre_loop=bool(skip_pre_loop),
+            learner_ids=ids is not None,
+            ids=ids or {},
+            hooks=self.hooks(),
+        )
+
+    def _only(
+        self, initial_config: LearnerConfig | None, learner_config: LearnerConfig | None
+    ) -> dict[str, LearnerConfig]:
+        """Return the configuration of the one workflow, by its name; ROSE calls it so or so."""
+        if initial_config is not None and learner_config is not None:
+            raise ConfigurationError("initial_config and learner_config are one thing: give one of them")
+        if learner_config is not None:
+            return {self.learner_name: self._config(learner_config, "learner_config")}
+        return {self.learner_name: self._config(initial_config, "initial_config")}

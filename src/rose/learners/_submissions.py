@@ -33,9 +33,11 @@ class TaskFuture(asyncio.Task[Any]):
 
     Attributes:
         id: the text of its task's key.
+        replayed: whether the result was recorded by an earlier program.
     """
 
     id: str = ""
+    replayed: bool = False
     told: bool = False  # whether its error is another one's, of which whoever asked for that hears
 
     def heard(self) -> None:
@@ -217,6 +219,8 @@ class Submissions:
                 run.accept([text], key.workflow)
                 run.relearn(lambda task: f"{key.workflow}/{key.iteration}/{task}" != text)
                 await run.recall(key.workflow, key.iteration)
+        elif record is not None and isinstance(own := asyncio.current_task(), TaskFuture):
+            own.replayed = True
         return now
 
     async def _check_function(self, run: Run, stage: Stage) -> None:

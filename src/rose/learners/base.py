@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -14,15 +14,15 @@ from typing import Any, Generic, Literal, TypeVar
 from rose.engine import Engine, as_engine
 from rose.errors import EngineClosedError
 from rose.learners._hooked import HookedRunner, submitted
-from rose.learners._provenance import note_provenance, write_report
 from rose.learners._state import StateOfLearner
 from rose.learners._submissions import Opened, Submissions
 from rose.learners._task_dicts import stage_of, with_arguments
 from rose.learners._utility import utility
 from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
-from rose.loop.changes import AcceptChanges, check_accept, check_identity
-from rose.loop.protocol import Plan, RunRequest
+from rose.loop.changes import AcceptChanges, check_accept, check_identity, note_provenance
+from rose.loop.identity import identifier_of
+from rose.loop.protocol import Plan
 from rose.loop.session import Session
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
@@ -32,6 +32,7 @@ from rose.stages.config import LearnerConfig
 from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
 from rose.store import DriverStarted, EventLog, Run, check_run_dir
+from rose.watch.at_end import close
 
 _log = logging.getLogger("rose")
 
@@ -85,7 +86,6 @@ class Learner(StateOfLearner, Generic[R]):
         self._workflows: list[Workflow] = []
         self._sessions: list[Session] = []
         self._utility_calls = itertools.count()
-        self.reports = True  # whether a report is written into `run_dir` at the end of a run
         self._tracking = Tracking()
         opener = self._open_submissions
         self._submissions = Submissions(self, self.learner_name, self.events, self._state, opener, self._accept_changes)
@@ -115,7 +115,7 @@ class Learner(StateOfLearner, Generic[R]):
             checks.check_configs({name: config}, names, "set_next_config")
         for workflow in self._workflows:
             if name in (None, workflow.name):
-                workflow.config = self._config(config, "set_next_config")
+                workflow.config = self._config_of(workflow.name, config, "set_next_config")
 
     def stop(self) -> None:
         """End all workflows now, and what runs for them; `start` ends, `teach` returns what was learned."""
@@ -272,10 +272,9 @@ class Learner(StateOfLearner, Generic[R]):
 
     def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
-            await stack.enter_async_context(self._tracked(plan.request))
+            await stack.enter_async_context(self._tracked())
             run = await Run.open(self._directory(), self._keep_models, self.events)
-            stack.push_async_callback(self._reported, run)  # when it is closed
-            stack.push_async_callback(run.close)
+            stack.push_async_callback(close, run, self.reports)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
@@ -284,44 +283,49 @@ class Learner(StateOfLearner, Generic[R]):
             runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
             await note_provenance(run, plan.request, type(self).__name__, engine)
+            self._tracking.started(manifest_of(type(self).__name__, plan.request, await identifier_of(run)))
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state, self._told)
+        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough)
         self._sessions = [old for old in self._sessions if not old.over] + [session]
         return session
-
-    async def _reported(self, run: Run) -> None:
-        if self.reports:
-            await write_report(run)
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
         """Open the engine for tasks that the program asks for by themselves: they are not recorded."""
         return self._open_engine(stack, close_engine=False), None
 
-    def _told(self, state: Any) -> None:
+    def _told(self, state: Any) -> Awaitable[None] | None:
+        """Take note of a workflow's state after an iteration; what it gives is waited for."""
         self._last = state
         self._tracking.iteration(state)
+        return None
 
     def _config(self, config: LearnerConfig | None, argument: str) -> LearnerConfig:
         """Return a workflow's configuration, checked, with the arguments that the functions' dicts have."""
         return with_arguments(checks.check_config(config, argument), self.arguments())
 
+    def _config_of(self, name: str, config: LearnerConfig | None, argument: str) -> LearnerConfig:
+        """Return the configuration of one workflow; a learner whose workflows differ by themselves adds to it."""
+        return self._config(config, argument)
+
     @asynccontextmanager
-    async def _tracked(self, request: RunRequest) -> AsyncIterator[None]:
-        """Tell the trackers of a run's beginning and of its end."""
+    async def _tracked(self) -> AsyncIterator[None]:
+        """Tell the trackers of a run's end, if it has begun, when all else has been closed."""
         self._workflows = []
-        self._tracking.started(manifest_of(type(self).__name__, request))
         reason = StopReason.ERROR
         try:
             yield
-            reason = overall([workflow.stop_reason for workflow in self._workflows])
+            went_well = [workflow for workflow in self._workflows if workflow.error is None]
+            counted = went_well if went_well and self.one_is_enough else self._workflows
+            reason = overall([workflow.stop_reason for workflow in counted])
         except asyncio.CancelledError:
             reason = StopReason.STOPPED
             raise
         finally:
-            self._tracking.stopped(self._tracking.last, reason)
+            ends = [(w.learner_id, w.state, str(w.stop_reason)) for w in self._workflows if w.learner_id is not None]
+            self._tracking.stopped(reason, ends)
             await asyncio.to_thread(self._tracking.close)
 
     def _open_engine(self, stack: AsyncExitStack, close_engine: bool) -> Engine:

@@ -7,13 +7,14 @@ import inspect
 from contextlib import AsyncExitStack
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rose.learners import base
 from rose.learners._submissions import Opened, TaskFuture, future_of
 from rose.learners._task_dicts import TaskDict, described
 from rose.learners.tracking import manifest_of
 from rose.loop.changes import AcceptChanges
+from rose.loop.identity import identifier_of
 from rose.loop.limits import Limits
 from rose.loop.protocol import RunRequest
 from rose.loop.state import StopReason
@@ -21,8 +22,76 @@ from rose.stages.kinds import CRITERION, UTILITY, Kind
 from rose.stages.options import make_stage
 from rose.store import DriverStarted, Run, WorkflowStopped
 
+R = TypeVar("R")
 
-class Learner(base.Learner[Any]):
+
+class SubmittingLearner(base.Learner[R]):
+    """Have calls of decorated functions submit them: give a future at once, or of a stop criterion what it comes to.
+
+    Args:
+        engine: what executes tasks.
+        register_and_submit: False: the decorated functions stay what they are, and calling them just calls them.
+        **options: as `rose.learners.base.Learner` takes them.
+    """
+
+    def __init__(self, engine: Any = None, register_and_submit: bool = True, **options: Any) -> None:
+        self.register_and_submit = register_and_submit
+        super().__init__(engine, **options)
+
+    def utility_task(self, func: Any = None, **options: Any) -> Any:
+        """Register a task of another kind than the stages: calling it submits it, as theirs."""
+        if not self.register_and_submit:
+            return super().utility_task(func, **options)
+
+        def decorator(function: Any) -> Any:
+            make_stage(UTILITY.name, function, options)
+            task = described(function, options)
+            self._describe(UTILITY.name, task)
+            return self._decorated(UTILITY, task)
+
+        return decorator if func is None else decorator(func)
+
+    def _decorated(self, kind: Kind, task: TaskDict) -> Any:
+        """Return what submits the function; functions that a pool or a loop is to call stay what they are."""
+        function = task["func"]
+        if not self.register_and_submit:
+            return function
+        takes_key = "key" in inspect.signature(function).parameters
+
+        @wraps(function)
+        def submit(*args: Any, **kwargs: Any) -> Any:
+            asked = {**task, "args": (*task["args"], *args), "kwargs": {**task["kwargs"], **kwargs}}
+            if not takes_key and "key" in kwargs:
+                asked["key"] = asked["kwargs"].pop("key")
+            future = self._register_task(asked)
+            return future if kind is not CRITERION else self._judged(future)
+
+        return submit
+
+    def _judged(self, future: Any) -> TaskFuture:
+        """Return a future of whether to stop and the value, of one of a criterion's result."""
+
+        async def judge() -> tuple[bool, float]:
+            return self._verdict(await future, getattr(future, "replayed", False))
+
+        return future_of(judge(), getattr(future, "id", "criterion"))
+
+    def _verdict(self, result: Any, replayed: bool) -> tuple[bool, float]:
+        """Return whether to stop and the value, of the result of a criterion that the program has called."""
+        return self._check_stop_criterion(result)
+
+
+class _EveryLearner(type):
+    """Let `isinstance` and `issubclass` count every learner as a `Learner`, which in ROSE is the base of all."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return issubclass(type(instance), cls)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return type.__subclasscheck__(base.Learner if cls.__module__ == __name__ else cls, subclass)
+
+
+class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
     """Run a policy of one's own: the program says what depends on what, by passing futures on.
 
     Calling a decorated function submits it at once and returns a future: awaitable, with `id`, `done`, `cancel` and
@@ -68,26 +137,17 @@ class Learner(base.Learner[Any]):
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,
     ) -> None:
-        self.register_and_submit = register_and_submit
         super().__init__(
-            asyncflow, run_dir=run_dir, resume=resume, accept_changes=accept_changes, keep_models=keep_models
+            asyncflow,
+            register_and_submit,
+            run_dir=run_dir,
+            resume=resume,
+            accept_changes=accept_changes,
+            keep_models=keep_models,
         )
         self.metric_values_per_iteration = {}
         self._reason = StopReason.STOPPED
         self._is_stopped = False
-
-    def utility_task(self, func: Any = None, **options: Any) -> Any:
-        """Register a task of another kind than the stages: calling it submits it, as theirs."""
-        if not self.register_and_submit:
-            return super().utility_task(func, **options)
-
-        def decorator(function: Any) -> Any:
-            make_stage(UTILITY.name, function, options)
-            task = described(function, options)
-            self._describe(UTILITY.name, task)
-            return self._decorated(UTILITY, task)
-
-        return decorator if func is None else decorator(func)
 
     def get_metric_results(self) -> dict[Any, Any]:
         """Return a copy of `metric_values_per_iteration`."""
@@ -108,41 +168,19 @@ class Learner(base.Learner[Any]):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _decorated(self, kind: Kind, task: TaskDict) -> Any:
-        """Return what submits the function; functions that a pool or a loop is to call stay what they are."""
-        function = task["func"]
-        if not self.register_and_submit:
-            return function
-        takes_key = "key" in inspect.signature(function).parameters
-
-        @wraps(function)
-        def submit(*args: Any, **kwargs: Any) -> Any:
-            asked = {**task, "args": (*task["args"], *args), "kwargs": {**task["kwargs"], **kwargs}}
-            if not takes_key and "key" in kwargs:
-                asked["key"] = asked["kwargs"].pop("key")
-            future = self._register_task(asked)
-            return future if kind is not CRITERION else self._judged(future)
-
-        return submit
-
-    def _judged(self, future: Any) -> TaskFuture:
-        """Return a future of whether to stop and the value, of one of a criterion's result."""
-
-        async def judge() -> tuple[bool, float]:
-            stop, value = self._check_stop_criterion(await future)
-            self.metric_values_per_iteration[self.iteration] = value
-            state = self.build_iteration_state(self.iteration, value, stop)
-            self.iteration += 1
-            self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
-            self._told(state)
-            return stop, value
-
-        return future_of(judge(), getattr(future, "id", "criterion"))
+    def _verdict(self, result: Any, replayed: bool) -> tuple[bool, float]:
+        stop, value = super()._verdict(result, replayed)
+        self.metric_values_per_iteration[self.iteration] = value
+        state = self.build_iteration_state(self.iteration, value, stop)
+        state.replayed = replayed
+        self.iteration += 1
+        self._reason = StopReason.CRITERION_MET if stop else StopReason.STOPPED
+        self._told(state)
+        return stop, value
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
         name, run = self.learner_name, None
         request = RunRequest((name,), {name: self.registered()}, (), 1, {}, Limits(), learner_ids=False)
-        self._tracking.started(manifest_of(type(self).__name__, request))
         stack.push_async_callback(self._stopped)
         if self._run_dir is not None:
             run = await Run.open(self._directory(), self._keep_models, self.events)
@@ -152,9 +190,11 @@ class Learner(base.Learner[Any]):
             await run.recall(name, 0)
             self.run_dir, run.outcome = run.path, "finished"
             stack.callback(lambda: run.emit(WorkflowStopped(name, str(self._reason), None)))
+        identifier = None if run is None else await identifier_of(run)
+        self._tracking.started(manifest_of(type(self).__name__, request, identifier))
         return self._open_engine(stack, close_engine=False), run
 
     async def _stopped(self) -> None:
         """Tell the trackers that the program has ended."""
-        self._tracking.stopped(self._tracking.last, self._reason)
+        self._tracking.stopped(self._reason)
         await asyncio.to_thread(self._tracking.close)

@@ -1,34 +1,34 @@
 """Tell trackers of a run from within its program, as MLflow is told, or a file of one's own.
 
-A tracker is told of the start, of each iteration and of the end, in a thread of its own: a run never waits for one, and
-one that raises is reported once and switched off.
+A tracker is told of the start, of each iteration and of the end, in a thread of its own: a run never waits for one but
+at its end, and not for long, and one that raises is reported once and switched off.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import inspect
-import json
 import logging
-import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from rose.errors import ConfigurationError, UnknownNameError
 from rose.loop.protocol import RunRequest
 from rose.plugins import Registry
-from rose.stages.parsing import plain
-from rose.stages.stage import Stage
+from rose.stages.stage import Registered, Stage
 
 _log = logging.getLogger("rose")
 
 _BEHIND = 1000  # events that a tracker may be late, before it is given up
+_BEHIND_REPLAYED = 500  # of which iterations that are replayed, all in a moment, take up so many at most
+_GATHERS, _AT_MOST = 1.0, 30.0  # seconds for which a tracker may hold back what it is told, to write it at once,
+_SHARE = 20  # and so many times as long as that took last: it writes for a twentieth of the time
 PATIENCE = 10.0  # seconds that the end of a run waits for each tracker to take in what it has been told
 
 
@@ -54,21 +54,28 @@ class CriterionManifest(TaskManifest):
 
 @dataclass(frozen=True)
 class PipelineManifest:
-    """Describe what a learner is made of: tasks by stage, the criterion, and how many workflows run side by side."""
+    """Describe what a learner is made of: tasks by stage, the criterion, and how many workflows run side by side.
+
+    `run` is the same whenever a run is resumed, and no other's; None: it has no directory.
+    """
 
     learner_type: str
     tasks: Mapping[str, TaskManifest] = field(default_factory=dict)
     criterion: CriterionManifest | None = None
     parallel_count: int | None = None
+    run: str | None = None
 
 
-def manifest_of(learner_type: str, request: RunRequest) -> PipelineManifest:
-    """Return what a run is made of: the stages of its first workflow, and how many there are."""
-    registered = request.stages[request.names[0]]
-    criterion = registered.criterion
+def manifest_of(learner_type: str, request: RunRequest, run: str | None = None) -> PipelineManifest:
+    """Return what a run is made of: the stages of its workflows, the first that has each, and how many there are."""
+    by_stages = [registered for _, registered in request.by_stages()]
+    criterion = next((one.criterion for one in by_stages if one.criterion is not None), None)
+    tasks: dict[str, TaskManifest] = {}
+    for registered in reversed(by_stages):
+        tasks |= _tasks(registered)
     return PipelineManifest(
         learner_type,
-        {kind: TaskManifest(*_described(stage)) for kind, stage in registered.all_stages().items()},
+        tasks,
         None
         if criterion is None
         else CriterionManifest(
@@ -78,7 +85,22 @@ def manifest_of(learner_type: str, request: RunRequest) -> PipelineManifest:
             criterion.operator,
         ),
         len(request.names) if request.learner_ids else None,
+        run,
     )
+
+
+def _tasks(registered: Registered) -> dict[str, TaskManifest]:
+    tasks = {
+        kind: TaskManifest(*_described(stage))
+        for kind, stage in registered.all_stages().items()
+        if registered.criterion is None or stage is not registered.criterion.stage
+    }
+    rule = registered.rule
+    if rule is not None:
+        said = {"metric_name": rule.metric_name, "query_size": rule.query_size, "threshold": rule.threshold}
+        own = tasks.get("uncertainty", TaskManifest(rule.metric_name, "rose.scoring", False))
+        tasks["uncertainty"] = replace(own, log_params={**said, **own.log_params})
+    return tasks
 
 
 def _described(stage: Stage) -> tuple[str, str, bool, dict[str, Any], dict[str, Any]]:
@@ -92,22 +114,33 @@ _NO_OPTIONS = ("kind", "func", "as_executable", "log_params")
 
 
 class TrackerBase:
-    """Follow a run; a subclass says what it does with what it is told. All three methods do nothing here.
+    """Follow a run; a subclass says what it does with what it is told. All methods do nothing here.
 
-    They are called one at a time, in a thread that is the tracker's own, whatever the number of workflows.
+    They are called one at a time, in a thread that is the tracker's own, whatever the number of workflows. A class
+    that is none of this one's needs the first three.
     """
 
     def on_start(self, manifest: PipelineManifest) -> None:
         """Take note that a run begins, and of what."""
 
     def on_iteration(self, state: Any) -> None:
-        """Take note of a workflow's state after an iteration, a `rose.IterationState` that is the tracker's own."""
+        """Take note of a workflow's state after an iteration, a `rose.IterationState` that is the tracker's own.
+
+        Where `state.replayed`, an earlier program recorded the iteration, and told its trackers, if it had any.
+        """
 
     def on_stop(self, final_state: Any | None, reason: str) -> None:
         """Take note of the end: the last state (None: there was no iteration), and why, one of `rose.StopReason`."""
 
+    def on_workflow_stop(self, learner_id: str | int, final_state: Any | None, reason: str) -> None:
+        """Take note of how one of several workflows ended; told before `on_stop`."""
+
+    def on_idle(self) -> None:
+        """Write what was held back; told a second after the first event since, or later where it takes long."""
+
 
 _TOLD = ("on_start", "on_iteration", "on_stop")
+_MAY_BE_TOLD = ("on_workflow_stop", "on_idle")
 MakeT = TypeVar("MakeT", bound=Callable[..., Any])
 
 
@@ -133,36 +166,18 @@ def register_tracker(name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[M
     return TRACKERS.register(name, make_tracker, aliases)
 
 
-@register_tracker("json")
-class JSONTracker(TrackerBase):
-    """Write a line of JSON for the start, for each iteration and for the end: `event`, `time`, and what there is.
+def _built_in(name: str, made: str) -> None:
+    def make() -> Any:
+        """Import what it needs when it is asked for: the libraries are large."""
+        return getattr(importlib.import_module(f"rose.integrations.{name}_tracker"), made)()
 
-    Args:
-        path: the file; lines are added to what it holds. What JSON has no form for is its text.
-    """
-
-    def __init__(self, path: str | os.PathLike[str] = "tracking.jsonl") -> None:
-        self.path = Path(path)
-
-    def on_start(self, manifest: PipelineManifest) -> None:
-        """Write the manifest."""
-        self._write("start", asdict(manifest))
-
-    def on_iteration(self, state: Any) -> None:
-        """Write the state."""
-        self._write("iteration", state.to_dict())
-
-    def on_stop(self, final_state: Any | None, reason: str) -> None:
-        """Write the reason, and the last state."""
-        last = None if final_state is None else final_state.to_dict()
-        self._write("stop", {"reason": str(reason), "final_state": last})
-
-    def _write(self, event: str, what: Mapping[str, Any]) -> None:
-        line = json.dumps(plain({"event": event, "time": time.time(), **what}))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    register_tracker(name)(make)
 
 
+_built_in("json", "JSONTracker")
+_built_in("mlflow", "MLflowTracker")
+_built_in("tensorboard", "TensorBoardTracker")
+_built_in("clearml", "ClearMLTracker")
 TRACKERS.seal()
 
 
@@ -171,8 +186,9 @@ class Tracking:
 
     def __init__(self) -> None:
         self._trackers: list[_Told] = []
+        self._lock = threading.Lock()  # one may be added in another thread while a run begins
         self._manifest: PipelineManifest | None = None  # of the run that is going on
-        self.last: Any | None = None  # its last state
+        self._last: Any | None = None  # its last state
 
     def add(self, tracker: Any) -> None:
         """Add a tracker, or by its name one that is registered; if a run is going on, it is told of the start at once.
@@ -182,6 +198,7 @@ class Tracking:
         Raises:
             ConfigurationError: if it is none.
             UnknownNameError: for a name that no tracker has.
+            ImportError: if it needs a library that is not installed.
         """
         if isinstance(tracker, str):
             tracker = TRACKERS.get(tracker)()
@@ -189,43 +206,55 @@ class Tracking:
         if isinstance(tracker, type) or missing:
             why = "give an instance, not the class" if isinstance(tracker, type) else f"it has no {', '.join(missing)}"
             raise ConfigurationError(f"{tracker!r} is no tracker (rose.tracking.TrackerBase): {why}")
-        waits = [name for name in _TOLD if inspect.iscoroutinefunction(getattr(tracker, name))]
+        methods = (*_TOLD, *_MAY_BE_TOLD)
+        waits = [name for name in methods if inspect.iscoroutinefunction(getattr(tracker, name, None))]
         if waits:
             raise ConfigurationError(
                 f"{', '.join(waits)} of {tracker!r} must be plain methods: nobody would await them"
             )
-        if any(told.is_of(tracker) for told in self._trackers):
-            return
-        added = _Told(tracker)
-        self._trackers.append(added)
-        if self._manifest is not None:
-            added.tell("on_start", self._manifest)
+        with self._lock:
+            if any(told.is_of(tracker) for told in self._trackers):
+                return
+            added = _Told(tracker)
+            self._trackers.append(added)
+            if self._manifest is not None:
+                added.tell("on_start", self._manifest)
 
     def started(self, manifest: PipelineManifest) -> None:
         """Tell all that a run begins."""
-        self._manifest = manifest
-        self._tell("on_start", manifest)
+        with self._lock:
+            self._manifest, self._last = manifest, None
+            for tracker in self._trackers:
+                tracker.tell("on_start", manifest)
 
     def iteration(self, state: Any) -> None:
         """Tell all of a state after an iteration."""
-        self.last = state
-        for tracker in self._trackers:
-            tracker.tell("on_iteration", _copied(state))
+        with self._lock:
+            self._last = state
+            for tracker in self._trackers:
+                tracker.tell("on_iteration", _copied(state))
 
-    def stopped(self, final_state: Any | None, reason: str) -> None:
-        """Tell all that the run has ended."""
-        self._manifest = self.last = None
-        for tracker in self._trackers:
-            tracker.tell("on_stop", _copied(final_state), reason)
+    def stopped(self, reason: str, ends: Sequence[tuple[str | int, Any | None, str]] = ()) -> None:
+        """Tell all that the run has ended, if it had begun.
+
+        Args:
+            reason: why.
+            ends: of each of several workflows its name, its last state, and why it ended.
+        """
+        with self._lock:
+            begun, last, self._manifest, self._last = self._manifest, self._last, None, None
+            for tracker in self._trackers if begun is not None else ():
+                for learner_id, state, why in ends:
+                    tracker.tell("on_workflow_stop", learner_id, _copied(state), why)
+                tracker.tell("on_stop", _copied(last), str(reason))
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Wait until all have taken in what they were told, each so many seconds at most; blocks."""
+        """Wait until all have taken in what they were told, so many seconds at most for all together; blocks."""
+        end = time.monotonic() + patience
         for tracker in self._trackers:
-            tracker.close(patience)
-
-    def _tell(self, method: str, *arguments: Any) -> None:
+            tracker.ends()
         for tracker in self._trackers:
-            tracker.tell(method, *arguments)
+            tracker.close(end, patience)
 
 
 def _copied(state: Any) -> Any:
@@ -245,41 +274,69 @@ class _Told:
         self._off = False
         self._events: queue.Queue[tuple[str, tuple[Any, ...]] | None] = queue.Queue(_BEHIND)
         self._thread: threading.Thread | None = None  # while there is a run
+        self._ends = False  # whether it ends when it has told all
 
     def is_of(self, tracker: Any) -> bool:
         return self._tracker is tracker
 
     def tell(self, method: str, *arguments: Any) -> None:
-        if self._off:
+        if self._off or not hasattr(self._tracker, method):
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._take_in, name="rose-tracker", daemon=True)
             self._thread.start()
+        replayed = method == "on_iteration" and getattr(arguments[0], "replayed", False)
+        if replayed and self._events.qsize() >= _BEHIND_REPLAYED:
+            return
         try:
             self._events.put_nowait((method, arguments))
         except queue.Full:
             self._switch_off(f"is {_BEHIND} events late")
 
-    def close(self, patience: float) -> None:
-        thread, self._thread = self._thread, None
+    def ends(self) -> None:
+        """Let the thread end when it has told all."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._events.put_nowait(None)
+                self._ends = True
+
+    def close(self, end: float, patience: float) -> None:
+        thread, ends, self._thread, self._ends = self._thread, self._ends, None, False
         if thread is None:
             return
-        end = time.monotonic() + patience
-        with contextlib.suppress(queue.Full):
-            self._events.put(None, timeout=patience)
+        if not ends:
+            with contextlib.suppress(queue.Full):
+                self._events.put(None, timeout=max(0.0, end - time.monotonic()))
         thread.join(max(0.0, end - time.monotonic()))
         if thread.is_alive() and not self._off:
             self._switch_off(f"has not taken in all it was told, {patience:g} s after the end")
 
     def _take_in(self) -> None:
-        while (event := self._events.get()) is not None:
-            method, arguments = event
-            if self._off:
-                continue
+        idle_at: float | None = None  # None: nothing was told since
+        gathers = _GATHERS
+        while True:
+            left = None if idle_at is None else idle_at - time.monotonic()
             try:
-                getattr(self._tracker, method)(*arguments)
-            except BaseException as error:  # SystemExit and the like would end this thread alone, unheard
-                self._switch_off(f"raised in {method}", error)
+                if left is not None and left <= 0:
+                    raise queue.Empty
+                event = self._events.get(timeout=left)
+            except queue.Empty:
+                began = time.monotonic()
+                self._call("on_idle")
+                idle_at, gathers = None, min(max(_GATHERS, _SHARE * (time.monotonic() - began)), _AT_MOST)
+                continue
+            if event is None:
+                return
+            self._call(event[0], *event[1])
+            idle_at = idle_at or time.monotonic() + gathers
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        if self._off or not hasattr(self._tracker, method):
+            return
+        try:
+            getattr(self._tracker, method)(*arguments)
+        except BaseException as error:  # SystemExit and the like would end this thread alone, unheard
+            self._switch_off(f"raised in {method}", error)
 
     def _switch_off(self, why: str, error: BaseException | None = None) -> None:
         self._off = True

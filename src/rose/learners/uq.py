@@ -35,6 +35,7 @@ class UQLearner(Learner[R]):
         run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
             it, running is resuming: what is recorded as done is not run again.
         acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
+        asyncflow: what ROSE calls `engine`.
         resume, accept_changes, keep_models: as `rose.learners.base.Learner` says.
 
     Raises:
@@ -51,11 +52,12 @@ class UQLearner(Learner[R]):
         resume: bool | Literal["new"] = True,
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,
+        asyncflow: Any = None,
     ) -> None:
-        if pool is not None and not isinstance(pool, Pool):
-            raise ConfigurationError(
-                f"pool must be a rose.Pool, got {type(pool).__name__}; wrap it: Pool(X, initial=20)"
-            )
+        check_pool(pool)
+        if engine is not None and asyncflow is not None:
+            raise ConfigurationError("engine and asyncflow are one thing: give one of them")
+        engine = asyncflow if engine is None else engine
         super().__init__(engine, run_dir=run_dir, resume=resume, accept_changes=accept_changes, keep_models=keep_models)
         self.learner_name = "UQLearner"
         self.pool = pool
@@ -76,21 +78,6 @@ class UQLearner(Learner[R]):
             rule.metric_name, value, rule.threshold, threshold_operator(rule)
         )
         return met, value
-
-    def _model_names(self, model_names: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the models to train: those named, else the registered estimators."""
-        if model_names is None:
-            if not self.estimators:
-                raise ConfigurationError(
-                    "model_names is missing: name the models to train, e.g. model_names=['a', 'b']"
-                )
-            model_names = list(self.estimators)
-        names = checks.check_names(model_names, "model_names")
-        if self.estimators:
-            for name in names:
-                if name not in self.estimators:
-                    raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(self.estimators)}")
-        return names
 
 
 class SeqUQLearner(UQLearner[WorkflowResult]):
@@ -125,7 +112,7 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
         request = RunRequest(
             names=(name,),
             stages={name: self.registered()},
-            model_names=self._model_names(model_names),
+            model_names=members(model_names, self.estimators),
             num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
             configs={name: self._config(learning_config, "learning_config")},
             limits=check_limits(max_iter, budget, max_time),
@@ -193,7 +180,7 @@ class ParallelUQLearner(SeqUQLearner):
         request = RunRequest(
             names=names,
             stages=self._stages_by_name(names),
-            model_names=self._model_names(model_names),
+            model_names=members(model_names, self.estimators),
             num_predictions=checks.check_count(num_predictions, "num_predictions", 1),
             configs={
                 name: self._config(one, "learner_configs") for name, one in checks.check_configs(configs, names).items()
@@ -223,6 +210,33 @@ class ParallelUQLearner(SeqUQLearner):
 
     def _learned(self, results: Results) -> Results:  # type: ignore[override]
         return results
+
+
+def check_pool(pool: Pool | None) -> None:
+    """Check that what a learner is given as its pool is one.
+
+    Raises:
+        ConfigurationError: if it is not.
+    """
+    if pool is not None and not isinstance(pool, Pool):
+        raise ConfigurationError(f"pool must be a rose.Pool, got {type(pool).__name__}; wrap it: Pool(X, initial=20)")
+
+
+def members(model_names: Sequence[str] | None, estimators: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the models to train: those named, else the registered estimators.
+
+    Raises:
+        ConfigurationError: if there are none, or one that is named is no estimator, where there are some.
+    """
+    if model_names is None:
+        if not estimators:
+            raise ConfigurationError("model_names is missing: name the models to train, e.g. model_names=['a', 'b']")
+        model_names = list(estimators)
+    names = checks.check_names(model_names, "model_names")
+    for name in names:
+        if estimators and name not in estimators:
+            raise ConfigurationError(f"model_names holds {name!r}; models() has {', '.join(estimators)}")
+    return names
 
 
 def _by_metric(workflows: Any, pool: Pool | None) -> dict[str, UQLearnerConfig]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,20 @@ from rose.identity.code import code_digest
 from rose.identity.digest import class_name
 from rose.stages.config import LearnerConfig, setting, stage_fields
 from rose.stages.kinds import KINDS
+from rose.store import Run
 
 _log = logging.getLogger("rose")
+
+
+async def identifier_of(run: Run) -> str | None:
+    """Return what tells a run from all others, also when it is resumed elsewhere; None: it cannot be resumed."""
+    if run.temporary:
+        return None
+    known = await run.journal.meta("identifier")
+    if known is None:
+        known = uuid.uuid4().hex
+        await run.journal.note("identifier", known)
+    return str(known)
 
 
 def describe_config(config: LearnerConfig, iteration: int, labelling: bool = False) -> str:

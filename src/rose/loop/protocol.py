@@ -82,13 +82,21 @@ class RunRequest:
         return [(tuple(names), self.stages[names[0]]) for names in found.values()]
 
 
+class NothingLeft(Exception):
+    """Say, raised by `Loop.play`, that there is nothing to play any more: the workflow ends, for this reason."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Tell what one iteration came to.
 
     `selection` is what was chosen to be simulated next, in plain JSON; `quality` says how good the ensemble is on a
     pool's hold-out; `dropped` candidates could not be simulated, and `failed_members` not trained, and their policy was
-    to go on without.
+    to go on without. `met` says that the criterion is met where that does not end the workflow.
     """
 
     metric_value: float | None = None
@@ -100,6 +108,7 @@ class Outcome:
     dropped: Sequence[int] = ()
     failed_members: Sequence[str] = ()
     stop: StopReason | None = None
+    met: bool = False
 
     def state(self) -> dict[str, Any]:
         """Return what it adds to the state of its iteration; what tasks call so is theirs, and stays."""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from rose.errors import NotANumberError, RunFailedError, remedy
+from rose.errors import NotANumberError, PlaceError, RunFailedError, remedy
 from rose.loop._orders import obey, recorded_changes
 from rose.loop._signals import ending_on_signals
 from rose.loop.state import IterationState, Results, StopReason
@@ -37,7 +37,8 @@ class Session:
             (engine, label store, run) it puts on the stack.
         events: the run's event log.
         shared_state: what was registered outside any workflow, with who is told of all state.
-        told: is told of each state before the caller is.
+        told: is told of each state before the caller is, who waits for what it gives, if anything.
+        one_is_enough: whether the run goes well if one workflow does; what a place did to one is a failure even then.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Session:
         open_workflows: Callable[[AsyncExitStack], Awaitable[tuple[list[Workflow], Run]]],
         events: EventLog,
         shared_state: Reports,
-        told: Callable[[IterationState], None] = lambda state: None,
+        told: Callable[[IterationState], Awaitable[None] | None] = lambda state: None,
+        one_is_enough: bool = False,
     ) -> None:
         self._open = open_workflows
         self._events = events
         self._shared_state = shared_state
         self._told = told
+        self._one_is_enough = one_is_enough
         self._workflows: list[Workflow] = []
         self._work: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -136,7 +139,7 @@ class Session:
                     self._run_dir = None if run.temporary else run.path
                     try:
                         await self._run_all(run, publish)
-                        run.outcome = "failed" if any(w.error for w in self._workflows) else "finished"
+                        run.outcome = "failed" if self._errors() else "finished"
                     finally:
                         if self.stopped:
                             run.outcome = "stopped"
@@ -195,7 +198,9 @@ class Session:
         """Drive one workflow to its end; its error ends it alone."""
 
         async def tell(state: IterationState) -> None:
-            self._told(state)
+            heard = self._told(state)
+            if heard is not None:
+                await heard
             await publish(state)
 
         try:
@@ -215,10 +220,16 @@ class Session:
             error_text = None if workflow.error is None else str(workflow.error)
             run.emit(WorkflowStopped(workflow.name, str(workflow.stop_reason), error_text))
 
+    def _errors(self) -> dict[str, BaseException]:
+        """Return the errors that make the run one that failed, by workflow."""
+        errors = {w.name: w.error for w in self._workflows if w.error is not None}
+        if self._one_is_enough and len(errors) < len(self._workflows):
+            return {name: error for name, error in errors.items() if isinstance(error, PlaceError)}
+        return errors
+
     def _finish(self) -> Results:
         results = self.results()
-        errors = {w.name: w.error for w in self._workflows if w.error is not None}
-        if errors:
+        if errors := self._errors():
             first = next(iter(errors.values()))
             what = "".join(f"\n{name}: {textwrap.indent(str(error), '  ').lstrip()}" for name, error in errors.items())
             what += "".join("\n" + text for text in dict.fromkeys(filter(None, map(remedy, errors.values()))))

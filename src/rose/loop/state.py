@@ -30,6 +30,7 @@ class StopReason(StrEnum):
     BUDGET = "budget_spent"
     MAX_TIME = "max_time_reached"
     POOL_EXHAUSTED = "pool_exhausted"
+    STREAM_EXHAUSTED = "stream_exhausted"
     SIMULATIONS_FAILED = "simulations_failed"
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"
@@ -60,6 +61,7 @@ class IterationState:
         should_stop: whether the criterion or the uncertainty threshold is met.
         current_config: the workflow's configuration in this iteration.
         learner_id: the workflow's name.
+        replayed: whether the iteration was recorded as complete by an earlier program, which this one goes on from.
     """
 
     iteration: int
@@ -71,6 +73,7 @@ class IterationState:
     current_config: LearnerConfig | None = None
     learner_id: int | str | None = None
     state: dict[str, Any] = field(default_factory=dict)
+    replayed: bool = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "state":  # copy and pickle look for these before `state` exists
@@ -203,6 +206,25 @@ class WorkflowResult(dict[str, Any]):
                 "(its models are files of yours, or it ended before one was trained)"
             )
         return self._predictor(self.models, X)
+
+
+class StateResult(WorkflowResult):
+    """Hold what one workflow learned, and as attributes its last state too, as ROSE's `teach` gives it.
+
+    So `result.metric_value`, `result.iteration` and `result.loss`, which a task reported, are those of the state. The
+    dict is the history; of what tasks reported `get` knows, too.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or self.state is None:
+            raise AttributeError(
+                f"{name!r}: {type(self).__name__} has no such attribute, and no state after an iteration"
+            )
+        return getattr(self.state, name)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return an entry of the history, or else of the last state, or `default`."""
+        return self[key] if key in self.keys() else default if self.state is None else self.state.get(key, default)
 
 
 class Results(dict[str, WorkflowResult]):

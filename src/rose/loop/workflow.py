@@ -13,7 +13,7 @@ from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
-from rose.loop.protocol import NO_HOOKS, Hooks, Loop, Outcome, RunRequest, building
+from rose.loop.protocol import NO_HOOKS, Hooks, Loop, NothingLeft, Outcome, RunRequest, building
 from rose.loop.state import IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
@@ -34,6 +34,7 @@ class Workflow:
     config: LearnerConfig
     hooks: Hooks = NO_HOOKS
     iteration: int = -1  # that is being played
+    replayed: bool = False  # whether that one was recorded as complete by an earlier program
     ended: bool = False
     state: IterationState | None = None  # after the last one that has ended
     changes: list[Change] = field(default_factory=list)
@@ -65,11 +66,14 @@ class Workflow:
         for iteration in itertools.count():
             reported = Reports(shared_state.listeners, threading.get_ident(), shared_state.through)
             reports.set(reported)
-            self.iteration = iteration
+            self.iteration, self.replayed = iteration, False
             config = changed(self.config, self.changes, iteration) if self.changes else self.config
             ending = self._ending(iteration, started)
             recorded = await self._recorded(run, iteration, config, ending, reported)
-            outcome = recorded or await self.loop.play(iteration, config, ending)
+            try:
+                outcome = recorded or await self.loop.play(iteration, config, ending)
+            except NothingLeft as end:
+                return end.reason
             done = self._remember(iteration, outcome)
             if recorded is None:
                 await self._record(run, done, config, outcome, reported)
@@ -119,6 +123,7 @@ class Workflow:
                 await run.forget_rounds(self.name, iteration)
                 return None
             run.revise(row, {**record, "config": now})
+        self.replayed = True
         outcome = Outcome.from_record(record["outcome"]).under_limits(ending, run.changed)
         if outcome is None:
             await run.recall(self.name, iteration)
@@ -170,10 +175,11 @@ class Workflow:
             metric_value=outcome.metric_value,
             metric_threshold=self.criterion.threshold if self.criterion else None,
             metric_history=list(self.metrics.values()),
-            should_stop=outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
+            should_stop=outcome.met or outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
             current_config=config,
             learner_id=self.learner_id,
             state=state,
+            replayed=self.replayed,
         )
         if self.hooks.state is None:
             return made

@@ -104,6 +104,8 @@ class LearnerConfig(BaseModel):
     training: StageConfig = None
     prediction: StageConfig = None
     active_learn: StageConfig = None
+    environment: StageConfig = None
+    update: StageConfig = None
     criterion: StageConfig = None
 
     def __init__(self, **values: Any) -> None:

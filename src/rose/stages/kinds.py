@@ -14,7 +14,8 @@ from rose.errors import ConfigurationError
 
 COMMON = ("iteration", "workflow", "seed")
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
-_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition")
+BANKS, MERGE = "banks", "merge"
+_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", "window", BANKS, MERGE)
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,11 @@ CRITERION = Kind(
     has_model=True,
     one_for_all=True,
 )
+ENVIRONMENT = Kind("environment", pre_loop=True)
+UPDATE = Kind("update", pre_loop=True)
 UTILITY = Kind("utility", in_loop=False)
 
-_OWN = (SIMULATION, TRAINING, PREDICTION, UNCERTAINTY, ACTIVE_LEARN, CRITERION, UTILITY)
+_OWN = (SIMULATION, TRAINING, PREDICTION, UNCERTAINTY, ACTIVE_LEARN, ENVIRONMENT, UPDATE, CRITERION, UTILITY)
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _OWN}  # in the order in which an iteration plays them
 
 

@@ -2,6 +2,7 @@
 
 from rose.store.database.schema import holds_run
 from rose.store.events import (
+    EVERYWHERE,
     ChangesAccepted,
     DriverStarted,
     Event,
@@ -53,6 +54,7 @@ __all__ = [
     "CANCELLED",
     "DONE",
     "DROPPED",
+    "EVERYWHERE",
     "FAILED",
     "QUEUED",
     "RETRIED",

@@ -241,7 +241,7 @@ class EventLog:
     @property
     def watched(self) -> bool:
         """Return whether anyone reads: where no one does, per-task events need not be made."""
-        return bool(self._readers)
+        return bool(self._readers or EVERYWHERE._readers)
 
     def subscribe(self, reader: Reader) -> None:
         """Call `reader` with every event from now on."""
@@ -262,9 +262,13 @@ class EventLog:
             _log.warning("the run goes on without task %s: %s", event.key, event.error)
         elif isinstance(event, (IterationDone, WorkflowStopped)):
             _log.info("%s", event)
-        for reader in tuple(self._readers):
+        for reader in (*self._readers, *EVERYWHERE._readers):
             try:
                 reader(event)
             except Exception:
                 _log.warning("an event reader failed and is dropped", exc_info=True)
-                self.unsubscribe(reader)
+                for log in (self, EVERYWHERE):
+                    log.unsubscribe(reader)
+
+
+EVERYWHERE = EventLog()  # its readers are handed the events of all logs of this process

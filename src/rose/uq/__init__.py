@@ -1,15 +1,6 @@
-"""Offer ROSE's import path for uncertainty-driven learning: names from other modules, no logic."""
+"""Offer `rose.uncertainty_quantification` by its short name: the same modules."""
 
-from rose.learners.uq import ParallelUQLearner, SeqUQLearner, UQLearner
-from rose.scoring import UQ_REGISTRY, UQScorer, register_uq
-from rose.stages.config import UQLearnerConfig
+from rose._aliases import alias
+from rose.uncertainty_quantification import *  # noqa: F403 - for type checkers
 
-__all__ = [
-    "UQ_REGISTRY",
-    "ParallelUQLearner",
-    "SeqUQLearner",
-    "UQLearner",
-    "UQLearnerConfig",
-    "UQScorer",
-    "register_uq",
-]
+alias(__name__, "rose.uncertainty_quantification")

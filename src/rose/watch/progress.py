@@ -16,6 +16,7 @@ from rich.text import Text
 
 from rose.engine.functions.printing import Shown
 from rose.store import (
+    EVERYWHERE,
     Event,
     EventLog,
     IterationDone,
@@ -27,6 +28,8 @@ from rose.store import (
     WorkflowStopped,
 )
 from rose.watch.terminal import clean, encodable, one_line
+
+_all_shown = False  # while what every learner runs is shown
 
 
 class HasEvents(Protocol):
@@ -112,34 +115,52 @@ def _shown(value: int | None) -> str:
 
 
 @contextlib.contextmanager
-def progress(learner: HasEvents, console: Console | None = None) -> Iterator[None]:
+def progress(learner: HasEvents | None = None, console: Console | None = None) -> Iterator[None]:
     """Show the progress of what the learner runs inside the `with` block.
 
     Args:
-        learner: whose events to read.
+        learner: whose events to read; None: those of all learners of this process, and calls for one
+            of them, which say no console, show nothing more.
         console: where to write; None: standard error, so that a program's own output stays clean.
 
     Example:
         with progress(learner):
             results = learner.run(workflows={"entropy": PREDICTIVE_ENTROPY}, max_iter=20)
     """
+    global _all_shown
+    if _all_shown and console is None:
+        yield
+        return
+    events = EVERYWHERE if learner is None else learner.events
     console = console or Console(stderr=True)
     shown = console.file
     console.file = cast(IO[str], Shown(shown))  # a lost terminal ends no run
     board = _Board(console.encoding)
-    drawing: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-    reader: Callable[[Event], None] = board.read
-    if console.is_terminal:
-        drawing = Live(board, console=console, refresh_per_second=8)
-    else:
-        reader = _printing(console)
-    learner.events.subscribe(reader)
+    live = Live(board, console=console, refresh_per_second=8) if console.is_terminal else None
+    reader = _printing(console) if live is None else _drawing(board, live)
+    if live is not None and learner is not None:  # a program may do much before it runs something
+        live.start()
+    events.subscribe(reader)
+    _all_shown = learner is None
     try:
-        with drawing:
-            yield
+        yield
     finally:
-        learner.events.unsubscribe(reader)
+        _all_shown = False
+        events.unsubscribe(reader)
+        if live is not None:
+            live.stop()
         console.file = shown
+
+
+def _drawing(board: _Board, live: Live) -> Callable[[Event], None]:
+    """Return a reader of events that keeps a board up to date, and draws it from the first event on."""
+
+    def read(event: Event) -> None:
+        board.read(event)
+        if not live.is_started:
+            live.start()
+
+    return read
 
 
 def _printing(console: Console) -> Callable[[Event], None]:

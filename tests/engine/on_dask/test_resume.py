@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
 
 from rose import ParallelUQLearner, Pool, TaskConfig, UQLearnerConfig
 from rose.engine import DaskEngine, ThreadEngine
@@ -50,7 +49,17 @@ async def learned(engine: Any, folder: Path, run_dir: Path | None = None) -> dic
             time.sleep(60)
         return int(digits[index])
 
-    learner.models(a=LogisticRegression(C=0.1, max_iter=50), b=GaussianNB())
+    @learner.training_task(as_executable=False)
+    def mean_images(X: Any, y: Any, seed: int) -> Any:
+        chosen = np.random.default_rng(seed).random(len(X)) < 0.5
+        of_digit = [chosen & (y == digit) for digit in range(10)]
+        return np.array([X[of].mean(0) if of.any() else X.mean(0) for of in of_digit])
+
+    @learner.prediction_task(as_executable=False)
+    def nearness(model: Any, X: Any) -> Any:
+        likely = np.exp(-((X[:, None] - model) ** 2).sum(2))
+        return likely / likely.sum(1, keepdims=True)
+
     learner.uncertainty_quantification(PREDICTIVE_ENTROPY, query_size=4)
     again = TaskConfig(retries=1)
     metrics = {"entropy": PREDICTIVE_ENTROPY, "bald": MUTUAL_INFORMATION}
@@ -59,7 +68,7 @@ async def learned(engine: Any, folder: Path, run_dir: Path | None = None) -> dic
         for name, metric in metrics.items()
     }
     try:
-        results = await learner.teach(workflows=workflows, max_iter=3)
+        results = await learner.teach(workflows=workflows, model_names=["a", "b"], max_iter=3)
     finally:
         await learner.shutdown()
     return {name: [list(i["selection"]) for i in result.iterations] for name, result in results.items()}

@@ -1,0 +1,1 @@
+"""Hold trackers: a file each, so that none needs what another does."""
