@@ -23,7 +23,7 @@ from rose.loop import checks
 from rose.loop.changes import AcceptChanges, check_accept, check_identity, note_provenance
 from rose.loop.identity import identifier_of
 from rose.loop.protocol import Plan
-from rose.loop.session import Session
+from rose.loop.session import Session, close
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
 from rose.loop.workflow import Workflow, workflows_of
@@ -32,7 +32,6 @@ from rose.stages.config import LearnerConfig
 from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
 from rose.store import DriverStarted, EventLog, Run, check_run_dir
-from rose.watch.at_end import close
 
 _log = logging.getLogger("rose")
 

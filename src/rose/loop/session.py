@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import textwrap
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -17,6 +19,8 @@ from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
 from rose.stages.reporting import Reports
 from rose.store import EventLog, PlacedOrder, Run, WorkflowStopped
+
+_log = logging.getLogger("rose")
 
 Publish = Callable[[IterationState], Awaitable[None]]
 
@@ -244,3 +248,25 @@ class Session:
 
 async def _no_one_waits(state: IterationState) -> None:
     """Go on at once: nobody looks at the states one by one."""
+
+
+async def close(run: Run, reports: bool) -> None:
+    """Close a run, and then write its report, in a thread: whatever goes wrong with that, the run is well.
+
+    None is written of a temporary run, nor of one that was broken off: its time may be short. `ROSE_REPORT=0` in the
+    environment switches it off.
+    """
+    await run.close()
+    ended = run.outcome in ("finished", "failed", "stopped")
+    if run.temporary or not ended or not reports or os.environ.get("ROSE_REPORT") == "0":
+        return
+    try:
+        await asyncio.to_thread(_write, run.path)
+    except Exception:
+        _log.warning("the report of the run in %s could not be written", run.path, exc_info=True)
+
+
+def _write(run_dir: Path) -> None:
+    from rose.watch.report import write_report  # what draws it takes a while to load
+
+    write_report(run_dir)
