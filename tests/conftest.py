@@ -14,6 +14,7 @@ MakeEngine = Callable[[], Engine]
 # HYPOTHESIS_PROFILE=deep searches at length, and elsewhere each time; the short form says the same of the same code.
 settings.register_profile("short", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=500, deadline=None, print_blob=True)
+os.environ.setdefault("ROSE_REPORT", "0")  # hundreds of runs have directories; the reports' own tests write theirs
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 

@@ -1,6 +1,7 @@
 """With a hold-out, every iteration says how good the ensemble and its uncertainty are; members may tell their own."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from rose import Pool, UQLearnerConfig
 from rose.errors import RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
+from rose.pool._quality import holdout_quality
+from rose.pool.ensemble.predictions import Predicted
 from tests.programs import blobs, classifier, regressor, teach
 
 TWO = ["a", "b"]
@@ -20,7 +23,8 @@ def test_classification(engine, metric):
     for iteration in result.iterations:
         quality = iteration["holdout"]
         assert set(quality) == {
-            "brier", "expected_calibration_error", "error_uncertainty_correlation", "risk_coverage_area"
+            "accuracy", "log_loss", "brier", "expected_calibration_error", "error_uncertainty_correlation",
+            "risk_coverage_area",
         }  # fmt: skip
         assert 0 <= quality["brier"] <= 2
     assert result.iterations[-1]["holdout"]["error_uncertainty_correlation"] > 0, "errors are where it is unsure"
@@ -103,3 +107,26 @@ def test_probabilities_of_a_narrow_type_have_a_quality(engine):
 
     quality = made.run(["w"], TWO, max_iter=1)["w"].iterations[0]["holdout"]
     assert 0 <= quality["brier"] <= 2
+
+
+def test_measures_are_those_of_scikit_learn():
+    from sklearn import metrics as sk
+
+    rng = np.random.default_rng(0)
+    p, y = rng.dirichlet(np.ones(3), (2, 60)), rng.integers(0, 3, 60)
+    found = holdout_quality(y, None, None, Predicted({"a": [p[0]], "b": [p[1]]}, "classification", None))
+    mean = p.mean(axis=0)
+    assert found["measures"]["accuracy"] == pytest.approx(sk.accuracy_score(y, mean.argmax(axis=1)))
+    assert found["measures"]["log_loss"] == pytest.approx(sk.log_loss(y, mean))
+    assert found["seen"]["confusion"].tolist() == sk.confusion_matrix(y, mean.argmax(axis=1)).tolist()
+
+    v, t = rng.normal(size=(2, 60, 2)), rng.normal(size=(60, 2))
+    found = holdout_quality(t, None, None, Predicted({"a": [v[0]], "b": [v[1]]}, "regression", None))
+    mean, measures = v.mean(axis=0), found["measures"]
+    assert measures["rmse"] == pytest.approx(sk.root_mean_squared_error(t, mean))
+    assert measures["mae"] == pytest.approx(sk.mean_absolute_error(t, mean))
+    assert measures["r2"] == pytest.approx(sk.r2_score(t, mean))
+    assert measures["r2_1"] == pytest.approx(sk.r2_score(t[:, 1], mean[:, 1]))
+    assert len(pickle.dumps(found)) < 16 * 1024, "it lies in the journal itself"
+    flat = holdout_quality(np.ones(60), None, None, Predicted({"a": [v[0, :, 0]]}, "regression", None))
+    assert flat["measures"]["r2"] is None, "all true values are the same"

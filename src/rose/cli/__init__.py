@@ -14,6 +14,7 @@ from rose.cli.compare import add_compare_command
 from rose.cli.orders import add_order_commands
 from rose.cli.page import add_page_command
 from rose.cli.programs import add_program_commands
+from rose.cli.report import add_report_command
 from rose.cli.runs import add_run_commands
 from rose.errors import RoseError
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add_order_commands(commands)
     add_compare_command(commands)
     add_page_command(commands)
+    add_report_command(commands)
     metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
     metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
     metrics.add_argument("--markdown", action="store_true", help="as a table for documents")

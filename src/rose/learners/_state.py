@@ -30,6 +30,8 @@ class StateOfLearner(Registration):
     """
 
     learner_name: str
+    one_is_enough = False  # whether a run goes well if one of its workflows does
+    reports = True  # whether a report is written into the run directory at the end of a run
     register_and_submit = False  # whether calling a decorated function submits it, or just calls it
 
     def __init__(self) -> None:

@@ -20,10 +20,10 @@ from rose.learners._task_dicts import stage_of, with_arguments
 from rose.learners._utility import utility
 from rose.learners.tracking import Tracking, manifest_of
 from rose.loop import checks
-from rose.loop.changes import AcceptChanges, check_accept, check_identity
+from rose.loop.changes import AcceptChanges, check_accept, check_identity, note_provenance
 from rose.loop.identity import identifier_of
 from rose.loop.protocol import Plan
-from rose.loop.session import Session
+from rose.loop.session import Session, close
 from rose.loop.state import Results, States, StopReason, overall
 from rose.loop.synchronous import run_synchronously
 from rose.loop.workflow import Workflow, workflows_of
@@ -56,8 +56,6 @@ class Learner(StateOfLearner, Generic[R]):
     Raises:
         ConfigurationError: if one of them cannot be.
     """
-
-    one_is_enough = False  # whether a run goes well if one of its workflows does
 
     def __init__(
         self,
@@ -245,7 +243,7 @@ class Learner(StateOfLearner, Generic[R]):
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
             await stack.enter_async_context(self._tracked())
             run = await Run.open(self._directory(), self._keep_models, self.events)
-            stack.push_async_callback(run.close)
+            stack.push_async_callback(close, run, self.reports)
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
@@ -253,6 +251,7 @@ class Learner(StateOfLearner, Generic[R]):
             checks.check_backends(plan.variants, engine)
             runner = self._runner(engine, run, plan.labels)
             self._workflows = workflows_of(plan.request, await plan.open(runner, stack))
+            await note_provenance(run, plan.request, type(self).__name__, engine)
             self._tracking.started(manifest_of(type(self).__name__, plan.request, await identifier_of(run)))
             run.emit(DriverStarted(run.journal.epoch, list(plan.request.names)))
             self.run_dir = None if run.temporary else run.path

@@ -1,9 +1,13 @@
-"""Compare a run's functions with those it was begun with, and say what happens where they differ."""
+"""Compare a run's functions with those it was begun with, say what happens where they differ; note what drives it."""
 
 from __future__ import annotations
 
 import logging
+import platform
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rose.errors import ChangedRunError, ConfigurationError
@@ -22,10 +26,19 @@ from rose.identity.parts import (
 )
 from rose.loop.identity import describe_estimator
 from rose.loop.protocol import RunRequest
+from rose.stages.config import setting
 from rose.stages.estimators import is_of_estimators
 from rose.stages.kinds import KINDS, loop_kinds
+from rose.stages.parsing import plain
 from rose.stages.stage import Registered, Stage
 from rose.store import Run, Simulations
+
+_NOTE = "driver "  # what the notes of drivers are called by, before their numbers
+_LIBRARIES = (
+    *("rose", "numpy", "scipy", "sklearn", "pandas", "torch", "jax", "tensorflow", "xgboost", "lightgbm", "catboost"),
+    *("distributed", "radical.asyncflow", "ase"),
+)
+_SETTINGS = ("uq_metric_name", "query_size", "threshold", "acquisition", "seed")
 
 AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not name: it keeps what it was begun with
 
@@ -247,3 +260,42 @@ def _settings(registered: Registered) -> dict[str, str]:
     if criterion is not None:
         named["stop criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
     return named
+
+
+async def note_provenance(run: Run, request: RunRequest, learner: str, engine: object) -> None:
+    """Note what drives a run from now on; a temporary one is read by nobody."""
+    if not run.temporary:
+        told = provenance(request) | {"learner": learner, "engine": type(engine).__name__}
+        await run.journal.note(f"{_NOTE}{run.journal.epoch}", told)
+
+
+def provenance(request: RunRequest) -> dict[str, Any]:
+    """Return how this program was called and with which versions, and what was asked for, in plain JSON."""
+    return {
+        "command": shlex.join(sys.orig_argv),
+        "directory": str(Path.cwd()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _LIBRARIES if name in sys.modules},
+        "models": list(request.model_names),
+        "predictions of each model": request.num_predictions,
+        "limits": {name: value for name, value in vars(request.limits).items() if value},
+        "workflows": {name: _settings_of(request, name) for name in request.names},
+    }
+
+
+def _version(name: str) -> str:
+    return str(getattr(sys.modules[name], "__version__", "unknown"))
+
+
+def _settings_of(request: RunRequest, name: str) -> dict[str, Any]:
+    """Return the settings of a workflow: its own, else what all of them have."""
+    registered, config = request.stages[name], request.configs[name]
+    told: dict[str, Any] = {one: setting(config, one, 0) for one in _SETTINGS}
+    rule, criterion = registered.rule, registered.criterion
+    if rule is not None:
+        common = {"uq_metric_name": rule.metric_name, "query_size": rule.query_size, "threshold": rule.threshold}
+        told |= {one: value for one, value in common.items() if told[one] is None}
+    if criterion is not None:
+        told["criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    return {one: plain(value) for one, value in told.items() if value is not None}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import textwrap
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from rose.errors import NotANumberError, PlaceError, RunFailedError, remedy
 from rose.loop._orders import obey, recorded_changes
@@ -16,6 +19,8 @@ from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
 from rose.stages.reporting import Reports
 from rose.store import EventLog, PlacedOrder, Run, WorkflowStopped
+
+_log = logging.getLogger("rose")
 
 Publish = Callable[[IterationState], Awaitable[None]]
 
@@ -58,6 +63,7 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
         self._ended: set[str] = set()  # the workflows that were ordered to stop
+        self._run_dir: Path | None = None
         self.stopped = False
 
     @property
@@ -88,7 +94,11 @@ class Session:
 
     def results(self) -> Results:
         """Return what all workflows have learned so far."""
-        return Results({workflow.name: workflow.result() for workflow in self._workflows})
+        results = Results({workflow.name: workflow.result() for workflow in self._workflows})
+        results.run_dir = self._run_dir
+        for result in results.values():
+            result.run_dir = self._run_dir
+        return results
 
     async def states(self) -> AsyncGenerator[IterationState, None]:
         """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
@@ -130,6 +140,7 @@ class Session:
             with ending_on_signals() as ending:
                 async with AsyncExitStack() as stack:
                     self._workflows, run = await self._open(stack)
+                    self._run_dir = None if run.temporary else run.path
                     try:
                         await self._run_all(run, publish)
                         run.outcome = "failed" if self._errors() else "finished"
@@ -237,3 +248,25 @@ class Session:
 
 async def _no_one_waits(state: IterationState) -> None:
     """Go on at once: nobody looks at the states one by one."""
+
+
+async def close(run: Run, reports: bool) -> None:
+    """Close a run, and then write its report, in a thread: whatever goes wrong with that, the run is well.
+
+    None is written of a temporary run, nor of one that was broken off: its time may be short. `ROSE_REPORT=0` in the
+    environment switches it off.
+    """
+    await run.close()
+    ended = run.outcome in ("finished", "failed", "stopped")
+    if run.temporary or not ended or not reports or os.environ.get("ROSE_REPORT") == "0":
+        return
+    try:
+        await asyncio.to_thread(_write, run.path)
+    except Exception:
+        _log.warning("the report of the run in %s could not be written", run.path, exc_info=True)
+
+
+def _write(run_dir: Path) -> None:
+    from rose.watch.report import write_report  # what draws it takes a while to load
+
+    write_report(run_dir)

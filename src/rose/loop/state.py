@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rose.errors import ConfigurationError, UnknownStateError, near_miss
 from rose.loop.saved.directory import SavedWorkflow, versions_here, write_saved
@@ -17,6 +17,9 @@ from rose.loop.saved.prediction import Prediction
 from rose.loop.saved.surrogate import Surrogate
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
+
+if TYPE_CHECKING:
+    from rose.watch.report import Report
 
 
 class StopReason(StrEnum):
@@ -127,9 +130,11 @@ class WorkflowResult(Surrogate):
     Attributes:
         indices: the labelled candidates, by their places in the pool, in the order they were labelled; int64 `[L]`.
         state: what was known after the last iteration; None where there was none.
+        run_dir: where the run is recorded; None: nowhere.
     """
 
     state: IterationState | None = None
+    run_dir: Path | None = None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         for one in self["iterations"]:
@@ -154,6 +159,10 @@ class WorkflowResult(Surrogate):
     def save(self, path: str | PathLike[str]) -> Path:
         """Save it as a directory, which `rose.load` reads; see `Results.save`."""
         return Results({self["workflow"]: self}).save(path)
+
+    def report(self) -> Report:
+        """Return the report of the whole run, see `Results.report`; without a directory, of this workflow."""
+        return _report(self.run_dir, {self["workflow"]: self})
 
     def saved(self) -> SavedWorkflow:
         """Return what is kept of it, models and labels unread where they are."""
@@ -188,7 +197,22 @@ class Results(dict[str, WorkflowResult]):
     Iterating gives, as ROSE's list does, the last state of each workflow (that had an iteration), and `results[0]` is
     the first of them; names and results are in `keys()` and `items()`. A misspelt name raises a KeyError that offers
     the near miss.
+
+    Attributes:
+        run_dir: where the run is recorded; None: nowhere.
     """
+
+    run_dir: Path | None = None
+
+    def report(self) -> Report:
+        """Return the report of the run, which a notebook shows and `.save(path)` writes: one page that says all of it.
+
+        Of a run without a directory, it says what these results hold: no times, no tasks.
+
+        Raises:
+            RunDirectoryError: if the directory is there no more.
+        """
+        return _report(self.run_dir, self)
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
@@ -234,6 +258,15 @@ class Results(dict[str, WorkflowResult]):
         if isinstance(name, int) and str(name) in self.keys():  # a workflow that the user calls so
             return self[str(name)]
         return _place(name, list(self), self.keys(), "workflow")
+
+
+def _report(run_dir: Path | None, results: Mapping[str, WorkflowResult]) -> Report:
+    from rose.watch.report import report, report_of  # what draws it is loaded by those who want it
+
+    if run_dir is not None:
+        return report(run_dir)
+    names = {name: one.state.metric_name if one.state else None for name, one in results.items()}
+    return report_of({name: {**dict(one.items()), "metric_name": names[name]} for name, one in results.items()})
 
 
 def _place(key: object, listed: Sequence[Any], names: Collection[str], what: str) -> Any:

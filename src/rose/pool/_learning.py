@@ -15,12 +15,12 @@ import numpy as np
 
 from rose.loop.groups import task_group
 from rose.loop.quorum import Quorum
+from rose.pool._quality import holdout_quality
 from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import Predicted, usable
-from rose.pool.holdout import holdout_quality
 from rose.pool.scoring_rule import Scoring
 from rose.pool.screening.screener import Screener
 from rose.pool.screening.shortlist import Shortlist
@@ -136,9 +136,9 @@ class Learning:
         if self.shared.holdout is None:
             return None
         call = (self.shared.holdout.labels, scoring.metric, scoring.rule.reduction, tested)
-        found: Mapping[str, float | None]
         found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
-        return found
+        measures: Mapping[str, float | None] = found.get("measures", found)  # older versions recorded these alone
+        return measures
 
     @contextlib.asynccontextmanager
     async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared | None]]) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from rose.loop.schedule import Rounds, Schedule
 from rose.pool._coordinates import given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
+from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
 from rose.pool.criterion import Criterion, Holdout
@@ -82,6 +83,7 @@ class PoolPlan:
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
         """Return the loops, ready to be played."""
         assert runner.run is not None
+        await note_map(runner.run, self._pool, self._own)
         configs = self.request.configs.values()
         asks_index = any("index" in bind_simulation(self._simulation, config).names for config in configs)
         await correct(runner.run, self._pool, asks_index, self.request.names)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rose.errors import ConfigurationError
+from rose.errors import ConfigurationError, NotPlainError
 from rose.paths import expanded
 from rose.store.database.failures import explained
+from rose.store.database.meta import read_meta
 from rose.store.database.schema import is_snapshot, open_for_reading
 from rose.store.database.sql import (
     numbered_labels,
@@ -32,6 +35,8 @@ from rose.store.lease import Driver, read_drivers
 from rose.store.orders import PlacedOrder, placed_order
 from rose.store.records import DONE, TaskRecord
 from rose.store.safe_unpickle import read_plainly
+
+_FEW = 500  # candidates that are asked for by their numbers
 
 
 class ReadLabel(NamedTuple):
@@ -124,7 +129,7 @@ class RunReader:
         with self._reading() as connection:
             events = list(read_events(connection, event))
             (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()  # also of what a newer ROSE wrote
-            tasks = list(read_task_changes(connection, task))
+            tasks = [(number, _light(record)) for number, record in read_task_changes(connection, task)]
             labels = [
                 ReadLabel(number, one.candidate, one.key, one.state, one.content)
                 for number, one in numbered_labels(connection, label)
@@ -140,7 +145,7 @@ class RunReader:
         return Changes(
             cursor="-".join(map(str, ends)),
             events=[one for _, one in events],
-            tasks=[_light(record) for _, record in tasks],
+            tasks=[record for _, record in tasks],
             labels=labels,
             orders=orders,
             drivers=drivers,
@@ -195,6 +200,29 @@ class RunReader:
 
         return [(one.candidate, reading(one.value, one.file)) for one in found]
 
+    def notes(self, prefix: str = "") -> dict[str, Any]:
+        """Return what was noted of the run as a whole, in plain JSON, by the names that begin so."""
+        with self._reading() as connection:
+            found = connection.execute("SELECT name FROM meta")
+            names = [name for (name,) in found if name.startswith(prefix)]
+            return {name: read_meta(connection, name) for name in names}
+
+    def samples(self, candidates: Collection[int]) -> dict[int, Any]:
+        """Return those labelled candidates that are in the record themselves: the small ones that are plain.
+
+        Args:
+            candidates: indices in the pool.
+        """
+        found = {}
+        few = f" AND candidate IN ({','.join(map(str, candidates))})" if len(candidates) <= _FEW else ""
+        sql = f"SELECT candidate, x FROM labels WHERE x IS NOT NULL{few} ORDER BY seq"
+        with self._reading() as connection:
+            for candidate, x in connection.execute(sql):
+                if candidate in candidates:
+                    with contextlib.suppress(NotPlainError):
+                        found[candidate] = read_plainly(self._objects, x, None)
+        return found
+
     def printed(self, key: str) -> dict[str, Path]:
         """Return the files that hold what a task has printed, by stream; those that are there and not empty."""
         folder = self.path / OUTPUT / place_in(self.path, key)
@@ -232,7 +260,10 @@ class RunReader:
 
 
 def _light(record: TaskRecord) -> TaskRecord:
-    return record._replace(value=None, note=None)
+    """Return a record without its pickled values; names that many have are one text."""
+    key, state, attempt, queued, began, ended, worker, error, _, file, _, output = record
+    where = None if worker is None else sys.intern(worker)
+    return TaskRecord(key, sys.intern(state), attempt, queued, began, ended, where, error, None, file, None, output)
 
 
 def _numbers(cursor: str | None) -> tuple[int, int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -226,7 +226,10 @@ class Fold:
 
     def _count(self, name: str, task: TaskRecord, sign: int) -> None:
         self._workflows[name].tasks[task.state] += sign
-        stage = self._stages.setdefault(task.key[len(name) + 1 :].split("/")[1], StageSummary())
+        called = task.key[len(name) + 1 :].split("/", 2)[1]
+        stage = self._stages.get(called)
+        if stage is None:
+            stage = self._stages[called] = StageSummary()
         if task.began is not None:
             stage.queued += sign * (task.began - task.queued)
         if task.seconds is not None:
@@ -284,15 +287,18 @@ def _state(driver: Driver) -> State:
     return known.get(driver.outcome, "interrupted")
 
 
-def workflow_of(key: str, names: Iterable[str]) -> str | None:
+def workflow_of(key: str, names: Collection[str]) -> str | None:
     """Return the workflow that a task belongs to; names may hold slashes.
 
     >>> workflow_of("a/b/0/training/mlp", ["a", "a/b"])
     'a/b'
     """
-    first = key.partition("/")[0]
-    found = [name for name in names if name.partition("/")[0] == first and key.startswith(name + "/")]
-    return max(found, key=len, default=None)
+    found, end = None, key.find("/")
+    while end > 0:
+        if key[:end] in names:
+            found = key[:end]
+        end = key.find("/", end + 1)
+    return found
 
 
 _SHOWN = ("key", "state", "attempt", "queued", "began", "ended", "worker", "error")

@@ -158,7 +158,7 @@ class _Page:
 
 
 def _asset(name: str) -> bytes:
-    return resources.files("rose.watch").joinpath("assets", name).read_bytes()
+    return resources.files("rose.watch").joinpath("assets", ASSETS[name]).read_bytes()
 
 
 async def _stream(followed: Followed, seen: str | None) -> AsyncIterator[dict[str, str]]:

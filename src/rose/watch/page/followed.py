@@ -45,7 +45,7 @@ class Followed:
         make: makes what its changes are folded into.
     """
 
-    def __init__(self, path: Path, make: Callable[[Path], Rendering]) -> None:
+    def __init__(self, path: Path, make: Callable[[RunReader], Rendering]) -> None:
         self.path = path
         self.fragments: Fragments = {}
         self.cursor: str | None = None
@@ -105,7 +105,8 @@ class Followed:
                 return
             try:
                 if self._reader is None or self._rendering is None:
-                    self._reader, self._rendering = RunReader(self.path), self._make(self.path)
+                    self._reader = RunReader(self.path)
+                    self._rendering = self._make(self._reader)
                 changes = self._reader.since(self.cursor)
                 self._rendering.add(changes)
                 self.fragments = self._rendering.fragments()
@@ -134,7 +135,7 @@ class FollowedRuns:
         make: makes what a run's changes are folded into.
     """
 
-    def __init__(self, make: Callable[[Path], Rendering]) -> None:
+    def __init__(self, make: Callable[[RunReader], Rendering]) -> None:
         self._make = make
         self._runs: OrderedDict[Path, Followed] = OrderedDict()
 

@@ -7,7 +7,20 @@ from urllib.parse import urlencode
 
 import htpy as h
 
-ASSETS = ("page.css", "uplot.css", "htmx.js", "hx-sse.js", "uplot.js", "page.js")  # in the order in which they load
+from rose.watch.fragments.links import Links
+from rose.watch.fragments.tables import safe
+
+# Styles and scripts by what addresses call them, in the order in which they load.
+ASSETS = {
+    "uplot.css": "uplot/uPlot.min.css",
+    "page.css": "page.css",
+    "live.css": "live.css",
+    "htmx.js": "htmx/htmx.min.js",
+    "hx-sse.js": "htmx/hx-sse.min.js",
+    "uplot.js": "uplot/uPlot.iife.min.js",
+    "page.js": "page.js",
+    "live.js": "live.js",
+}
 
 
 def page(title: str, base: str, *body: h.Node) -> h.Element:
@@ -26,13 +39,13 @@ def page(title: str, base: str, *body: h.Node) -> h.Element:
             h.meta(name="viewport", content="width=device-width, initial-scale=1"),
             h.meta(name="color-scheme", content="light dark"),
             h.meta(name="htmx-config", content='{"includeIndicatorCSS": false, "extensions": "sse"}'),
-            h.title[f"{title} - ROSE"],
+            h.title[safe(f"{title} - ROSE")],
             styles,
             scripts,
         ],
         h.body[
             h.a(".skip", href="#main")["to the content"],
-            h.header[h.a(href=base or "./")["ROSE"], h.span[title]],
+            h.header(".bar")[h.a(href=base or "./")["ROSE"], h.span[safe(title)]],
             h.main("#main")[body],
         ],
     ]
@@ -44,6 +57,19 @@ def since(when: float) -> h.Element:
     return h.time(".since", data_since=f"{when:.3f}", title=moment)[moment]
 
 
-def task_link(key: str) -> h.Element:
+def task_link(key: str, said: str | None = None) -> h.Element:
     """Return a link to a task, from the page of its run."""
-    return h.a(href="task?" + urlencode({"key": key}, errors="surrogateescape"))[key]
+    return h.a(href="task?" + urlencode({"key": key}, errors="surrogateescape"))[safe(key if said is None else said)]
+
+
+class TaskLinks(Links):
+    """Lead from a number to the pages of the tasks behind it."""
+
+    def task(self, key: str, said: str | None = None) -> h.Element:
+        """Return a link to a task."""
+        return task_link(key, said)
+
+    def iteration(self, workflow: str, iteration: int, said: str | None = None) -> h.Element:
+        """Return a link to the tasks of an iteration."""
+        where = urlencode({"all": "", "prefix": f"{workflow}/{iteration}/"}, errors="surrogateescape")
+        return h.a(href=f"tasks?{where}")[str(iteration) if said is None else safe(said)]

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from rose.store import TaskRecord
 from rose.store.orders import SETTINGS
+from rose.watch.fragments.tables import Cell, safe, table
 from rose.watch.page.followed import Fragments, run_id
 from rose.watch.page.layout import page, since, task_link
-from rose.watch.page.rendering import table
 from rose.watch.runs import FoundRun
 from rose.watch.task import TaskView, gist
 from rose.watch.terminal import number, size
@@ -32,13 +32,13 @@ def runs(directory: Path, found: Sequence[FoundRun], whole: bool) -> h.Element:
         "",
         h.h1["Runs"],
         None if whole else h.p["Not all directories were searched, there are too many: show a smaller part."],
-        h.form(action="compare", method="get")[table(headings, rows), h.button["Compare"]]
+        h.form(action="compare", method="get")[table(headings, rows, "runs"), h.button["Compare"]]
         if rows
         else h.p["There are no runs below this directory (yet)."],
     )
 
 
-def _run_row(directory: Path, run: FoundRun) -> list[h.Node]:
+def _run_row(directory: Path, run: FoundRun) -> list[Cell]:
     name, summary = str(run.path.relative_to(directory)) if run.path != directory else run.path.name, run.summary
     where = run_id(run.path)
     if summary is None:
@@ -46,14 +46,14 @@ def _run_row(directory: Path, run: FoundRun) -> list[h.Node]:
     reached = [workflow.iteration for workflow in summary.workflows if workflow.iteration is not None]
     values = [f"{w.name}: {w.metric_name} {number(w.metric)}" for w in summary.workflows if w.metric is not None]
     return [
-        h.input(type="checkbox", name="run", value=where, aria_label=f"compare {name}"),
-        h.a(href=f"runs/{where}/")[name],
+        h.span[h.input(type="checkbox", name="run", value=where, aria_label=f"compare {name}")],
+        h.a(href=f"runs/{where}/")[safe(name)],
         run.state,
         since(summary.begun),
         since(run.seen),
         str(max(reached) + 1) if reached else "",
         str(summary.labels or ""),
-        h.ul[(h.li[one] for one in values[:4])] if values else "",
+        h.ul[(h.li[safe(one)] for one in values[:4])] if values else "",
         size(run.bytes),
     ]
 
@@ -63,7 +63,7 @@ def run(path: Path, fragments: Fragments, mark: str) -> h.Element:
     return page(
         path.name,
         "../../",
-        h.h1[path.name],
+        h.h1[safe(path.name)],
         h.div(
             "#live",
             {"hx-sse:connect": "events?" + urlencode({"after": mark}), "hx-swap": "none"},
@@ -106,7 +106,7 @@ def _user() -> str:
 
 def tasks(path: Path, records: Sequence[TaskRecord], prefix: str, everything: bool) -> h.Element:
     """Return a list of tasks: those that failed, or all."""
-    rows: list[list[h.Node]] = [
+    rows: list[list[Cell]] = [
         [task_link(one.key), one.state, "" if one.seconds is None else f"{one.seconds:.3g} s", gist(one.error, one.key)]
         for one in records[:SHOWN]
     ]
@@ -121,7 +121,7 @@ def tasks(path: Path, records: Sequence[TaskRecord], prefix: str, everything: bo
             h.label[h.input(type="checkbox", name="all", checked=everything), " also those that are well"],
             h.button["List"],
         ],
-        table(("task", "state", "took", "error"), rows) if rows else h.p["There are none."],
+        table(("task", "state", "took", "error"), rows, "tasks") if rows else h.p["There are none."],
         h.p[f"and {left} more: say how their keys begin"] if left > 0 else None,
     )
 
@@ -129,7 +129,7 @@ def tasks(path: Path, records: Sequence[TaskRecord], prefix: str, everything: bo
 def task(path: Path, view: TaskView) -> h.Element:
     """Return a task's page."""
     record = view.record
-    facts: list[list[h.Node]] = [
+    facts: list[list[Cell]] = [
         ["state", f"{record.state}, attempt {record.attempt}"],
         ["queued", since(record.queued)],
     ]
@@ -142,11 +142,11 @@ def task(path: Path, view: TaskView) -> h.Element:
     return page(
         path.name,
         "../../",
-        h.h1[record.key],
+        h.h1[safe(record.key)],
         h.p[h.a(href="./")["back to the run"]],
-        table(("", ""), facts),
-        [h.h2["Error"], h.pre(tabindex="0")[record.error]] if record.error else None,
-        ([h.h2[stream], h.pre(tabindex="0")[text]] for stream, (text, _) in view.printed.items()),
+        table(("what", ""), facts, "the task"),
+        [h.h2["Error"], h.pre(tabindex="0")[safe(record.error)]] if record.error else None,
+        ([h.h2[stream], h.pre(tabindex="0")[safe(text)]] for stream, (text, _) in view.printed.items()),
     )
 
 
@@ -159,7 +159,7 @@ def compare(found: Sequence[tuple[Path, str, Fragments]]) -> h.Element:
         h.div(".compare")[
             (
                 h.article[
-                    h.h2[h.a(href=f"runs/{where}/")[path.name]],
+                    h.h2[h.a(href=f"runs/{where}/")[safe(path.name)]],
                     (
                         Markup(fragments[name].replace('id="', f'id="{where}-', 1))
                         for name in fragments
@@ -179,9 +179,9 @@ _COMPARED = ("state", "workflows", "stages")
 
 def gone(why: str) -> h.Element:
     """Return what takes the place of a run's state when it cannot be read any more."""
-    return h.section("#state", role="status")[h.p[h.strong(".state.bad")["not readable"], f" {why}"]]
+    return h.section("#state", role="status")[h.p[h.strong(".state.bad")["not readable"], safe(f" {why}")]]
 
 
 def problem(title: str, why: str, base: str) -> h.Element:
     """Return a page that says what is wrong."""
-    return page(title, base, h.h1[title], h.p[why], h.p[h.a(href=base or "./")["to the runs"]])
+    return page(title, base, h.h1[title], h.p[safe(why)], h.p[h.a(href=base or "./")["to the runs"]])

@@ -1,0 +1,271 @@
+"""Answer a newcomer's three questions in words: what did it save, where did the time go, why did it stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rose.store import describe_seconds
+from rose.watch.facts.curves import Curve, is_higher_better, labels_to_reach, main_measure
+from rose.watch.facts.provenance import Provenance
+from rose.watch.facts.time import Time
+from rose.watch.summary import RunSummary, WorkflowSummary
+
+_REASONS = {
+    "criterion_met": "its stop criterion was met",
+    "uncertainty_below_threshold": "it was certain enough: the uncertainty reached its threshold",
+    "max_iter_reached": "it had played all its iterations (max_iter)",
+    "budget_spent": "its budget of labels was spent",
+    "max_time_reached": "its time was up (max_time)",
+    "pool_exhausted": "every candidate was labelled",
+    "simulations_failed": "too many simulations failed",
+    "stopped": "somebody stopped it",
+    "not_a_number": "a figure was not a number",
+    "error": "an error ended it",
+}
+_VERBS = {
+    "simulate": "simulating",
+    "train": "training",
+    "predict": "predicting",
+    "score": "scoring",
+    "idle": "doing nothing",
+}
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Hold what a workflow saved against a control: the labels that both needed to be as good as `level`."""
+
+    workflow: str
+    control: str
+    measure: str
+    level: float
+    labels: int
+    control_labels: int
+
+    @property
+    def saved(self) -> int:
+        """Return how many labels fewer it needed; negative: more."""
+        return self.control_labels - self.labels
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold sentences for the three questions, and for what cannot be answered.
+
+    Attributes:
+        state: how the run stands.
+        labels: the labels that were paid for, or given; `candidates`: of how many, None: not known.
+        saved, spent, stopped: the answers, a sentence each.
+        savings: against each control.
+        headline: the labels that the best kind of workflow saved on average, their share of its control's, its name.
+        unknown: what is not known, and why.
+    """
+
+    state: str
+    labels: int
+    candidates: int | None
+    saved: Sequence[str]
+    spent: Sequence[str]
+    stopped: Sequence[str]
+    savings: Sequence[Saving]
+    headline: tuple[float, float, str] | None
+    unknown: Sequence[str]
+
+
+def answer(
+    summary: RunSummary,
+    groups: Mapping[str, Sequence[Curve]],
+    spent: Time,
+    provenance: Provenance,
+    candidates: int | None,
+) -> Answer:
+    """Return the answers, as the run stands; `groups` are its workflows, repeats with other seeds together."""
+    curves = [curve for of_one in groups.values() for curve in of_one]
+    measure, controls = main_measure(curves), provenance.controls
+    savings = _savings(curves, provenance, measure)
+    repeated = len(groups) < len(curves)
+    kinds = _by_kind(groups, savings)
+    told = _over_repeats(kinds) if repeated else _against(savings, spent)
+    reached = [_reached(curve, measure, candidates) for curve in curves if curve.points]
+    saved = [*told, *reached, *_shared(curves, summary.labels)]
+    return Answer(
+        state=_state(summary),
+        labels=summary.labels,
+        candidates=candidates,
+        saved=saved or ["Nothing yet: no iteration is complete."],
+        spent=_spent(spent),
+        stopped=[_stopped(workflow, summary, provenance) for workflow in summary.workflows] or ["Nothing has begun."],
+        savings=savings,
+        headline=_headline(kinds),
+        unknown=list(_unknown(repeated, controls, measure, spent)),
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people.
+
+    >>> seconds(0.0123), seconds(75.0)
+    ('0.012 s', '75 s')
+    """
+    if value >= 10:
+        return describe_seconds(value)
+    return f"{max(value, 0.0):.2g} s"
+
+
+def figure(value: float | None) -> str:
+    """Return a number for people; a dash where there is none."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | None) -> list[Saving]:
+    """Compare each workflow with each control, of the same seed where they have seeds."""
+    found, controls = [], provenance.controls
+    seeds = {curve.workflow: provenance.setting(curve.workflow, "seed") for curve in curves}
+    for control in (curve for curve in curves if curve.workflow in controls):
+        for curve in curves:
+            if measure is None or curve.workflow in controls or seeds[curve.workflow] != seeds[control.workflow]:
+                continue
+            ends = curve.last(measure), control.last(measure)
+            if ends[0] is None or ends[1] is None:
+                continue
+            level = min(ends[0], ends[1]) if is_higher_better(measure) else max(ends[0], ends[1])
+            needed = [labels_to_reach(one, measure, level) for one in (curve, control)]
+            if needed[0] is not None and needed[1] is not None:
+                found.append(Saving(curve.workflow, control.workflow, measure, level, needed[0], needed[1]))
+    return found
+
+
+def _by_kind(groups: Mapping[str, Sequence[Curve]], savings: Sequence[Saving]) -> dict[tuple[str, str], list[Saving]]:
+    """Return what was saved, by what a workflow and its control repeat."""
+    name_of = {curve.workflow: name for name, of_one in groups.items() for curve in of_one}
+    found: dict[tuple[str, str], list[Saving]] = {}
+    for one in savings:
+        found.setdefault((name_of[one.workflow], name_of[one.control]), []).append(one)
+    return found
+
+
+def _headline(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> tuple[float, float, str] | None:
+    """Return the labels that the best kind of workflow saved on average, the share of its control's, and its name."""
+    means = {
+        name: (
+            sum(one.saved for one in each) / len(each),
+            sum(one.saved for one in each) / sum(one.control_labels for one in each),
+        )
+        for (name, _), each in savings.items()
+    }
+    best = max(means, key=lambda name: means[name], default=None)
+    return None if best is None else (*means[best], best)
+
+
+def _over_repeats(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> list[str]:
+    """Say what was saved by each kind of workflow over its repeats, seed by seed."""
+    told = []
+    for (name, control), each in savings.items():
+        mean = sum(one.saved for one in each) / len(each)
+        less = f"{abs(mean):.3g} labels {'less' if mean >= 0 else 'more'} than {control} (at random) on average"
+        span = f"it saved from {min(one.saved for one in each)} to {max(one.saved for one in each)}"
+        told.append(f"{name} needed {less} to be as good: {span} over {len(each)} pairs of the same seed.")
+    return told
+
+
+def _against(savings: Sequence[Saving], spent: Time) -> list[str]:
+    told = []
+    for one in savings:
+        goal = f"{one.measure} {figure(one.level)}"
+        pair = f"{one.workflow} was as good as {goal} with {one.labels} labels, {one.control} (at random) with "
+        pair += str(one.control_labels)
+        if one.saved > 0:
+            cost = spent.cost_per_label
+            worth = f", or {seconds(one.saved * cost)} of simulation" if cost else ""
+            told.append(f"{pair}: it saved {one.saved} labels ({one.saved / one.control_labels:.0%}){worth}.")
+        elif one.saved < 0:
+            told.append(f"{pair}: it saved nothing, and needed {-one.saved} labels more.")
+        else:
+            told.append(f"{pair}: it saved nothing.")
+    return told
+
+
+def _reached(curve: Curve, measure: str | None, candidates: int | None) -> str:
+    last = curve.points[-1]
+    labels = "labels of the user's own" if last.labels is None else f"{last.labels:,} labels"
+    of = f" of {candidates:,} candidates ({last.labels / candidates:.1%})" if candidates and last.labels else ""
+    value = None if measure is None else curve.last(measure)
+    if value is None:
+        sure = "" if last.uncertainty is None else f", and an uncertainty of {figure(last.uncertainty)}"
+        return f"{curve.workflow}: {labels}{of}{sure}."
+    return f"{curve.workflow} reached {measure} {figure(value)} with {labels}{of}."
+
+
+def _shared(curves: Sequence[Curve], labels: int) -> list[str]:
+    held = sum(curve.points[-1].labels or 0 for curve in curves if curve.points)
+    if len(curves) < 2 or held <= labels:
+        return []
+    return [f"Workflows share what they label: {held:,} labels were used, and {labels:,} had to be made."]
+
+
+def _spent(spent: Time) -> list[str]:
+    total = sum(spent.by_role.values())
+    if not spent.worked and not total:
+        return ["It is not known: times are recorded in a run directory, and there is none (run_dir=)."]
+    told = f"It has been driven for {seconds(spent.worked)}"
+    if spent.busy is not None:
+        told += f" on {spent.workers} worker{'' if spent.workers == 1 else 's'}, busy {spent.busy:.0%} of it"
+    if total <= 0:
+        return [f"{told}."]
+    parts = [
+        f"{share:.0%} {_VERBS.get(role, role)}"
+        for role, amount in spent.by_role.items()
+        if (share := amount / total) >= 0.005
+    ]
+    told = f"{told}. Of the {'tasks' if spent.busy is None else 'workers'}' time: {', '.join(parts)}."
+    more = []
+    if spent.cost_per_label is not None:
+        more.append(f"A label cost {seconds(spent.cost_per_label)} of simulation.")
+    path = spent.path
+    if path is not None and path.seconds > 0:
+        most, amount = max(path.by_role.items(), key=lambda item: item[1])
+        what = {"wait": "waiting for a worker", "driver": "what the driver does between tasks"}.get(most, most)
+        more.append(f"What kept it longest from its end: {_VERBS.get(what, what)} ({amount / path.seconds:.0%}).")
+    return [told, *more]
+
+
+def _stopped(workflow: WorkflowSummary, summary: RunSummary, provenance: Provenance) -> str:
+    if workflow.stopped is None:
+        return f"{workflow.name} has not ended: the run is {_word(summary)}."
+    told = _REASONS.get(workflow.stopped, workflow.stopped)
+    if workflow.stopped == "criterion_met":
+        criterion = provenance.setting(workflow.name, "criterion")
+        value = f": {workflow.metric_name} is {figure(workflow.metric)}" if workflow.metric is not None else ""
+        told += value + (f" ({criterion})" if criterion else "")
+    if workflow.stopped == "uncertainty_below_threshold" and workflow.uncertainty is not None:
+        told += f" ({figure(workflow.uncertainty)})"
+    if workflow.error:
+        told += f": {workflow.error.strip().splitlines()[0][:300]}"
+    at = "" if workflow.iteration is None else f" after iteration {workflow.iteration}"
+    return f"{workflow.name} ended{at}: {told}."
+
+
+def _word(summary: RunSummary) -> str:
+    return {"running": "running", "crashed": "dead (its driver is gone)"}.get(summary.state, summary.state)
+
+
+def _state(summary: RunSummary) -> str:
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.seen))
+    return f"{_word(summary)}, last heard of {day}" + (
+        f", resumed {summary.drivers - 1} x" if summary.drivers > 1 else ""
+    )
+
+
+def _unknown(repeated: bool, controls: Sequence[str], measure: str | None, spent: Time) -> list[str]:
+    told = []
+    if measure is None:
+        told.append("how good the models are: there is no hold-out and no stop criterion that measures it")
+    if not controls:
+        told.append('what it saved against choosing at random: no workflow has acquisition="random"')
+    elif measure is not None and not repeated:
+        told.append("how much of the difference is chance: it is of one run, with one seed")
+    if spent.busy is None and spent.stages:
+        told.append("how busy the workers were: the engine does not say where its tasks run")
+    return told
