@@ -27,14 +27,15 @@ def runs(directory: Path, found: Sequence[FoundRun], whole: bool) -> h.Element:
     """Return the list of runs."""
     rows = [_run_row(directory, run) for run in found]
     headings = ("compare", "run", "state", "begun", "last heard of", "iterations", "labels", "best", "size")
+    listed = h.div("#runs", {"hx-get": "./", "hx-trigger": "every 5s", "hx-select": "#runs", "hx-swap": "outerMorph"})[
+        table(headings, rows, "runs") if rows else h.p["There are no runs below this directory (yet)."]
+    ]
     return page(
         str(directory),
         "",
         h.h1["Runs"],
         None if whole else h.p["Not all directories were searched, there are too many: show a smaller part."],
-        h.form(action="compare", method="get")[table(headings, rows, "runs"), h.button["Compare"]]
-        if rows
-        else h.p["There are no runs below this directory (yet)."],
+        h.form(action="compare", method="get")[listed, h.button["Compare"]],
     )
 
 
