@@ -20,6 +20,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("htpy")
 
 from rose.store import RunReader
+from rose.watch.page import followed
 from tests.watch.served import MARKUP, TOKEN, Going, going_on, served
 
 
@@ -246,6 +247,21 @@ def test_a_failed_task_is_shown_with_its_traceback(page: Page) -> None:
     assert "dropped" in task
     assert "no licence &lt;script&gt;" in task
     assert page.client.ask(f"{page.place}task?key=none")[0] == 404
+
+
+def test_a_large_run_opens_before_its_tasks_are_read(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.run.ends()
+    monkeypatch.setattr(followed, "_MANY", 3)
+    with served(page.run.path.parent) as port:
+        client = Client(port)
+        client.cookie = client.ask(f"/?token={TOKEN}")[1]["set-cookie"].partition(";")[0]
+        client.ask("/")
+        first = client.ask(page.place)[2]
+        assert re.search(r'<section id="time"><p>reading \d+ tasks', first)
+        assert "finished</strong>" in first
+        _, text = next(client.events(f"{page.place}events"))
+        assert 'hx-target="#time"' in text
+        assert "reading" not in text
 
 
 def test_runs_are_compared_and_what_is_gone_is_said(page: Page, tmp_path: Path) -> None:

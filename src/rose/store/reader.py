@@ -118,8 +118,12 @@ class RunReader:
         """Close the run's database."""
         self._connection.close()
 
-    def since(self, cursor: str | None = None) -> Changes:
+    def since(self, cursor: str | None = None, *, tasks: bool = True) -> Changes:
         """Return what is new since a cursor; None: everything.
+
+        Args:
+            cursor: where an earlier call ended.
+            tasks: False leaves out tasks, which are most of a large run: for who looks once, and at no task.
 
         Raises:
             ConfigurationError: if it is no cursor.
@@ -129,7 +133,8 @@ class RunReader:
         with self._reading() as connection:
             events = list(read_events(connection, event))
             (newest,) = connection.execute("SELECT max(seq) FROM events").fetchone()  # also of what a newer ROSE wrote
-            tasks = [(number, _light(record)) for number, record in read_task_changes(connection, task)]
+            read = read_task_changes(connection, task) if tasks else ()
+            changed = [(number, _light(record)) for number, record in read]
             labels = [
                 ReadLabel(number, one.candidate, one.key, one.state, one.content)
                 for number, one in numbered_labels(connection, label)
@@ -137,7 +142,7 @@ class RunReader:
             orders = [placed_order(record) for record in read_orders(connection, order)]
             drivers, simulations = read_drivers(connection), read_simulations(connection)
         ends = (
-            tasks[-1][0] if tasks else task,
+            changed[-1][0] if changed else task,
             max(event, newest or 0),
             labels[-1].number if labels else label,
             orders[-1].id if orders else order,
@@ -145,7 +150,7 @@ class RunReader:
         return Changes(
             cursor="-".join(map(str, ends)),
             events=[one for _, one in events],
-            tasks=[record for _, record in tasks],
+            tasks=[record for _, record in changed],
             labels=labels,
             orders=orders,
             drivers=drivers,
@@ -157,6 +162,12 @@ class RunReader:
         with self._reading() as connection:
             last = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
         return "-".join(str(last.get(name, 0)) for name in ("tasks", "events", "labels", "orders"))
+
+    def count_tasks(self) -> int:
+        """Return how many tasks there are."""
+        with self._reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM tasks").fetchone()
+        return int(count)
 
     def task(self, key: str) -> TaskRecord | None:
         """Return one task as it stands, without pickled values."""

@@ -120,7 +120,7 @@ def _folders(path: Path) -> Iterator[Path]:
 def _look(path: Path) -> FoundRun:
     occupied, whole = _occupied(path)
     try:
-        summary = summarize(path)
+        summary = summarize(path, tasks=False)
     except (RoseError, OSError) as error:
         state = "damaged" if isinstance(error, CorruptRunError) else "unreadable"
         written = (path / DATABASE).stat().st_mtime  # not its directory's, which changes when one looks

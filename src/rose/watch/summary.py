@@ -114,8 +114,8 @@ class RunSummary:
     stages: Mapping[str, StageSummary]
 
 
-def summarize(directory: Path) -> RunSummary:
-    """Return how the run in `directory` stands.
+def summarize(directory: Path, *, tasks: bool = True) -> RunSummary:
+    """Return how the run in `directory` stands; without `tasks`, where they are not asked for, at once.
 
     Raises:
         RunDirectoryError: if there is none, or of another format.
@@ -123,7 +123,7 @@ def summarize(directory: Path) -> RunSummary:
     """
     with RunReader(directory) as reader:
         fold = Fold(reader.path)
-        fold.add(reader.since())
+        fold.add(reader.since(tasks=tasks))
         return fold.summary()
 
 

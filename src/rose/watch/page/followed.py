@@ -16,12 +16,17 @@ from rose.store import Changes, RunReader
 
 PERIOD = 0.5  # seconds between two looks: a run's driver is another process, which tells nobody
 _KEPT = 4  # runs that stay read while nobody looks at them
+_MANY = 20_000  # tasks: of a larger run, what does not need them is shown at once, and the rest with the next look
 
 Fragments = Mapping[str, str]  # HTML by the id of its element
 
 
 class Rendering(Protocol):
     """Fold what happens in a run into the fragments of its page."""
+
+    def outline(self, changes: Changes, tasks: int) -> Fragments:
+        """Return the fragments of a run of so many tasks, which are not among the changes yet."""
+        ...
 
     def add(self, changes: Changes) -> None:
         """Take the next changes."""
@@ -54,6 +59,7 @@ class Followed:
         self._reader: RunReader | None = None
         self._looking = threading.Lock()
         self._looked = -PERIOD
+        self._outlined = False
         self._followers = 0
 
     @property
@@ -106,6 +112,10 @@ class Followed:
             try:
                 if self._reader is None or self._rendering is None:
                     self._reader = RunReader(self.path)
+                    if not self._outlined and (count := self._reader.count_tasks()) > _MANY:
+                        changes = self._reader.since(tasks=False)
+                        self.fragments, self._outlined = self._make(self._reader).outline(changes, count), True
+                        return
                     self._rendering = self._make(self._reader)
                 changes = self._reader.since(self.cursor)
                 self._rendering.add(changes)
@@ -122,7 +132,7 @@ class Followed:
 
     def _forget(self) -> None:
         reader, self._reader, self._rendering, self.cursor = self._reader, None, None, None
-        self.fragments, self._looked = {}, -PERIOD
+        self.fragments, self._looked, self._outlined = {}, -PERIOD, False
         if reader is not None:
             with suppress(Exception):  # it could not be read; it may not be closed either
                 reader.close()

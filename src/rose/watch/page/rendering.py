@@ -44,6 +44,7 @@ _SHARE = 20  # what takes long waits so many times as long before it is rendered
 
 _GOOD = {"running", "finished"}
 _LAST = ("orders", "provenance")  # what comes at the end of the page
+_OF_TASKS = ("answer", "workflows", "running", "queued", "failures", "time")
 
 
 class RunRendering:
@@ -74,6 +75,15 @@ class RunRendering:
         self._news |= bool(changes.events or changes.tasks)
         self._iterated |= any(isinstance(event, IterationDone) for _, event in changes.events)
         self._failed |= any(task.error for task in changes.tasks) or bool(changes.events)
+
+    def outline(self, changes: Changes, tasks: int) -> Fragments:
+        """Return what can be shown before the tasks are read, and in the places of the rest that they are."""
+        self.add(changes)
+        waiting = h.p[f"reading {tasks:,} tasks"]
+        return {
+            name: str(h.section(id=name)[waiting]) if name in _OF_TASKS else html
+            for name, html in self.fragments().items()
+        }
 
     def fragments(self) -> Fragments:
         """Return the fragments as they are now."""
