@@ -21,11 +21,11 @@ from starlette.routing import Route
 
 from rose.errors import ConfigurationError, RoseError, UnknownTaskError
 from rose.store import place
-from rose.watch.page import views
+from rose.watch.page import _views as views
+from rose.watch.page._guard import MOST_BYTES, Guard
+from rose.watch.page._layout import ASSETS
+from rose.watch.page._ordering import order_of
 from rose.watch.page.followed import Followed, FollowedRuns, Fragments, run_id
-from rose.watch.page.guard import MOST_BYTES, Guard
-from rose.watch.page.layout import ASSETS
-from rose.watch.page.ordering import order_of
 from rose.watch.page.rendering import RunRendering
 from rose.watch.runs import FoundRun, find_runs
 from rose.watch.task import list_tasks, view_task

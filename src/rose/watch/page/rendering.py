@@ -34,8 +34,8 @@ from rose.watch.fragments.provenance import provenance_section
 from rose.watch.fragments.selection import selection_section
 from rose.watch.fragments.tables import Cell, safe, table
 from rose.watch.fragments.time import time_section
+from rose.watch.page._layout import TaskLinks, since, task_link
 from rose.watch.page.followed import Fragments
-from rose.watch.page.layout import TaskLinks, since, task_link
 from rose.watch.summary import RunSummary
 from rose.watch.terminal import number
 

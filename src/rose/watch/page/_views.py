@@ -14,8 +14,8 @@ from markupsafe import Markup
 from rose.store import TaskRecord
 from rose.store.orders import SETTINGS
 from rose.watch.fragments.tables import Cell, safe, table
+from rose.watch.page._layout import page, since, task_link
 from rose.watch.page.followed import Fragments, run_id
-from rose.watch.page.layout import page, since, task_link
 from rose.watch.runs import FoundRun
 from rose.watch.task import TaskView, gist
 from rose.watch.terminal import number, size
