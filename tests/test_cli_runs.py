@@ -137,6 +137,8 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path, dr
     assert "resumed once" in out
     assert "1 task in hand when it ended" in out
     assert "1 task waiting when it ended" in out
+    code, out, _ = rose("watch", run)
+    assert (code, out.splitlines()[0].split(",")[0]) == (3, f"{run}: crashed"), "nobody is waited for"
     worked = state["worked"]
     state = json.loads(rose("status", run, "--json")[1])
     assert (state["state"], state["driver"]["alive"], state["driver"]["count"]) == ("crashed", False, 2)
