@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rose.store import TaskRecord, describe_seconds
 from rose.watch.summary import RunSummary, WorkflowSummary
 from rose.watch.task import gist
-from rose.watch.terminal import clean, number, one_line, table
+from rose.watch.terminal import clean, duration, number, one_line, table
 
 SHOWN = 10  # running tasks, and failures
 
@@ -41,7 +41,7 @@ def status_text(summary: RunSummary, shown: int = SHOWN) -> str:
         heading = f"{_count(summary.failed, 'task')} without a result (more: rose task {summary.path} TASK)"
         parts.append(f"{clean(heading)}\n" + table(("task", "", "error"), rows))
     if summary.stages:
-        stages = [(n, str(one.tasks), _total(one.queued), _total(one.running)) for n, one in summary.stages.items()]
+        stages = [(n, str(one.tasks), duration(one.queued), duration(one.running)) for n, one in summary.stages.items()]
         parts.append("where the time went\n" + table(("stage", "tasks", "queued", "running"), stages))
     return "\n\n".join(parts)
 
@@ -62,8 +62,8 @@ def workflow_lines(summary: RunSummary) -> list[str]:
             f"{labels} labels" if labels else "",
             _metric(workflow),
             "" if workflow.uncertainty is None else f"uncertainty {number(workflow.uncertainty)}",
-            *(f"{workflow.tasks[state]} tasks {state}" for state in ("failed", "dropped") if workflow.tasks[state]),
-            f"{workflow.retries} retries" if workflow.retries else "",
+            *(f"{workflow.tasks[state]} {state}" for state in ("failed", "dropped") if workflow.tasks[state]),
+            f"{workflow.retries} retried" if workflow.retries else "",
             _end(workflow, summary),
         ]
         lines.append(f"{one_line(workflow.name)}: {', '.join(filter(None, parts))}")
@@ -77,10 +77,6 @@ def _open(tasks: Sequence[TaskRecord], verb: str, now: float, shown: int) -> str
         for task in tasks[:shown]
     ]
     return f"{_count(tasks, 'task')} {verb}\n" + table(("age", "task", "worker", ""), rows)
-
-
-def _total(seconds: float) -> str:
-    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def _state(summary: RunSummary, now: float) -> str:
