@@ -31,7 +31,7 @@ from rose.paths import expanded
 from rose.stages.config import LearnerConfig
 from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
-from rose.store import DriverStarted, EventLog, Run, check_run_dir
+from rose.store import DriverStarted, EventLog, Run, check_run_dir, logged
 
 _log = logging.getLogger("rose")
 
@@ -251,6 +251,8 @@ class Learner(StateOfLearner, Generic[R]):
             await stack.enter_async_context(self._tracked())
             run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
+            if not run.temporary:
+                run.log = await stack.enter_async_context(logged(run.path))
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)
