@@ -151,6 +151,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path, dr
     (objects / "ab" / f"ab{'0' * 38}.pkl").write_bytes(b"x" * 1000)
     (objects / "aside-1").write_bytes(b"x" * 1048)
     (objects / "ab" / "notes.txt").touch()
+    assert json.loads(rose("gc", run, "--dry-run", "--json")[1])["leftovers"] == 2
     assert rose("gc", run, "--dry-run")[1] == "would free 2.0 KiB: 0 models of earlier rounds, 2 leftovers\n"
     assert rose("gc", run)[1] == "freed 2.0 KiB: 0 models of earlier rounds, 2 leftovers\n"
     assert sorted(path.name for path in objects.rglob("*.*")) == ["notes.txt"]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from rose import __version__
+from rose.cli._arguments import INTERRUPTED
 from rose.cli.compare import add_compare_command
 from rose.cli.completion import add_completion_command
 from rose.cli.lists import add_list_commands
@@ -35,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        if arguments.command == "run":  # a script's own: it ends as Python ends it
+            raise
+        print("rose: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (RoseError, OSError) as error:
         from rose.watch.terminal import clean
 

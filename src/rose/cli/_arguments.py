@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 FAILED, USAGE = 1, 2  # exit codes
 INTERRUPTED = 130
-USUAL = {0: "done", FAILED: "it could not be done; what was wrong is on stderr", USAGE: "wrong usage"}
+USUAL = {
+    0: "done",
+    FAILED: "it could not be done; what was wrong is on stderr",
+    USAGE: "wrong usage",
+    INTERRUPTED: "Ctrl-C",
+}
 
 
 class _Help(argparse.HelpFormatter):
@@ -42,11 +47,12 @@ def add_command(
         name, help, description: what it is called and does, in a line and in full.
         run: gives the exit code.
         examples: command lines, without `rose NAME`.
-        codes: its exit codes that are not as `USUAL` says.
+        codes: its exit codes that are not as `USUAL` says; one that it never has means nothing ("").
     """
     lines = [f"  {' '.join(filter(None, ('rose', name, example)))}" for example in examples]
     shown = ["examples:", *lines] if lines else []
-    shown += ["exit codes:", *(f"  {code}  {meaning}" for code, meaning in sorted({**USUAL, **(codes or {})}.items()))]
+    shown.append("exit codes:")
+    shown += [f"  {code}  {meaning}" for code, meaning in sorted({**USUAL, **(codes or {})}.items()) if meaning]
     parser = commands.add_parser(
         name, help=help, description=description, epilog="\n".join(shown), formatter_class=_Help
     )

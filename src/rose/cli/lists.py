@@ -46,7 +46,7 @@ def add_list_commands(commands: Commands) -> None:
         "list where tasks can run, or try it out",
         "List the engines, what is installed of them and what they can do; or try one out.",
         ("", "--check local", "--check tcp://10.0.0.1:8786", "--json"),
-        {1: "--check: the engine does not do what it says, or there is none"},
+        {1: "--check: the engine does not do what it says, or there is none; what was wrong is printed"},
     )
     engines.add_argument(
         "--check", metavar="NAME", help="run a few real tasks on this engine (or at a Dask scheduler's tcp://...)"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose.cli._arguments import add_command, as_path
+from rose.cli._arguments import INTERRUPTED, add_command, as_path
 from rose.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_page_command(commands: Commands) -> None:
         "listens at 127.0.0.1 alone; the address that it prints holds a token, and whoever knows it can look and give "
         "orders. Ctrl-C ends it; no run waits for it.",
         ("", "runs/digits --port 8080"),
-        {0: "it was ended by Ctrl-C"},
+        {0: "it was ended by Ctrl-C", INTERRUPTED: ""},
     )
     ui.add_argument(
         "directory", type=as_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"

@@ -32,7 +32,6 @@ _CODES = {
     0: "all workflows ended for a good reason",
     FAILED: "the program is wrong or is not there, or a workflow failed",
     USAGE: "wrong usage, or what is not ours",
-    INTERRUPTED: "Ctrl-C",
 }
 
 
@@ -57,7 +56,7 @@ def add_program_commands(commands: Commands) -> None:
         "(ROSE's: set up remote execution; not ours)",
         "ROSE sets up execution by RADICAL's services with this, which is not ours: it says what to do instead.",
         ("",),
-        {USAGE: "always"},
+        {0: "", FAILED: "", USAGE: "always", INTERRUPTED: ""},
     )
     setup.add_argument("--wait-timeout", metavar="S", help=argparse.SUPPRESS)
 

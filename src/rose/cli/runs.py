@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose.cli._arguments import FAILED, INTERRUPTED, add_command, add_json, as_path, as_text, index, positive
+from rose.cli._arguments import FAILED, add_command, add_json, as_path, as_text, index, positive
 from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_run_commands(commands: Commands) -> None:
         "how a run stands",
         "Say how a run stands: its workflows, what runs and what waits, what failed, and where the time went.",
         ("runs/digits", "runs/digits --watch", "runs/digits --json"),
-        {**_STANDS, INTERRUPTED: "--watch was ended by Ctrl-C"},
+        _STANDS,
     )
     status.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
     status.add_argument("--watch", action="store_true", help="keep it up to date until the run ends, as `rose watch`")
@@ -44,7 +45,7 @@ def add_run_commands(commands: Commands) -> None:
         "Show how a run stands, kept up to date in place, until it ends; in a pipe, a line for each change. Ctrl-C "
         "leaves at once; the run goes on.",
         ("runs/digits", "runs/digits > digits.log", "runs/digits --json | jq .labels"),
-        {**_STANDS, 0: "it has finished, all of its workflows for a good reason", INTERRUPTED: "Ctrl-C"},
+        {**_STANDS, 0: "it has finished, all of its workflows for a good reason"},
     )
     watch.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
     watch.add_argument("--json", action="store_true", help="for programs: a line for each change")
@@ -105,6 +106,7 @@ def _add_tidying_commands(commands: Commands) -> None:
         help="indices in the pool (default: all dropped ones)",
     )
     retry.add_argument("--dry-run", action="store_true", help="only say which")
+    add_json(retry)
     gc = add_command(
         commands,
         "gc",
@@ -119,15 +121,13 @@ def _add_tidying_commands(commands: Commands) -> None:
     )
     gc.add_argument("--output", action="store_true", help="also remove what tasks that are done have printed")
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    add_json(gc)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     from rose.watch.live import watch
 
-    try:
-        return watch(arguments.directory, arguments.json)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return watch(arguments.directory, arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -192,6 +192,9 @@ def _retry(arguments: argparse.Namespace) -> int:
     from rose.watch.terminal import clean
 
     found = retry(arguments.directory, arguments.candidates or None, dry_run=arguments.dry_run)
+    if arguments.json:
+        print(json.dumps([one._asdict() for one in found], indent=1))
+        return 0
     for one in found:
         print(clean(f"candidate {one.candidate}  {one.task}: {one.error}"))
     verb = "would be" if arguments.dry_run else "will be"
@@ -205,6 +208,9 @@ def _gc(arguments: argparse.Namespace) -> int:
     from rose.watch.terminal import size
 
     found = collect_garbage(arguments.directory, arguments.models, arguments.output, arguments.dry_run)
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return 0
     what = f"{found.models} models of earlier rounds, {found.leftovers} leftovers"
     if arguments.output:
         what += f", the output of {found.outputs} tasks"
