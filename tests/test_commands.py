@@ -119,7 +119,10 @@ def test_what_is_listed_is_there_for_programs(command: str, capsys: pytest.Captu
     assert main(command.split()) == 0
     text = capsys.readouterr().out
     assert main([*command.split(), "--json"]) == 0
-    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)
+    if command.startswith("metrics"):
+        assert {one["name"] for one in found["criteria"]} >= {"r2_score", "labeling_cost"}
+    rows: list[dict[str, Any]] = found["uncertainty"] if command.startswith("metrics") else found
     assert len(rows) >= 5
     for row in rows:
         assert row["name"] in text

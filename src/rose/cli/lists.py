@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rose.cli._arguments import add_command, add_json
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rose.cli._arguments import Commands
     from rose.errors import RoseError
 
+_CRITERIA = "Stop criteria, as_stop_criterion(NAME, threshold=...); any other name wants an operator"
+
 
 def add_list_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
@@ -23,8 +25,8 @@ def add_list_commands(commands: Commands) -> None:
         commands,
         "metrics",
         _metrics,
-        "list the uncertainty metrics",
-        "List the uncertainty metrics: what each is given, which end is more uncertain, its formula and reference.",
+        "list the metrics: of uncertainty, and of stop criteria",
+        "List the metrics that candidates are scored by, then those that a stop criterion may name.",
         ("", "--task classification", "--json"),
     )
     metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
@@ -58,7 +60,10 @@ def _metrics(arguments: argparse.Namespace) -> int:
     from rose.scoring import METRICS, describe, metrics
 
     if arguments.markdown:
-        print(describe(arguments.task))
+        print(f"{describe(arguments.task)}\n\n{_CRITERIA}:\n")
+        print("| metric | stops when | measured by |\n|---|---|---|")
+        for name, operator, measured in _criteria(arguments.task):
+            print(f"| {name} | value {operator} threshold | {measured} |")
         return 0
     listed = metrics(arguments.task)
     if arguments.json:
@@ -69,14 +74,33 @@ def _metrics(arguments: argparse.Namespace) -> int:
             | {"range": [end if math.isfinite(end) else None for end in metric.range]}
             for metric in listed
         ]
-        return _as_json(rows, METRICS.broken())
+        criteria = [
+            dict(zip(("name", "operator", "measured_by"), one, strict=True)) for one in _criteria(arguments.task)
+        ]
+        return _as_json({"uncertainty": rows, "criteria": criteria}, METRICS.broken())
     for metric in listed:
         names = ", ".join((metric.name, *metric.aliases))
         print(f"{names}  ({metric.task}; {metric.direction} is more uncertain)")
         _wrapped(metric.summary)
         _wrapped(". ".join(filter(None, (metric.formula, metric.reference and f" [{metric.reference}]"))))
     _not_listed(METRICS.broken())
+    print(f"\n{_CRITERIA}:")
+    for name, operator, measured in _criteria(arguments.task):
+        print(f"{name:40}value {operator:2} threshold  ({measured})")
     return 0
+
+
+def _criteria(task: str | None) -> Iterator[tuple[str, str, str]]:
+    """Yield the metrics of stop criteria: the name, the operator, and what measures them."""
+    from rose.metrics import LEARNING_METRICS
+    from rose.pool.holdout import CLASSIFICATION, REGRESSION
+
+    of_task = {None: (*CLASSIFICATION, *REGRESSION), "classification": CLASSIFICATION, "regression": REGRESSION}[task]
+    for name in of_task:
+        yield name, LEARNING_METRICS[name], "the pool's hold-out, or your function"
+    for name, operator in LEARNING_METRICS.items():
+        if name not in (*CLASSIFICATION, *REGRESSION):
+            yield name, operator, "your function"
 
 
 def _acquisitions(arguments: argparse.Namespace) -> int:
