@@ -48,21 +48,23 @@ def add_compare_command(commands: Commands) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     from rose.cli._script import learner_of, load_script
     from rose.comparison import compare
+    from rose.watch import progress
     from rose.watch.terminal import clean
 
     learner = learner_of(load_script(arguments.script), arguments.learner)
-    found = compare(
-        learner,
-        arguments.acquisitions or None,
-        seeds=arguments.seeds,
-        metric=arguments.metric,
-        control=arguments.control,
-        model_names=arguments.models,
-        num_predictions=arguments.passes,
-        max_iter=arguments.max_iter,
-        budget=arguments.budget,
-        run_dir=arguments.run_dir,
-    )
+    with progress():
+        found = compare(
+            learner,
+            arguments.acquisitions or None,
+            seeds=arguments.seeds,
+            metric=arguments.metric,
+            control=arguments.control,
+            model_names=arguments.models,
+            num_predictions=arguments.passes,
+            max_iter=arguments.max_iter,
+            budget=arguments.budget,
+            run_dir=arguments.run_dir,
+        )
     if arguments.picture is not None:
         found.picture(arguments.picture)
     if arguments.json:

@@ -50,13 +50,16 @@ async def logged(run_dir: Path) -> AsyncIterator[Callable[[Event], None]]:
             level = logging.ERROR if isinstance(event, WorkflowStopped) and event.error else logging.INFO
             lines.put(logging.LogRecord("rose", level, __file__, 0, text, None, None))
 
+    def end() -> None:
+        writing.stop()
+        file.close()
+
     try:
         yield take
     finally:
         _said_by.removeHandler(said)
         said.close()
-        await asyncio.to_thread(writing.stop)
-        file.close()
+        await asyncio.to_thread(end)  # a thread goes on when this is cancelled
 
 
 class _Said(QueueHandler):
