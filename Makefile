@@ -74,6 +74,7 @@ slurm: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/rose metrics --markdown > docs/metrics.md
 	$(BIN)/python -m tests.data.document > docs/data.md
+	$(BIN)/python -m tests.test_commands > docs/commands.md
 
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed

@@ -137,6 +137,8 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path, dr
     assert "resumed once" in out
     assert "1 task in hand when it ended" in out
     assert "1 task waiting when it ended" in out
+    code, out, _ = rose("watch", run)
+    assert (code, out.splitlines()[0].split(",")[0]) == (3, f"{run}: crashed"), "nobody is waited for"
     worked = state["worked"]
     state = json.loads(rose("status", run, "--json")[1])
     assert (state["state"], state["driver"]["alive"], state["driver"]["count"]) == ("crashed", False, 2)
@@ -149,6 +151,7 @@ def test_a_run_that_goes_on_is_ended_in_every_way_and_goes_on(rose, tmp_path, dr
     (objects / "ab" / f"ab{'0' * 38}.pkl").write_bytes(b"x" * 1000)
     (objects / "aside-1").write_bytes(b"x" * 1048)
     (objects / "ab" / "notes.txt").touch()
+    assert json.loads(rose("gc", run, "--dry-run", "--json")[1])["leftovers"] == 2
     assert rose("gc", run, "--dry-run")[1] == "would free 2.0 KiB: 0 models of earlier rounds, 2 leftovers\n"
     assert rose("gc", run)[1] == "freed 2.0 KiB: 0 models of earlier rounds, 2 leftovers\n"
     assert sorted(path.name for path in objects.rglob("*.*")) == ["notes.txt"]

@@ -133,6 +133,21 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (body,) = connection.execute("SELECT body FROM orders WHERE seq = 1").fetchone()
     connection.close()
     assert json.loads(body) == {"settings": {"query_size": 20, "threshold": 0.5}}
+    commands = (
+        ["label", path, "3", "-1e-3", "--json"],
+        ["label", path, "4", "[0.5, -1]", "--workflow", "w"],
+        ["label", path, "5", "a cat"],
+        ["withdraw", path, "6", "--workflow", "x", "--json"],
+    )
+    codes = asyncio.run(obeying(tmp_path / "run", *[lambda words=words: rose(words) for words in commands]))
+    first, *texts, last = capsys.readouterr()[0].splitlines()
+    assert codes == [0, 0, 0, 1]
+    assert json.loads(first) == {"order": 4, "state": "done", "text": "label it is"}
+    assert texts == ["done: label it is"] * 2
+    assert json.loads(last) == {"order": 7, "state": "refused", "text": "withdraw it is"}
+    with RunReader(path) as reader:
+        given = [one.order for one in reader.since().orders[3:]]
+    assert given == [Label(3, -0.001), Label(4, [0.5, -1], "w"), Label(5, "a cat"), Withdraw("x", 6)]
     assert rose(["stop", path]) == 1
     assert "no driver is alive" in capsys.readouterr()[0]
     assert rose(["set", path, "querysize=3"]) == 1

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 
 from rose import Pool, SeqUQLearner, ThreadEngine
-from rose.watch.page.app import make_app
 
 MARKUP = "<script>document.title='taken'</script>"
 TOKEN = "a-token-of-the-tests"
@@ -78,6 +76,10 @@ def going_on(path: Path, waits: bool = True) -> Iterator[Going]:
 @contextlib.contextmanager
 def served(directory: Path) -> Iterator[int]:
     """Serve the page of the runs below a directory in a thread; gives the port."""
+    import uvicorn  # here: runs that go on are for tests without it, too
+
+    from rose.watch.page.app import make_app
+
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(make_app(directory, TOKEN), log_level="critical", timeout_graceful_shutdown=1)

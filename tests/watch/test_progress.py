@@ -1,6 +1,10 @@
 """Progress is drawn from events alone, and shows nothing unescaped."""
 
+import asyncio
+import contextlib
 import io
+import sys
+import types
 
 from rich.console import Console
 
@@ -43,6 +47,7 @@ def test_a_pipe_gets_a_line_an_iteration():
     assert console.file.getvalue().splitlines() == [
         "w: iteration 0, 20 labels, model_accuracy 0.51, uncertainty 0.25",
         r"w: stopped: error: [bold]bad[/bold]\x07",
+        "where the time went: training 0.3 s running, 0 s waiting",
     ]
 
 
@@ -81,3 +86,47 @@ def test_all_that_a_program_runs_is_drawn_from_its_first_event_on():
     with progress(learner, own):
         events(learner.events)
     assert "model_accuracy 0.51" in own.file.getvalue()
+
+
+def test_learners_show_their_progress_when_they_are_asked_to(capsys):
+    learner = classifier(ThreadEngine(2))
+    learner.run(["a/b"], ["a", "b"], max_iter=1, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("a/b: iteration 0, 6 labels, ")
+    assert lines[1] == "a/b: stopped: max_iter_reached"
+    assert lines[2].startswith("where the time went: ")
+    for stage in ("simulation", "training", "prediction"):
+        assert f"{stage} 0." in lines[2]
+    assert not learner.events.watched
+
+    async def started():
+        async with contextlib.aclosing(learner.start(["w"], ["a", "b"], max_iter=2, progress=True)) as states:
+            async for _ in states:
+                break
+        await learner.teach(["w"], ["a", "b"], max_iter=1, progress=True)
+
+    learner = classifier(2)
+    asyncio.run(started())
+    assert capsys.readouterr().err.count("w: iteration 0, ") == 2
+    assert not learner.events.watched
+
+
+def test_a_notebook_has_an_output_that_is_updated_in_place(monkeypatch, capsys):
+    shown = []
+    shell = types.SimpleNamespace(kernel=object())
+    python = types.ModuleType("IPython")
+    python.get_ipython = lambda: shell
+    python.display = types.SimpleNamespace(display=lambda data, **options: shown.append((data, options)))
+    monkeypatch.setitem(sys.modules, "IPython", python)
+    classifier(ThreadEngine(2)).run(["<b>w"], ["a", "b"], max_iter=1, progress=True)
+    assert "update" not in shown[0][1]
+    assert all(options["update"] for _, options in shown[1:])
+    assert len({options["display_id"] for _, options in shown}) == 1
+    assert "<b>w" in shown[-1][0]["text/plain"]
+    assert "&lt;b&gt;w" in shown[-1][0]["text/html"]
+    assert "max_iter_reached" in shown[-1][0]["text/plain"]
+    assert "simulation" in shown[-1][0]["text/plain"]
+    assert capsys.readouterr().err == ""
+    shell.kernel = None  # IPython in a terminal
+    classifier(ThreadEngine(2)).run(["w"], ["a", "b"], max_iter=1, progress=True)
+    assert "w: iteration 0" in capsys.readouterr().err

@@ -6,11 +6,13 @@ import argparse
 import io
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 
 from rose import __version__
+from rose.cli._arguments import INTERRUPTED
 from rose.cli.compare import add_compare_command
+from rose.cli.completion import add_completion_command
+from rose.cli.lists import add_list_commands
 from rose.cli.orders import add_order_commands
 from rose.cli.page import add_page_command
 from rose.cli.programs import add_program_commands
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a locale has no letters for is written out
             stream.reconfigure(errors="backslashreplace")
-    parser = _parser()
+    parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help()
@@ -35,6 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        if arguments.command == "run":  # a script's own: it ends as Python ends it
+            raise
+        print("rose: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (RoseError, OSError) as error:
         from rose.watch.terminal import clean
 
@@ -43,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, with all commands."""
     parser = argparse.ArgumentParser(
         prog="rose",
         description="ROSE: uncertainty-driven active learning. This command runs programs, looks at runs and tidies "
@@ -57,64 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     add_compare_command(commands)
     add_page_command(commands)
     add_report_command(commands)
-    metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
-    metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
-    metrics.add_argument("--markdown", action="store_true", help="as a table for documents")
-    metrics.set_defaults(run=_metrics)
-    acquisitions = commands.add_parser(
-        "acquisitions", help="list the ways to choose a batch", description="List the ways to choose a batch."
-    )
-    acquisitions.set_defaults(run=_acquisitions)
-    engines = commands.add_parser(
-        "engines", help="list where tasks can run, or try it out", description="List the engines, or try one out."
-    )
-    engines.add_argument(
-        "--check", metavar="NAME", help="run a few real tasks on this engine (or at a Dask scheduler's tcp://...)"
-    )
-    engines.set_defaults(run=_engines)
+    add_list_commands(commands)
+    add_completion_command(commands, parser)
     return parser
-
-
-def _metrics(arguments: argparse.Namespace) -> None:
-    from rose.scoring import METRICS, describe, metrics
-
-    if arguments.markdown:
-        print(describe(arguments.task))
-        return
-    for metric in metrics(arguments.task):
-        names = ", ".join((metric.name, *metric.aliases))
-        print(f"{names}  ({metric.task}; {metric.direction} is more uncertain)")
-        _wrapped(metric.summary)
-        _wrapped(". ".join(filter(None, (metric.formula, metric.reference and f" [{metric.reference}]"))))
-    _not_listed(METRICS.broken())
-
-
-def _acquisitions(arguments: argparse.Namespace) -> None:
-    from rose.acquisition import ACQUISITIONS, acquisitions, get_acquisition
-
-    for method in map(get_acquisition, acquisitions()):
-        names = ", ".join((method.name, *method.aliases))
-        few = f"mc_preds ({method.min_samples} or more)" if method.min_samples > 1 else "mc_preds"
-        needs = " and ".join(need.replace("|", " or ") for need in method.needs).replace("mc_preds", few)
-        task = "" if method.task == "any" else f"{method.task}; "
-        print(f"{names}  ({task}needs {needs or 'nothing'})")
-        _wrapped(method.summary + (f"  [{method.reference}]" if method.reference else ""))
-    _not_listed(ACQUISITIONS.broken())
-
-
-def _engines(arguments: argparse.Namespace) -> int:
-    from rose.cli.engines import check_engine, list_engines
-
-    if arguments.check is not None:
-        return check_engine(arguments.check)
-    list_engines()
-    return 0
-
-
-def _not_listed(errors: Sequence[RoseError]) -> None:
-    for error in errors:
-        print(f"not listed: {error}")
-
-
-def _wrapped(text: str) -> None:
-    print(textwrap.fill(text, width=100, initial_indent="    ", subsequent_indent="    "))

@@ -7,7 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from rose.cli._arguments import add_command, as_path, as_text
+from rose.cli._arguments import add_command, add_json, as_path, as_text, positive
 
 if TYPE_CHECKING:
     from rose.cli._arguments import Commands
@@ -21,8 +21,12 @@ def add_compare_command(commands: Commands) -> None:
         _compare,
         "compare ways to choose, on a script's learner",
         "Compare acquisitions by seeds in one run, on the learner that a Python script defines: a variable `learner`, "
-        "or a function of that name which returns one. What is under `if __name__ == '__main__'` is not run. "
-        "Example: rose compare digits.py diverse top_k --seeds 5 --max-iter 10 --run-dir runs/compared",
+        "or a function of that name which returns one. What is under `if __name__ == '__main__'` is not run.",
+        (
+            "digits.py diverse top_k --seeds 5 --max-iter 10 --run-dir runs/compared",
+            "digits.py --budget 200 --picture digits.png --json",
+        ),
+        {1: "it could not be done, or a workflow failed; what was wrong is on stderr"},
     )
     parser.add_argument("script", type=as_path, metavar="SCRIPT", help="a Python file")
     parser.add_argument(
@@ -30,41 +34,37 @@ def add_compare_command(commands: Commands) -> None:
     )
     parser.add_argument("--learner", type=as_text, metavar="NAME", default="learner", help="what the script calls it")
     parser.add_argument("--control", type=as_text, metavar="NAME", default="random", help="default: random")
-    parser.add_argument("--seeds", type=_count, metavar="N", default=5, help="how many (default: 5)")
+    parser.add_argument("--seeds", type=positive, metavar="N", default=5, help="how many (default: 5)")
     parser.add_argument("--metric", type=as_text, metavar="NAME", help="of the hold-out, e.g. model_accuracy")
     parser.add_argument("--models", type=as_text, metavar="NAME", action="append", help="a member; may be repeated")
-    parser.add_argument("--passes", type=_count, metavar="N", default=1, help="stochastic passes of each member")
-    parser.add_argument("--max-iter", type=_count, metavar="N", default=0, help="iterations of each workflow")
-    parser.add_argument("--budget", type=_count, metavar="N", help="labels of each workflow")
+    parser.add_argument("--passes", type=positive, metavar="N", default=1, help="stochastic passes of each member")
+    parser.add_argument("--max-iter", type=positive, metavar="N", default=0, help="iterations of each workflow")
+    parser.add_argument("--budget", type=positive, metavar="N", help="labels of each workflow")
     parser.add_argument("--run-dir", type=as_path, metavar="DIR", help="where the run is kept, and resumed")
     parser.add_argument("--picture", type=as_path, metavar="FILE", help="also draw the curves (.png, .svg, .pdf)")
-    parser.add_argument("--json", action="store_true", help="for programs")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
+    add_json(parser)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     from rose.cli._script import learner_of, load_script
     from rose.comparison import compare
+    from rose.watch import progress
     from rose.watch.terminal import clean
 
     learner = learner_of(load_script(arguments.script), arguments.learner)
-    found = compare(
-        learner,
-        arguments.acquisitions or None,
-        seeds=arguments.seeds,
-        metric=arguments.metric,
-        control=arguments.control,
-        model_names=arguments.models,
-        num_predictions=arguments.passes,
-        max_iter=arguments.max_iter,
-        budget=arguments.budget,
-        run_dir=arguments.run_dir,
-    )
+    with progress():
+        found = compare(
+            learner,
+            arguments.acquisitions or None,
+            seeds=arguments.seeds,
+            metric=arguments.metric,
+            control=arguments.control,
+            model_names=arguments.models,
+            num_predictions=arguments.passes,
+            max_iter=arguments.max_iter,
+            budget=arguments.budget,
+            run_dir=arguments.run_dir,
+        )
     if arguments.picture is not None:
         found.picture(arguments.picture)
     if arguments.json:

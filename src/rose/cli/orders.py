@@ -1,12 +1,14 @@
-"""Run the `rose` commands that tell a run that goes on what to do: stop, set."""
+"""Run the `rose` commands that tell a run that goes on what to do: stop, set, label, withdraw."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import time
 from typing import TYPE_CHECKING
 
-from rose.cli._arguments import add_command, as_path, as_text
+from rose.cli._arguments import FAILED, add_command, add_json, as_path, as_text, index
 from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from rose.store import Order
 
 WAITED = 10.0  # seconds for the driver's answer, which comes within one unless its machine is very busy
+_CODES = {0: "the driver did it", FAILED: "it was refused, no driver lives, or none has answered"}
 
 
 def add_order_commands(commands: Commands) -> None:
@@ -24,9 +27,11 @@ def add_order_commands(commands: Commands) -> None:
         _stop,
         "stop a run, or one workflow of it",
         "Have the driver of a run end it, or one of its workflows, as learner.stop() does: what runs is cancelled, "
-        "what is recorded stays, and the same program goes on with it. Exit code 1: refused, or no driver lives.",
+        "what is recorded stays, and the same program goes on with it.",
+        ("runs/digits", "runs/digits bald"),
+        _CODES,
     )
-    stop.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that a driver writes")
+    _add_run(stop)
     stop.add_argument("workflow", type=as_text, metavar="WORKFLOW", nargs="?", help="one workflow (default: the run)")
     change = add_command(
         commands,
@@ -34,11 +39,49 @@ def add_order_commands(commands: Commands) -> None:
         _set,
         "change a setting of a run that goes on",
         "Have the driver of a run go on with other settings from the next iteration on: query_size, threshold, budget, "
-        "max_iter. Exit code 1: it was refused, or no driver lives.",
+        "max_iter.",
+        ("runs/digits query_size=20", "runs/digits threshold=0.95 max_iter=50 --workflow bald"),
+        _CODES,
     )
-    change.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that a driver writes")
+    _add_run(change)
     change.add_argument("settings", type=_setting, metavar="NAME=VALUE", nargs="+", help="e.g. query_size=20")
     change.add_argument("--workflow", type=as_text, metavar="NAME", help="of one workflow (default: of all)")
+    label = add_command(
+        commands,
+        "label",
+        _label,
+        "give the label of a candidate that is being simulated",
+        "Have the driver of a run take this for the label of a candidate that is being simulated, or waits for it: the "
+        "simulation is stopped, and the run goes on.",
+        ("runs/digits 17 3", "runs/digits 17 '[0.25, -1e-3]' --workflow bald", "runs/digits 17 cat"),
+        _CODES,
+    )
+    label._negative_number_matcher = re.compile(r"-\.?\d")  # so that -1e-3 is a value, as it is from Python 3.14 on
+    _add_run(label)
+    _add_candidate(label)
+    label.add_argument("value", type=as_text, metavar="VALUE", help="JSON (a number, a list of them), or a text")
+    label.add_argument("--workflow", type=as_text, metavar="NAME", help="for one workflow (default: for all)")
+    withdraw = add_command(
+        commands,
+        "withdraw",
+        _withdraw,
+        "do without the label of a candidate",
+        "Have a workflow of a run do without the label of a candidate that is being simulated, or waits for it.",
+        ("runs/digits 17 --workflow bald",),
+        _CODES,
+    )
+    _add_run(withdraw)
+    _add_candidate(withdraw)
+    withdraw.add_argument("--workflow", type=as_text, metavar="NAME", required=True, help="which has asked for it")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that a driver writes")
+    add_json(parser)
+
+
+def _add_candidate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("candidate", type=index, metavar="CANDIDATE", help="its index in the pool")
 
 
 def _setting(text: str) -> tuple[str, int | float]:
@@ -68,28 +111,51 @@ def _set(arguments: argparse.Namespace) -> int:
     return _place(arguments, Set(dict(arguments.settings), arguments.workflow))
 
 
+def _label(arguments: argparse.Namespace) -> int:
+    from rose.store import Label
+
+    try:
+        value = json.loads(arguments.value)
+    except ValueError:
+        value = arguments.value
+    return _place(arguments, Label(arguments.candidate, value, arguments.workflow))
+
+
+def _withdraw(arguments: argparse.Namespace) -> int:
+    from rose.store import Withdraw
+
+    return _place(arguments, Withdraw(arguments.workflow, arguments.candidate))
+
+
 def _place(arguments: argparse.Namespace, order: Order) -> int:
     """Place an order, and print the driver's answer."""
     from rose.store import OrderObeyed, OrderRefused, RunReader, place
-    from rose.watch.terminal import clean
 
     with RunReader(arguments.directory) as reader:
         changes = reader.since(reader.now())
         if not changes.drivers or not changes.drivers[-1].alive:
-            print(clean(f"no driver is alive in {str(arguments.directory)!r}: nobody would obey"))
-            return 1
+            why = f"no driver is alive in {str(arguments.directory)!r}: nobody would obey"
+            return _say(arguments, None, None, why)
         number, deadline = place(arguments.directory, order), time.monotonic() + WAITED
         while True:
             for _, event in changes.events:
                 if isinstance(event, (OrderObeyed, OrderRefused)) and event.order == number:
-                    obeyed = isinstance(event, OrderObeyed)
-                    print(clean(f"{'done' if obeyed else 'refused'}: {event.text}"))
-                    return 0 if obeyed else 1
+                    return _say(arguments, number, "done" if isinstance(event, OrderObeyed) else "refused", event.text)
             ended = changes.drivers[-1].ended is not None  # perhaps by this order, with its answer
             if ended or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
             changes = reader.since(changes.cursor)
     why = "the driver has ended without an answer" if ended else f"no answer for {WAITED:g} s"
-    print(f"{why}: the order (number {number}) stays, until a driver answers it")
-    return 1
+    return _say(arguments, number, "placed", f"{why}: the order (number {number}) stays, until a driver answers it")
+
+
+def _say(arguments: argparse.Namespace, number: int | None, state: str | None, text: str) -> int:
+    """Print what came of an order, with its number and state where it has them; returns the exit code."""
+    from rose.watch.terminal import clean
+
+    if arguments.json:
+        print(json.dumps({"order": number, "state": state, "text": text}))
+    else:
+        print(clean(f"{state}: {text}" if state in ("done", "refused") else text))
+    return 0 if state == "done" else FAILED

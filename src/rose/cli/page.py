@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose.cli._arguments import add_command, as_path
+from rose.cli._arguments import INTERRUPTED, add_command, as_path
 from rose.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def add_page_command(commands: Commands) -> None:
         "Serve a page that shows the runs below a directory, as they go on, and takes orders for their drivers. It "
         "listens at 127.0.0.1 alone; the address that it prints holds a token, and whoever knows it can look and give "
         "orders. Ctrl-C ends it; no run waits for it.",
+        ("", "runs/digits --port 8080"),
+        {0: "it was ended by Ctrl-C", INTERRUPTED: ""},
     )
     ui.add_argument(
         "directory", type=as_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rose.cli._arguments import add_command, as_path
+from rose.cli._arguments import FAILED, INTERRUPTED, USAGE, add_command, as_path, positive
 from rose.errors import ConfigurationError, near_miss
 
 if TYPE_CHECKING:
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from rose.learners.base import Learner
     from rose.loop.state import Results
 
-USAGE = 2  # exit code: not ours, or asked for in another way than there is
-INTERRUPTED = 130
 _OURS = ("local", "threads")
 _BAD_ENDS = ("simulations_failed", "not_a_number", "error")
 
-EXAMPLES = """\
-examples:
-  rose run digits.yaml                          a program that is a file, see docs/spec.md
-  rose run digits.yaml --run-dir runs/digits    kept; the same command goes on where it was ended
-  rose run learn.py --out demo                  a Python program, as `python learn.py --out demo`, with its progress
-Exit code 0: all workflows ended for a good reason; 1: the program is wrong or is not there, or a workflow failed;
-2: wrong usage, or what is not ours. A script's is its own."""
+EXAMPLES = (
+    "digits.yaml                        a program that is a file, see docs/spec.md",
+    "digits.yaml --run-dir runs/digits  kept; the same command goes on where it was ended",
+    "learn.py --out demo                a Python program, as `python learn.py --out demo`, with its progress",
+)
+_CODES = {
+    0: "all workflows ended for a good reason",
+    FAILED: "the program is wrong or is not there, or a workflow failed",
+    USAGE: "wrong usage, or what is not ours",
+}
 
 
 def add_program_commands(commands: Commands) -> None:
@@ -41,10 +42,10 @@ def add_program_commands(commands: Commands) -> None:
         "run",
         _run,
         "run a program: a YAML file, or a Python script",
-        "Run a program and show its progress.",
+        "Run a program and show its progress. A script's exit code is its own.",
+        EXAMPLES,
+        _CODES,
     )
-    run.formatter_class = argparse.RawDescriptionHelpFormatter
-    run.epilog = EXAMPLES
     run.add_argument("file", metavar="FILE", help="a YAML file, or a script that ends in .py")
     run.add_argument("arguments", metavar="ARGUMENTS", nargs=argparse.REMAINDER, help="a script's own arguments")
     _add_options(run)
@@ -54,6 +55,8 @@ def add_program_commands(commands: Commands) -> None:
         _not_ours,
         "(ROSE's: set up remote execution; not ours)",
         "ROSE sets up execution by RADICAL's services with this, which is not ours: it says what to do instead.",
+        ("",),
+        {0: "", FAILED: "", USAGE: "always", INTERRUPTED: ""},
     )
     setup.add_argument("--wait-timeout", metavar="S", help=argparse.SUPPRESS)
 
@@ -68,7 +71,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="where tasks run: local (default), threads, the tcp://... of a Dask scheduler, an engine that `rose "
         "engines` lists because a package brings it, or a back end of RHAPSODY's: concurrent, dask, dragon, ...",
     )
-    options.add_argument("--workers", type=_positive, metavar="N", help="how many tasks run at a time")
+    options.add_argument("--workers", type=positive, metavar="N", help="how many tasks run at a time")
     options.add_argument("--run-dir", type=as_path, metavar="DIR", help="where the run is kept, and resumed from")
     options.add_argument(
         "--accept-changes",
@@ -78,12 +81,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--new", action="store_true", help="begin another run beside one that is in DIR")
     options.add_argument("--json", action="store_true", help="print the results for programs")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
 
 
 def _not_ours(_arguments: argparse.Namespace) -> int:

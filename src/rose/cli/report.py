@@ -21,10 +21,9 @@ def add_report_command(commands: Commands) -> None:
         _report,
         "write all that is known of a run as one HTML page",
         "Write all that is known of a run, living or dead, as one HTML page that needs nothing beside it: what it "
-        "saved, where the time went, why it stopped; learning curves, calibration, workers, failures, provenance. "
-        "Examples: rose report runs/digits; rose report runs/digits --out digits.html; "
-        "rose report runs/digits --json; rose report runs/digits --to png figures. "
-        "Exit code 0: written; 1: there is no run, it is damaged, or the file cannot be written.",
+        "saved, where the time went, why it stopped; learning curves, calibration, workers, failures, provenance.",
+        ["runs/digits", "runs/digits --out digits.html", "runs/digits --json", "runs/digits --to png figures"],
+        {1: "there is no run, it is damaged, or the file cannot be written"},
     )
     report.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
     report.add_argument("--out", type=as_path, metavar="FILE", help="where to (default: RUN/report.html)")

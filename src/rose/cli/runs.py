@@ -1,18 +1,26 @@
-"""Run the `rose` commands that look at runs and tidy them: status, runs, task, labels, retry, gc."""
+"""Run the `rose` commands that look at runs and tidy them: status, watch, runs, task, labels, retry, gc."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rose.cli._arguments import add_command, as_path, as_text
+from rose.cli._arguments import FAILED, add_command, add_json, as_path, as_text, index, positive
 from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rose.cli._arguments import Commands
+
+_RUN = "a run directory"
+_STANDS = {
+    0: "it is running or has finished, all of its workflows for a good reason",
+    FAILED: "there is no run, or it is damaged",
+    3: "it ended otherwise, or a workflow of it could not go on",
+}
 
 
 def add_run_commands(commands: Commands) -> None:
@@ -22,27 +30,50 @@ def add_run_commands(commands: Commands) -> None:
         "status",
         _status,
         "how a run stands",
-        "Say how a run stands. Exit code 0: it is running or has finished; 3: it ended otherwise, or a workflow "
-        "of it could not go on; 1: there is no run, or it is damaged.",
+        "Say how a run stands: its workflows, what runs and what waits, what failed, and where the time went.",
+        ("runs/digits", "runs/digits --watch", "runs/digits --json"),
+        _STANDS,
     )
-    status.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
-    _json(status)
-    runs = add_command(commands, "runs", _runs, "list the runs below a directory", "List runs, the latest first.")
+    status.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
+    status.add_argument("--watch", action="store_true", help="keep it up to date until the run ends, as `rose watch`")
+    add_json(status)
+    watch = add_command(
+        commands,
+        "watch",
+        _watch,
+        "how a run stands, kept up to date",
+        "Show how a run stands, kept up to date in place, until it ends; in a pipe, a line for each change. Ctrl-C "
+        "leaves at once; the run goes on.",
+        ("runs/digits", "runs/digits > digits.log", "runs/digits --json | jq .labels"),
+        {**_STANDS, 0: "it has finished, all of its workflows for a good reason"},
+    )
+    watch.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
+    watch.add_argument("--json", action="store_true", help="for programs: a line for each change")
+    runs = add_command(
+        commands,
+        "runs",
+        _runs,
+        "list the runs below a directory",
+        "List the runs below a directory, the latest first.",
+        ("", "/project/runs --json"),
+    )
     runs.add_argument(
         "directory", type=as_path, metavar="DIR", nargs="?", default=Path("."), help="where to look (default: here)"
     )
-    _json(runs)
+    add_json(runs)
     task = add_command(
         commands,
         "task",
         _task,
         "show a task: its times, traceback, stdout and stderr",
         "Show one task; without KEY, list those that failed.",
+        ("runs/digits", "runs/digits bald/3/training/mlp", "runs/digits bald/3/ --all --json"),
+        {FAILED: "there is no such run or task, or it is damaged"},
     )
-    task.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
+    task.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
     task.add_argument("key", type=as_text, metavar="KEY", nargs="?", help="a task's key, e.g. bald/3/training/mlp")
     task.add_argument("--all", action="store_true", help="list all tasks, or those whose keys begin with KEY")
-    _json(task)
+    add_json(task)
     _add_tidying_commands(commands)
 
 
@@ -53,8 +84,9 @@ def _add_tidying_commands(commands: Commands) -> None:
         _labels,
         "write a run's labels to a file",
         "Write all labels of a run to a file, which Pool(X, labels=FILE) takes.",
+        ("runs/digits --to digits.csv", "runs/digits --to digits.npz"),
     )
-    labels.add_argument("directory", type=as_path, metavar="RUN", help="a run directory")
+    labels.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
     labels.add_argument("--to", type=as_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
     retry = add_command(
         commands,
@@ -63,48 +95,44 @@ def _add_tidying_commands(commands: Commands) -> None:
         "try dropped candidates again",
         "Have candidates whose simulations failed, and were dropped, tried again when the run is resumed: in the next "
         "round of each workflow that asked for them. What was decided without them stays.",
+        ("runs/digits --dry-run", "runs/digits 17 23"),
     )
     retry.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that no driver writes")
     retry.add_argument(
         "candidates",
-        type=_index,
+        type=index,
         metavar="INDEX",
         nargs="*",
         help="indices in the pool (default: all dropped ones)",
     )
     retry.add_argument("--dry-run", action="store_true", help="only say which")
+    add_json(retry)
     gc = add_command(
         commands,
         "gc",
         _gc,
         "remove what a run does not need any more",
         "Remove what crashes left, and the models of earlier rounds. All labels stay, and what resuming needs.",
+        ("runs/digits --dry-run", "runs/digits --models 3 --output"),
     )
     gc.add_argument("directory", type=as_path, metavar="RUN", help="a run directory that no driver writes")
     gc.add_argument(
-        "--models", type=_positive, metavar="N", default=1, help="keep the models of the last N rounds (default: 1)"
+        "--models", type=positive, metavar="N", default=1, help="keep the models of the last N rounds (default: 1)"
     )
     gc.add_argument("--output", action="store_true", help="also remove what tasks that are done have printed")
     gc.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    add_json(gc)
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="for programs")
+def _watch(arguments: argparse.Namespace) -> int:
+    from rose.watch.live import watch
 
-
-def _index(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be the index of a candidate: 0, 1, 2, ...")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
+    return watch(arguments.directory, arguments.json)
 
 
 def _status(arguments: argparse.Namespace) -> int:
+    if arguments.watch:
+        return _watch(arguments)
     from rose.watch.status import exit_code, status_text
     from rose.watch.summary import summarize, to_dict
 
@@ -164,6 +192,9 @@ def _retry(arguments: argparse.Namespace) -> int:
     from rose.watch.terminal import clean
 
     found = retry(arguments.directory, arguments.candidates or None, dry_run=arguments.dry_run)
+    if arguments.json:
+        print(json.dumps([one._asdict() for one in found], indent=1))
+        return 0
     for one in found:
         print(clean(f"candidate {one.candidate}  {one.task}: {one.error}"))
     verb = "would be" if arguments.dry_run else "will be"
@@ -177,6 +208,9 @@ def _gc(arguments: argparse.Namespace) -> int:
     from rose.watch.terminal import size
 
     found = collect_garbage(arguments.directory, arguments.models, arguments.output, arguments.dry_run)
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return 0
     what = f"{found.models} models of earlier rounds, {found.leftovers} leftovers"
     if arguments.output:
         what += f", the output of {found.outputs} tasks"

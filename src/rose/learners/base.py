@@ -31,7 +31,7 @@ from rose.paths import expanded
 from rose.stages.config import LearnerConfig
 from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
-from rose.store import DriverStarted, EventLog, Run, check_run_dir
+from rose.store import DriverStarted, EventLog, Run, check_run_dir, logged
 
 _log = logging.getLogger("rose")
 
@@ -41,7 +41,8 @@ R = TypeVar("R")
 class Learner(StateOfLearner, Generic[R]):
     """Hold what is registered, an engine, state, and the runs that were started; each kind of learner adds `plan`.
 
-    `start`, `teach` and `run` take the arguments of `plan`, which checks them at the call, before anything runs.
+    `start`, `teach` and `run` take the arguments of `plan`, which checks them at the call, before anything runs; with
+    `progress=True` they show how it goes, as `rose.watch.progress` does.
 
     Args:
         engine: what executes tasks: nothing (the embedded `LocalEngine`, started for each run and closed after it), a
@@ -183,27 +184,27 @@ class Learner(StateOfLearner, Generic[R]):
         """
         raise NotImplementedError
 
-    def start(self, *args: Any, **kwargs: Any) -> States[R]:
+    def start(self, *args: Any, progress: bool = False, **kwargs: Any) -> States[R]:
         """Run the workflows, giving each state as it arrives; takes the arguments of `plan`.
 
         A workflow goes on when its state has been dealt with; leaving the iteration ends all of them. Awaited instead
         of iterated, it is as `teach`.
         """
-        session = self._session(self._plan_for("start", args, kwargs))
+        session = self._session(self._plan_for("start", args, kwargs), progress=progress)
         return States(session.states(), lambda: self._learned(session.results()))
 
-    def teach(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+    def teach(self, *args: Any, progress: bool = False, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Run the workflows to their ends, and give what was learned; takes the arguments of `plan`.
 
         Raises:
             RunFailedError: when all have ended, if a workflow failed.
         """
-        return self._teach(self._plan_for("teach", args, kwargs))
+        return self._teach(self._plan_for("teach", args, kwargs), progress=progress)
 
-    def run(self, *args: Any, **kwargs: Any) -> R:
+    def run(self, *args: Any, progress: bool = False, **kwargs: Any) -> R:
         """Call `teach` for synchronous callers, notebooks included. An engine that was given is closed at the end."""
         plan = self._plan_for("run", args, kwargs)
-        return run_synchronously(lambda: self._teach(plan, close_engine=True))
+        return run_synchronously(lambda: self._teach(plan, close_engine=True, progress=progress))
 
     def run_planned(self, plan: Plan, run_dir: Path | None) -> Results:
         """Run a plan to its end as `run` does, in a directory that is not the learner's (None: a temporary one)."""
@@ -221,8 +222,8 @@ class Learner(StateOfLearner, Generic[R]):
             raise TypeError(f"{type(self).__name__}.{method}() {error}") from None
         return self.plan(*args, **kwargs)
 
-    async def _teach(self, plan: Plan, *, close_engine: bool = False) -> R:
-        return self._learned(await self._session(plan, close_engine=close_engine).run())
+    async def _teach(self, plan: Plan, **how: bool) -> R:
+        return self._learned(await self._session(plan, **how).run())
 
     def _learned(self, results: Results) -> R:
         """Return what the caller gets of all workflows' results."""
@@ -239,11 +240,17 @@ class Learner(StateOfLearner, Generic[R]):
             _log.warning("run_dir=%r is not empty: this run is in %s", str(self._run_dir), directory)
         return directory
 
-    def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
+    def _session(self, plan: Plan, *, close_engine: bool = False, progress: bool = False) -> Session:
         async def open_workflows(stack: AsyncExitStack) -> tuple[list[Workflow], Run]:
+            if progress:
+                from rose.watch import progress as shown  # whoever does not look needs no rich
+
+                stack.enter_context(shown(self))
             await stack.enter_async_context(self._tracked())
             run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(close, run, self.reports)
+            if not run.temporary:
+                run.log = await stack.enter_async_context(logged(run.path))
             identity = await asyncio.to_thread(lambda: plan.identity)  # it reads files, and all of the pool's
             await check_identity(run, identity, plan.code, self._accept_changes)
             engine = self._open_engine(stack, close_engine)

@@ -20,7 +20,7 @@ from rose.loop.protocol import RunRequest
 from rose.loop.state import StopReason
 from rose.stages.kinds import CRITERION, UTILITY, Kind
 from rose.stages.options import make_stage
-from rose.store import DriverStarted, Run, WorkflowStopped
+from rose.store import DriverStarted, Run, WorkflowStopped, logged
 
 R = TypeVar("R")
 
@@ -185,6 +185,7 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
         if self._run_dir is not None:
             run = await Run.open(self._directory(), self._keep_models, self.events)
             stack.push_async_callback(run.close)
+            run.log = await stack.enter_async_context(logged(run.path))
             run.accepts_changes = bool(self._accept_changes)
             run.emit(DriverStarted(run.journal.epoch, [name]))
             await run.recall(name, 0)

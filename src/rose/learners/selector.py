@@ -202,13 +202,13 @@ class AlgorithmSelector(ActiveLearner[Selection]):
         request = replace(request, model_names=members(model_names, self.estimators), num_predictions=passes)
         return PoolPlan(request, self.pool, next(iter(self.acquisitions.values()), "diverse"))
 
-    def start(self, *args: Any, **kwargs: Any) -> Selected:
+    def start(self, *args: Any, progress: bool = False, **kwargs: Any) -> Selected:
         """Run the algorithms; takes the arguments of `plan`. Awaited it gives a `Selection`, iterated their states.
 
         Raises:
             RunFailedError: when all have ended, if all failed, or one because of the place where its tasks ran.
         """
-        session = self._session(self._plan_for("start", args, kwargs))
+        session = self._session(self._plan_for("start", args, kwargs), progress=progress)
         return Selected(session.states(), lambda: self._learned(session.results()))
 
     @property

@@ -22,6 +22,7 @@ from rose.store.events import (
     TimedEvent,
     WorkflowStopped,
 )
+from rose.store.files.log import logged
 from rose.store.labels.by_content import Asked, Dropped, LabelStore
 from rose.store.labels.files import read_labels_file, write_labels
 from rose.store.labels.table import LabelTable, labels_of_run
@@ -111,6 +112,7 @@ __all__ = [
     "holds_run",
     "labels_of_run",
     "later",
+    "logged",
     "not_finite",
     "place",
     "read_labels_file",

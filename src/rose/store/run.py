@@ -216,7 +216,7 @@ class Run(TaskLog):
         """Record an event, and tell of it. What is recorded already is told of again by `events` alone."""
         if is_stored(event) and not self.temporary and self.journal.failure is None:
             self.journal.put(EventRecord(time.time(), type(event).__name__, event_to_json(event)))
-        self.events.append(event)
+        super().emit(event)
 
     def _put(self, record: TaskRecord) -> None:
         if not self.temporary:

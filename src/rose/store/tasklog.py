@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import traceback
+from collections.abc import Callable
 
 from rose.store.events import (
     Event,
@@ -29,9 +30,11 @@ class TaskLog:
 
     def __init__(self, events: EventLog | None = None) -> None:
         self.events = events or EventLog()
+        self.log: Callable[[Event], object] = lambda event: None  # is told of what is emitted, which is new
 
     def emit(self, event: Event) -> None:
         """Record an event, and tell of it."""
+        self.log(event)
         self.events.append(event)
 
     def queued(self, key: str, attempt: int = 1, output: str | None = None, tells: bool = True) -> TaskRecord:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rose.store import TaskRecord, describe_seconds
 from rose.watch.summary import RunSummary, WorkflowSummary
 from rose.watch.task import gist
-from rose.watch.terminal import clean, number, one_line, table
+from rose.watch.terminal import clean, duration, number, one_line, table
 
 SHOWN = 10  # running tasks, and failures
 
@@ -22,47 +22,68 @@ def exit_code(summary: RunSummary) -> int:
     return WELL if summary.state in ("running", "finished") and not bad else NOT_WELL
 
 
-def status_text(summary: RunSummary) -> str:
-    """Return a run's state, its workflows, what runs, and what failed."""
+def status_text(summary: RunSummary, shown: int = SHOWN) -> str:
+    """Return a run's state, its workflows, what runs, what failed (of each so many), and where the time went."""
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     if summary.running:
         # An engine may not tell when a task begins: then it may wait.
         told = all(task.began is not None for task in summary.running)
         verb = "running" if told else "open: running, or waiting for a worker"
-        parts.append(_open(summary.running, verb if summary.state == "running" else "in hand when it ended", now))
+        parts.append(
+            _open(summary.running, verb if summary.state == "running" else "in hand when it ended", now, shown)
+        )
     if summary.queued:
         alive = summary.state == "running"
-        parts.append(_open(summary.queued, "waiting for a worker" if alive else "waiting when it ended", now))
+        parts.append(_open(summary.queued, "waiting for a worker" if alive else "waiting when it ended", now, shown))
     if summary.failed:
-        rows = [(task.key, task.state, gist(task.error, task.key)) for task in summary.failed[:SHOWN]]
+        rows = [(task.key, task.state, gist(task.error, task.key)) for task in summary.failed[:shown]]
         heading = f"{_count(summary.failed, 'task')} without a result (more: rose task {summary.path} TASK)"
         parts.append(f"{clean(heading)}\n" + table(("task", "", "error"), rows))
     if summary.stages:
-        stages = [(n, str(one.tasks), _total(one.queued), _total(one.running)) for n, one in summary.stages.items()]
+        stages = [(n, str(one.tasks), duration(one.queued), duration(one.running)) for n, one in summary.stages.items()]
         parts.append("where the time went\n" + table(("stage", "tasks", "queued", "running"), stages))
     return "\n\n".join(parts)
 
 
-def _open(tasks: Sequence[TaskRecord], verb: str, now: float) -> str:
+def state_line(summary: RunSummary) -> str:
+    """Return a run's state in a line that stays the same while nothing happens."""
+    resumed = f", resumed {_times(summary)}" if summary.drivers > 1 else ""
+    return clean(f"{summary.path}: {summary.state}, process {summary.driver.pid} on {summary.driver.host}{resumed}")
+
+
+def workflow_lines(summary: RunSummary) -> list[str]:
+    """Return a line for each workflow, for logs and pipes."""
+    lines = []
+    for workflow in summary.workflows:
+        labels = number(workflow.labels) + (f"+{workflow.arrived}" if workflow.arrived else "")
+        parts = [
+            "" if workflow.iteration is None else f"iteration {workflow.iteration}",
+            f"{labels} labels" if labels else "",
+            _metric(workflow),
+            "" if workflow.uncertainty is None else f"uncertainty {number(workflow.uncertainty)}",
+            *(f"{workflow.tasks[state]} {state}" for state in ("failed", "dropped") if workflow.tasks[state]),
+            f"{workflow.retries} retried" if workflow.retries else "",
+            _end(workflow, summary),
+        ]
+        lines.append(f"{one_line(workflow.name)}: {', '.join(filter(None, parts))}")
+    return lines
+
+
+def _open(tasks: Sequence[TaskRecord], verb: str, now: float, shown: int) -> str:
     """Return the first of some tasks that have not ended, with how long they have run or waited."""
     rows = [
         (describe_seconds(now - (task.began or task.queued)), task.key, task.worker or "", _attempt(task))
-        for task in tasks[:SHOWN]
+        for task in tasks[:shown]
     ]
     return f"{_count(tasks, 'task')} {verb}\n" + table(("age", "task", "worker", ""), rows)
-
-
-def _total(seconds: float) -> str:
-    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def _state(summary: RunSummary, now: float) -> str:
     driver = summary.driver
     process = f"process {driver.pid} on {driver.host}"
     seen = describe_seconds(now - driver.seen)
-    times = "once" if summary.drivers == 2 else f"{summary.drivers - 1} times"
-    resumed = f", resumed {times}" if summary.drivers > 1 else ""
+    resumed = f", resumed {_times(summary)}" if summary.drivers > 1 else ""
     took = describe_seconds(summary.worked)
     if summary.state == "running":
         return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
@@ -73,6 +94,10 @@ def _state(summary: RunSummary, now: float) -> str:
         return f"silent: {process} gave no sign of life for {seen} (stopped? dead? cut off?{clocks}){resumed}"
     again = "" if summary.state == "finished" else "; the same command goes on with it"
     return f"{summary.state} {seen} ago after {took}, {process}{resumed}{again}"
+
+
+def _times(summary: RunSummary) -> str:
+    return "once" if summary.drivers == 2 else f"{summary.drivers - 1} times"
 
 
 def _workflows(summary: RunSummary) -> str:
@@ -104,11 +129,14 @@ def _workflows(summary: RunSummary) -> str:
 
 
 def _row(workflow: WorkflowSummary, summary: RunSummary) -> list[str]:
-    metric = "" if workflow.metric is None else f"{workflow.metric_name or ''} {number(workflow.metric)}".strip()
     tasks = [str(workflow.tasks[state]) for state in ("queued", "running", "done", "failed")]
     labels = number(workflow.labels) + (f"+{workflow.arrived}" if workflow.arrived else "")
-    shown = (number(workflow.iteration), labels, metric, number(workflow.uncertainty))
+    shown = (number(workflow.iteration), labels, _metric(workflow), number(workflow.uncertainty))
     return [workflow.name, *shown, *tasks, _end(workflow, summary)]
+
+
+def _metric(workflow: WorkflowSummary) -> str:
+    return "" if workflow.metric is None else f"{workflow.metric_name or ''} {number(workflow.metric)}".strip()
 
 
 def _end(workflow: WorkflowSummary, summary: RunSummary) -> str:

@@ -140,6 +140,7 @@ class Fold:
         self._tasks: dict[str, TaskRecord] = {}
         self._unfinished: dict[str, TaskRecord] = {}  # those that are open, or gave no result
         self._labels: dict[bytes, ReadLabel] = {}
+        self._labelled = 0  # how many of them are of the run's simulation as it is now
         self._arrived: dict[str, dict[int, list[ReadLabel]]] = {}  # by the workflow and iteration that simulated them
         self._completed: dict[str, float] = {}  # when each workflow completed an iteration last
         self._stages: dict[str, StageSummary] = {}
@@ -162,7 +163,9 @@ class Fold:
                 iteration = int(label.task[len(name) + 1 :].partition("/")[0])
                 self._arrived.setdefault(name, {}).setdefault(iteration, []).append(label)
         self._drivers = [driver for driver in changes.drivers if driver.outcome != TIDYING]
-        self._simulations = changes.simulations
+        if changes.labels or changes.simulations != self._simulations:
+            self._simulations = changes.simulations
+            self._labelled = sum(label.state == DONE and self._is_current(label) for label in self._labels.values())
 
     def summary(self) -> RunSummary:
         """Return how the run stands.
@@ -185,7 +188,7 @@ class Fold:
             running=sorted((t for t in unfinished if t.state == RUNNING), key=lambda task: task.began or task.queued),
             queued=sorted((t for t in unfinished if t.state == QUEUED), key=lambda task: task.queued),
             failed=sorted((t for t in unfinished if not _is_open(t)), key=lambda task: -(task.ended or 0)),
-            labels=sum(label.state == DONE and self._is_current(label) for label in self._labels.values()),
+            labels=self._labelled,
             stages={name: stage for name, stage in self._stages.items() if stage.tasks},
         )
 

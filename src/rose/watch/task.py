@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from rose.errors import CorruptRunError, NotPlainError, UnknownTaskError, did_you_mean
-from rose.store import DROPPED, FAILED, QUEUED, RunReader, TaskRecord, describe_seconds
+from rose.store import DROPPED, FAILED, QUEUED, RunReader, TaskRecord
 from rose.watch.summary import task_to_dict
-from rose.watch.terminal import clean, one_line, table
+from rose.watch.terminal import clean, duration, one_line, table
 
 SHOWN_BYTES = 64 * 1024  # of each file with what a task printed: the last ones
 _COMPARED = 5_000  # keys that are compared to find a near miss
@@ -56,9 +56,9 @@ def task_text(view: TaskView) -> str:
     lines = [f"{record.key}: {record.state}" + (f", attempt {record.attempt}" if record.attempt > 1 else "")]
     lines.append(f"queued   {_moment(record.queued)}")
     if record.began is not None:
-        lines.append(f"began    {_moment(record.began)}, after {_duration(record.began - record.queued)}")
+        lines.append(f"began    {_moment(record.began)}, after {duration(record.began - record.queued)}")
     if record.ended is not None and record.seconds is not None:
-        lines.append(f"ended    {_moment(record.ended)}, after {_duration(record.seconds)}")
+        lines.append(f"ended    {_moment(record.ended)}, after {duration(record.seconds)}")
     if record.worker is not None:
         lines.append(f"worker   {record.worker}")
     if view.value is not None:
@@ -82,10 +82,6 @@ def task_json(view: TaskView) -> dict[str, Any]:
 
 def _moment(time_: float) -> str:
     return time.strftime(_TIME, time.localtime(time_))
-
-
-def _duration(seconds: float) -> str:
-    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def list_tasks(directory: Path, prefix: str = "", everything: bool = False) -> list[TaskRecord]:

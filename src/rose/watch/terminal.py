@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rose.store import describe_seconds
+
 GAP = 2  # between two columns
 FOLDED = 12  # columns that are wider than this may be folded
 
@@ -87,6 +89,15 @@ def size(count: float) -> str:
         return f"{count:.0f} B"
     power = min(int(math.log(count, 1024)), 4)
     return f"{count / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it.
+
+    >>> duration(0.25), duration(75)
+    ('0.25 s', '75 s')
+    """
+    return describe_seconds(seconds) if seconds >= 10 else f"{max(seconds, 0):.3g} s"
 
 
 def number(value: float | int | None) -> str:

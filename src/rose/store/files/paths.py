@@ -11,6 +11,7 @@ from urllib.parse import quote
 from rose.store.files.filesystem import ignores_case
 
 DATABASE = "journal.sqlite"
+LOG = "rose.log"  # for people
 OBJECTS = "objects"  # arrays and models, by content
 WORK = "work"  # the working directories of commands, by task
 OUTPUT = Path("output")  # what tasks print, by task: a directory with the files stdout and stderr

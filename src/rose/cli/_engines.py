@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, chdir
+from typing import Any
 
 from rose.engine import Engine, as_engine
 from rose.engine.registry import ENGINES, MEANINGS, capability_names, get_kind
@@ -38,23 +41,46 @@ def list_engines() -> None:
         print(f"\nnot listed: {error}")
 
 
-def check_engine(name: str) -> int:
+def engine_rows() -> list[dict[str, Any]]:
+    """Return the engines in plain JSON."""
+    return [
+        {
+            "name": kind.name,
+            "aliases": list(kind.aliases),
+            "summary": kind.summary,
+            "given": kind.given,
+            "installed": kind.is_installed,
+            "needs": kind.needs,
+            "version": kind.installed_version or None,
+            "capabilities": {name: getattr(kind.capabilities, name) for name in capability_names()},
+        }
+        for kind in ENGINES.things()
+    ]
+
+
+def check_engine(name: str, as_json: bool = False) -> int:
     """Try an engine out, by its name or a Dask scheduler's address; the exit code: 1 if it does not do what it says."""
     try:
-        return asyncio.run(_check(name))
+        return asyncio.run(_check(name, as_json))
     except RoseError as error:
-        print(f"rose engines: {error}")
+        print(f"rose engines: {error}", file=sys.stderr if as_json else sys.stdout)
         return 1
 
 
-async def _check(name: str) -> int:
-    failed = 0
+async def _check(name: str, as_json: bool) -> int:
+    found = []
     async with _opened(name) as engine:
-        print(engine)
+        if not as_json:
+            print(engine)
         async for finding in check(engine):
-            print(_line(finding))
-            failed += bool(finding.error)
-    print(f"{failed} of its parts FAILED" if failed else "it does what it declares")
+            found.append(finding)
+            if not as_json:
+                print(_line(finding))
+    failed = sum(bool(finding.error) for finding in found)
+    if as_json:
+        print(json.dumps({"engine": name, "findings": [vars(finding) for finding in found]}, indent=1, default=str))
+    else:
+        print(f"{failed} of its parts FAILED" if failed else "it does what it declares")
     return int(bool(failed))
 
 
