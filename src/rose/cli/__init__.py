@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rose import __version__
 from rose.cli.compare import add_compare_command
@@ -16,6 +16,8 @@ from rose.cli.page import add_page_command
 from rose.cli.programs import add_program_commands
 from rose.cli.runs import add_run_commands
 from rose.errors import RoseError
+
+_CRITERIA = "Stop criteria, as_stop_criterion(NAME, threshold=...); any other name wants an operator"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     add_order_commands(commands)
     add_compare_command(commands)
     add_page_command(commands)
-    metrics = commands.add_parser("metrics", help="list the uncertainty metrics", description="List the metrics.")
+    metrics = commands.add_parser(
+        "metrics",
+        help="list the metrics: of uncertainty, and of stop criteria",
+        description="List the metrics that candidates are scored by, then those that a stop criterion may name.",
+    )
     metrics.add_argument("--task", choices=("classification", "regression"), help="only those for this task type")
     metrics.add_argument("--markdown", action="store_true", help="as a table for documents")
     metrics.set_defaults(run=_metrics)
@@ -77,7 +83,10 @@ def _metrics(arguments: argparse.Namespace) -> None:
     from rose.scoring import METRICS, describe, metrics
 
     if arguments.markdown:
-        print(describe(arguments.task))
+        print(f"{describe(arguments.task)}\n\n{_CRITERIA}:\n")
+        print("| metric | stops when | measured by |\n|---|---|---|")
+        for name, operator, measured in _criteria(arguments.task):
+            print(f"| {name} | value {operator} threshold | {measured} |")
         return
     for metric in metrics(arguments.task):
         names = ", ".join((metric.name, *metric.aliases))
@@ -85,6 +94,22 @@ def _metrics(arguments: argparse.Namespace) -> None:
         _wrapped(metric.summary)
         _wrapped(". ".join(filter(None, (metric.formula, metric.reference and f" [{metric.reference}]"))))
     _not_listed(METRICS.broken())
+    print(f"\n{_CRITERIA}:")
+    for name, operator, measured in _criteria(arguments.task):
+        print(f"{name:40}value {operator:2} threshold  ({measured})")
+
+
+def _criteria(task: str | None) -> Iterator[tuple[str, str, str]]:
+    """Yield the metrics of stop criteria: the name, the operator, and what measures them."""
+    from rose.metrics import LEARNING_METRICS
+    from rose.pool.holdout import CLASSIFICATION, REGRESSION
+
+    of_task = {None: (*CLASSIFICATION, *REGRESSION), "classification": CLASSIFICATION, "regression": REGRESSION}[task]
+    for name in of_task:
+        yield name, LEARNING_METRICS[name], "the pool's hold-out, or your function"
+    for name, operator in LEARNING_METRICS.items():
+        if name not in (*CLASSIFICATION, *REGRESSION):
+            yield name, operator, "your function"
 
 
 def _acquisitions(arguments: argparse.Namespace) -> None:
