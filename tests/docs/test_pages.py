@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import rose
 from rose.acquisition import ACQUISITIONS
 from rose.cli import _parser, main
 from rose.engine import as_engine
@@ -24,6 +25,7 @@ from rose.learners.tracking import TRACKERS
 from rose.scoring import METRICS
 from rose.stages.kinds import KINDS
 from tests.docs.pages import PAGES, ROOT, blocks_of, program_of
+from tests.docs.reference import write
 from tests.warm import WarmEngine
 
 # What is not run, by page: each says why where it stands.
@@ -139,11 +141,31 @@ def test_commands_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(seen) > 10
 
 
-def test_links_lead_somewhere() -> None:
+def slugs(page: Path) -> set[str]:
+    """What headings can be linked by."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_links_lead_somewhere(tmp_path: Path) -> None:
+    write(tmp_path)
     lost = []
     for page, file in PAGES.items():
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", file.read_text()):
-            there = file.parent / target
-            if not there.exists() and "reference/" not in target:
-                lost.append(f"{page}: {target}")
+        for target, at in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", file.read_text()):
+            there = file.parent / target if target else file
+            if target.startswith("reference/"):
+                there = tmp_path / target.removeprefix("reference/")
+            if not there.exists() or (at and at not in slugs(there)):
+                lost.append(f"{page}: {target}#{at}")
     assert not lost, "\n".join(lost)
+
+
+def test_the_site_has_all_pages_and_a_reference_of_all_names(tmp_path: Path) -> None:
+    listed = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text())
+    pages = [page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")]
+    assert sorted(listed) == sorted([*pages, "reference/index.md"])
+    write(tmp_path)
+    written = (tmp_path / "rose.md").read_text()
+    assert all(f"\n## {name}\n" in written for name in rose.__all__)
+    assert "### ParallelUQLearner.run\n" in written
+    assert "## rose status" in (tmp_path / "commands.md").read_text()
