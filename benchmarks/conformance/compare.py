@@ -2,9 +2,9 @@
 
     python benchmarks/conformance/compare.py [--engine threads] [--markdown] [--json FILE] [PROGRAM...]
 
-Prints a table by area (`--markdown`: that of docs/guide/from-rose.md, and no more), the meant differences by reason, and every
-other difference with both sides. The exit code is 0 only if all differences are meant and nothing is missing; 2 says that
-ROSE cannot be installed.
+Prints a table by area (`--markdown`: that of docs/guide/from-rose.md, and no more), the meant differences by reason,
+and every other difference with both sides. The exit code is 0 only if all differences are meant and nothing is missing;
+2 says that ROSE cannot be installed.
 """
 
 from __future__ import annotations

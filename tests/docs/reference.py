@@ -28,6 +28,7 @@ MODULES = {
     "rose.testing": "Contracts",
     "rose.errors": "Errors",
 }
+FIRST = ("ParallelUQLearner", "SeqUQLearner", "Pool", "UQLearnerConfig", "TaskConfig", "Results", "WorkflowResult")
 
 
 def names_of(module: Any) -> list[str]:
@@ -35,7 +36,8 @@ def names_of(module: Any) -> list[str]:
     listed = getattr(module, "__all__", None)
     if listed is None:
         listed = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-    return [name for name in listed if not name.startswith("_") and callable(getattr(module, name))]
+    found = [name for name in listed if not name.startswith("_") and callable(getattr(module, name))]
+    return sorted(found, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
 
 
 def entries(module: Any) -> Iterator[str]:
@@ -64,9 +66,9 @@ def methods_of(thing: type) -> Iterator[tuple[str, Any]]:
         if base.__module__.startswith("rose"):
             for name, value in vars(base).items():
                 function = getattr(value, "fget", None) or getattr(value, "__func__", value)
-                if not name.startswith("_") and inspect.isfunction(function) and function.__doc__:
-                    if getattr(getattr(thing, name), "__doc__", "") == function.__doc__ or base is thing:
-                        yield name, value
+                shown = getattr(thing, name) is getattr(base, name)  # not overridden
+                if shown and not name.startswith("_") and inspect.isfunction(function) and function.__doc__:
+                    yield name, value
 
 
 def described(name: str, thing: Any) -> str:
@@ -76,7 +78,11 @@ def described(name: str, thing: Any) -> str:
         found = None if isinstance(thing, property) else inspect.signature(function)
         signature = "" if found is None else f"{name}{found}"
         if found is not None and len(signature) > 100:
-            lines = "".join(f"    {one},\n" for one in found.parameters.values())
+            parameters = list(map(str, found.parameters.values()))
+            named = [n for n, one in enumerate(found.parameters.values()) if one.kind is one.KEYWORD_ONLY]
+            if named and not any(one.startswith("*") for one in parameters[: named[0]]):
+                parameters.insert(named[0], "*")
+            lines = "".join(f"    {one},\n" for one in parameters)
             signature = f"{name}(\n{lines})" + str(found).rpartition(")")[2]
     except (TypeError, ValueError):
         signature = name
@@ -118,9 +124,8 @@ def write(folder: Path) -> None:
         listed.append(f"- [`{name}`]({name}.md): {title.lower()}")
     (folder / "commands.md").write_text("\n\n".join(["# The rose command", *commands()]) + "\n")
     listed.append("- [`rose ...`](commands.md): the commands")
-    (folder / "index.md").write_text(
-        "# Reference\n\nMade of docstrings, by `make site`.\n\n" + "\n".join(listed) + "\n"
-    )
+    first = "# Reference\n\nMade of docstrings, by `make site`.\n\n"
+    (folder / "index.md").write_text(first + "\n".join(listed) + "\n")
 
 
 if __name__ == "__main__":
