@@ -54,7 +54,7 @@ def entries(module: Any) -> Iterator[str]:
                     inherited.append(f"`{seen[value]}.{method}`")
                 else:
                     seen[value] = name
-                    yield f"### {name}.{method}"
+                    yield f"### {method}"
                     yield described(method, value)
             if inherited:
                 yield f"And, as they are there: {', '.join(inherited)}."
