@@ -160,6 +160,13 @@ def test_links_lead_somewhere(tmp_path: Path) -> None:
     assert not lost, "\n".join(lost)
 
 
+def test_files_that_pages_name_are_there() -> None:
+    named = re.compile(r"`((?:tests|examples|benchmarks)/[\w./*-]+)`")
+    lost = [f"{page}: {path}" for page, file in PAGES.items() for path in named.findall(file.read_text())
+            if not any(ROOT.glob(path.rstrip("/"))) and "results" not in path]  # fmt: skip
+    assert not lost, "\n".join(lost)
+
+
 def test_the_site_has_all_pages_and_a_reference_of_all_names(tmp_path: Path) -> None:
     listed = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text())
     pages = [page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")]
