@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Images of containers often set it; then each of the many processes that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability conformance clean
+.PHONY: demo test long test-3.12 test-3.13 pythons lint types floors tests deep torture slurm docs site bench bench-scoring bench-acquisition bench-labels bench-scale bench-durability conformance clean
 
 # One install serves every target; it is redone when the dependencies change. Python compiles what it imports.
 EXTRAS ?= dev
@@ -76,6 +76,15 @@ docs: $(VENV)/.installed
 	$(BIN)/python -m tests.data.document > docs/data.md
 	$(BIN)/python -m tests.test_commands > docs/commands.md
 
+# docs/ as a site, in site/: with a reference of docstrings, without the internet; a warning, such as a lost link, fails.
+site: $(VENV)/.installed-site
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/zensical build --strict --clean
+
+$(VENV)/.installed-site: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --no-compile --editable '.[site]'
+	@touch $@
+
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/orchestration/compare.py $(BENCH_ARGS)
@@ -104,4 +113,4 @@ conformance: $(VENV)/.installed
 	$(BIN)/python benchmarks/conformance/compare.py $(CONFORMANCE_ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis demo
+	rm -rf $(VENV) .venv-3.* site docs/reference .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

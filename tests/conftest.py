@@ -31,6 +31,7 @@ TOGETHER = {
     "tests/torture/": "torture",
     "tests/slurm/": "slurm",
     "tests/watch/test_browser.py": "browser",
+    "tests/docs/": "docs",
     "tests/engine/on_dask/test_cluster.py": "cluster",
     "tests/engine/on_dask/test_faults.py": "cut off",
     "tests/integrations/test_mlflow.py": "mlflow",

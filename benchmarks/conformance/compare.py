@@ -2,9 +2,9 @@
 
     python benchmarks/conformance/compare.py [--engine threads] [--markdown] [--json FILE] [PROGRAM...]
 
-Prints a table by area (`--markdown`: README's, and no more), the meant differences by reason, and every other
-difference with both sides. The exit code is 0 only if all differences are meant and nothing is missing; 2 says that
-ROSE cannot be installed.
+Prints a table by area (`--markdown`: that of docs/guide/from-rose.md, and no more), the meant differences by reason,
+and every other difference with both sides. The exit code is 0 only if all differences are meant and nothing is missing;
+2 says that ROSE cannot be installed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--engine", choices=["workflow", "threads", "local"], default="workflow", help="ours runs on it"
     )
-    parser.add_argument("--markdown", action="store_true", help="print README's table, and no more")
+    parser.add_argument("--markdown", action="store_true", help="print docs/guide/from-rose.md's table, and no more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was observed")
     parser.add_argument("programs", nargs="*", help="AREA or AREA.NAME; all by default")
     options = parser.parse_args(argv)
@@ -152,7 +152,7 @@ def normal(text: str) -> str:
 
 
 def readme(compared: Sequence[Compared]) -> str:
-    """Return what README says: the table without the columns in which there is nothing, and how it is made."""
+    """Return what docs/guide/from-rose.md says: the table without empty columns, and how it is made."""
     found = {one.state for one in compared}
     states = [state for state in STATES if state in found or state in ("alike", "meant")]
     differences = sum(len(one.differences) for one in compared if one.state == "meant")

@@ -159,8 +159,3 @@ def test_trackers_are_known_by_names_and_say_what_they_need(monkeypatch: pytest.
         monkeypatch.setitem(sys.modules, library, None)
         with pytest.raises(ImportError, match=rf"{library} is required for {name}.*: pip install rose-uq\[{library}\]"):
             learner.add_tracker(library)
-
-
-def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    runs.read_page("One of your own", "JSON")

@@ -5,7 +5,6 @@ import copy
 import json
 import logging
 import pickle
-import re
 import subprocess
 import sys
 import types
@@ -259,17 +258,3 @@ def test_a_run_that_goes_on_can_be_looked_at(tmp_path: Path) -> None:
     asyncio.run(main())
     assert rose.load(tmp_path / "run")["w"].stop_reason == learner.results["w"].stop_reason == "stopped"
     assert len(learner.learner_results["w"].iterations) == 2
-
-
-def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
-    page = Path(__file__).parents[2] / "docs" / "results.md"
-    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-    monkeypatch.chdir(tmp_path)
-    module = types.ModuleType("__main__")  # as a script has it
-    monkeypatch.setitem(sys.modules, "__main__", module)
-    for block in blocks:
-        block = block.replace("ParallelUQLearner(2,", "ParallelUQLearner(rose.ThreadEngine(2),")  # quicker
-        exec(compile(f"import rose\n{block}", page.name, "exec"), module.__dict__)
-        module.learner._engine, module.learner._engine_closed = ThreadEngine(2), False  # `run` has closed the other
-    assert (tmp_path / "compared.png").stat().st_size > 1000

@@ -20,6 +20,8 @@ from rose.cli.report import add_report_command
 from rose.cli.runs import add_run_commands
 from rose.errors import RoseError
 
+_CRITERIA = "Stop criteria, as_stop_criterion(NAME, threshold=...); any other name wants an operator"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""

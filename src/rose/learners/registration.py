@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,8 +15,10 @@ from rose.stages.config import AdaptiveSchedule, TaskConfig, check_kind_name, it
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
 from rose.stages.kinds import (
     ACTIVE_LEARN,
+    COMMON,
     CRITERION,
     KINDS,
+    NAMES,
     PREDICTION,
     SIMULATION,
     TRAINING,
@@ -25,7 +28,7 @@ from rose.stages.kinds import (
     loop_kinds,
     register_kind,
 )
-from rose.stages.options import make_stage
+from rose.stages.options import make_stage, options_of
 from rose.stages.stage import (
     Reduction,
     Registered,
@@ -45,26 +48,38 @@ F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
 
+def explained(kind: Kind) -> Callable[[F], F]:
+    """Return what adds to a decorator's docstring what its functions may ask for, its options and an example."""
+    asked = dict.fromkeys(kind.provides, "")
+    for names, where in ((kind.provides_batch, " (with batch)"), (kind.provides_tested, " (with a hold-out)")):
+        asked |= dict.fromkeys((name for name in names if name not in asked), where)
+    lines = []
+    if kind.provides != COMMON:
+        lines += ["With a pool, a function is given, by name, what it asks for of these:", ""]
+        lines += [f"    {name}: {NAMES[name]}{where}" for name, where in asked.items()]
+    if kind.returns:
+        lines += ["", f"It returns {kind.returns}."]
+    upstream = "the results of the stages before it" if kind.upstream else "what was chosen before, or nothing"
+    told = f", and if it has `**kwargs` also {', '.join(kind.injects)}" if kind.injects else ""
+    lines += ["", f"Without a pool it gets {upstream} by position{told}.", "", "Options:"]
+    lines += [f"    {name}: {text}" for name, text in options_of(kind).items()]
+    if kind.example:
+        lines += ["", "Example:", *(f"    {line}" for line in kind.example.splitlines())]
+
+    def with_more(decorator: F) -> F:
+        if decorator.__doc__:  # there is none under `python -OO`
+            said = inspect.cleandoc(decorator.__doc__)
+            decorator.__doc__ = said + "\n\n" + "\n".join(lines).strip() + "\n"
+        return decorator
+
+    return with_more
+
+
 class Registration:
     """Hold what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
 
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
-    the function back unchanged. Options of all: `as_executable` (True: the function returns the command line to run;
-    False: the function is the task), `cpus`, `gpus`, `memory` (bytes or "8GB"; taking more ends the task), `timeout`
-    (seconds), `retries`, `retry_delay` (seconds), `depends_on` (names of files, directories and programs whose contents
-    decide the results: a change of one is noticed), `waits` (True: an async function waits in the driver's event loop,
-    thousands at a time, and takes no worker) and, of trainings and simulations, `on_failure` ("raise", or "drop": do
-    without). None of that counts where the place failed and not the task (a full disk, a missing program, a killed
-    worker, see docs/failures.md): then `place_retries` (None: as `retries`) says how often it runs again.
-
-    Of commands: `ranks` (MPI processes, with `cpus` each), `launcher` (how they are started, "mpiexec -n {ranks}
-    {command}"; also {cpus}, of each, and {gpus}), `cwd` (where they work, "work/{workflow}/{iteration}/{model}"; also
-    {stage} and {index}; under the run's directory) and, for pools, `collect` (what reads their result). Of simulations:
-    `batch` (candidates a task) and `max_failed_simulations` (a count, or a share such as 0.1). Of trainings:
-    `min_members` (how many models must have trained). Of trainings and predictions: `per_model`, options for some of
-    the models, `per_model={"cnn": {"gpus": 1, "memory": "8GB"}}`. Of predictions: `classes` (the label of each column
-    of the probabilities, where models have no `classes_` that say it) and `normalise` (True: rounded probabilities are
-    divided by their sums).
+    the function back unchanged; `help(learner.training_task)` lists its options, and what its functions may ask for.
 
     What is registered is also a dict, `learner.simulation_function` and so on, with `func`, `args`, `kwargs`,
     `decor_kwargs`, `log_params` and `as_executable`; what it says when a run begins counts.
@@ -91,6 +106,7 @@ class Registration:
     def simulation_task(self, func: F) -> F: ...
     @overload
     def simulation_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(SIMULATION)
     def simulation_task(self, func: Any = None, **options: Any) -> Any:
         """Register what labels a candidate."""
         return self._register(SIMULATION, func, options)
@@ -99,6 +115,7 @@ class Registration:
     def training_task(self, func: F) -> F: ...
     @overload
     def training_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(TRAINING)
     def training_task(self, func: Any = None, **options: Any) -> Any:
         """Register what trains one member of the ensemble."""
         return self._register(TRAINING, func, options)
@@ -107,6 +124,7 @@ class Registration:
     def prediction_task(self, func: F) -> F: ...
     @overload
     def prediction_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(PREDICTION)
     def prediction_task(self, func: Any = None, **options: Any) -> Any:
         """Register what predicts with one member."""
         return self._register(PREDICTION, func, options)
@@ -115,6 +133,7 @@ class Registration:
     def active_learn_task(self, func: F) -> F: ...
     @overload
     def active_learn_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(ACTIVE_LEARN)
     def active_learn_task(self, func: Any = None, **options: Any) -> Any:
         """Register what chooses the next candidates."""
         return self._register(ACTIVE_LEARN, func, options)
@@ -151,6 +170,7 @@ class Registration:
         made: Callable[..., Any] = getattr(self, f"{task_attr_name}_task")
         return made
 
+    @explained(UNCERTAINTY)
     def uncertainty_quantification(
         self,
         uq_metric_name: str = TOTAL_UNCERTAINTY,
@@ -186,6 +206,7 @@ class Registration:
         said |= {"operator": operator, "reduction": reduction}
         return self._rule_decorator(self.rule, {"as_executable": as_executable, **options}, said)
 
+    @explained(CRITERION)
     def as_stop_criterion(
         self,
         metric_name: str,

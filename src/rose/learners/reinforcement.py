@@ -13,7 +13,7 @@ from rose.dataflow.reinforcement import ReinforcementPlan
 from rose.errors import ConfigurationError
 from rose.learners._numbered import DataflowLearner, numbered
 from rose.learners._task_dicts import TaskDict
-from rose.learners.registration import Decorator, F
+from rose.learners.registration import Decorator, F, explained
 from rose.loop import checks
 from rose.loop.protocol import Plan
 from rose.loop.state import Results, StateResult
@@ -50,6 +50,7 @@ class ReinforcementLearner(DataflowLearner[R]):
     def environment_task(self, func: F) -> F: ...
     @overload
     def environment_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(ENVIRONMENT)
     def environment_task(self, func: Any = None, **options: Any) -> Any:
         """Register what lets the agent act, and gives what it has experienced."""
         return self._register(ENVIRONMENT, func, options)
@@ -58,6 +59,7 @@ class ReinforcementLearner(DataflowLearner[R]):
     def update_task(self, func: F) -> F: ...
     @overload
     def update_task(self, func: None = None, **options: Any) -> Decorator[Any]: ...
+    @explained(UPDATE)
     def update_task(self, func: Any = None, **options: Any) -> Any:
         """Register what updates the agent's policy."""
         return self._register(UPDATE, func, options)
@@ -181,6 +183,7 @@ class ParallelExperience(OneReinforcementLearner):
         super().__init__(asyncflow, register_and_submit, **options)
         self._environments: list[str] = []
 
+    @explained(ENVIRONMENT)
     def environment_task(self, func: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Register one of the environments.
 

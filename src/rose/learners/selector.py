@@ -16,6 +16,7 @@ from rose.dataflow.active import ActivePlan
 from rose.errors import ConfigurationError
 from rose.learners._task_dicts import TaskDict, arguments_of, described, stage_of, with_arguments
 from rose.learners.active import ActiveLearner
+from rose.learners.registration import explained
 from rose.learners.uq import check_pool, members
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges
@@ -129,6 +130,7 @@ class AlgorithmSelector(ActiveLearner[Selection]):
         self.active_learn_functions: dict[str, TaskDict] = {}
         self._rule: StopCriterion | None = None  # of the last run
 
+    @explained(ACTIVE_LEARN)
     def active_learn_task(self, func: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Register an algorithm: what chooses the next candidates. There may be several, each with a name.
 

@@ -13,6 +13,30 @@ from typing import Literal
 from rose.errors import ConfigurationError
 
 COMMON = ("iteration", "workflow", "seed")
+NAMES = {  # all that functions may ask for where there is a pool, as `help()` of a decorator tells it
+    "x": "the candidate",
+    "index": "its place in the pool; with batch, the places of several",
+    "X": "samples: those of the batch, of the training, to be predicted, to be scored, or the hold-out's",
+    "y": "the labels of X; of active_learn_task those of `labelled`",
+    "model_name": "which model",
+    "previous_model": "what this training returned in the round before; None in the first",
+    "model": "what the training returned",
+    "pass_index": "which of num_predictions passes, from 0",
+    "mc_preds": "all predictions, [S, N, C] or [S, N]",
+    "classes": "the labels of the C columns",
+    "candidates": "the places in the pool of the N candidates",
+    "query_size": "how many to choose",
+    "scores": "the N uncertainties",
+    "labelled": "the places in the pool of those that are labelled",
+    "models": "all models of the round, a list",
+    "X_train": "what was trained on, and",
+    "y_train": "its labels",
+    "X_test": "the samples of the hold-out, and",
+    "y_test": "their labels",
+    "iteration": "the round, from 0",
+    "workflow": "the name of the workflow",
+    "seed": "a seed of this task's own, the same when the run is repeated",
+}
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
 BANKS, MERGE = "banks", "merge"
 _OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", "window", BANKS, MERGE)
@@ -44,6 +68,8 @@ class Kind:
         observed: whether what its functions register and how long they ran is always looked at.
         options: which of the options that only some kinds take are its own.
         instead: what else than decorating a function provides it, as messages say it.
+        returns: what its functions return where there is a pool.
+        example: how one is written.
     """
 
     name: str
@@ -67,6 +93,8 @@ class Kind:
     observed: bool = False
     options: tuple[str, ...] = ()
     instead: str = ""
+    returns: str = ""
+    example: str = ""
 
     @property
     def task(self) -> str:
@@ -85,6 +113,11 @@ SIMULATION = Kind(
     owns_arguments=True,
     label=True,
     options=("batch", "max_failed_simulations"),
+    returns="a label: a number, a text, an array",
+    example="""\
+@learner.simulation_task(as_executable=False, retries=2, timeout=3600)
+def simulate(x):
+    return float(x[0] ** 2)""",
 )
 TRAINING = Kind(
     "training",
@@ -99,6 +132,11 @@ TRAINING = Kind(
     observed=True,
     options=("min_members", "per_model"),
     instead="give scikit-learn estimators with learner.models(...)",
+    returns="a model: anything that pickles",
+    example="""\
+@learner.training_task(as_executable=False, cpus=2)
+def train(X, y, seed):
+    return RandomForestRegressor(random_state=seed).fit(X, y)""",
 )
 PREDICTION = Kind(
     "prediction",
@@ -109,11 +147,29 @@ PREDICTION = Kind(
     has_index=True,
     waits=False,
     options=("per_model", "classes", "normalise"),
+    returns="[n, C] probabilities, [n] values, [n, D] values, or a pair: values and their variances",
+    example="""\
+@learner.prediction_task(as_executable=False)
+def predict(model, X):
+    return model.predict(X)""",
 )
-UNCERTAINTY = Kind("uncertainty", provides=("mc_preds", "classes", "X", "candidates", "query_size", *COMMON))
+UNCERTAINTY = Kind(
+    "uncertainty",
+    provides=("mc_preds", "classes", "X", "candidates", "query_size", *COMMON),
+    returns="[N] scores",
+    example="""\
+@learner.uncertainty_quantification("spread", query_size=10, operator="<", as_executable=False)
+def spread(mc_preds):
+    return mc_preds.max(axis=0) - mc_preds.min(axis=0)""",
+)
 ACTIVE_LEARN = Kind(
     "active_learn",
     provides=("scores", "mc_preds", "classes", "X", "candidates", "labelled", "y", "query_size", *COMMON),
+    returns="the places in `scores` of those to simulate next",
+    example="""\
+@learner.active_learn_task(as_executable=False)
+def choose(scores, query_size):
+    return scores.argsort()[-query_size:]""",
 )
 CRITERION = Kind(
     "criterion",
@@ -122,9 +178,28 @@ CRITERION = Kind(
     injects=("--model_name",),
     has_model=True,
     one_for_all=True,
+    returns="a number",
+    example="""\
+@learner.as_stop_criterion("worst_error", threshold=0.1, operator="<", as_executable=False)
+def worst_error(models, X, y):
+    return max(abs(model.predict(X) - y).max() for model in models)""",
 )
-ENVIRONMENT = Kind("environment", pre_loop=True)
-UPDATE = Kind("update", pre_loop=True)
+ENVIRONMENT = Kind(
+    "environment",
+    pre_loop=True,
+    example="""\
+@learner.environment_task(as_executable=False)
+def act(reward=0.0):
+    return [reward] * 5""",
+)
+UPDATE = Kind(
+    "update",
+    pre_loop=True,
+    example="""\
+@learner.update_task(as_executable=False)
+def update(experience):
+    return sum(experience) + 1""",
+)
 UTILITY = Kind("utility", in_loop=False)
 
 _OWN = (SIMULATION, TRAINING, PREDICTION, UNCERTAINTY, ACTIVE_LEARN, ENVIRONMENT, UPDATE, CRITERION, UTILITY)

@@ -15,17 +15,39 @@ import numpy as np
 from rose.engine import Resources
 from rose.errors import ConfigurationError, near_miss
 from rose.stages.commands import check_cwd, check_launcher
-from rose.stages.kinds import KINDS
+from rose.stages.kinds import KINDS, Kind
 from rose.stages.stage import OnFailure, Stage
 
 # What may differ from model to model, and be changed by a configuration.
 TASK_OPTIONS = ("cpus", "gpus", "memory", "ranks", "timeout", "retries", "place_retries", "retry_delay", "on_failure")
 QUORUMS = ("min_members", "max_failed_simulations")
-OPTIONS = (
-    *TASK_OPTIONS, *QUORUMS,
-    "as_executable", "batch", "classes", "collect", "log_params", "launcher", "cwd", "normalise",
-    "per_model", "depends_on", "waits", "backend", "task_description",
-)  # fmt: skip
+MEANINGS = {  # every option, as `help()` of a decorator tells it
+    "as_executable": "True: the function returns the command line to run; False: the function is the task",
+    "cpus": "processors of a task; of a command with ranks, of each rank",
+    "gpus": "GPUs of a task",
+    "memory": 'bytes, or "8GB"; a task that takes more is ended',
+    "timeout": "seconds after which a task is ended",
+    "retries": "how often a task that has failed runs again",
+    "place_retries": "the same where the place failed, not the task (a full disk, a killed worker); None: as retries",
+    "retry_delay": "seconds before it runs again",
+    "on_failure": '"raise": a failure ends the workflow; "drop": it goes on without',
+    "max_failed_simulations": "how many may fail: a count, or a share of those asked for, such as 0.1",
+    "min_members": "how many models must have trained",
+    "batch": "how many candidates a task takes, as X",
+    "per_model": '{model name: {option: value}}, as {"cnn": {"gpus": 1}}',
+    "classes": "the label of each column of the probabilities, where models have no classes_",
+    "normalise": "True: probabilities that are rounded are divided by their sums",
+    "ranks": "MPI processes of a command",
+    "launcher": 'how they are started, "mpiexec -n {ranks} {command}"; also {cpus}, {gpus}',
+    "cwd": 'where a command works, "work/{workflow}/{iteration}"; also {model}, {stage}, {index}',
+    "collect": "what reads a command's result: the name of a file that it writes, or a function of its directory",
+    "depends_on": "files, directories and programs whose contents decide the results: a change of one is noticed",
+    "waits": "True: an async function waits in the driver's event loop, and takes no worker",
+    "log_params": "what trackers are told of it, a dict",
+    "backend": "which of a WorkflowEngine's back ends runs it",
+    "task_description": "what that back end is told, a dict",
+}
+OPTIONS = tuple(MEANINGS)
 
 _OF_SOME = ("batch", "max_failed_simulations", "min_members", "per_model", "classes", "normalise")  # see `Kind.options`
 _COMMANDS = {  # options that only commands take
@@ -74,6 +96,13 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
     )
     per_model = _per_model(stage, options.get("per_model") or {}, where)
     return replace(stage, log_params=dict(options.get("log_params") or {}), per_model=per_model)
+
+
+def options_of(kind: Kind) -> dict[str, str]:
+    """Return the options that a kind of stage takes, and what each means."""
+    others = {name for name in _OF_SOME if name not in kind.options}
+    others |= set() if kind.droppable else {"on_failure"}
+    return {name: text for name, text in MEANINGS.items() if name not in others}
 
 
 def described(stage: Stage, description: Any) -> Stage:
