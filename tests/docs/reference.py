@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rose.cli import _parser
+from rose.cli import make_parser
 from tests.docs.pages import ROOT
 
 MODULES = {
@@ -105,7 +105,7 @@ def escaped(text: str) -> str:
 
 def commands() -> Iterator[str]:
     """The help of `rose`, and of each of its commands."""
-    parser = _parser()
+    parser = make_parser()
     (subparsers,) = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
     yield fenced(parser.format_help())
     for name, one in subparsers.choices.items():

@@ -18,7 +18,7 @@ import pytest
 
 import rose
 from rose.acquisition import ACQUISITIONS
-from rose.cli import _parser, main
+from rose.cli import main, make_parser
 from rose.engine import as_engine
 from rose.engine.registry import ENGINES
 from rose.learners.tracking import TRACKERS
@@ -133,7 +133,7 @@ def test_commands_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     for where, (program, *rest) in seen:
         try:
             if program == "rose":
-                _parser().parse_args(rest)
+                make_parser().parse_args(rest)
             else:
                 assert all(re.search(rf"^{target}( [\w .-]+)?:", makefile, re.MULTILINE) for target in rest)
         except (SystemExit, AssertionError):

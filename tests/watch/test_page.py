@@ -206,7 +206,7 @@ def test_a_stream_goes_on_where_it_was(page: Page) -> None:
     assert (status, headers["location"]) == (303, "./#orders")
     later, changed = next(one for one in events if "ada" in one[1])
     assert later != cursor
-    assert 'hx-target="#failures"' not in changed  # what has not changed does not come again
+    assert 'hx-target="#calibration"' not in changed  # what has not changed does not come again
     events.close()
     # A line that was lost: what is known already does not come again, what came meanwhile does.
     again = page.client.events(f"{page.place}events", **{"Last-Event-ID": cursor})
