@@ -194,7 +194,7 @@ class Learner(StateOfLearner, Generic[R]):
         of iterated, it is as `teach`.
         """
         session = self._session(self._plan_for("start", args, kwargs))
-        return States(session.states(), lambda: self._learned(session.results()))
+        return States(session.states(), lambda: self._learned(session.results()), session.leave)
 
     def teach(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Run the workflows to their ends, and give what was learned; takes the arguments of `plan`.
@@ -288,8 +288,9 @@ class Learner(StateOfLearner, Generic[R]):
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough)
-        self._sessions = [old for old in self._sessions if not old.over] + [session]
+        earlier = [old for old in self._sessions if not old.over]
+        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough, earlier)
+        self._sessions = [*earlier, session]
         return session
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:
