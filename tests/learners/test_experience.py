@@ -14,7 +14,6 @@ from rose.engine import ThreadEngine
 from rose.errors import BankError, ChangedRunError, ConfigurationError, RunFailedError
 from rose.reinforcement_learning import Experience, ExperienceBank, ParallelExperience
 from rose.stages.kinds import KINDS
-from tests.learners.playing import play  # noqa: F401  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +51,7 @@ def learner_for(engine: Any, folder: Path, **options: Any) -> Any:
     return learner
 
 
-def test_banks_of_functions_and_of_commands_are_merged(play: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
+def test_banks_of_functions_and_of_commands_are_merged(play: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "banks"
     folder.mkdir()
     for count in (0, 1):
@@ -121,7 +120,7 @@ def test_an_environment_that_fails_is_not_ignored(tmp_path: Path) -> None:
     learner.environment_task("bad", as_executable=False)(lambda *args: 1 / (1 - len(args)) and bank_of(2))
     with pytest.raises(RunFailedError, match=r"ParallelExperience/1/bad: .*division by zero"):
         learner.run(max_iter=3)
-    assert told == [["bad", "criterion", "good", "update"], 0, "error"]
+    assert told == [["bad", "good", "update"], 0, "error"]
     assert rewards_of(str(tmp_path / "experience_bank.npz")) == [1, 2]
 
 

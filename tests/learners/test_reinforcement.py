@@ -22,13 +22,12 @@ from rose.reinforcement_learning.reinforcement_learner import (
     ReinforcementLearner,
     SequentialReinforcementLearner,
 )
-from tests.learners.playing import play  # noqa: F401  # a fixture
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(play: Callable[..., Any]) -> Run:  # noqa: F811
+def run(play: Callable[..., Any]) -> Run:
     """Run a program with a learner, on one engine after the other: `run(class, program)`."""
 
     def run(kind: type, program: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
@@ -233,7 +232,7 @@ def test_leaving_the_iteration_ends_everything(tmp_path: Path) -> None:
         await learner.shutdown()
         return tracker.told
 
-    start = ("SequentialReinforcementLearner", ["criterion", "environment", "update"], "reward")
+    start = ("SequentialReinforcementLearner", ["environment", "update"], "reward")
     assert asyncio.run(main(True)) == [start, 0, (0, "stopped")]
     assert lines(log) == ["environment", "update", "reward "]
     log.unlink()

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from rose import load_spec
+from rose import LocalEngine, load_spec
 from rose.engine import ThreadEngine
 from rose.errors import ChangedRunError, ConfigurationError, MissingPackageError, RunFailedError
 from rose.learners.tracking import TRACKERS, TrackerBase, register_tracker
 from rose.spec.adapters import TaskAdapterFactory
 from rose.spec.builder import LearnerBuilder
 from rose.spec.schema import RemoteConfig, TaskDef
-from tests.learners.playing import Program, play  # noqa: F401  # a fixture
+from tests.learners.conftest import play  # noqa: F401  # a fixture
+from tests.learners.playing import Program
 from tests.plugged import fresh
 from tests.spec.programs import ACTIVE, REINFORCED, UQ, T, written
 from tests.spec.tasks import TRACE, seen
@@ -50,7 +51,10 @@ def test_a_program_on_engines_of_each_kind(play: Play, tmp_path: Path) -> None: 
     path = written(tmp_path, ACTIVE.replace(f'python, function: "{T}:simulate"', line))
 
     async def program(engine: Any) -> None:
-        results = await load_spec(path).workflow(engine=engine)
+        own = LocalEngine(2) if isinstance(engine, LocalEngine) else engine  # the warm one's workers know no trace
+        results = await load_spec(path).workflow(engine=own)
+        if own is not engine:
+            await own.close()
         (result,) = results.values()
         assert [one["metric"] for one in result["iterations"]] == [0.1, 0.95]
         assert seen("training") == [[[f"0.001 {i}\n"], {"rate": 1e-3}] for i in (0, 1)]
