@@ -11,6 +11,7 @@ import pytest
 
 from rose import AlgorithmSelector, SeqUQLearner, ThreadEngine
 from rose.active_learning import ParallelActiveLearner, SequentialActiveLearner, StreamingActiveLearner
+from rose.errors import RunLockedError
 from rose.reinforcement_learning import SequentialReinforcementLearner
 from rose.tracking import TrackerBase
 
@@ -70,5 +71,21 @@ def test_the_next_run_waits_for_the_end_of_one_that_was_left(made: Any, tmp_path
         assert [state.iteration async for state in learner.start(**limits)][-1] >= 2
         await learner.shutdown()
         assert tracker.told == ["start", "stop"] * 3
+
+    asyncio.run(main())
+
+
+def test_a_run_that_is_kept_in_the_middle_is_named(tmp_path: Path) -> None:
+    async def main() -> None:
+        learner = SequentialReinforcementLearner(ThreadEngine(1), run_dir=tmp_path / "run")
+        learner.environment_task(as_executable=False)(lambda *given: 0)
+        learner.update_task(as_executable=False)(lambda *given: 0)
+        states = learner.start(max_iter=3)
+        async for _ in states:
+            break
+        with pytest.raises(RunLockedError, match=r"which is this program: .*await states.aclose\(\)"):
+            await learner.teach(max_iter=3)
+        await states.aclose()
+        assert len((await learner.teach(max_iter=3)).iterations) == 3
 
     asyncio.run(main())
