@@ -20,7 +20,8 @@ def expanded(path: str | os.PathLike[str], name: str) -> Path:
         name: what messages call it.
 
     Raises:
-        ConfigurationError: if a variable or a user is not known, or the file system cannot have such a name.
+        ConfigurationError: if it is no path, a variable or a user is not known, or the file system cannot have such a
+            name.
 
     >>> import os
     >>> os.environ["ROSE_EXAMPLE"] = "/scratch/me"
@@ -31,7 +32,10 @@ def expanded(path: str | os.PathLike[str], name: str) -> Path:
     Traceback (most recent call last):
     rose.errors.ConfigurationError: run_dir='$ROSE_EXAMPLE/digits': there is no environment variable ROSE_EXAMPLE...
     """
-    given = Path(path)
+    try:
+        given = Path(path)
+    except TypeError:
+        raise ConfigurationError(f"{name}={path!r} must be a path: a text or a pathlib.Path") from None
     try:
         if "\0" in os.fspath(given):
             raise ConfigurationError(f"{name}={str(path)!r} holds a null character, which no path may")

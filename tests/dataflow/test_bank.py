@@ -256,3 +256,20 @@ def test_merging_takes_what_is_new_and_touches_nothing_else(tmp_path: Path) -> N
         merge_banks(str(tmp_path), banks_left(str(tmp_path)), [])
     with pytest.raises(BankError, match=r"experience_bank_broken.npz is no bank"):
         merge_banks(str(tmp_path), {}, [])
+
+
+def test_what_is_no_path_and_no_bank(tmp_path: Path) -> None:
+    bank = ExperienceBank()
+    for ask in (
+        lambda: ExperienceBank.load(3),  # type: ignore[arg-type]
+        lambda: bank.save(3),  # type: ignore[arg-type]
+        lambda: bank.save(tmp_path, 3),  # type: ignore[arg-type]
+        lambda: bank.merge(3),  # type: ignore[arg-type]
+        lambda: bank.merge_inplace(3),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ConfigurationError, match=r"=3 of a bank must be a path|got 3"):
+            ask()
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(BankError, match="does not begin as an") as caught:
+        ExperienceBank.load(tmp_path / "text.npz")
+    assert "allow_pickle" not in str(caught.value)

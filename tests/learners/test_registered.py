@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import rose
-from rose import IterationState, LearnerConfig, ParallelUQLearner, SeqUQLearner, TaskConfig
+from rose import IterationState, Learner, LearnerConfig, ParallelUQLearner, SeqUQLearner, TaskConfig
 from rose.engine import Engine
 from rose.errors import ConfigurationError, UnknownStateError
 from rose.metrics import LearningMetrics
@@ -358,3 +358,21 @@ def test_what_is_taken_out_of_the_stages_stays_out(tmp_path: Path) -> None:
     assert "training" not in learner.registered().stages
     learner.training_function = {**learner.training_function, "decor_kwargs": {"cpus": 2}}
     assert learner.registered().stages["training"].resources.cpus == 2
+
+
+@pytest.mark.parametrize("made", [Learner, SeqUQLearner])
+def test_arguments_of_wrong_types_are_named(made: Any) -> None:
+    learner = made(2)
+    for ask, what in (
+        (lambda: made(2, run_dir=3), r"run_dir=3 must be a path"),
+        (lambda: learner.training_task(as_executable="False")(len), r"as_executable='False' of training_task must be"),
+        (lambda: learner.as_stop_criterion(3, 1, "<")(len), r"metric_name=3 of as_stop_criterion must be a text"),
+        (lambda: learner.set_next_config("fast"), r"set_next_config must be a \w+, got str"),
+        (lambda: learner._register_task(3), r"is described by 3, which has no 'func'"),
+        (lambda: learner._register_task({}), r"is described by {}, which has no 'func'"),
+    ):
+        with pytest.raises(ConfigurationError, match=what):
+            ask()
+    if made is Learner:
+        with pytest.raises(ConfigurationError, match="Learner has no loop to start"):
+            learner.start()

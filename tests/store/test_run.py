@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,20 @@ def test_a_dead_run_is_read_where_one_cannot_write(tmp_path: Path) -> None:
     finally:
         (tmp_path / "run").chmod(0o700)
     assert not ObjectStore(tmp_path / "run" / "objects").root.exists()
+
+
+def test_a_read_that_is_given_up_in_the_middle_hangs_no_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        run = await Run.open(tmp_path / "run")
+        begun, go_on = threading.Event(), threading.Event()
+        reading = asyncio.create_task(run.journal.run(lambda: (begun.set(), go_on.wait())))
+        await asyncio.to_thread(begun.wait)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        go_on.set()
+        async with asyncio.timeout(30):
+            assert await run.round("w", 0) is None
+            await run.close()
+
+    asyncio.run(main())

@@ -72,10 +72,12 @@ def read_bank(path: str, allow_pickle: bool) -> tuple[str | None, list[Any]]:
         BankError: if it is no bank, or damaged, or a pickle that was not allowed.
     """
     with open(path, "rb") as file:
-        pickled = file.read(1) == b"\x80"
+        first = file.read(2)
         file.seek(0)
-        if pickled:
+        if first[:1] == b"\x80":
             return None, _unpickled(file, path, allow_pickle)
+        if first != b"PK":  # of which NumPy would say that it may be a pickle, and how to load it
+            raise BankError(f"{path} is no bank of experiences, or is damaged: it does not begin as an .npz file does")
         try:
             with np.load(file, allow_pickle=False) as held:
                 header = _plain(held["header"])

@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rose.dataflow.base import DataflowLoop, selection, verdict
+from rose.dataflow.base import JudgedLoop, selection
 from rose.dataflow.plan import DataflowPlan
 from rose.engine import TaskKey
 from rose.errors import ConfigurationError
 from rose.loop.limits import Ending
 from rose.loop.protocol import Loop, Outcome, RunRequest
-from rose.loop.state import StateResult, StopReason
 from rose.stages.config import LearnerConfig
 from rose.stages.runner import Runner, result_keys
 from rose.stages.stage import Registered
 
 
-class ActiveLoop(DataflowLoop):
+class ActiveLoop(JudgedLoop):
     """Play the iterations of one workflow of ROSE's active learners: one model, and one criterion of it.
 
     Args:
@@ -42,23 +41,14 @@ class ActiveLoop(DataflowLoop):
         simulates: bool = True,
         judges_choices: bool = False,
     ) -> None:
-        super().__init__(name, registered.all_stages(), runner)
-        self._criterion = registered.criterion
-        self._hooks = request.hooks
-        self._skips = request.skip_pre_loop
+        super().__init__(name, registered, request, runner)
         self._simulates = simulates
         self._judges_choices = judges_choices
-        self._last = -1  # the iteration that has ended
-        self._chosen: tuple[Any, ...] | None = ()  # what active_learn gave in it; None: it is recorded, and not read
+        self._chosen: tuple[Any, ...] | None = ()  # in the last iteration; None: it is recorded, and not read
 
     def carries(self) -> list[str]:
-        """Return all of the last iteration and what it went on with: under other limits it is played again.
-
-        Then none of it runs.
-        """
-        keys = [TaskKey(self.name, self._last, kind) for kind in self.stages]
-        keys.append(TaskKey(self.name, self._last - 1, "active_learn"))
-        return [text for key in keys for text in result_keys(key)]
+        """Return all of the last iteration, and what it went on with."""
+        return [*super().carries(), *result_keys(TaskKey(self.name, self._last - 1, "active_learn"))]
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
@@ -69,17 +59,10 @@ class ActiveLoop(DataflowLoop):
     async def play(self, iteration: int, config: LearnerConfig, ending: Ending) -> Outcome:
         """Simulate what was chosen before, train on it, choose, and judge."""
         chosen = await self.call("active_learn", iteration, config, await self._learned(iteration, config))
-        outcome = Outcome(selection=selection(chosen))
-        if self._criterion is not None:
-            result = await self.call("criterion", iteration, config, (chosen,) if self._judges_choices else ())
-            met, value = verdict(self._criterion, self._hooks, result, TaskKey(self.name, iteration, "criterion"))
-            outcome = replace(outcome, metric_value=value, stop=StopReason.CRITERION_MET if met else None)
+        given = (chosen,) if self._judges_choices else ()
+        outcome = await self.judged(iteration, config, given, Outcome(selection=selection(chosen)))
         self._last, self._chosen = iteration, (chosen,)
         return replace(outcome, stop=outcome.stop or ending(None))
-
-    def result(self) -> StateResult:
-        """Return the history, which also has what the last state has."""
-        return StateResult(self.name)
 
     async def _learned(self, iteration: int, config: LearnerConfig) -> tuple[Any, ...]:
         """Return what active_learn is called with: the simulation's result and the training's."""
@@ -155,14 +138,5 @@ class ActivePlan(DataflowPlan):
                 "Training and Active Learning functions must be set! There is no "
                 + " and no ".join(f"@learner.{kind}_task" for kind in missing)
             )
-        limits = self.request.limits
-        if not (self.endless or limits.max_iter or limits.max_time is not None or registered.criterion is not None):
-            raise ConfigurationError(
-                "Either max_iter > 0 or criterion_function must be provided. Register one with "
-                "@learner.as_stop_criterion(...)"
-            )
-        if registered.rule is not None:
-            raise ConfigurationError(
-                "uncertainty_quantification: an active learner scores nothing; rose.SeqUQLearner does"
-            )
+        self._check_judged(registered, "an active learner")
         super()._check_registered(registered)

@@ -135,12 +135,16 @@ class ExperienceBank:
 
     def merge(self, other: ExperienceBank) -> ExperienceBank:
         """Return a new bank with what is in both, of the larger `max_size` that is said; both stay as they are."""
+        if not isinstance(other, ExperienceBank):
+            raise ConfigurationError(f"a bank is merged with another one, got {other!r}")
         merged = ExperienceBank(max((size for size in (self.max_size, other.max_size) if size), default=None))
         merged.add_batch([*self, *other])
         return merged
 
     def merge_inplace(self, other: Iterable[Experience]) -> None:
         """Add what is in another bank, which stays as it is."""
+        if not isinstance(other, Iterable):
+            raise ConfigurationError(f"a bank is merged with another one, got {other!r}")
         self.add_batch(other)
 
     def clear(self) -> None:
@@ -165,7 +169,8 @@ class ExperienceBank:
             BankError: naming the first experience that cannot be kept, and what of it.
             OSError: if the disk refuses.
         """
-        path = os.path.join(work_dir, bank_file or f"{self.session_id}.npz")
+        name = f"{self.session_id}.npz" if bank_file is None else _path(bank_file, "bank_file")
+        path = os.path.join(_path(work_dir, "work_dir"), name)
         write_bank(path, self.session_id, list(self._held))
         return path
 
@@ -183,7 +188,7 @@ class ExperienceBank:
             FileNotFoundError: if there is no such file.
             BankError: if it is no bank, or damaged, or a pickle that was not allowed.
         """
-        path = os.fspath(filepath)
+        path = _path(filepath, "filepath")
         ours = f"{os.path.splitext(path)[0]}.npz"
         if path.endswith(".pkl") and not os.path.exists(path) and os.path.exists(ours):
             path = ours
@@ -200,6 +205,13 @@ class ExperienceBank:
         """Return the paths of the banks that `save` has written into a directory, by name; pickles are not opened."""
         names = sorted(os.listdir(work_dir))
         return [path for name in names if is_bank_file(path := os.path.join(work_dir, name))]
+
+
+def _path(path: str | os.PathLike[str], name: str) -> str:
+    try:
+        return os.fspath(path)
+    except TypeError:
+        raise ConfigurationError(f"{name}={path!r} of a bank must be a path: a text or a pathlib.Path") from None
 
 
 def banks_left(work_dir: str) -> dict[str, list[int]]:

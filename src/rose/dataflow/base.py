@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rose.dataflow._calls import injected_names
 from rose.engine import TaskKey
 from rose.errors import CorruptRunError
 from rose.loop.limits import Limits
-from rose.loop.protocol import Hooks, Outcome
-from rose.loop.state import WorkflowResult
+from rose.loop.protocol import Hooks, Outcome, RunRequest
+from rose.loop.state import StateResult, StopReason, WorkflowResult
 from rose.metrics import compare
 from rose.stages.config import LearnerConfig, stage_for
+from rose.stages.kinds import CRITERION
 from rose.stages.options import take_description
 from rose.stages.parsing import number, plain
 from rose.stages.reporting import register
 from rose.stages.runner import Runner, result_keys
-from rose.stages.stage import Stage, StopCriterion
+from rose.stages.stage import Registered, Stage, StopCriterion
 
 _SELECTION_LIMIT = 1000  # entries: what is chosen may be a data set, which the history need not repeat
 
@@ -133,6 +135,44 @@ class DataflowLoop:
         if run is None or record is None:
             raise CorruptRunError(f"the result of task {key}, with which the run goes on, is not recorded")
         return await run.result(record).get()
+
+
+class JudgedLoop(DataflowLoop):
+    """Play iterations that end with the workflow's one criterion; the last one stays recorded, to be played again.
+
+    Args:
+        name: the workflow's.
+        registered: its stages and criterion.
+        request: what was asked for.
+        runner: what runs its tasks.
+    """
+
+    also: tuple[str, ...] = ()  # what stands in keys of tasks that are not the user's
+
+    def __init__(self, name: str, registered: Registered, request: RunRequest, runner: Runner) -> None:
+        super().__init__(name, registered.all_stages(), runner)
+        self._criterion = registered.criterion
+        self._hooks = request.hooks
+        self._skips = request.skip_pre_loop
+        self._last = -1  # the iteration that has ended
+
+    def carries(self) -> list[str]:
+        """Return all of the last iteration: where the limits are others, it is played again, and none of it runs."""
+        keys = [TaskKey(self.name, self._last, kind) for kind in (*self.stages, *self.also)]
+        return [text for key in keys for text in result_keys(key)]
+
+    async def judged(self, iteration: int, config: LearnerConfig, given: tuple[Any, ...], outcome: Outcome) -> Outcome:
+        """Return an outcome with the criterion's value, if there is one, which is called with what is given."""
+        if self._criterion is None:
+            return outcome
+        result = await self.call(CRITERION.name, iteration, config, given)
+        key = TaskKey(self.name, iteration, CRITERION.name)
+        met, value = verdict(self._criterion, self._hooks, result, key)
+        return replace(outcome, metric_value=value, stop=StopReason.CRITERION_MET if met else None)
+
+    def result(self) -> StateResult:
+        """Return the history, which also has what the last state has."""
+        return StateResult(self.name)
 
 
 def verdict(rule: StopCriterion, hooks: Hooks, result: Any, key: TaskKey) -> tuple[bool, float]:

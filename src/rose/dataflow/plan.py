@@ -99,6 +99,17 @@ class DataflowPlan:
         if rule is not None and not rule.query_size:
             _log.warning("query_size=0 means nothing: without a pool, your own functions choose, and how many")
 
+    def _check_judged(self, registered: Registered, learner: str) -> None:
+        """Check what ends the run of a learner that has one model, and so no uncertainty."""
+        limits = self.request.limits
+        if not (self.endless or limits.max_iter or limits.max_time is not None or registered.criterion is not None):
+            raise ConfigurationError(
+                "Either max_iter > 0 or criterion_function must be provided. Register one with "
+                "@learner.as_stop_criterion(...)"
+            )
+        if registered.rule is not None:
+            raise ConfigurationError(f"uncertainty_quantification: {learner} scores nothing; rose.SeqUQLearner does")
+
     def _check_config(self, name: str, stages: Mapping[str, Stage]) -> None:
         request, config = self.request, self.request.configs[name]
         check_configured(config, f"workflow {name!r}: ", strict=False)

@@ -9,20 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from rose.dataflow.base import DataflowLoop, verdict
+from rose.dataflow.base import JudgedLoop
 from rose.dataflow.plan import DataflowPlan
-from rose.engine import TaskKey
 from rose.errors import ConfigurationError
 from rose.loop.limits import Ending
 from rose.loop.protocol import Loop, Outcome, RunRequest
-from rose.loop.state import StateResult, StopReason
 from rose.stages.config import LearnerConfig
 from rose.stages.kinds import CRITERION, ENVIRONMENT, UPDATE
-from rose.stages.runner import Runner, result_keys
+from rose.stages.runner import Runner
 from rose.stages.stage import Registered
 
 
-class ReinforcementLoop(DataflowLoop):
+class ReinforcementLoop(JudgedLoop):
     """Play the iterations of one workflow of ROSE's reinforcement learners.
 
     Args:
@@ -33,23 +31,12 @@ class ReinforcementLoop(DataflowLoop):
         explores: whether there is an environment in it.
     """
 
-    also: tuple[str, ...] = ()  # what stands in keys of tasks that are not the user's
-
     def __init__(
         self, name: str, registered: Registered, request: RunRequest, runner: Runner, explores: bool = True
     ) -> None:
-        super().__init__(name, registered.all_stages(), runner)
-        self._criterion = registered.criterion
-        self._hooks = request.hooks
-        self._skips = request.skip_pre_loop
+        super().__init__(name, registered, request, runner)
         self._explores = explores
-        self._last = -1  # the iteration that has ended
-        self._value: tuple[float, ...] = ()  # the criterion's in it
-
-    def carries(self) -> list[str]:
-        """Return all of the last iteration: where the limits are others, it is played again, and none of it runs."""
-        keys = [TaskKey(self.name, self._last, kind) for kind in (*self.stages, *self.also)]
-        return [text for key in keys for text in result_keys(key)]
+        self._value: tuple[float, ...] = ()  # the criterion's in the last iteration
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
@@ -64,22 +51,13 @@ class ReinforcementLoop(DataflowLoop):
             if self._explores:
                 given = (await self.experience(iteration, config, self._value),)
             given = (await self.call(UPDATE.name, iteration, config, given),)
-        outcome = Outcome()
-        if self._criterion is not None:
-            result = await self.call(CRITERION.name, iteration, config, given)
-            key = TaskKey(self.name, iteration, CRITERION.name)
-            met, value = verdict(self._criterion, self._hooks, result, key)
-            outcome = Outcome(metric_value=value, stop=StopReason.CRITERION_MET if met else None)
+        outcome = await self.judged(iteration, config, given, Outcome())
         self._end(iteration, outcome)
         return replace(outcome, stop=outcome.stop or ending(None))
 
     async def experience(self, iteration: int, config: LearnerConfig, value: tuple[float, ...]) -> Any:
         """Return what the update is given: here the result of the environment, which is told the criterion's value."""
         return await self.call(ENVIRONMENT.name, iteration, config, value)
-
-    def result(self) -> StateResult:
-        """Return the history, which also has what the last state has."""
-        return StateResult(self.name)
 
     def _end(self, iteration: int, outcome: Outcome) -> None:
         self._last = iteration
@@ -130,16 +108,7 @@ class ReinforcementPlan(DataflowPlan):
 
     def _check_registered(self, registered: Registered) -> None:
         self._check_stages(registered)
-        limits = self.request.limits
-        if not limits.max_iter and limits.max_time is None and registered.criterion is None:
-            raise ConfigurationError(
-                "Either max_iter > 0 or criterion_function must be provided. Register one with "
-                "@learner.as_stop_criterion(...)"
-            )
-        if registered.rule is not None:
-            raise ConfigurationError(
-                "uncertainty_quantification: a reinforcement learner scores nothing; rose.SeqUQLearner does"
-            )
+        self._check_judged(registered, "a reinforcement learner")
         super()._check_registered(registered)
 
     def _check_stages(self, registered: Registered) -> None:

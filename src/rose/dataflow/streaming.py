@@ -84,17 +84,22 @@ class Stream:
         self._state = "open"
         self._read_sources()
 
-    async def close(self) -> None:
-        """End: nothing is read any more, and what waits is let go."""
+    def end(self) -> None:
+        """End what a run takes, at once: what waits is let go, and what is attached from now on is the next run's."""
+        if self._state != "open":
+            return
         self._state = "ended"
-        pumps = set(self._pumps)
-        for pump in pumps:
+        for pump in self._pumps:
             pump.cancel()
-        if pumps:
-            await asyncio.wait(pumps)
         self._items.clear()
         self._error, self._ends = None, False
         self._changed()
+
+    async def close(self) -> None:
+        """End, and wait until nothing is read any more."""
+        self.end()
+        if self._pumps:
+            await asyncio.wait(set(self._pumps))
 
     def renew(self) -> None:
         """Take items again, for another run."""

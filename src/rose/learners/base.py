@@ -109,6 +109,7 @@ class Learner(StateOfLearner, Generic[R]):
         """
         names = [workflow.name for workflow in self._workflows]
         name = None if learner_name is None else str(learner_name)
+        checks.check_config(config, "set_next_config")
         if name is not None:
             checks.check_configs({name: config}, names, "set_next_config")
         for workflow in self._workflows:
@@ -135,7 +136,6 @@ class Learner(StateOfLearner, Generic[R]):
             def summarise(path): ...
             text = await summarise("results.json")
         """
-
         return utility(self, func, options)
 
     async def shutdown(self, *args: Any, **kwargs: Any) -> None:
@@ -159,13 +159,13 @@ class Learner(StateOfLearner, Generic[R]):
             task_obj: `func`, `args`, `kwargs`, `decor_kwargs`, `as_executable`; and `key`, what the task is called.
             deps: what follows `args`: futures or values, in a tuple, or one.
         """
+        kind = self._kind_of(task_obj)
         args = (*(task_obj.get("args") or ()), *(deps if isinstance(deps, tuple) else () if deps is None else (deps,)))
         kwargs = dict(task_obj.get("kwargs") or {})
         go_on = submitted.get()
         if go_on is not None:
             return go_on(task_obj, args, kwargs)
-        stage = stage_of(self._kind_of(task_obj), task_obj)
-        return self._submissions.submit(stage, args, kwargs, task_obj.get("key"))
+        return self._submissions.submit(stage_of(kind, task_obj), args, kwargs, task_obj.get("key"))
 
     def _runner(self, engine: Engine, run: Run | None = None, labels: bool = False) -> Runner:
         if not self._overrides("_register_task"):
@@ -191,7 +191,7 @@ class Learner(StateOfLearner, Generic[R]):
         of iterated, it is as `teach`.
         """
         session = self._session(self._plan_for("start", args, kwargs), progress=progress)
-        return States(session.states(), lambda: self._learned(session.results()))
+        return States(session.states(), lambda: self._learned(session.results()), session.leave)
 
     def teach(self, *args: Any, progress: bool = False, **kwargs: Any) -> Coroutine[Any, Any, R]:
         """Run the workflows to their ends, and give what was learned; takes the arguments of `plan`.
@@ -264,8 +264,9 @@ class Learner(StateOfLearner, Generic[R]):
             self.run_dir = None if run.temporary else run.path
             return self._workflows, run
 
-        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough)
-        self._sessions = [old for old in self._sessions if not old.over] + [session]
+        earlier = [old for old in self._sessions if not old.over]
+        session = Session(open_workflows, self.events, self._state, self._told, self.one_is_enough, earlier)
+        self._sessions = [*earlier, session]
         return session
 
     async def _open_submissions(self, stack: AsyncExitStack) -> Opened:

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rose.errors import ConfigurationError
 from rose.learners import base
 from rose.learners._submissions import Opened, TaskFuture, future_of
 from rose.learners._task_dicts import TaskDict, described
@@ -16,7 +17,7 @@ from rose.learners.tracking import manifest_of
 from rose.loop.changes import AcceptChanges
 from rose.loop.identity import identifier_of
 from rose.loop.limits import Limits
-from rose.loop.protocol import RunRequest
+from rose.loop.protocol import Plan, RunRequest
 from rose.loop.state import StopReason
 from rose.stages.kinds import CRITERION, UTILITY, Kind
 from rose.stages.options import make_stage
@@ -148,6 +149,17 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
         self.metric_values_per_iteration = {}
         self._reason = StopReason.STOPPED
         self._is_stopped = False
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """Refuse: the program is the loop.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} has no loop to start: call its tasks and await what they give, or use a learner "
+            "that has a loop, such as SequentialActiveLearner"
+        )
 
     def get_metric_results(self) -> dict[Any, Any]:
         """Return a copy of `metric_values_per_iteration`."""

@@ -331,7 +331,9 @@ class Registration:
 
     def _kind_of(self, task: Mapping[str, Any]) -> str:
         """Return the kind that the function of a dict was last registered as; one that was not is a utility."""
-        func = task.get("func")
+        func = task.get("func") if isinstance(task, Mapping) else None
+        if func is None:
+            stage_of(UTILITY.name, task)  # which says what it lacks
         return next((kind for known, kind in reversed(self._kinds) if known is func), UTILITY.name)
 
     def _dicts(self) -> dict[str, TaskDict]:

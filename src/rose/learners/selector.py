@@ -211,7 +211,7 @@ class AlgorithmSelector(ActiveLearner[Selection]):
             RunFailedError: when all have ended, if all failed, or one because of the place where its tasks ran.
         """
         session = self._session(self._plan_for("start", args, kwargs), progress=progress)
-        return Selected(session.states(), lambda: self._learned(session.results()))
+        return Selected(session.states(), lambda: self._learned(session.results()), session.leave)
 
     @property
     def algorithm_results(self) -> dict[str, dict[str, Any]]:

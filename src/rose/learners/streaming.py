@@ -14,6 +14,7 @@ from rose.learners.active import ActiveLearner
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges
 from rose.loop.protocol import Plan
+from rose.loop.session import Session
 from rose.loop.state import IterationState, Results, StateResult
 from rose.stages.config import LearnerConfig
 
@@ -130,6 +131,11 @@ class StreamingActiveLearner(ActiveLearner[StateResult]):
         self._next = None
         self._stream.renew()
         return plan
+
+    def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
+        session = super()._session(plan, close_engine=close_engine)
+        session.on_leave = self._stream.end
+        return session
 
     def _told(self, state: IterationState) -> Awaitable[None] | None:
         super()._told(state)

@@ -7,7 +7,7 @@ import logging
 import os
 import textwrap
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,10 @@ class Session:
         shared_state: what was registered outside any workflow, with who is told of all state.
         told: is told of each state before the caller is, who waits for what it gives, if anything.
         one_is_enough: whether the run goes well if one workflow does; what a place did to one is a failure even then.
+        earlier: the learner's sessions that are not over: one whose iteration was left is waited for.
     """
+
+    on_leave: Callable[[], None] | None = None  # called at once when the iteration is left
 
     def __init__(
         self,
@@ -52,12 +55,15 @@ class Session:
         shared_state: Reports,
         told: Callable[[IterationState], Awaitable[None] | None] = lambda state: None,
         one_is_enough: bool = False,
+        earlier: Sequence[Session] = (),
     ) -> None:
         self._open = open_workflows
         self._events = events
         self._shared_state = shared_state
         self._told = told
         self._one_is_enough = one_is_enough
+        self._earlier = earlier
+        self._left = False
         self._workflows: list[Workflow] = []
         self._work: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,6 +83,13 @@ class Session:
             return
         self.stopped = True
         self._loop.call_soon_threadsafe(self._cancel_work)
+
+    def leave(self) -> None:
+        """Take note that nobody asks for states any more: asyncio closes `states` a moment later, after a `break`."""
+        if self._end is not None and not self.over and not self._left:
+            self._left = True
+            if self.on_leave is not None:
+                self.on_leave()
 
     async def ended(self) -> None:
         """Wait until the session is over; one that never began is over."""
@@ -135,8 +148,12 @@ class Session:
 
     async def _supervise(self, publish: Publish) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        self._shared_state.thread = threading.get_ident()
         try:
+            for earlier in self._earlier:
+                if earlier._left and earlier._loop is self._loop:
+                    await earlier.ended()
+            self._earlier = ()
+            self._shared_state.thread = threading.get_ident()
             with ending_on_signals() as ending:
                 async with AsyncExitStack() as stack:
                     self._workflows, run = await self._open(stack)

@@ -288,11 +288,18 @@ class States(AsyncIterator[IterationState], Generic[R]):
     Args:
         states: gives each state as it comes.
         result: gives what was learned when they have ended.
+        leave: is told when nobody can ask for a state any more, as after a `break`.
     """
 
-    def __init__(self, states: AsyncGenerator[IterationState, None], result: Callable[[], R]) -> None:
+    def __init__(
+        self, states: AsyncGenerator[IterationState, None], result: Callable[[], R], leave: Callable[[], None]
+    ) -> None:
         self._states = states
         self._result = result
+        self._leave = leave
+
+    def __del__(self) -> None:
+        self._leave()
 
     async def __anext__(self) -> IterationState:
         return await anext(self._states)
@@ -302,6 +309,7 @@ class States(AsyncIterator[IterationState], Generic[R]):
 
     async def aclose(self) -> None:
         """End the run, as leaving the iteration does."""
+        self._leave()
         await self._states.aclose()
 
     async def _rest(self) -> R:

@@ -74,7 +74,8 @@ def make_stage(kind: str, func: Callable[..., Any], options: Mapping[str, Any]) 
         if name not in OPTIONS:
             raise ConfigurationError(f"{kind}_task has no option {name!r}; {near_miss(name, OPTIONS)}")
     where = f"{kind}_task"
-    stage = with_options(Stage(kind, func, options.get("as_executable", True)), options, where)
+    as_executable = _check_truth("as_executable", options.get("as_executable", True), where)
+    stage = with_options(Stage(kind, func, as_executable), options, where)
     changes = {name: options[name] for name in ("batch", "collect", "launcher", "cwd") if options.get(name) is not None}
     if "launcher" in changes:
         check_launcher(changes["launcher"], where)

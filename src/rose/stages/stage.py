@@ -139,8 +139,12 @@ def make_criterion(metric_name: str, threshold: float, operator: str) -> StopCri
     """Return a stop criterion whose operator is the metric's own, or for a metric of the user's the one given.
 
     Raises:
-        ConfigurationError: if the threshold is NaN, or the operator is missing or no comparison.
+        ConfigurationError: if the name is no text, the threshold is NaN, or the operator is missing or no comparison.
     """
+    if not isinstance(metric_name, str) or not metric_name:
+        raise ConfigurationError(
+            f"metric_name={metric_name!r} of as_stop_criterion must be a text: what the criterion's value is called"
+        )
     threshold = check_threshold(threshold, "as_stop_criterion")
     known = LEARNING_METRICS.get(metric_name)
     if operator:

@@ -153,6 +153,11 @@ def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> i
         known = watch is not None and watch.driver.epoch == last.epoch
         if (known and watch is not None and watch.driver.seen != last.seen) or (last.exists and last.is_fresh):
             seen = f" (last seen {describe_seconds(time.time() - last.seen)} ago)" if last.exists else ""
+            if (last.pid, last.exists) == (os.getpid(), True):
+                raise RunLockedError(
+                    f"{str(where)!r} is being written by {last}{seen}, which is this program: an earlier run of it has "
+                    "not ended; await it, or `await states.aclose()` where the iteration over its states was left"
+                )
             raise RunLockedError(
                 f"{str(where)!r} is being written by {last}{seen}: wait for its end, stop it, or "
                 f"choose another run_dir; one that has died is replaced by itself, at the latest {SILENCE:g} s "

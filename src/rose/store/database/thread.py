@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from rose.store import lease
 from rose.store.database.failures import explain
@@ -61,10 +61,18 @@ class DatabaseThread:
         future: Future[T] = Future()
 
         def call() -> None:
+            done: T | None = None
+            failed: BaseException | None = None
             try:
-                future.set_result(self.patiently(job))
+                done = self.patiently(job)
             except BaseException as error:
-                future.set_exception(explain(error, self._directory / DATABASE))
+                failed = explain(error, self._directory / DATABASE)
+            if not future.set_running_or_notify_cancel():  # whoever waited was cancelled: nobody is to be told
+                return
+            if failed is None:
+                future.set_result(cast(T, done))
+            else:
+                future.set_exception(failed)
 
         self._jobs.put(call)
         return await asyncio.wrap_future(future)
