@@ -132,8 +132,8 @@ class StreamingActiveLearner(ActiveLearner[StateResult]):
         self._stream.renew()
         return plan
 
-    def _session(self, plan: Plan, *, close_engine: bool = False) -> Session:
-        session = super()._session(plan, close_engine=close_engine)
+    def _session(self, plan: Plan, *, close_engine: bool = False, progress: bool = False) -> Session:
+        session = super()._session(plan, close_engine=close_engine, progress=progress)
         session.on_leave = self._stream.end
         return session
 
