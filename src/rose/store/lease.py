@@ -155,8 +155,8 @@ def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> i
             seen = f" (last seen {describe_seconds(time.time() - last.seen)} ago)" if last.exists else ""
             if (last.pid, last.exists) == (os.getpid(), True):
                 raise RunLockedError(
-                    f"{str(where)!r} is being written by {last}{seen}, which is this program: an earlier run of it has "
-                    "not ended; await it, or `await states.aclose()` where the iteration over its states was left"
+                    f"{str(where)!r} is being written by {last}{seen}, which is this program: an earlier run of "
+                    "it has not ended; await it, or `await states.aclose()` where its iteration was left"
                 )
             raise RunLockedError(
                 f"{str(where)!r} is being written by {last}{seen}: wait for its end, stop it, or "
