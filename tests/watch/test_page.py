@@ -269,4 +269,7 @@ def test_runs_are_compared_and_what_is_gone_is_said(page: Page, tmp_path: Path) 
     status, _, html = page.client.ask(f"/compare?run={run}&run=none")
     assert status == 200
     assert html.count("<article>") == 1
+    assert html.count('id="curve-data"') == 1
+    name = page.run.path.name
+    assert f"{name}: w{MARKUP}" in unescape(html)
     assert page.client.ask("/runs/0123/")[0] == 404

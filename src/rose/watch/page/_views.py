@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,6 +14,9 @@ from markupsafe import Markup
 
 from rose.store import TaskRecord
 from rose.store.orders import SETTINGS
+from rose.watch.facts.curves import Curve
+from rose.watch.fragments.curves import curves_section
+from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import Cell, safe, table
 from rose.watch.page._layout import page, since, task_link
 from rose.watch.page.followed import Fragments, run_id
@@ -151,8 +155,16 @@ def task(path: Path, view: TaskView) -> h.Element:
     )
 
 
-def compare(found: Sequence[tuple[Path, str, Fragments]]) -> h.Element:
-    """Return several runs side by side."""
+def compare(found: Sequence[tuple[Path, str, Fragments, Sequence[Curve]]]) -> h.Element:
+    """Return several runs side by side, and their curves in the same charts."""
+    names = [safe(path.name) for path, *_ in found]
+    if len(set(names)) < len(names):
+        names = [safe(path) for path, *_ in found]
+    curves = [
+        replace(curve, workflow=f"{name}: {curve.workflow}")
+        for name, (*_, of_one) in zip(names, found, strict=True)
+        for curve in of_one
+    ]
     return page(
         "Compare",
         "./",
@@ -160,22 +172,38 @@ def compare(found: Sequence[tuple[Path, str, Fragments]]) -> h.Element:
         h.div(".compare")[
             (
                 h.article[
-                    h.h2[h.a(href=f"runs/{where}/")[safe(path.name)]],
+                    h.h2[h.a(href=f"runs/{where}/")[name]],
                     (
-                        Markup(fragments[name].replace('id="', f'id="{where}-', 1))
-                        for name in fragments
-                        if name in _COMPARED
+                        Markup(fragments[one].replace('id="', f'id="{where}-', 1))
+                        for one in _COMPARED
+                        if one in fragments
                     ),
                 ]
-                for path, where, fragments in found
+                for name, (_, where, fragments, _) in zip(names, found, strict=True)
             )
         ]
         if found
         else h.p["Tick the runs to be compared in the list of runs."],
+        curves_section(curves, {curve.workflow: [curve] for curve in curves}, _NoLinks()) if curves else None,
     )
 
 
-_COMPARED = ("state", "workflows", "stages")
+_COMPARED = ("state", "workflows")
+
+
+def _renamed(html: str, where: str) -> str:
+    """Return a fragment whose element has an id that the other runs' have not."""
+    return html.replace('id="', f'id="{where}-', 1)
+
+
+class _NoLinks(Links):
+    """Name tasks and iterations without leading there: they are of several runs."""
+
+    def task(self, key: str, said: str | None = None) -> h.Element:
+        return h.span[safe(key if said is None else said)]
+
+    def iteration(self, workflow: str, iteration: int, said: str | None = None) -> h.Element:
+        return h.span[str(iteration) if said is None else safe(said)]
 
 
 def gone(why: str) -> h.Element:

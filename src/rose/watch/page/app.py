@@ -135,7 +135,7 @@ class _Page:
         followed = [await self._followed.of(path) for path in chosen]
         for one in followed:
             await one.look()
-        return _Html(views.compare([(one.path, run_id(one.path), one.fragments) for one in followed]))
+        return _Html(views.compare([(one.path, run_id(one.path), one.fragments, one.curves) for one in followed]))
 
     # --- inside --------------------------------------------------------------------------------------------------
 

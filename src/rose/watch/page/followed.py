@@ -7,12 +7,13 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from rose.store import Changes, RunReader
+from rose.watch.facts.curves import Curve
 
 PERIOD = 0.5  # seconds between two looks: a run's driver is another process, which tells nobody
 _KEPT = 4  # runs that stay read while nobody looks at them
@@ -36,6 +37,10 @@ class Rendering(Protocol):
         """Return the fragments as they are now."""
         ...
 
+    def curves(self) -> Sequence[Curve]:
+        """Return the curves of the workflows as they are now, copied."""
+        ...
+
 
 def run_id(path: Path) -> str:
     """Return what a run is called in addresses: nothing of its path is in them."""
@@ -53,6 +58,7 @@ class Followed:
     def __init__(self, path: Path, make: Callable[[RunReader], Rendering]) -> None:
         self.path = path
         self.fragments: Fragments = {}
+        self.curves: Sequence[Curve] = ()
         self.cursor: str | None = None
         self._make = make
         self._rendering: Rendering | None = None
@@ -114,12 +120,14 @@ class Followed:
                     self._reader = RunReader(self.path)
                     if not self._outlined and (count := self._reader.count_tasks()) > _MANY:
                         changes = self._reader.since(tasks=False)
-                        self.fragments, self._outlined = self._make(self._reader).outline(changes, count), True
+                        outlining = self._make(self._reader)
+                        self.fragments, self._outlined = outlining.outline(changes, count), True
+                        self.curves = outlining.curves()
                         return
                     self._rendering = self._make(self._reader)
                 changes = self._reader.since(self.cursor)
                 self._rendering.add(changes)
-                self.fragments = self._rendering.fragments()
+                self.fragments, self.curves = self._rendering.fragments(), self._rendering.curves()
                 self.cursor = changes.cursor
             except BaseException:  # what was read in part is read again
                 self._forget()

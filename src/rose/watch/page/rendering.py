@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import htpy as h
@@ -24,7 +25,7 @@ from rose.store import (
     describe_seconds,
 )
 from rose.watch.facts import Facts
-from rose.watch.facts.curves import measures
+from rose.watch.facts.curves import Curve, measures
 from rose.watch.facts.repeats import drawn
 from rose.watch.fragments.answer import answer_section
 from rose.watch.fragments.calibration import calibration_section
@@ -113,6 +114,10 @@ class RunRendering:
             "orders": str(self._ordered()),
             **{name: self._slow[name] for name in _LAST if name in self._slow},
         }
+
+    def curves(self) -> list[Curve]:
+        """Return the curves of the workflows as they are now, copied."""
+        return [replace(curve, points=list(curve.points)) for curve in self._facts.curves()]
 
     def _rendered(self, summary: RunSummary) -> dict[str, str]:
         """Return what takes longer; of that which only iterations change, only what they did."""
