@@ -10,6 +10,7 @@ import select
 import stat
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -19,6 +20,9 @@ _PATIENCE = 1000  # milliseconds for which a reader that is slow, of a pipe that
 
 _lock = threading.Lock()
 _depth = 0  # how many tasks of this process are showing
+# Python 3.11's `print` holds no reference to what it writes to: what stood in `sys.stdout` must outlive every call of
+# another thread that has begun. So the last ones are kept, and used again.
+_kept: deque[Shown] = deque(maxlen=32)
 
 
 class Shown:
@@ -84,7 +88,12 @@ class showing:  # a class, for every task enters one, and generators are slow
 
 
 def _wrapped(stream: Any) -> Any:
-    return stream if stream is None or isinstance(stream, Shown) else Shown(stream)
+    if stream is None or isinstance(stream, Shown):
+        return stream
+    found = next((shown for shown in _kept if shown.stream is stream), None)
+    if found is None:
+        _kept.append(found := Shown(stream))
+    return found
 
 
 def _unwrapped(stream: Any) -> Any:
