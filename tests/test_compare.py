@@ -115,7 +115,7 @@ def test_what_cannot_be_compared_is_said_at_once() -> None:
         rose.compare(learner, ["top_kk"], max_iter=1)
     with pytest.raises(ConfigurationError, match="the control, alone"):
         rose.compare(learner, ["random"], max_iter=1)
-    with pytest.raises(ConfigurationError, match="seeds="):
+    with pytest.raises(ConfigurationError, match="seeds=0 must be"):
         rose.compare(learner, ["top_k"], seeds=0, max_iter=1)
     with pytest.raises(ConfigurationError, match="must be a name or a UQLearnerConfig"):
         rose.compare(learner, {"mine": 3}, max_iter=1)
@@ -143,6 +143,7 @@ def test_configurations_with_metrics_of_their_own() -> None:
     found = rose.compare(learner, ways, seeds=[3], budget=12, control="random")
     assert [*found.workflows] == ["width", "random"]
     assert found.labels.tolist() == [8, 12]
+    assert ", 1 seed, " in str(found)
     assert found.metric == "root_mean_squared_error_rmse"
 
 
