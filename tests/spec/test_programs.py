@@ -80,6 +80,13 @@ def test_tasks_are_told_what_they_take(tmp_path: Path) -> None:
     assert learner.simulation_function["as_executable"] is False
     assert learner.criterion_function["operator"] == ""  # the metric's own
     untold = text.partition("parameters")[0]
+    config = LearnerBuilder(written(tmp_path, untold), 1).build_learner_config()
+    assert config is not None  # there is the iteration, which two of them take
+    told = config.get_task_config("criterion", 7)
+    assert told is not None
+    assert told.kwargs == {"iteration": 7}
+    for name in ("simulate", "judge"):
+        untold = untold.replace(f"spec.tasks:{name}", "spec.tasks:choose")
     assert LearnerBuilder(written(tmp_path, untold), 1).build_learner_config() is None
 
 

@@ -194,7 +194,11 @@ class LearnerBuilder:
     def _tells(self) -> bool:
         """Return whether tasks are told anything."""
         config = self._workflow_config
-        asked = {name for _, task, _ in self._tasks if task.command for name in placeholders(task.command)}
+        asked = {
+            name
+            for _, task, function in self._tasks
+            for name in (placeholders(task.command) if task.command else taken(function, dict.fromkeys(RESERVED)))
+        }
         return bool(config.parameters or config.remote.pythonpath or config.learners or asked & set(RESERVED))
 
     def _configuration(self, more: Mapping[str, Any]) -> LearnerConfig:
