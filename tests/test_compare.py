@@ -182,5 +182,10 @@ def test_a_script_is_compared_by_the_command(tmp_path, monkeypatch, capsys) -> N
     assert told["labels"] == [4, 6]
     assert main([*given, "--learner", "lerner"]) == 1
     assert "defines no 'lerner' (--learner learner?)" in capsys.readouterr().err
-    assert main(["compare", str(tmp_path / "none.py")]) == 1
+    assert main(["compare", str(script)]) == 1
+    assert "give --max-iter or --budget" in capsys.readouterr().err
+    (tmp_path / "after.py").write_text(SCRIPT.replace("raise", "results = {}; raise") + "print(results)\n")
+    assert main(["compare", str(tmp_path / "after.py"), "--max-iter", "1"]) == 1
+    assert "name 'results' is not defined; what is under `if __name__" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "none.py"), "--max-iter", "1"]) == 1
     assert "cannot be read as a Python script" in capsys.readouterr().err

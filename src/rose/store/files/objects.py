@@ -90,8 +90,8 @@ class ObjectStore:
                 if _digest(file) != path.stem:
                     raise CorruptRunError(
                         f"{path} is damaged: its content does not match its name; put a sound copy there, or, "
-                        "in a run directory, remove it: on resume, a task whose result is missing runs again (a label's "
-                        "cannot)"
+                        "in a run directory, remove it: on resume, a task whose result is missing runs again (a "
+                        "label's cannot)"
                     )
                 file.seek(0)
                 if path.suffix == ".npy":
