@@ -115,7 +115,7 @@ def test_what_cannot_be_compared_is_said_at_once() -> None:
         rose.compare(learner, ["top_kk"], max_iter=1)
     with pytest.raises(ConfigurationError, match="the control, alone"):
         rose.compare(learner, ["random"], max_iter=1)
-    with pytest.raises(ConfigurationError, match="seeds="):
+    with pytest.raises(ConfigurationError, match="seeds=0 must be"):
         rose.compare(learner, ["top_k"], seeds=0, max_iter=1)
     with pytest.raises(ConfigurationError, match="must be a name or a UQLearnerConfig"):
         rose.compare(learner, {"mine": 3}, max_iter=1)
@@ -143,6 +143,7 @@ def test_configurations_with_metrics_of_their_own() -> None:
     found = rose.compare(learner, ways, seeds=[3], budget=12, control="random")
     assert [*found.workflows] == ["width", "random"]
     assert found.labels.tolist() == [8, 12]
+    assert ", 1 seed, " in str(found)
     assert found.metric == "root_mean_squared_error_rmse"
 
 
@@ -181,5 +182,10 @@ def test_a_script_is_compared_by_the_command(tmp_path, monkeypatch, capsys) -> N
     assert told["labels"] == [4, 6]
     assert main([*given, "--learner", "lerner"]) == 1
     assert "defines no 'lerner' (--learner learner?)" in capsys.readouterr().err
-    assert main(["compare", str(tmp_path / "none.py")]) == 1
+    assert main(["compare", str(script)]) == 1
+    assert "give --max-iter or --budget" in capsys.readouterr().err
+    (tmp_path / "after.py").write_text(SCRIPT.replace("raise", "results = {}; raise") + "print(results)\n")
+    assert main(["compare", str(tmp_path / "after.py"), "--max-iter", "1"]) == 1
+    assert "name 'results' is not defined; what is under `if __name__" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "none.py"), "--max-iter", "1"]) == 1
     assert "cannot be read as a Python script" in capsys.readouterr().err

@@ -89,3 +89,22 @@ def test_a_run_that_is_kept_in_the_middle_is_named(tmp_path: Path) -> None:
         assert len((await learner.teach(max_iter=3)).iterations) == 3
 
     asyncio.run(main())
+
+
+def test_a_run_beside_another_of_the_same_learner_is_refused() -> None:
+    async def main() -> None:
+        learner = SeqUQLearner(ThreadEngine(2))
+        learner.simulation_task(as_executable=False)(lambda *given: 0)
+        for decorator in (learner.training_task, learner.active_learn_task):
+            decorator(as_executable=False)(lambda *given, **told: 0)
+        learner.prediction_task(as_executable=False)(lambda *given, **told: [[0.5, 0.5]])
+        first, second = await asyncio.gather(
+            *(learner.teach(model_names=["a"], max_iter=2) for _ in range(2)), return_exceptions=True
+        )
+        assert len(first["iterations"]) == 2
+        assert isinstance(second, RunLockedError)
+        assert "this learner has a run that goes on: await its end" in str(second)
+        assert len((await learner.teach(model_names=["a"], max_iter=1))["iterations"]) == 1
+        await learner.shutdown()
+
+    asyncio.run(main())

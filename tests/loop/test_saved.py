@@ -21,6 +21,7 @@ from rose.errors import (
     CorruptRunError,
     MissingDefinitionError,
     MissingPackageError,
+    PoolError,
     RunDirectoryError,
 )
 from rose.metrics import MODEL_ACCURACY, PREDICTIVE_VARIANCE
@@ -170,6 +171,31 @@ def test_what_is_not_there_and_what_is_in_the_way(learned, tmp_path: Path) -> No
     manifest.write_text("{")
     with pytest.raises(CorruptRunError, match=r"surrogate.json' is damaged"):
         rose.load(tmp_path / "inner")
+
+
+def test_a_link_is_saved_through_and_damage_is_said_in_terms_of_what_was_saved(learned, tmp_path: Path) -> None:
+    saved = learned[1]["x"].save(tmp_path / "saved")
+    (tmp_path / "link").symlink_to(saved)
+    assert learned[1]["y"].save(tmp_path / "link") == saved.resolve()
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link", "saved"]
+    assert list(rose.load(saved).keys()) == ["y"]
+    for nothing in (None, 3.0):
+        with pytest.raises(PoolError, match="X must hold samples"):
+            rose.load(saved)["y"].predict(nothing)
+    arrays = sorted((saved / "objects").rglob("*.npy"))
+    for file in arrays:  # one of them is the candidates', which is read at once
+        file.rename(file.with_suffix(".gone"))
+    with pytest.raises(CorruptRunError, match=rf"^\S+npy is missing: what is in '{saved}' refers to it"):
+        rose.load(saved)
+    for file in arrays:
+        file.write_bytes(b"other")
+    with pytest.raises(CorruptRunError, match=r"^\S+npy is damaged: .* put a sound copy there"):
+        rose.load(saved)
+    manifest = saved / "surrogate.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"workflows": [3]}))
+    with pytest.raises(CorruptRunError, match=r"surrogate.json' is damaged"):
+        rose.load(saved)
 
 
 def learner_of(module: Any, run_dir: Path | None = None) -> SeqUQLearner:

@@ -80,6 +80,12 @@ def test_tasks_are_told_what_they_take(tmp_path: Path) -> None:
     assert learner.simulation_function["as_executable"] is False
     assert learner.criterion_function["operator"] == ""  # the metric's own
     untold = text.partition("parameters")[0]
+    config = LearnerBuilder(written(tmp_path, untold), 1).build_learner_config()
+    assert config is not None  # there is the iteration, which one of them names
+    told = config.get_task_config("criterion", 7)
+    assert told is not None
+    assert told.kwargs == {"iteration": 7}
+    untold = untold.replace("spec.tasks:judge", "spec.tasks:choose")  # what is left takes any name, as in ROSE
     assert LearnerBuilder(written(tmp_path, untold), 1).build_learner_config() is None
 
 

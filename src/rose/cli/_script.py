@@ -17,20 +17,29 @@ def load_script(path: Path) -> ModuleType:
     Tasks find its functions then as they do when it is run itself.
 
     Raises:
-        ConfigurationError: if it is no Python file.
+        ConfigurationError: if it is no Python file, or uses what is defined in the part that is not run.
         Exception: what the script raises.
     """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read as a Python script: {error}") from error
+    everything = len(tree.body)
     tree.body = [node for node in tree.body if not _is_guard(node)]
     module = ModuleType("__main__")
     module.__file__ = str(path.absolute())
     sys.modules["__main__"] = module
     sys.argv = [str(path)]
     sys.path[0] = str(path.absolute().parent)
-    exec(compile(tree, module.__file__, "exec"), module.__dict__)
+    try:
+        exec(compile(tree, module.__file__, "exec"), module.__dict__)
+    except NameError as error:
+        if len(tree.body) == everything:
+            raise
+        raise ConfigurationError(
+            f"{str(path)!r}: {error}; what is under `if __name__ == '__main__'` is not run here: put what uses it "
+            "there, too"
+        ) from error
     return module
 
 

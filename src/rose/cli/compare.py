@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rose.cli._arguments import add_command, add_json, as_path, as_text, positive
+from rose.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rose.cli._arguments import Commands
@@ -51,6 +52,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from rose.watch import progress
     from rose.watch.terminal import clean
 
+    if not arguments.max_iter and arguments.budget is None:  # said before the script runs, which may take long
+        raise ConfigurationError("compare needs to know where the curves end: give --max-iter or --budget")
     learner = learner_of(load_script(arguments.script), arguments.learner)
     with progress():
         found = compare(

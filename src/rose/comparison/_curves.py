@@ -183,13 +183,19 @@ class Comparison:
         heads = ("", f"at {last} labels", f"difference to {self.control}", f"labels saved to reach {self.control}'s")
         table = [heads]
         for row in self.rows():
-            saved = "" if row.saved is None else f"{row.saved} in {row.reached} of {len(self.seeds)} seeds"
+            saved = "" if row.saved is None else f"{row.saved} in {row.reached} of {_counted(len(self.seeds))}"
             table.append((row.name, str(row.quality), "" if row.difference is None else str(row.difference), saved))
         widths = [max(len(line[column]) for line in table) for column in range(len(heads))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in table
         ]
-        said = f"{self.metric} ({better} is better), {len(self.seeds)} seeds, {int(self.labels[0])} to {last} labels"
+        said = (
+            f"{self.metric} ({better} is better), {_counted(len(self.seeds))}, {int(self.labels[0])} to {last} labels"
+        )
         return "\n".join(
             [said, "", *lines, "", "[...]: 95 % interval by Student's t over seeds; differences are paired"]
         )
+
+
+def _counted(seeds: int) -> str:
+    return "1 seed" if seeds == 1 else f"{seeds} seeds"

@@ -134,12 +134,13 @@ def _ways(learner: UQLearner[Any], given: Sequence[str] | Ways | None, control: 
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    given = seeds
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
         seeds = range(int(seeds))
     numbers = [] if isinstance(seeds, (str, bool)) or not isinstance(seeds, Sequence) else list(seeds)
     whole = all(isinstance(one, (int, np.integer)) and not isinstance(one, bool) and one >= 0 for one in numbers)
     if not numbers or not whole or len({*numbers}) < len(numbers):
-        raise ConfigurationError(f"seeds={seeds!r} must be how many, 1 or more, or a list of distinct whole numbers")
+        raise ConfigurationError(f"seeds={given!r} must be how many, 1 or more, or a list of distinct whole numbers")
     return [int(one) for one in numbers]
 
 

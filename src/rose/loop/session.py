@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from rose.errors import NotANumberError, PlaceError, RunFailedError, remedy
+from rose.errors import NotANumberError, PlaceError, RunFailedError, RunLockedError, remedy
 from rose.loop._orders import obey, recorded_changes
 from rose.loop._signals import ending_on_signals
 from rose.loop.state import IterationState, Results, StopReason
@@ -43,7 +43,8 @@ class Session:
         shared_state: what was registered outside any workflow, with who is told of all state.
         told: is told of each state before the caller is, who waits for what it gives, if anything.
         one_is_enough: whether the run goes well if one workflow does; what a place did to one is a failure even then.
-        earlier: the learner's sessions that are not over: one whose iteration was left is waited for.
+        earlier: the learner's sessions that are not over: one whose iteration was left is waited for; beside one that
+            runs by itself, there is none.
     """
 
     on_leave: Callable[[], None] | None = None  # called at once when the iteration is left
@@ -64,6 +65,7 @@ class Session:
         self._one_is_enough = one_is_enough
         self._earlier = earlier
         self._left = False
+        self._by_itself = False  # as opposed to one that may be left in the middle of its iteration
         self._workflows: list[Workflow] = []
         self._work: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,7 +103,9 @@ class Session:
 
         Raises:
             RunFailedError: after all have ended, if one failed.
+            RunLockedError: if the learner has another run that goes on.
         """
+        self._by_itself = True
         await self._supervise(_no_one_waits)
         return self._finish()
 
@@ -150,6 +154,10 @@ class Session:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         try:
             for earlier in self._earlier:
+                if earlier._by_itself and earlier._end is not None and not earlier.over:
+                    raise RunLockedError(
+                        "this learner has a run that goes on: await its end before the next, or make another learner"
+                    )
                 if earlier._left and earlier._loop is self._loop:
                     await earlier.ended()
             self._earlier = ()

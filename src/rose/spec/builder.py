@@ -21,6 +21,7 @@ from rose.spec.adapters import TOLD, TaskAdapterFactory, check_placeholders, imp
 from rose.spec.loading import read
 from rose.spec.pool_learner import build_pool_learner, functions_of, pool_arguments
 from rose.spec.schema import RESERVED, LearnerDef, Program, RemoteConfig, Slots, TaskDef, UncertaintyDef, WorkflowConfig
+from rose.stages.binding import signature_of
 from rose.stages.config import AdaptiveSchedule, LearnerConfig, UQLearnerConfig
 
 _log = logging.getLogger("rose")
@@ -194,7 +195,11 @@ class LearnerBuilder:
     def _tells(self) -> bool:
         """Return whether tasks are told anything."""
         config = self._workflow_config
-        asked = {name for _, task, _ in self._tasks if task.command for name in placeholders(task.command)}
+        asked = {
+            name
+            for _, task, function in self._tasks
+            for name in (placeholders(task.command) if task.command else signature_of(function, "a task").parameters)
+        }
         return bool(config.parameters or config.remote.pythonpath or config.learners or asked & set(RESERVED))
 
     def _configuration(self, more: Mapping[str, Any]) -> LearnerConfig:

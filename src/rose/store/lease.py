@@ -156,7 +156,8 @@ def _ask(connection: sqlite3.Connection, where: Path, watch: _Watch | None) -> i
             if (last.pid, last.exists) == (os.getpid(), True):
                 raise RunLockedError(
                     f"{str(where)!r} is being written by {last}{seen}, which is this program: an earlier run of "
-                    "it has not ended; await it, or `await states.aclose()` where its iteration was left"
+                    "it has not ended; await it, or `await states.aclose()` where its iteration was left (after a "
+                    "`break`, `await learner.teach(...)` waits for that; run(), which blocks its event loop, cannot)"
                 )
             raise RunLockedError(
                 f"{str(where)!r} is being written by {last}{seen}: wait for its end, stop it, or "

@@ -85,7 +85,7 @@ def write_saved(path: str | os.PathLike[str], workflows: Sequence[SavedWorkflow]
         UnpicklableError: if a model cannot be pickled, naming it.
         OSError: if the disk refuses.
     """
-    place = expanded(path, "path").absolute()
+    place = expanded(path, "path").resolve()  # what a link leads to is replaced, not the link
     if os.path.lexists(place) and not (place / MANIFEST).is_file() and not _is_empty(place):
         raise ConfigurationError(f"{str(place)!r} exists, and holds no saved results: give another path, or remove it")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,9 @@ def read_saved(place: Path) -> list[SavedWorkflow]:
                 f"{FORMAT}: update rose-uq"
             )
         return [_from_plain(plain, place) for plain in manifest["workflows"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except CorruptRunError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptRunError(f"{str(place / MANIFEST)!r} is damaged: {type(error).__name__}: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,14 +87,18 @@ class Predictor:
         """
         if self.arrays and not is_frame(X):
             X = as_array(X, "X", PoolError)
-        if not len(X):
+        try:
+            count = len(X)
+        except TypeError:
+            raise PoolError(f"predict: X must hold samples, [n, ...], got {reprlib.repr(X)}") from None
+        if not count:
             raise PoolError("predict: X holds no samples")
         passes = {
             name: [predict(self.binding.func, model, X, self._arguments(name, index)) for index in range(self.passes)]
             for name, model in models.items()
         }
         classes = {name: class_names(one) if self.classes is None else self.classes for name, one in models.items()}
-        predicted = usable(passes, classes, len(X), self.task, "predict", self.normalise)
+        predicted = usable(passes, classes, count, self.task, "predict", self.normalise)
         metric = get_metric(self.metric) if isinstance(self.metric, str) else self.metric
         if metric is None:
             raise PredictionError(

@@ -89,8 +89,9 @@ class ObjectStore:
             with path.open("rb") as file:
                 if _digest(file) != path.stem:
                     raise CorruptRunError(
-                        f"{path} is damaged: its content does not match its name; put a sound copy there, or remove "
-                        "it: on resume, a task whose result is missing runs again (a label's cannot)"
+                        f"{path} is damaged: its content does not match its name; put a sound copy there, or, "
+                        "in a run directory, remove it: on resume, a task whose result is missing runs again (a "
+                        "label's cannot)"
                     )
                 file.seek(0)
                 if path.suffix == ".npy":
@@ -98,7 +99,8 @@ class ObjectStore:
                 return load(file)
         except FileNotFoundError:
             raise CorruptRunError(
-                f"{path} is missing: the journal refers to it, so it was removed by hand; put it back"
+                f"{path} is missing: what is in {str(self.root.parent)!r} refers to it, so it was removed by hand; "
+                "put it back"
             ) from None
         except (CorruptRunError, NotPlainError, MissingDefinitionError, OtherPythonError, OSError):
             raise
