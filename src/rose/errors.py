@@ -59,6 +59,10 @@ class MissingPackageError(ConfigurationError, ImportError):
     """Say that a package is needed that is not installed, or a newer one; the message says what to install."""
 
 
+class NoLoopError(ConfigurationError, NotImplementedError):
+    """Say that a learner has no loop of its own to start: the program calls its tasks."""
+
+
 class PluginError(ConfigurationError, ImportError):
     """Say that what an installed package brings cannot be loaded, or is not what its entry point says."""
 

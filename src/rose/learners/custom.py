@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from rose.errors import ConfigurationError
+from rose.errors import NoLoopError
 from rose.learners import base
 from rose.learners._submissions import Opened, TaskFuture, future_of
 from rose.learners._task_dicts import TaskDict, described
@@ -154,9 +154,9 @@ class Learner(SubmittingLearner[Any], metaclass=_EveryLearner):
         """Refuse: the program is the loop.
 
         Raises:
-            ConfigurationError: always.
+            NoLoopError: always.
         """
-        raise ConfigurationError(
+        raise NoLoopError(
             f"{type(self).__name__} has no loop to start: call its tasks and await what they give, or use a learner "
             "that has a loop, such as SequentialActiveLearner"
         )
