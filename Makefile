@@ -81,8 +81,9 @@ site: $(VENV)/.installed-site
 	$(BIN)/python -m tests.docs.reference
 	$(BIN)/zensical build --strict --clean
 
+# Nothing is installed where it is there already: pip takes this package away for a moment, below tests that may run.
 $(VENV)/.installed-site: $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --no-compile --editable '.[site]'
+	@test -x $(BIN)/zensical || $(BIN)/python -m pip install --quiet --no-compile --editable '.[site]'
 	@touch $@
 
 # Benchmarks install what they compare with into environments of their own, below benchmarks/.

@@ -9,8 +9,8 @@ import pytest
 from rose import Pool, UQLearnerConfig
 from rose.errors import RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
-from rose.pool._quality import holdout_quality
 from rose.pool.ensemble.predictions import Predicted
+from rose.pool.judging.quality import holdout_quality
 from tests.programs import blobs, classifier, regressor, teach
 
 TWO = ["a", "b"]

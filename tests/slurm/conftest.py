@@ -79,7 +79,9 @@ class Job:
         """Until something is so; its end by an error is a failure."""
 
         def met_or_failed() -> bool:
-            assert self.field("JobState") not in ("FAILED", "OUT_OF_MEMORY"), (self.folder / "out").read_text()
+            if self.field("JobState") in ("FAILED", "OUT_OF_MEMORY"):
+                told = self.machine.run("scontrol", "show", "job", self.number).stdout
+                raise AssertionError(f"job {self.number} has failed\n{told}\n{(self.folder / 'out').read_text()}")
             return met()
 
         await_(met_or_failed, f"{what} (job {self.number})", self.machine)

@@ -174,13 +174,20 @@ print("steps left:", left.count("sleep"))
 
 
 def test_a_job_at_its_time_limit(machine: Slurm, limited: Job, expected: dict[str, Any]) -> None:
-    """It was warned (see `limited`), committed what it had, exited with 143, asked to be requeued, and went on."""
+    """It was warned (see `limited`), committed what it had, exited with 143, asked to be requeued, and went on.
+
+    Another test may have taken its node down before: then a code that says nothing comes first, and Slurm requeued it.
+    """
     codes = limited.folder / "codes"
-    limited.wait_for(lambda: held(limited.folder, 2) and codes.exists(), "the warning before its time limit")
+
+    def warned() -> bool:
+        if limited.field("JobState") == "PENDING":
+            limited.start_now()
+        return held(limited.folder, 2) and codes.exists() and "143" in codes.read_text().split()
+
+    limited.wait_for(warned, "the warning before its time limit")
     (limited.folder / "go").touch()
     limited.restart("COMPLETED", "TimeLimit=10")  # it need not hurry
-    told = codes.read_text().split()  # twice 143 if a slow machine made it wait for two warnings
-    assert told == ["143"] * (len(told) - 1) + ["0"]
-    assert len(told) > 1
+    assert codes.read_text().split()[-1] == "0"
     done(limited.folder, expected)
     silent((limited.folder / "out").read_text())

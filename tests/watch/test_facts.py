@@ -120,8 +120,8 @@ def test_curves_of_repeats():
     assert a.high["rmse"].tolist() == [5.0, 2.0]
     assert a.labels.tolist() == [0, 10]
     assert not b.low
-    assert labels_to_reach(curves[0], "rmse", 2.5) == 10
-    assert labels_to_reach(curves[0], "rmse", 0.5) is None
+    assert labels_to_reach(curves[0], "rmse", 2.5, higher=False) == 10
+    assert labels_to_reach(curves[0], "rmse", 0.5, higher=False) is None
     curves[0].add(IterationDone("a-1", 1, metric_value=9.0), 9.0, 0.0)
     assert curves[0].values("rmse") == [3.0, 9.0], "what is played again takes the place of what was"
 

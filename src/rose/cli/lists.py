@@ -93,7 +93,7 @@ def _metrics(arguments: argparse.Namespace) -> int:
 def _criteria(task: str | None) -> Iterator[tuple[str, str, str]]:
     """Yield the metrics of stop criteria: the name, the operator, and what measures them."""
     from rose.metrics import LEARNING_METRICS
-    from rose.pool.holdout import CLASSIFICATION, REGRESSION
+    from rose.pool.judging.holdout import CLASSIFICATION, REGRESSION
 
     of_task = {None: (*CLASSIFICATION, *REGRESSION), "classification": CLASSIFICATION, "regression": REGRESSION}[task]
     for name in of_task:

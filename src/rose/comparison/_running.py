@@ -17,7 +17,7 @@ from rose.errors import ConfigurationError
 from rose.learners.uq import UQLearner
 from rose.paths import expanded
 from rose.pool.ensemble.columns import task_of_labels
-from rose.pool.holdout import check_holdout_metric
+from rose.pool.judging.holdout import check_holdout_metric
 from rose.pool.pool import Pool
 from rose.stages.config import UQLearnerConfig
 from rose.stages.stage import Registered, StopCriterion

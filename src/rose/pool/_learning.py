@@ -15,12 +15,12 @@ import numpy as np
 
 from rose.loop.groups import task_group
 from rose.loop.quorum import Quorum
-from rose.pool._quality import holdout_quality
-from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import Predicted, usable
+from rose.pool.judging.criterion import Criterion, Holdout
+from rose.pool.judging.quality import holdout_quality
 from rose.pool.scoring_rule import Scoring
 from rose.pool.screening.screener import Screener
 from rose.pool.screening.shortlist import Shortlist

@@ -11,7 +11,7 @@ from rose.loop.identity import check_configured
 from rose.loop.protocol import RunRequest
 from rose.pool._checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.pool._coordinates import Coordinates
-from rose.pool.holdout import check_holdout_metric
+from rose.pool.judging.holdout import check_holdout_metric
 from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring
 from rose.stages.binding import bind_stage

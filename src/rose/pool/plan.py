@@ -18,8 +18,8 @@ from rose.pool._learning import Learning, SharedPool
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
-from rose.pool.criterion import Criterion, Holdout
 from rose.pool.ensemble.members import Ensemble, RoundId
+from rose.pool.judging.criterion import Criterion, Holdout
 from rose.pool.labelling.corrections import correct, first_candidates
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.labelling.simulator import Simulator, bind_simulation

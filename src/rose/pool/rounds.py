@@ -20,11 +20,11 @@ from rose.loop.state import StopReason, WorkflowResult
 from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
-from rose.pool.criterion import Criterion
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.predictions import usable
 from rose.pool.ensemble.predictor import Predictor, PredictorLog
+from rose.pool.judging.criterion import Criterion
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.pool import Pool, take

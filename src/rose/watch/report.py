@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import htpy as h
 from markupsafe import Markup
 
 from rose.store import RunReader
+from rose.store.files.fsync import create_aside
 from rose.watch.facts import Facts
 from rose.watch.facts.remembered import Remembered
 from rose.watch.fragments.answer import answer_section
@@ -55,12 +55,13 @@ class Report:
     def save(self, path: str | Path) -> Path:
         """Write it to a file, in one step, and return where."""
         path = Path(path).expanduser()
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor, aside = create_aside(path.parent, ".report-")
         try:
-            draft.write_text(self.html, encoding="utf-8")
-            draft.replace(path)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(self.html)
+            aside.replace(path)
         finally:
-            draft.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
         return path
 
     def _repr_html_(self) -> str:

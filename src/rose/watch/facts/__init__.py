@@ -72,7 +72,7 @@ class Facts:
         self._retry_count = 0
         self._happened: list[tuple[float, str]] = []
         self._notes: dict[str, Any] = {}
-        self._noted = 0
+        self._noted: tuple[int, str | None] | None = None  # when they were read
 
     def update(self, changes: Changes | None = None) -> None:
         """Take what is new; None: what has come since the last time."""
@@ -140,9 +140,10 @@ class Facts:
         return sum(min(time, driver.ended or time) - driver.since for driver in self._drivers if driver.since <= time)
 
     def notes(self) -> dict[str, Any]:
-        """Return the run's notes, read again when another driver has come."""
-        if self._noted != len(self._drivers) or _MAP not in self._notes:
-            self._notes, self._noted = self.reader.notes(), len(self._drivers)
+        """Return the run's notes, read again when another driver has come; until there is a map, with what is new."""
+        now = (len(self._drivers), None if _MAP in self._notes else self.cursor)
+        if self._noted != now:
+            self._notes, self._noted = self.reader.notes(), now
         return self._notes
 
     # --- what is asked for ----------------------------------------------------------------------------------------
@@ -157,6 +158,10 @@ class Facts:
 
     def curves(self) -> list[Curve]:
         """Return the iterations of all workflows."""
+        workflows = self.provenance().workflows
+        for name, curve in self._curves.items():
+            criterion = str(workflows.get(name, {}).get("criterion", "")).rsplit(" ", 2)  # name, operator, threshold
+            curve.operator = criterion[1] if len(criterion) == 3 else None
         return list(self._curves.values())
 
     def groups(self) -> dict[str, list[Curve]]:

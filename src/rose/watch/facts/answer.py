@@ -123,6 +123,7 @@ def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | Non
     """Compare each workflow with each control, of the same seed where they have seeds."""
     found, controls = [], provenance.controls
     seeds = {curve.workflow: provenance.setting(curve.workflow, "seed") for curve in curves}
+    higher = measure is not None and is_higher_better(measure, curves)
     for control in (curve for curve in curves if curve.workflow in controls):
         for curve in curves:
             if measure is None or curve.workflow in controls or seeds[curve.workflow] != seeds[control.workflow]:
@@ -130,8 +131,8 @@ def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | Non
             ends = curve.last(measure), control.last(measure)
             if ends[0] is None or ends[1] is None:
                 continue
-            level = min(ends[0], ends[1]) if is_higher_better(measure) else max(ends[0], ends[1])
-            needed = [labels_to_reach(one, measure, level) for one in (curve, control)]
+            level = min(ends[0], ends[1]) if higher else max(ends[0], ends[1])
+            needed = [labels_to_reach(one, measure, level, higher) for one in (curve, control)]
             if needed[0] is not None and needed[1] is not None:
                 found.append(Saving(curve.workflow, control.workflow, measure, level, needed[0], needed[1]))
     return found

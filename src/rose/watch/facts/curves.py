@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rose.metrics import LEARNING_METRICS
 from rose.store import IterationDone
 
-# What is better the larger it is; of all other figures, the smaller the better.
+# Of figures whose operator is not known: what is better the larger it is; of the others, the smaller the better.
 _HIGHER = ("accuracy", "r2", "f1", "precision", "recall", "correlation", "auc")
 _ALIASES = {  # of the hold-out's measures that may be the criterion, too
     "accuracy": "model_accuracy",
@@ -49,10 +50,15 @@ class Point:
 
 @dataclass
 class Curve:
-    """Hold the iterations of a workflow, in order."""
+    """Hold the iterations of a workflow, in order.
+
+    Attributes:
+        metric_name, operator: of the stop criterion; None: there is none, or it is not known.
+    """
 
     workflow: str
     metric_name: str | None = None
+    operator: str | None = None
     points: list[Point] = field(default_factory=list)
 
     def add(self, event: IterationDone, seconds: float, cost: float) -> None:
@@ -112,21 +118,23 @@ def main_measure(curves: Sequence[Curve]) -> str | None:
     return next((name for name in known if name not in _NOT_QUALITY), known[0] if known else None)
 
 
-def is_higher_better(measure: str) -> bool:
-    """Return whether a figure is better the larger it is."""
-    return any(part in measure.lower() for part in _HIGHER)
+def is_higher_better(measure: str, curves: Sequence[Curve]) -> bool:
+    """Return whether a figure is better the larger it is; of a criterion, its operator says so."""
+    told = next((one.operator for one in curves if one.metric_name == measure and one.operator), None)
+    operator = told or LEARNING_METRICS.get(_ALIASES.get(measure, measure))
+    return operator.startswith(">") if operator else any(part in measure.lower() for part in _HIGHER)
 
 
-def direction(measure: str) -> str:
-    """Say when a figure is good; "" where it is neither."""
-    if measure in _RIGHT:
-        return _RIGHT[measure]
-    return "higher is better" if is_higher_better(measure) else "lower is better"
+def direction(measure: str, curves: Sequence[Curve]) -> str:
+    """Say when a figure is good."""
+    return _RIGHT.get(measure) or ("higher is better" if is_higher_better(measure, curves) else "lower is better")
 
 
-def labels_to_reach(curve: Curve, measure: str, level: float) -> int | None:
-    """Return how many labels a workflow held when a figure was first as good as `level`; None: it never was."""
-    higher = is_higher_better(measure)
+def labels_to_reach(curve: Curve, measure: str, level: float, higher: bool) -> int | None:
+    """Return how many labels a workflow held when a figure was first as good as `level`; None: it never was.
+
+    `higher`: whether it is better the larger it is.
+    """
     for point, value in zip(curve.points, curve.values(measure), strict=True):
         if value is not None and (value >= level if higher else value <= level):
             return point.labels

@@ -45,7 +45,10 @@ def curves_section(curves: Sequence[Curve], groups: Groups, links: Links, data: 
         h.p[_BANDS] if any(one.low for one in lines) else None,
         workflow_legend(list(groups)),
         _choice(),
-        h.div(".charts")[_chart(lines, main, "wide") if main else None, [_chart(lines, name) for name in others]],
+        h.div(".charts")[
+            _chart(lines, main, direction(main, curves), "wide") if main else None,
+            [_chart(lines, name, direction(name, curves)) for name in others],
+        ],
         None if main else h.p["How good the models are was not measured: there is no hold-out, and no stop criterion."],
         folded("the numbers", *(_numbers(curve, known, links, most) for curve in curves)),
         data_script(lines) if data else None,
@@ -57,7 +60,7 @@ def uncertainty_section(curves: Sequence[Curve], groups: Groups) -> h.Element:
     told = any(curve.last("uncertainty") is not None for curve in curves)
     chart = [
         workflow_legend(list(groups)),
-        h.div(".charts")[_chart(drawn(groups, ["uncertainty"]), "uncertainty", "wide")],
+        h.div(".charts")[_chart(drawn(groups, ["uncertainty"]), "uncertainty", "", "wide")],
     ]
     return h.section("#uncertainty")[
         h.h2["Uncertainty"],
@@ -107,8 +110,8 @@ def _choice() -> h.Element:
     ]
 
 
-def _chart(lines: Sequence[Drawn], measure: str, kind: str = "") -> h.Element:
-    """Return a chart of one figure, against labels (iterations where they are the user's)."""
+def _chart(lines: Sequence[Drawn], measure: str, better: str, kind: str = "") -> h.Element:
+    """Return a chart of one figure, `better` so, against labels (iterations where they are the user's)."""
     counted = measure != "uncertainty" and all(np.isfinite(one.labels).all() for one in lines)
     shown = [
         (one.labels if counted else one.iteration, [of[measure] for of in (one.values, one.low, one.high) if of])
@@ -127,7 +130,6 @@ def _chart(lines: Sequence[Drawn], measure: str, kind: str = "") -> h.Element:
         marks.append(svg.line(frame, line, f"{colour(number)} dash{number // COLOURS % 3}"))
         if len(x) <= _DOTTED:
             marks.append(svg.dots(frame, line, colour(number), 2.5))
-    better = "" if measure == "uncertainty" else direction(measure)
     return h.figure(class_=f"curve {kind}".strip(), data_measure=measure)[
         h.figcaption[safe(measure) + (f" ({better})" if better else "")],
         svg.chart(frame, safe(f"{measure} of each workflow"), marks),

@@ -191,11 +191,6 @@ def compare(found: Sequence[tuple[Path, str, Fragments, Sequence[Curve]]]) -> h.
 _COMPARED = ("state", "workflows")
 
 
-def _renamed(html: str, where: str) -> str:
-    """Return a fragment whose element has an id that the other runs' have not."""
-    return html.replace('id="', f'id="{where}-', 1)
-
-
 class _NoLinks(Links):
     """Name tasks and iterations without leading there: they are of several runs."""
 

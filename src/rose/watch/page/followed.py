@@ -116,8 +116,9 @@ class Followed:
             if time.monotonic() < self._looked + PERIOD / 2:
                 return
             try:
-                if self._reader is None or self._rendering is None:
+                if self._reader is None:
                     self._reader = RunReader(self.path)
+                if self._rendering is None:
                     if not self._outlined and (count := self._reader.count_tasks()) > _MANY:
                         changes = self._reader.since(tasks=False)
                         outlining = self._make(self._reader)

@@ -7,7 +7,7 @@ something has come of which it tells, and takes a twentieth of the time at most.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from rose.watch.fragments.answer import answer_section
 from rose.watch.fragments.calibration import calibration_section
 from rose.watch.fragments.curves import curves_section, data_script, uncertainty_section
 from rose.watch.fragments.failures import failures_section
+from rose.watch.fragments.links import Links
 from rose.watch.fragments.provenance import provenance_section
 from rose.watch.fragments.selection import selection_section
 from rose.watch.fragments.tables import Cell, safe, table
@@ -60,10 +61,9 @@ class RunRendering:
         self._orders: dict[int, PlacedOrder] = {}
         self._answers: dict[int, tuple[str, str]] = {}
         self._slow: dict[str, str] = {}
-        self._failures = ""
         self._due = 0.0  # when what takes long may be rendered again (`time.monotonic`)
         self._state = ""
-        self._news = self._iterated = self._failed = True  # what has come since something was rendered
+        self._news = self._iterated = True  # what has come since something was rendered
         self._charts: Any = None  # which curves are drawn
 
     def add(self, changes: Changes) -> None:
@@ -75,7 +75,6 @@ class RunRendering:
                 self._answers[event.order] = ("done" if isinstance(event, OrderObeyed) else "refused", event.text)
         self._news |= bool(changes.events or changes.tasks)
         self._iterated |= any(isinstance(event, IterationDone) for _, event in changes.events)
-        self._failed |= any(task.error for task in changes.tasks) or bool(changes.events)
 
     def outline(self, changes: Changes, tasks: int) -> Fragments:
         """Return what can be shown before the tasks are read, and in the places of the rest that they are."""
@@ -92,9 +91,6 @@ class RunRendering:
             summary = self._facts.summary()
         except RunDirectoryError as error:  # no driver has begun
             return {"state": str(h.section("#state", role="status")[h.p[safe(error)]])}
-        if self._failed:
-            self._failed = False
-            self._failures = str(failures_section(self._facts.failures(), summary.begun, TaskLinks()))
         ended = summary.state != self._state
         if ended or (self._news and time.monotonic() >= self._due):
             began = time.monotonic()
@@ -109,7 +105,7 @@ class RunRendering:
             **{name: first.pop(name) for name in ("curves", "curve-data") if name in first},
             "running": str(_open("running", "Running", summary.running, lambda task: task.began or task.queued)),
             "queued": str(_open("queued", "Waiting for a worker", summary.queued, lambda task: task.queued)),
-            "failures": self._failures,
+            "failures": first.pop("failures"),
             **first,
             "orders": str(self._ordered()),
             **{name: self._slow[name] for name in _LAST if name in self._slow},
@@ -125,29 +121,28 @@ class RunRendering:
         spent, curves, groups = facts.time(), facts.curves(), facts.groups()
         found: dict[str, Any] = {
             "answer": answer_section(facts.answer(spent), curves, spent),
+            "failures": failures_section(facts.failures(), summary.begun, links),
             "time": time_section(spent, links),
             "provenance": provenance_section(facts.provenance(), str(facts.reader.path)),
         }
         if self._iterated:
             self._iterated = False
-            found |= self._curves(links)
+            found |= self._curves(curves, groups, links)
             numbers = {curve.workflow: number for number, of_one in enumerate(groups.values()) for curve in of_one}
             found["selection"] = selection_section(facts.pool_map(), facts.gallery(), numbers)
             found["calibration"] = calibration_section(facts.calibrations(), numbers, list(groups), links)
         return {name: str(element) for name, element in found.items()}
 
-    def _curves(self, links: TaskLinks) -> dict[str, Any]:
+    def _curves(self, curves: Sequence[Curve], groups: Mapping[str, Sequence[Curve]], links: Links) -> dict[str, Any]:
         """Return the curves; where the page shows the same ones, only what they are drawn from."""
-        curves, groups = self._facts.curves(), self._facts.groups()
-        shown = (list(groups), measures(curves), [bool(curve.points) for curve in curves])
+        known = measures(curves)
+        found: dict[str, Any] = {"curve-data": data_script(drawn(groups, [*known, "uncertainty"]))}
+        shown = (list(groups), known, [bool(curve.points) for curve in curves])
         if shown != self._charts:
             self._charts = shown
-            return {
-                "curves": curves_section(curves, groups, links, data=False),
-                "curve-data": data_script(drawn(groups, [*measures(curves), "uncertainty"])),
-                "uncertainty": uncertainty_section(curves, groups),
-            }
-        return {"curve-data": data_script(drawn(groups, [*measures(curves), "uncertainty"]))}
+            found["curves"] = curves_section(curves, groups, links, data=False)
+            found["uncertainty"] = uncertainty_section(curves, groups)
+        return found
 
     def _ordered(self) -> h.Element:
         rows: list[list[Cell]] = []

@@ -10,7 +10,7 @@ import numpy as np
 from rose.pool.ensemble.columns import column_of_each
 from rose.pool.ensemble.passes import means, variances
 from rose.pool.ensemble.predictions import Predicted
-from rose.pool.holdout import mean_probabilities, mean_values
+from rose.pool.judging.holdout import mean_probabilities, mean_values
 from rose.pool.scoring_rule import score_passes
 from rose.scoring import Metric
 from rose.scoring.calibration import (

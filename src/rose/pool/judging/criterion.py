@@ -12,7 +12,7 @@ from rose.loop.groups import all_of
 from rose.metrics import compare
 from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.predictions import Predicted, with_models
-from rose.pool.holdout import holdout_metric
+from rose.pool.judging.holdout import holdout_metric
 from rose.stages.binding import bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.parsing import number
