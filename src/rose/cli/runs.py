@@ -133,11 +133,12 @@ def _watch(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         return _watch(arguments)
-    from rose.watch.status import exit_code, status_text
-    from rose.watch.summary import summarize, to_dict
+    from rose.watch.status import exit_code, look, status_text
+    from rose.watch.summary import to_dict
 
-    summary = summarize(arguments.directory)
-    print(json.dumps(to_dict(summary), indent=1) if arguments.json else status_text(summary))
+    summary, worth = look(arguments.directory)
+    told = to_dict(summary) | {"worth": [one.to_dict() for one in worth]}
+    print(json.dumps(told, indent=1) if arguments.json else status_text(summary, worth=worth))
     return exit_code(summary)
 
 

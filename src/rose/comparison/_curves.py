@@ -14,40 +14,7 @@ import numpy as np
 from rose.comparison._picture import draw
 from rose.loop.saved.frames import needed_pandas
 from rose.loop.state import Results
-
-_SURE = 0.95
-
-
-class Interval(NamedTuple):
-    """Hold a mean over seeds, and its 95 % interval by Student's t; the bounds are NaN where there is one seed."""
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Interval:
-        """Return the mean of the values that are there, and its interval.
-
-        >>> str(Interval.of(np.array([1.0, 2.0, 3.0])))
-        '2 [-0.4841, 4.484]'
-        """
-        there = values[np.isfinite(values)]
-        if len(there) == 0:
-            return cls(math.nan, math.nan, math.nan, 0)
-        mean = float(there.mean())
-        if len(there) == 1:
-            return cls(mean, math.nan, math.nan, 1)
-        from scipy.stats import t  # slow to import
-
-        half = float(t.ppf(0.5 + _SURE / 2, len(there) - 1)) * float(there.std(ddof=1)) / math.sqrt(len(there))
-        return cls(mean, mean - half, mean + half, len(there))
-
-    def __str__(self) -> str:
-        if not self.seeds:
-            return "-"
-        return f"{self.mean:.4g}" if self.seeds == 1 else f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+from rose.watch.facts.worth import Interval
 
 
 class Row(NamedTuple):

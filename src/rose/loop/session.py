@@ -115,7 +115,7 @@ class Session:
         results.run_dir = self._run_dir
         for result in results.values():
             result.run_dir = self._run_dir
-        return results
+        return results.pair()
 
     async def states(self) -> AsyncGenerator[IterationState, None]:
         """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
@@ -230,7 +230,8 @@ class Session:
             heard = self._told(state)
             if heard is not None:
                 await heard
-            await publish(state)
+            if not workflow.control:  # nobody has asked for it by name
+                await publish(state)
 
         try:
             workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, tell)

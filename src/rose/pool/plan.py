@@ -18,6 +18,7 @@ from rose.pool._learning import Learning, SharedPool
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
+from rose.pool.control import Compared, Control, Progress, check_controls
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.judging.criterion import Criterion, Holdout
 from rose.pool.labelling.corrections import correct, first_candidates
@@ -60,6 +61,8 @@ class PoolPlan:
         self._schedule = schedule
         self._own = own_coordinates(pool)
         _check_budget(pool, request.limits.budget)
+        self._near = given_coordinates(pool) or self._own
+        check_controls(request, pool, self._near)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
@@ -78,6 +81,8 @@ class PoolPlan:
     def identity(self) -> dict[str, str]:
         """Return what a resumed run must have been begun with, by name."""
         named = identity_of(self.request, self.code)
+        for control in self.request.controls.values():  # all are of one kind
+            named["control"] = control.kind
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
@@ -102,8 +107,9 @@ class PoolPlan:
         stack.push_async_callback(runner.release, [shared.X, *([holdout.X, holdout.y] if holdout else [])])
         stack.push_async_callback(store.close)
         loops: dict[str, Loop] = {}
+        progress = Progress()
         for name in self.request.names:
-            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]])
+            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]], progress)
             stack.push_async_callback(loop.close)
         return loops
 
@@ -115,10 +121,13 @@ class PoolPlan:
         shared: SharedPool,
         seed: int | None,
         first: np.ndarray,
+        progress: Progress,
     ) -> PoolLoop:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
-        criterion = variant.registered.criterion
+        criterion, how = variant.registered.criterion, request.controls.get(name)
+        control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
+        seeded_as = how.of[0] if how else None
         near = given_coordinates(self._pool), self._own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
@@ -134,7 +143,7 @@ class PoolPlan:
         judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
         return PoolLoop(
             name=name,
-            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, alike=seed is not None),
+            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, seed is not None, seeded_as),
             pool=self._pool,
             first=first,
             shared=shared,
@@ -149,6 +158,7 @@ class PoolPlan:
             criterion=judge,
             budget=request.limits.budget,
             notices=notices,
+            compared=Compared(name, criterion.operator if criterion else None, progress, control),
             task=variant.known.task,
         )
 

@@ -20,6 +20,7 @@ from rose.loop.state import StopReason, WorkflowResult
 from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.control import Compared
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.predictions import usable
@@ -76,6 +77,7 @@ class PoolLoop:
     criterion: Criterion | None
     budget: int | None
     notices: Notices
+    compared: Compared  # with a control, or as one
     task: str | None = None  # what the models do, where that is known before they have predicted
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
@@ -116,7 +118,7 @@ class PoolLoop:
         data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
         alone = only_class(labels, scoring.task)
         wanted: Wanted = None
-        if self._left and alone is None:
+        if self._left and alone is None and self.compared.control is None:
             screens = self._screens(scoring)
             wanted = self.labelled.taken if screens else self.runner.share(self._rows(scoring))
         try:
@@ -125,8 +127,9 @@ class PoolLoop:
             if self.runner.run is not None and not self.runner.run.temporary:
                 self._said = await self._predictors.said(self._predictor(scoring))
             outcome = self._judged(learned, ending)
-            if alone is not None:
-                return self._drawn(round, scoring, outcome)
+            self.compared.tell(outcome)
+            if alone is not None or self.compared.control is not None:
+                return await self._drawn(round, scoring, outcome)
             if learned is None or (learned.shortlist is None and not learned.passes):
                 return outcome
             looked = await self._look(round, scoring, learned, wanted, config)
@@ -222,6 +225,7 @@ class PoolLoop:
     def end(self) -> None:
         """Let go of the simulations that are pending."""
         self.labeller.end()
+        self.compared.end()
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
@@ -231,6 +235,7 @@ class PoolLoop:
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration = config, iteration
         self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
+        self.compared.tell(outcome)
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
@@ -317,10 +322,12 @@ class PoolLoop:
             self._chosen = (await looked.choose(k))[: self._affordable] if k else self._chosen
         return self._chosen_by(outcome, uncertainty, stop)
 
-    def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
+    async def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
         """Return the outcome with a batch that is drawn by the seed, unless it stops."""
+        outcome, k = await self.compared.ended(outcome), self._payable(scoring)
         if outcome.stop is None:
-            self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
+            filled = await self.compared.filled(self.labelled, k, round.derived("acquisition"))
+            self._chosen = self.chooser.draw(round, self.labelled.candidates, k) if filled is None else filled
         return self._chosen_by(outcome, None, outcome.stop)
 
     def _chosen_by(self, outcome: Outcome, uncertainty: float | None, stop: StopReason | None) -> Outcome:

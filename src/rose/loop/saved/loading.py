@@ -87,13 +87,14 @@ def load(path: str | os.PathLike[str]) -> Results:
         there = "it holds" if place.is_dir() else "there is"
         hint = f" (but {inside[0]!r} in it does: name that)" if inside else ""
         raise RunDirectoryError(f"{str(place)!r}: {there} neither a run nor saved results{hint}; see `rose runs`")
-    return Results({one.name: _result(one) for one in found})
+    return Results({one.name: _result(one) for one in found}).pair()
 
 
 def _result(saved: SavedWorkflow) -> WorkflowResult:
     result = WorkflowResult(saved.name, saved)
     history = [Entry(one) for one in saved.iterations]
     result.update(stop_reason=saved.stop_reason, error=saved.error, iterations=history)
+    result.settings = saved.settings
     if history:
         result.state = _state(saved, history)
     return result
@@ -176,6 +177,7 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
         predictor=predictor,
         unkept=said.get("unkept"),
         versions=versions,
+        settings=run.settings.get(name, {}),
     )
 
 

@@ -21,6 +21,7 @@ def to_plain(facts: Facts) -> dict[str, Any]:
     return {
         "summary": to_dict(facts.summary()),
         "answer": _plain(facts.answer(spent)),
+        "worth": [one.to_dict() for one in facts.worth()],
         "measure": main_measure(curves),
         "measures": measures(curves),
         "curves": _plain(curves),
