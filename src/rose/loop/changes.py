@@ -259,6 +259,8 @@ def _settings(registered: Registered) -> dict[str, str]:
         )
     if criterion is not None:
         named["stop criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    if registered.stop_rules:
+        named["stop_when"] = "; ".join(map(str, registered.stop_rules))
     return named
 
 
@@ -298,4 +300,6 @@ def _settings_of(request: RunRequest, name: str) -> dict[str, Any]:
         told |= {one: value for one, value in common.items() if told[one] is None}
     if criterion is not None:
         told["criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    if registered.stop_rules:
+        told["stop_when"] = "; ".join(map(str, registered.stop_rules))
     return {one: plain(value) for one, value in told.items() if value is not None}

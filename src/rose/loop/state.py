@@ -27,6 +27,9 @@ class StopReason(StrEnum):
 
     CRITERION_MET = "criterion_met"
     CERTAIN_ENOUGH = "uncertainty_below_threshold"
+    CERTIFIED = "certified"
+    STABLE = "predictions_stable"
+    NOT_WORTH_IT = "gain_below_cost"
     MAX_ITER = "max_iter_reached"
     BUDGET = "budget_spent"
     MAX_TIME = "max_time_reached"
@@ -36,6 +39,16 @@ class StopReason(StrEnum):
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"
     ERROR = "error"
+
+
+# What says that the workflow knows enough: these come before limits that are reached in the same iteration.
+ENOUGH = (
+    StopReason.CRITERION_MET,
+    StopReason.CERTAIN_ENOUGH,
+    StopReason.CERTIFIED,
+    StopReason.STABLE,
+    StopReason.NOT_WORTH_IT,
+)
 
 
 def overall(reasons: Sequence[StopReason]) -> StopReason:
@@ -155,6 +168,11 @@ class WorkflowResult(Surrogate):
         """Return why the workflow ended: one of `StopReason`."""
         reason: str | None = self["stop_reason"]
         return reason
+
+    @property
+    def statement(self) -> str | None:
+        """Return in one sentence what a rule of `stop_when` found, as the workflow ended by it; None: none did."""
+        return self["iterations"][-1].get("statement") if self["iterations"] else None
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Save it as a directory, which `rose.load` reads; see `Results.save`."""

@@ -26,6 +26,7 @@ def status_text(summary: RunSummary, shown: int = SHOWN) -> str:
     """Return a run's state, its workflows, what runs, what failed (of each so many), and where the time went."""
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
+    parts += [clean(f"{one.name}: {one.statement}") for one in summary.workflows if one.statement]
     if summary.running:
         # An engine may not tell when a task begins: then it may wait.
         told = all(task.began is not None for task in summary.running)
