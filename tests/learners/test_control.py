@@ -56,8 +56,7 @@ def test_each_seed_has_a_control_that_begins_alike_and_is_recorded_as_one(tmp_pa
     async def played():
         learner = learner_of(ParallelUQLearner, run, calls)
         states = learner.start(workflows=SHOWN, max_iter=3, control=True)
-        async for state in states:
-            seen.append(state.workflow)
+        seen.extend([state.workflow async for state in states])
         results = await learner.teach(workflows=SHOWN, max_iter=3, control=True)
         await learner.shutdown()
         return results
@@ -173,8 +172,8 @@ def test_it_is_told_in_plain_words_whether_choosing_helped() -> None:
         (0.5, 20.0, 30.0), (0.75, pytest.approx(30.0), pytest.approx(40.0)), (1.0, 30.0, 50.0),
     ]  # fmt: skip
     assert str(found).startswith(
-        "mine saved 20 [20, 20] labels (40%) to be as good as accuracy 0.8933: 30 against 50 of control (at random), over "
-        "3 seeds. On the way, mine saved 10 [10, 10] at accuracy 0.6967, "
+        "mine saved 20 [20, 20] labels (40%) to be as good as accuracy 0.8933: 30 against 50 of control (at random), "
+        "over 3 seeds. On the way, mine saved 10 [10, 10] at accuracy 0.6967, "
     )
     (found,) = results_of(mine=[slow, fast], control=[fast, slow]).worth
     assert found.helped is False

@@ -242,7 +242,7 @@ class ParallelUQLearner(SeqUQLearner):
         made = SeqUQLearner(self._given, pool=self.pool, acquisition=self.acquisition)
         made.learner_name = learner_name
         made.stages, made.criterion, made.rule = dict(self.stages), self.criterion, self.rule
-        made.estimators = dict(self.estimators)
+        made.estimators, made.stop_rules = dict(self.estimators), self.stop_rules
         for kind, task in self._dicts().items():
             made._describe(kind, {**task, "decor_kwargs": dict(task["decor_kwargs"])})
         made._registered_as = dict(self._registered_as)

@@ -259,6 +259,8 @@ def _settings(registered: Registered) -> dict[str, str]:
         )
     if criterion is not None:
         named["stop criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    if registered.stop_rules:
+        named["stop_when"] = "; ".join(map(str, registered.stop_rules))
     return named
 
 
@@ -301,4 +303,6 @@ def settings_of(request: RunRequest, name: str) -> dict[str, Any]:
     control = request.controls.get(name)
     if control is not None:
         told |= {"acquisition": control.kind, "control_of": list(control.of)}
+    if registered.stop_rules:
+        told["stop_when"] = "; ".join(map(str, registered.stop_rules))
     return {one: plain(value) for one, value in told.items() if value is not None}

@@ -120,6 +120,8 @@ class Outcome:
     failed_members: Sequence[str] = ()
     stop: StopReason | None = None
     met: bool = False
+    stopping: Mapping[str, Any] | None = None
+    statement: str | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what it adds to the state of its iteration; what tasks call so is theirs, and stays."""
@@ -143,6 +145,8 @@ class Outcome:
             **({} if self.quality is None else {"holdout": plain(self.quality)}),
             **({"dropped": list(self.dropped)} if self.dropped else {}),
             **({"failed_members": list(self.failed_members)} if self.failed_members else {}),
+            **({"stopping": plain(self.stopping)} if self.stopping else {}),
+            **({"statement": self.statement} if self.statement else {}),
         )
 
     def to_record(self) -> dict[str, Any]:

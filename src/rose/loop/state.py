@@ -30,6 +30,9 @@ class StopReason(StrEnum):
     OTHERS_ENDED = "others_ended"
     CRITERION_MET = "criterion_met"
     CERTAIN_ENOUGH = "uncertainty_below_threshold"
+    CERTIFIED = "certified"
+    STABLE = "predictions_stable"
+    NOT_WORTH_IT = "gain_below_cost"
     MAX_ITER = "max_iter_reached"
     BUDGET = "budget_spent"
     MAX_TIME = "max_time_reached"
@@ -39,6 +42,16 @@ class StopReason(StrEnum):
     STOPPED = "stopped"
     NOT_A_NUMBER = "not_a_number"
     ERROR = "error"
+
+
+# What says that the workflow knows enough: these come before limits that are reached in the same iteration.
+ENOUGH = (
+    StopReason.CRITERION_MET,
+    StopReason.CERTAIN_ENOUGH,
+    StopReason.CERTIFIED,
+    StopReason.STABLE,
+    StopReason.NOT_WORTH_IT,
+)
 
 
 def overall(reasons: Sequence[StopReason]) -> StopReason:
@@ -172,13 +185,18 @@ class WorkflowResult(Surrogate):
     def _and_controls(self) -> Results:
         return Results({self["workflow"]: self, **self.controls})
 
+    @property
+    def statement(self) -> str | None:
+        """Return in one sentence what a rule of `stop_when` found, as the workflow ended by it; None: none did."""
+        return self["iterations"][-1].get("statement") if self["iterations"] else None
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Save it as a directory, and its controls, which `rose.load` reads; see `Results.save`."""
         return self._and_controls.save(path)
 
     def report(self) -> Report:
         """Return the report of the whole run, see `Results.report`; without a directory, of this workflow."""
-        return report_of(self.run_dir, self._and_controls._told())
+        return report_of(self.run_dir, self._and_controls)
 
     def saved(self) -> SavedWorkflow:
         """Return what is kept of it, models and labels unread where they are."""
@@ -223,27 +241,8 @@ class Results(dict[str, WorkflowResult]):
 
     @property
     def worth(self) -> list[Worth]:
-        """Return what choosing saved against each control (`control=`, or `acquisition="random"`), best first.
-
-        One for each workflow (repeats with other seeds together) and control; printed, it is what the report says.
-        """
-        return worth_of(self._told())
-
-    def _told(self) -> dict[str, dict[str, Any]]:
-        """Return the histories with what else a record tells of them."""
-        names = {name: one.state.metric_name if one.state else None for name, one in self.items()}
-        return {
-            name: {**dict(one.items()), "metric_name": names[name], "settings": dict(one.settings)}
-            for name, one in self.items()
-        }
-
-    def pair(self) -> Results:
-        """Give each workflow the controls that it is compared with, and return itself."""
-        for control in list(self.values()):
-            for name in control.settings.get("control_of", ()):
-                if name in self.keys():
-                    self[name].controls = {**self[name].controls, control["workflow"]: control}
-        return self
+        """Return what choosing saved against each control, best first; printed, one is what the report says of it."""
+        return worth_of(self)
 
     def report(self) -> Report:
         """Return the report of the run, which a notebook shows and `.save(path)` writes: one page that says all of it.
@@ -253,7 +252,7 @@ class Results(dict[str, WorkflowResult]):
         Raises:
             RunDirectoryError: if the directory is there no more.
         """
-        return report_of(self.run_dir, self._told())
+        return report_of(self.run_dir, self)
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])

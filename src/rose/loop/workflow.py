@@ -16,7 +16,7 @@ from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import NO_HOOKS, Hooks, Loop, NothingLeft, Outcome, RunRequest, building
 from rose.loop.saved.frames import Entry
-from rose.loop.state import IterationState, StopReason, WorkflowResult
+from rose.loop.state import ENOUGH, IterationState, StopReason, WorkflowResult
 from rose.stages.config import LearnerConfig
 from rose.stages.reporting import Reports, reports
 from rose.stages.stage import StopCriterion
@@ -171,7 +171,7 @@ class Workflow:
             metric_value=outcome.metric_value,
             metric_threshold=self.criterion.threshold if self.criterion else None,
             metric_history=list(self.metrics.values()),
-            should_stop=outcome.met or outcome.stop in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
+            should_stop=outcome.met or outcome.stop in ENOUGH,
             current_config=config,
             learner_id=self.learner_id,
             workflow=self.name,

@@ -15,6 +15,7 @@ from rose.loop.schedule import Rounds, Schedule
 from rose.pool._coordinates import given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
+from rose.pool._looking import Looker
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
@@ -28,6 +29,7 @@ from rose.pool.pool import Pool
 from rose.pool.rounds import PoolLoop
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Chooser
+from rose.pool.stopping.stopping import Stopping
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
 from rose.store import LabelStore
@@ -140,7 +142,10 @@ class PoolPlan:
             runner=runner,
         )
         screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
-        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
+        labeller = Labeller(name, self._pool, simulator, self._schedule, runner.run)
+        told = (() if how else variant.registered.stop_rules, len(self._pool), self._pool.seed)
+        stopping = Stopping(*told, shared.X, ensemble, labeller, criterion)
+        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout, stopping.patient)
         return PoolLoop(
             name=name,
             zero=RoundId(name, 0, self._pool.seed if seed is None else seed, seed is not None, seeded_as),
@@ -148,11 +153,11 @@ class PoolPlan:
             first=first,
             shared=shared,
             runner=runner,
-            labeller=Labeller(name, self._pool, simulator, self._schedule, runner.run),
+            labeller=labeller,
             ensemble=ensemble,
-            chooser=chooser,
-            screener=screener,
+            looker=Looker(self._pool, shared, ensemble, chooser, screener),
             learning=Learning(shared, ensemble, screener, judge, runner),
+            stopping=stopping,
             rule=variant.rule,
             acquisition=self._acquisition,
             criterion=judge,

@@ -42,6 +42,7 @@ def status_text(summary: RunSummary, shown: int = SHOWN, worth: Sequence[Worth] 
     """Return a run's state, its workflows, what they saved, what runs, what failed, and where the time went."""
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
+    parts += [clean(f"{one.name}: {one.statement}") for one in summary.workflows if one.statement]
     if worth:
         parts.append("\n".join(clean(sentence) for one in worth for sentence in one.sentences()))
     if summary.running:

@@ -17,6 +17,9 @@ _REASONS = {
     "others_ended": "the workflows that it is the control of had ended",
     "criterion_met": "its stop criterion was met",
     "uncertainty_below_threshold": "it was certain enough: the uncertainty reached its threshold",
+    "certified": "its audit certified the ensemble",
+    "predictions_stable": "its predictions did not move any more",
+    "gain_below_cost": "another label was worth less than it costs",
     "max_iter_reached": "it had played all its iterations (max_iter)",
     "budget_spent": "its budget of labels was spent",
     "max_time_reached": "its time was up (max_time)",
@@ -165,6 +168,8 @@ def _stopped(workflow: WorkflowSummary, summary: RunSummary, provenance: Provena
         told += value + (f" ({criterion})" if criterion else "")
     if workflow.stopped == "uncertainty_below_threshold" and workflow.uncertainty is not None:
         told += f" ({figure(workflow.uncertainty)})"
+    if workflow.statement:
+        told += f" ({workflow.statement.rstrip('.')})"
     if workflow.error:
         told += f": {workflow.error.strip().splitlines()[0][:300]}"
     at = "" if workflow.iteration is None else f" after iteration {workflow.iteration}"

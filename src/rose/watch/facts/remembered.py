@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rose.store import Changes, Driver, DriverStarted, IterationDone, TimedEvent, WorkflowStopped
 from rose.store.recorded import OF_DRIVER
 
-_TOLD = ("labels", "uncertainty", "selection", "holdout", "dropped", "failed_members")
+_TOLD = ("labels", "uncertainty", "selection", "holdout", "dropped", "failed_members", "stopping", "statement")
 
 
 class Record(Protocol):
