@@ -116,6 +116,8 @@ class Followed:
             if time.monotonic() < self._looked + PERIOD / 2:
                 return
             try:
+                if self._reader is not None and not self._reader.is_current():
+                    self._forget()  # its directory was removed; perhaps another run is there now
                 if self._reader is None:
                     self._reader = RunReader(self.path)
                 if self._rendering is None:
