@@ -281,6 +281,7 @@ def provenance(request: RunRequest) -> dict[str, Any]:
         "predictions of each model": request.num_predictions,
         "limits": {name: value for name, value in vars(request.limits).items() if value},
         "workflows": {name: _settings_of(request, name) for name in request.names},
+        **request.noted,
     }
 
 

@@ -62,6 +62,7 @@ class RunRequest:
         learner_ids: whether states carry the workflow's name; not where there is one workflow only.
         ids: what states carry instead of a name that the user gave as a number.
         hooks: what the learner's own methods decide.
+        noted: what else the driver notes for who looks at the run, by name, in plain JSON.
     """
 
     names: tuple[str, ...]
@@ -74,6 +75,7 @@ class RunRequest:
     learner_ids: bool = True
     ids: Mapping[str, int] = field(default_factory=dict)
     hooks: Hooks = NO_HOOKS
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""

@@ -30,6 +30,7 @@ from rose.watch.facts.answer import Answer, answer
 from rose.watch.facts.calibration import Calibration
 from rose.watch.facts.curves import Curve
 from rose.watch.facts.failures import Failures, Retry
+from rose.watch.facts.paired import Paired, paired
 from rose.watch.facts.provenance import Provenance
 from rose.watch.facts.remembered import Record
 from rose.watch.facts.repeats import repeats
@@ -167,6 +168,10 @@ class Facts:
     def groups(self) -> dict[str, list[Curve]]:
         """Return the workflows by name, those that repeat the same with other seeds together."""
         return repeats(self.curves(), self.provenance().workflows)
+
+    def paired(self) -> Paired | None:
+        """Return by how much ways to choose differ, where the run compares some by seeds."""
+        return paired(self.groups(), self.provenance())
 
     def time(self) -> Time:
         """Return where the time went."""

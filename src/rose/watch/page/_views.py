@@ -188,7 +188,7 @@ def compare(found: Sequence[tuple[Path, str, Fragments, Sequence[Curve]]]) -> h.
     )
 
 
-_COMPARED = ("state", "workflows")
+_COMPARED = ("state", "workflows", "comparison")
 
 
 class _NoLinks(Links):

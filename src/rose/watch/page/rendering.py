@@ -32,6 +32,7 @@ from rose.watch.fragments.calibration import calibration_section
 from rose.watch.fragments.curves import curves_section, data_script, uncertainty_section
 from rose.watch.fragments.failures import failures_section
 from rose.watch.fragments.links import Links
+from rose.watch.fragments.paired import paired_section
 from rose.watch.fragments.provenance import provenance_section
 from rose.watch.fragments.selection import selection_section
 from rose.watch.fragments.tables import Cell, safe, table
@@ -102,7 +103,7 @@ class RunRendering:
             "state": str(_state(summary)),
             "answer": first.pop("answer"),
             "workflows": str(_workflows(summary)),
-            **{name: first.pop(name) for name in ("curves", "curve-data") if name in first},
+            **{name: first.pop(name) for name in ("curves", "curve-data", "comparison") if name in first},
             "running": str(_open("running", "Running", summary.running, lambda task: task.began or task.queued)),
             "queued": str(_open("queued", "Waiting for a worker", summary.queued, lambda task: task.queued)),
             "failures": first.pop("failures"),
@@ -128,6 +129,7 @@ class RunRendering:
         if self._iterated:
             self._iterated = False
             found |= self._curves(curves, groups, links)
+            found["comparison"] = paired_section(facts.paired())
             numbers = {curve.workflow: number for number, of_one in enumerate(groups.values()) for curve in of_one}
             found["selection"] = selection_section(facts.pool_map(), facts.gallery(), numbers)
             found["calibration"] = calibration_section(facts.calibrations(), numbers, list(groups), links)
