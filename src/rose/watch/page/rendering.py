@@ -1,7 +1,7 @@
 """Render what is known of a run as the fragments of its page, each an element with an id.
 
 How the run stands is rendered at each look. What takes longer (curves, time, the map of the pool) follows when
-something has come of which it tells, and takes a twentieth of the time at most.
+something has come of which it tells, and takes a fiftieth of the time at most.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from rose.watch.summary import RunSummary
 from rose.watch.terminal import number
 
 SHOWN = 50  # tasks of a kind, and orders; the list of tasks has all
-_SHARE = 20  # what takes long waits so many times as long before it is rendered again
+_SHARE = 50  # what takes long waits so many times as long before it is rendered again
 
 _GOOD = {"running", "finished"}
 _LAST = ("orders", "provenance")  # what comes at the end of the page
