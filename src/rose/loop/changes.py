@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rose.engine import Engine
 from rose.errors import ChangedRunError, ConfigurationError
 from rose.identity.code import code_of_values, reach
 from rose.identity.digest import digest_of
@@ -262,10 +263,11 @@ def _settings(registered: Registered) -> dict[str, str]:
     return named
 
 
-async def note_provenance(run: Run, request: RunRequest, learner: str, engine: object) -> None:
+async def note_provenance(run: Run, request: RunRequest, learner: str, engine: Engine) -> None:
     """Note what drives a run from now on; a temporary one is read by nobody."""
     if not run.temporary:
         told = provenance(request) | {"learner": learner, "engine": type(engine).__name__}
+        told["workers"] = engine.capacity().cpus
         await run.journal.note(f"{_NOTE}{run.journal.epoch}", told)
 
 

@@ -176,7 +176,9 @@ class Facts:
     def time(self) -> Time:
         """Return where the time went."""
         summary = self.summary()
-        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated)
+        driven = [(one.since, one.ended or one.seen) for one in self._drivers]
+        slots = self.provenance().last.get("workers", 1)
+        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated, driven, slots)
 
     def answer(self, spent: Time | None = None) -> Answer:
         """Return the three answers; `spent` is `time()`, where it is at hand."""
