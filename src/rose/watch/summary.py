@@ -44,7 +44,7 @@ class WorkflowSummary:
         iteration: the last that is complete; None: there is none.
         labels: how many it held after that; None: they are the user's files.
         arrived: how many labels its own simulations have given since.
-        metric_name, metric, uncertainty: of that iteration.
+        metric_name, metric, uncertainty: of that iteration; without a stop criterion, the first of the hold-out's.
         stopped: why it has ended (a `StopReason`); None: it has not.
         error: the text of the error that ended it.
         tasks: how many of its tasks are queued, running, done, failed, cancelled and dropped.
@@ -202,7 +202,9 @@ class Fold:
             case IterationDone():
                 workflow = self._workflow(event.workflow)
                 workflow.iteration, workflow.labels = event.iteration, event.labels
-                workflow.metric_name, workflow.metric = event.metric_name, event.metric_value
+                measured = next(iter((event.holdout or {}).items()), (None, None))
+                name, value = (event.metric_name, event.metric_value) if event.metric_name else measured
+                workflow.metric_name, workflow.metric = name, value
                 workflow.uncertainty = event.uncertainty
             case WorkflowStopped():
                 workflow = self._workflow(event.workflow)

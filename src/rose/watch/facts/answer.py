@@ -119,6 +119,15 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "task"), counted(2000, "task")
+    ('1 task', '2,000 tasks')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | None) -> list[Saving]:
     """Compare each workflow with each control, of the same seed where they have seeds."""
     found, controls = [], provenance.controls
@@ -212,7 +221,7 @@ def _spent(spent: Time) -> list[str]:
         return ["It is not known: times are recorded in a run directory, and there is none (run_dir=)."]
     told = f"It has been driven for {seconds(spent.worked)}"
     if spent.busy is not None:
-        told += f" on {spent.workers} worker{'' if spent.workers == 1 else 's'}, busy {spent.busy:.0%} of it"
+        told += f" on {counted(spent.workers, 'worker')}, busy {spent.busy:.0%} of it"
     if total <= 0:
         return [f"{told}."]
     parts = [

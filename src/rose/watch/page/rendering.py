@@ -22,7 +22,6 @@ from rose.store import (
     PlacedOrder,
     RunReader,
     TaskRecord,
-    describe_seconds,
 )
 from rose.watch.facts import Facts
 from rose.watch.facts.curves import Curve, measures
@@ -176,7 +175,6 @@ def _state(summary: RunSummary) -> h.Element:
             since(summary.seen),
             f" (process {driver.pid} on {safe(driver.host)})",
         ],
-        h.p[f"{summary.labels} labels; driven for {describe_seconds(summary.worked)}"],
     ]
 
 
