@@ -202,9 +202,9 @@ class Fold:
             case IterationDone():
                 workflow = self._workflow(event.workflow)
                 workflow.iteration, workflow.labels = event.iteration, event.labels
-                measured = next(iter((event.holdout or {}).items()), (None, None))
-                name, value = (event.metric_name, event.metric_value) if event.metric_name else measured
-                workflow.metric_name, workflow.metric = name, value
+                workflow.metric_name, workflow.metric = event.metric_name, event.metric_value
+                if event.metric_name is None and event.holdout:
+                    workflow.metric_name, workflow.metric = next(iter(event.holdout.items()))
                 workflow.uncertainty = event.uncertainty
             case WorkflowStopped():
                 workflow = self._workflow(event.workflow)
