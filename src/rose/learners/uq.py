@@ -84,10 +84,12 @@ class UQLearner(Learner[R]):
         max_iter: int = 0,
         budget: int | None = None,
         max_time: float | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> Plan:
         """Return workflows side by side, one a configuration, whichever kind of learner it is, for `run_planned`.
 
-        `registered` is what they run in the place of what is registered; the other arguments are those of `plan`.
+        `registered` is what they run in the place of what is registered, `noted` what is noted for who looks at the
+        run; the other arguments are those of `plan`.
 
         Raises:
             ConfigurationError and its kinds: for all that can be known to be wrong.
@@ -101,6 +103,7 @@ class UQLearner(Learner[R]):
             configs={name: self._config(config, f"workflow {name!r}") for name, config in configs.items()},
             limits=check_limits(max_iter, budget, max_time),
             hooks=self.hooks(),
+            noted=noted or {},
         )
         return self.planned(request)
 

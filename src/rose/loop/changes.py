@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rose.engine import Engine
 from rose.errors import ChangedRunError, ConfigurationError
 from rose.identity.code import code_of_values, reach
 from rose.identity.digest import digest_of
@@ -264,10 +265,11 @@ def _settings(registered: Registered) -> dict[str, str]:
     return named
 
 
-async def note_provenance(run: Run, request: RunRequest, learner: str, engine: object) -> None:
+async def note_provenance(run: Run, request: RunRequest, learner: str, engine: Engine) -> None:
     """Note what drives a run from now on; a temporary one is read by nobody."""
     if not run.temporary:
         told = provenance(request) | {"learner": learner, "engine": type(engine).__name__}
+        told["workers"] = engine.capacity().cpus
         await run.journal.note(f"{OF_DRIVER}{run.journal.epoch}", told)
 
 
@@ -283,6 +285,7 @@ def provenance(request: RunRequest) -> dict[str, Any]:
         "predictions of each model": request.num_predictions,
         "limits": {name: value for name, value in vars(request.limits).items() if value},
         "workflows": {name: settings_of(request, name) for name in request.names},
+        **request.noted,
     }
 
 

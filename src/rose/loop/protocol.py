@@ -71,6 +71,7 @@ class RunRequest:
         ids: what states carry instead of a name that the user gave as a number.
         hooks: what the learner's own methods decide.
         controls: those of the workflows that choose without an ensemble, for the others to be compared with.
+        noted: what else the driver notes for who looks at the run, by name, in plain JSON.
     """
 
     names: tuple[str, ...]
@@ -84,6 +85,7 @@ class RunRequest:
     ids: Mapping[str, int] = field(default_factory=dict)
     hooks: Hooks = NO_HOOKS
     controls: Mapping[str, ControlOf] = field(default_factory=dict)
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""

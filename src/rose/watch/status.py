@@ -103,7 +103,7 @@ def _state(summary: RunSummary, now: float) -> str:
     process = f"process {driver.pid} on {driver.host}"
     seen = describe_seconds(now - driver.seen)
     resumed = f", resumed {_times(summary)}" if summary.drivers > 1 else ""
-    took = describe_seconds(summary.worked)
+    took = duration(summary.worked)
     if summary.state == "running":
         return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
     if summary.state == "crashed":

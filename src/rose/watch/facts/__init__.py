@@ -30,6 +30,7 @@ from rose.watch.facts.answer import Answer, answer
 from rose.watch.facts.calibration import Calibration
 from rose.watch.facts.curves import Curve, operator_of
 from rose.watch.facts.failures import Failures, Retry
+from rose.watch.facts.paired import Paired, paired
 from rose.watch.facts.provenance import Provenance
 from rose.watch.facts.remembered import Record
 from rose.watch.facts.repeats import repeats
@@ -168,10 +169,16 @@ class Facts:
         """Return the workflows by name, those that repeat the same with other seeds together."""
         return repeats(self.curves(), self.provenance().workflows)
 
+    def paired(self) -> Paired | None:
+        """Return by how much ways to choose differ, where the run compares some by seeds."""
+        return paired(self.groups(), self.provenance())
+
     def time(self) -> Time:
         """Return where the time went."""
         summary = self.summary()
-        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated)
+        driven = [(one.since, one.ended or one.seen) for one in self._drivers]
+        slots = self.provenance().last.get("workers", 1)
+        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated, driven, slots)
 
     def answer(self, spent: Time | None = None) -> Answer:
         """Return the three answers; `spent` is `time()`, where it is at hand."""

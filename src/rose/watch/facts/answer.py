@@ -114,6 +114,15 @@ def _headline(savings: Sequence[Worth]) -> tuple[float, float, str] | None:
     return main.saved.mean, main.saved.mean / main.control_labels, savings[0].workflow
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "task"), counted(2000, "task")
+    ('1 task', '2,000 tasks')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _reached(curve: Curve, measure: str | None, candidates: int | None) -> str:
     last = curve.points[-1]
     labels = "labels of the user's own" if last.labels is None else f"{last.labels:,} labels"
@@ -138,7 +147,7 @@ def _spent(spent: Time) -> list[str]:
         return ["It is not known: times are recorded in a run directory, and there is none (run_dir=)."]
     told = f"It has been driven for {seconds(spent.worked)}"
     if spent.busy is not None:
-        told += f" on {spent.workers} worker{'' if spent.workers == 1 else 's'}, busy {spent.busy:.0%} of it"
+        told += f" on {counted(spent.workers, 'worker')}, busy {spent.busy:.0%} of it"
     if total <= 0:
         return [f"{told}."]
     parts = [

@@ -8,50 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rose.store import Changes, IterationDone
 from rose.watch.facts.curves import Curve, figure, is_higher_better, labels_to_reach, main_measure, operator_of
+from rose.watch.facts.paired import Interval
 from rose.watch.facts.provenance import Provenance, provenance
 from rose.watch.facts.repeats import repeats
 
-_SURE = 0.95
 _SHARES = (0.5, 0.75, 1.0)  # of the way from the first ensembles to as good as both ended
-
-
-class Interval(NamedTuple):
-    """Hold a mean over seeds, and its 95 % interval by Student's t; the bounds are NaN where there is one seed."""
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Interval:
-        """Return the mean of the values that are there, and its interval.
-
-        >>> str(Interval.of(np.array([1.0, 2.0, 3.0])))
-        '2 [-0.4841, 4.484]'
-        """
-        there = values[np.isfinite(values)]
-        if len(there) == 0:
-            return cls(math.nan, math.nan, math.nan, 0)
-        mean = float(there.mean())
-        if len(there) == 1:
-            return cls(mean, math.nan, math.nan, 1)
-        from scipy.special import stdtrit  # slow to import
-
-        quantile = float(stdtrit(len(there) - 1, 0.5 + _SURE / 2))
-        half = quantile * float(there.std(ddof=1)) / math.sqrt(len(there))
-        return cls(mean, mean - half, mean + half, len(there))
-
-    def __str__(self) -> str:
-        if not self.seeds:
-            return "-"
-        return f"{self.mean:.4g}" if self.seeds == 1 else f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)
