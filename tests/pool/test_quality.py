@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
+import rose
 from rose import Pool, UQLearnerConfig
-from rose.errors import RunFailedError
+from rose.errors import ConfigurationError, RunFailedError
 from rose.metrics import MARGIN, PREDICTIVE_ENTROPY, PREDICTIVE_VARIANCE
 from rose.pool.ensemble.predictions import Predicted
 from rose.pool.judging.quality import holdout_quality
@@ -24,7 +25,7 @@ def test_classification(engine, metric):
         quality = iteration["holdout"]
         assert set(quality) == {
             "accuracy", "log_loss", "brier", "expected_calibration_error", "error_uncertainty_correlation",
-            "risk_coverage_area",
+            "risk_coverage_area", "set_coverage_90", "set_size_90",
         }  # fmt: skip
         assert 0 <= quality["brier"] <= 2
     assert result.iterations[-1]["holdout"]["error_uncertainty_correlation"] > 0, "errors are where it is unsure"
@@ -126,7 +127,52 @@ def test_measures_are_those_of_scikit_learn():
     assert measures["rmse"] == pytest.approx(sk.root_mean_squared_error(t, mean))
     assert measures["mae"] == pytest.approx(sk.mean_absolute_error(t, mean))
     assert measures["r2"] == pytest.approx(sk.r2_score(t, mean))
+    assert measures["coverage_90_1"] == pytest.approx(0.9, abs=0.15)
+    assert measures["interval_width_90"] == pytest.approx(
+        (measures["interval_width_90_0"] + measures["interval_width_90_1"]) / 2
+    )
     assert measures["r2_1"] == pytest.approx(sk.r2_score(t[:, 1], mean[:, 1]))
     assert len(pickle.dumps(found)) < 16 * 1024, "it lies in the journal itself"
     flat = holdout_quality(np.ones(60), None, None, Predicted({"a": [v[0, :, 0]]}, "regression", None))
     assert flat["measures"]["r2"] is None, "all true values are the same"
+
+
+def test_intervals_hold_wherever_the_result_is(engine, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    y = X[:, 0] ** 2 + 1 + rng.normal(scale=0.1, size=300)
+    made = regressor(engine, holdout=(X[:100], y[:100]))
+    with pytest.raises(ConfigurationError, match=r"level=2 must lie between 0 and 1"):
+        made.run(TWO, max_iter=1).predict(X, 2)
+    made = regressor(engine, tmp_path / "run", holdout=(X[:100], y[:100]))
+    result = made.run(TWO, max_iter=2)
+    found = result.predict(X[100:], 0.9)
+    inside = (found.lower <= y[100:]) & (y[100:] <= found.upper)
+    assert 0.8 < inside.mean() < 0.98
+    assert found.level == 0.9
+    assert result.predict(X).lower is None
+    quality = result.iterations[-1]["holdout"]
+    assert quality["coverage_90"] == pytest.approx(0.9, abs=0.06)
+    assert quality["interval_width_90"] == pytest.approx(np.mean(found.upper - found.lower), rel=0.1)
+    resumed = regressor(engine, tmp_path / "run", holdout=(X[:100], y[:100])).run(TWO, max_iter=2)
+    saved = rose.load(result.save(tmp_path / "saved"))
+    for other in (rose.load(tmp_path / "run"), resumed, saved, pickle.loads(pickle.dumps(result))):
+        np.testing.assert_allclose(other.predict(X[100:], level=0.9).lower, found.lower, rtol=1e-6)
+    given = result.predict(X[100:], 0.9, calibration=(X[:100], y[:100]))
+    np.testing.assert_allclose(given.upper, found.upper, rtol=1e-5)
+    with pytest.raises(ConfigurationError, match=r"by the hold-out: 100 samples cannot promise level=0\.999"):
+        result.predict(X, 0.999)
+    with pytest.raises(ConfigurationError, match="predicts values, not classes"):
+        result.predict(X, 0.9, by_class=True)
+    with pytest.raises(ConfigurationError, match=r"level=0.9: nothing tells .* Pool\(holdout=\(X, y\)\)"):
+        regressor(engine).run(TWO, max_iter=1).predict(X, 0.9)
+
+
+def test_label_sets_hold_the_label(engine):
+    result = classifier(engine).run(["w"], TWO, max_iter=2)["w"]
+    X, y = blobs(400)
+    found, each = result.predict(X, 0.8), result.predict(X, 0.8, by_class=True)
+    assert 0.7 < found.sets[np.arange(400), y].mean() < 0.95
+    assert min(each.sets[y == one, one].mean() for one in (0, 1)) > 0.65
+    assert found.label_sets[0] == np.flatnonzero(found.sets[0]).tolist()
+    assert result.iterations[-1]["holdout"]["set_size_90"] > 0
