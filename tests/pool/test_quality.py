@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
 
 import rose
 from rose import Pool, UQLearnerConfig
@@ -176,3 +177,31 @@ def test_label_sets_hold_the_label(engine):
     assert min(each.sets[y == one, one].mean() for one in (0, 1)) > 0.65
     assert found.label_sets[0] == np.flatnonzero(found.sets[0]).tolist()
     assert result.iterations[-1]["holdout"]["set_size_90"] > 0
+
+
+@pytest.mark.parametrize("classify", [False, True])
+def test_without_a_hold_out_what_was_labelled_is_cross_validated(classify):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (400, 2))
+    y = X @ [1.0, 2.0] + rng.normal(scale=0.2, size=400)
+    y = np.where(y > 0, "up", "down") if classify else y
+    learner = rose.SeqUQLearner(1, pool=Pool(X, labels=dict(enumerate(y[:60].tolist())), initial=np.arange(60), seed=0))
+    learner.models(a=LogisticRegression(C=1.0), b=LogisticRegression(C=9.0)) if classify else learner.models(
+        a=Ridge(), b=Ridge(9.0)
+    )
+    learner.simulation_task(as_executable=False)(lambda index: y[index])
+    learner.uncertainty_quantification("predictive_entropy" if classify else PREDICTIVE_VARIANCE, query_size=1)
+    result = learner.run(max_iter=1)
+    found = result.predict(X[60:], 0.9, pool=X)
+    if classify:
+        place = np.array([found.classes.index(one) for one in y[60:]])
+        assert 0.82 < found.sets[np.arange(340), place].mean() < 0.97
+    else:
+        assert 0.82 < np.mean((found.lower <= y[60:]) & (y[60:] <= found.upper)) < 0.97
+
+
+def test_models_that_cannot_be_refitted_are_told(engine):
+    result = regressor(engine, initial=10).run(TWO, max_iter=1)
+    X = np.linspace(-1, 1, 80)[:, None]
+    with pytest.raises(ConfigurationError, match=r"must be estimators with fit.* Give the pool a hold-out"):
+        result.predict(X, 0.9, pool=X)

@@ -9,17 +9,28 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Hold the candidates, which of them were labelled, and their labels."""
+
+    pool: Any
+    indices: np.ndarray
+    labels: Any
+
+
+@dataclass(frozen=True)
 class Asked:
     """Say which intervals or label sets predictions are to have.
 
     Attributes:
         level: the share of truths that they hold.
         calibration: samples and their labels that tell how far off predictions are; None: the hold-out does.
+        labelled: what tells it instead, by cross-validation.
         by_class: whether the level holds of each class by itself.
     """
 
     level: float
     calibration: tuple[Any, Any] | None = None
+    labelled: Labelled | None = None
     by_class: bool = False
 
 

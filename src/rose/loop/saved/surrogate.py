@@ -11,7 +11,7 @@ from rose import portable
 from rose.errors import ConfigurationError
 from rose.loop.saved.directory import SavedWorkflow
 from rose.loop.saved.frames import curves_of, frame_of
-from rose.loop.saved.prediction import Asked, Prediction
+from rose.loop.saved.prediction import Asked, Labelled, Prediction
 from rose.scoring.calibration.quantiles import check_level
 
 
@@ -55,6 +55,7 @@ class Surrogate(dict[str, Any]):
         level: float | None = None,
         *,
         calibration: tuple[Any, Any] | None = None,
+        pool: Any = None,
         by_class: bool = False,
     ) -> Prediction:
         """Predict with the last ensemble, in this process: mean, uncertainty, classes, and per output.
@@ -68,6 +69,10 @@ class Surrogate(dict[str, Any]):
             level: as 0.9; None: no intervals.
             calibration: other samples and their labels instead of the hold-out, `(X, y)`, from which no model has
                 learned, drawn as those to be predicted are; the labels that the workflow chose are no such samples.
+            pool: the pool's candidates, where there is no hold-out: the models, which must be estimators with
+                `fit(X, y)`, are refitted ten times by folds of what was labelled (CV+). That was chosen, and is no
+                sample of the pool: it is weighted by how much likelier it is there. An infinite end, or a set of all
+                classes, says that nothing like the sample was labelled.
             by_class: whether the level holds of each class by itself, not only of all samples.
 
         Raises:
@@ -77,9 +82,12 @@ class Surrogate(dict[str, Any]):
         if self._kept.predictor is None or not self._kept.models:
             why = self._kept.unkept or "its models are files of yours, or it ended before one was trained"
             raise ConfigurationError(f"workflow {self['workflow']!r} holds no ensemble to predict with ({why})")
-        asked = None if level is None else Asked(check_level(level), calibration, by_class)
+        asked = None if level is None else Asked(check_level(level), calibration, self._labelled(pool), by_class)
         prediction: Prediction = self._kept.predictor.load()(self.models, X, asked)
         return prediction
+
+    def _labelled(self, pool: Any) -> Labelled | None:
+        return None if pool is None else Labelled(pool, self.indices, self.labels)
 
     def to_frame(self) -> Any:
         """Return the history as a pandas DataFrame, a row an iteration.

@@ -19,6 +19,7 @@ from rose.pool.candidates.frames import is_frame
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed, mapped, means
 from rose.pool.ensemble.predictions import Predicted, predict, usable
+from rose.pool.ensemble.refitting import cross_intervals
 from rose.pool.ensemble.truth import intervals, scores_against
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
@@ -101,8 +102,15 @@ class Predictor:
         scores = score_passes(predicted.ordered, metric, self.reduction)
         several = predicted.task == "regression" and mean.ndim == 2
         each = _of_each_output(predicted.ordered, metric, mean.shape[1]) if several else None
-        ends = {} if asked is None else intervals(asked, predicted, self._calibrated(models, asked))
+        ends = {} if asked is None else self._ends(models, X, asked, predicted)
         return Prediction(mean, scores, predicted.classes, each, **ends)
+
+    def _ends(self, models: Mapping[str, Any], X: Any, asked: Asked, predicted: Predicted) -> dict[str, Any]:
+        if asked.labelled is None or asked.calibration is not None:
+            return intervals(asked, predicted, self._calibrated(models, asked))
+        if asked.by_class:
+            raise ConfigurationError("by_class=True needs a hold-out, or calibration=(X, y)")
+        return cross_intervals(self.predicted, models, asked.labelled, X, predicted, asked.level)
 
     def _calibrated(self, models: Mapping[str, Any], asked: Asked) -> Scores:
         """Return how far off predictions of the samples that calibrate were."""
@@ -113,7 +121,7 @@ class Predictor:
             raise ConfigurationError(
                 f"level={asked.level}: nothing tells how far off predictions are. Give the pool a hold-out, "
                 "Pool(holdout=(X, y)), or here calibration=(X, y): samples that no model has learned from, drawn at "
-                "random, as those to be predicted are"
+                "random, as those to be predicted are; or pool=X, the candidates, to cross-validate on the labels"
             )
         return scores_of(self.conformal)
 

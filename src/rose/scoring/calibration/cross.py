@@ -112,7 +112,8 @@ def likelihood_ratios(labelled: Floats, pool: Floats, new: Floats, seed: int = 0
 
     Reference: Bickel, Brückner & Scheffer 2009, Discriminative Learning Under Covariate Shift.
     """
-    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
@@ -124,7 +125,12 @@ def likelihood_ratios(labelled: Floats, pool: Floats, new: Floats, seed: int = 0
         StandardScaler(),
         PolynomialFeatures(degree, include_bias=False),
         StandardScaler(),
-        LogisticRegressionCV(Cs=(1e-3, 1e-2, 0.1, 1.0), cv=5, scoring="neg_log_loss", class_weight="balanced"),
+        GridSearchCV(
+            LogisticRegression(class_weight="balanced", max_iter=1000),
+            {"C": [1e-4, 1e-3, 1e-2, 0.1]},
+            scoring="neg_log_loss",
+            cv=5,
+        ),
     ).fit(X, of_pool)
     odds = [np.exp(model.decision_function(one)) for one in (labelled, new)]
     middle = float(np.median(odds[0]))

@@ -42,7 +42,7 @@ class ValueScores:
         floor = np.median(std, axis=0)
         floor = np.where(floor > 0.0, floor, std.mean(axis=0))  # most agree, some do not
         floor = np.where(floor > _NOISE * np.abs(mean).max(axis=0), floor, 0.0)
-        return cls(np.abs(truth - mean) / _scale(std, floor), floor)
+        return cls(np.abs(truth - mean) / scale(std, floor), floor)
 
     def intervals(self, level: float, mean: Floats, std: Floats) -> tuple[Floats, Floats]:
         """Return lower and upper ends, of the shape of `mean`, `[m]` or `[m, D]`; each output is covered by itself.
@@ -52,7 +52,7 @@ class ValueScores:
         """
         check_level(level, len(self.scores), "calibrated by the hold-out: ")
         columns = (len(mean), -1) if len(mean) else (0, self.scores.shape[1])
-        half = conformal_quantile(self.scores, level) * _scale(std.reshape(columns), self.floor)
+        half = conformal_quantile(self.scores, level) * scale(std.reshape(columns), self.floor)
         half = half.reshape(mean.shape)
         return mean - half, mean + half
 
@@ -62,7 +62,7 @@ class ValueScores:
         The share covered is cross-validated: each fifth by intervals that the others calibrate. The width is of
         intervals that all calibrate, at samples with those standard deviations.
         """
-        widths = 2.0 * conformal_quantile(self.scores, level) * _scale(std, self.floor).mean(axis=0)
+        widths = 2.0 * conformal_quantile(self.scores, level) * scale(std, self.floor).mean(axis=0)
         inside = [self.scores[fold] <= conformal_quantile(self.scores[rest], level) for fold, rest in _folds(self)]
         few = np.full(self.scores.shape[1], np.nan)
         enough = bool(inside) and _least_rest(len(self.scores)) >= least_samples(level)
@@ -158,7 +158,8 @@ def interval_score(truth: object, lower: object, upper: object, level: float) ->
     return np.asarray(high - low + 2.0 / (1.0 - check_level(level)) * missed)
 
 
-def _scale(std: Floats, floor: Floats) -> Floats:
+def scale(std: Floats, floor: Floats) -> Floats:
+    """Return the units in which errors are measured, of the shape of `std` `[n, D]`; see `ValueScores`."""
     return np.where(floor > 0.0, std + floor, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Scale by a temperature: make an overconfident ensemble's mean probabilities honest by one number, where that helps."""
+"""Scale by a temperature: make an overconfident ensemble's mean probabilities honest by one number where it helps."""
 
 from __future__ import annotations
 
