@@ -217,7 +217,7 @@ class Results(dict[str, WorkflowResult]):
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
 
-    def predict(self, X: Any) -> Prediction:
+    def predict(self, X: Any, level: float | None = None, **asked: Any) -> Prediction:
         """Predict with the ensemble of the only workflow, as `WorkflowResult.predict`.
 
         Raises:
@@ -228,7 +228,7 @@ class Results(dict[str, WorkflowResult]):
                 f"there are {len(self)} workflows ({', '.join(self.keys())}): say which, results[NAME].predict(X)"
             )
         (result,) = self.values()
-        return result.predict(X)
+        return result.predict(X, level, **asked)
 
     def to_frame(self) -> Any:
         """Return the histories as a pandas DataFrame, a row an iteration of a workflow.
