@@ -257,7 +257,7 @@ class Results(dict[str, WorkflowResult]):
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
 
-    def predict(self, X: Any) -> Prediction:
+    def predict(self, X: Any, level: float | None = None, **asked: Any) -> Prediction:
         """Predict with the ensemble of the only workflow (controls aside), as `WorkflowResult.predict`.
 
         Raises:
@@ -268,7 +268,7 @@ class Results(dict[str, WorkflowResult]):
             raise ConfigurationError(
                 f"there are {len(self)} workflows ({', '.join(self.keys())}): say which, results[NAME].predict(X)"
             )
-        return own[0].predict(X)
+        return own[0].predict(X, level, **asked)
 
     def to_frame(self) -> Any:
         """Return the histories as a pandas DataFrame, a row an iteration of a workflow.

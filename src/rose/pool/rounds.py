@@ -165,7 +165,8 @@ class PoolLoop:
     def checkpoint(self) -> Mapping[str, Any]:
         """Return what was asked for and arrived, see `Labeller.checkpoint`; who was trained, and predicts."""
         learned = {"members": list(self.ensemble.members), "learned": self._iteration, **self._said}
-        return {**self.labeller.checkpoint(), **learned, **self.stopping.checkpoint()}
+        calibrated = {} if self.ensemble.conformal is None else {"conformal": self.ensemble.conformal}
+        return {**self.labeller.checkpoint(), **learned, **calibrated, **self.stopping.checkpoint()}
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings of the members, and of what was collected of them."""
@@ -202,7 +203,7 @@ class PoolLoop:
         await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
         await self.stopping.restore(iteration, checkpoint, config)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
-        self._config, self._iteration = config, iteration
+        self._config, self._iteration, self.ensemble.conformal = config, iteration, checkpoint.get("conformal")
         self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
         self.compared.tell(outcome)
 

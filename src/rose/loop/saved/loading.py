@@ -158,14 +158,14 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
         contents += [content for _, content in labelled]
         if "predictor" in left or "unkept" in left:
             said.clear()
-        said |= {"learned": row.iteration, **left}
+        said |= {"learned": row.iteration, "conformal": None, **left}
     whose = f"of workflow {name!r} in {str(run.path)!r}"
     versions = said.get("versions") or {}
     predictor = None
     if "predictor" in said:
         what = f"the prediction function {whose}"
         predictor = checked(Result(None, said["predictor"], what=what), what, versions)
-        predictor = _at(predictor, said["learned"])
+        predictor = _at(predictor, said["learned"], said.get("conformal"))
     return SavedWorkflow(
         name=name,
         stop_reason=None if end is None else end.reason,
@@ -182,9 +182,9 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
     )
 
 
-def _at(predictor: Result, iteration: int) -> Result:
+def _at(predictor: Result, iteration: int, conformal: Mapping[str, Any] | None) -> Result:
     """Return what predicts as in that iteration: it was recorded in an earlier one, and has not changed since."""
-    return later(lambda: predictor.load().at(iteration))
+    return later(lambda: predictor.load().at(iteration, conformal))
 
 
 def _plain(data: bytes | None) -> Any:

@@ -54,7 +54,11 @@ class RoundId:
 
 @dataclass
 class Ensemble:
-    """Train and ask the members of one workflow, and keep the last of each."""
+    """Train and ask the members of one workflow, and keep the last of each.
+
+    Attributes:
+        conformal: how far off their predictions of the hold-out were, in plain arrays; None where nothing tells.
+    """
 
     training: Stage
     prediction: Stage
@@ -63,6 +67,7 @@ class Ensemble:
     block: int
     runner: Runner
     members: dict[str, Shared] = field(default_factory=dict)
+    conformal: Mapping[str, Any] | None = None
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """Return how training is called under this configuration."""
