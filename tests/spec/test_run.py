@@ -59,6 +59,16 @@ def test_a_file_runs_and_is_resumed(rose: Rose, tmp_path: Path) -> None:
     assert rose("program.yaml", "--backend", "threads", "--run-dir", "run", *kept)[0] == 0
 
 
+def test_a_file_over_a_pool_may_have_a_control(rose: Rose, tmp_path: Path) -> None:
+    written(tmp_path, POOL + "control: lhs\n")
+    code, out, _ = rose("program.yaml", "--backend", "threads")
+    assert code == 0
+    assert out.splitlines()[1].startswith("control: max_iter_reached after 2 iterations")
+    assert "control (to fill space)" in out.splitlines()[2]
+    told = json.loads(rose("program.yaml", "--backend", "threads", "--json")[1])
+    assert [one["control"] for one in told["worth"]] == ["control"]
+
+
 def test_a_failing_task_is_exit_code_1(rose: Rose, tmp_path: Path) -> None:
     written(tmp_path, ACTIVE.replace(f'python, function: "{T}:simulate"', 'shell, command: "exit 3"'))
     code, _, err = rose("program.yaml", "--backend", "threads", "--workers", "1")

@@ -196,6 +196,7 @@ def _text(learner: Learner[Any], results: Results) -> str:
             "" if state is None or state.metric_value is None else f", {state.metric_name} {state.metric_value:.6g}"
         )
         lines.append(f"{name}: {result['stop_reason']} after {count} iteration{'s' * (count != 1)}{metric}")
+    lines += [sentence for found in results.worth for sentence in found.sentences()]
     if learner.run_dir is not None:
         lines.append(f"recorded in {learner.run_dir}; `rose status {learner.run_dir}` looks at it")
     return clean("\n".join(lines))
@@ -203,7 +204,8 @@ def _text(learner: Learner[Any], results: Results) -> str:
 
 def _json(learner: Learner[Any], results: Results) -> str:
     run_dir = None if learner.run_dir is None else str(learner.run_dir)
-    return json.dumps({"run_dir": run_dir, "workflows": results}, indent=1)
+    worth = {"worth": [found.to_dict() for found in results.worth]} if results.worth else {}
+    return json.dumps({"run_dir": run_dir, "workflows": results, **worth}, indent=1)
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
