@@ -20,6 +20,7 @@ from rose.loop.state import StopReason, WorkflowResult
 from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.candidates.taking import take
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.predictions import usable
@@ -27,7 +28,7 @@ from rose.pool.ensemble.predictor import Predictor, PredictorLog
 from rose.pool.judging.criterion import Criterion
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
-from rose.pool.pool import Pool, take
+from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring, silent
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Candidates, Chooser
