@@ -22,7 +22,7 @@ REFUSED = {"What", "That", "The", "This", "These", "A", "An", "How", "Whether", 
 # Files that only their own folder uses, and where a reader begins all the same: a room's table of contents.
 PUBLIC = {
     *("rose.learners.base", "rose.learners.registration", "rose.stages.capture"),
-    *(f"rose.pool.{name}" for name in ("criterion", "holdout", "rounds", "scoring_rule", "selection")),
+    *(f"rose.pool.{name}" for name in ("rounds", "scoring_rule", "selection")),
 }
 
 

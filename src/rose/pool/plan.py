@@ -16,9 +16,11 @@ from rose.loop.schedule import Rounds, Schedule
 from rose.pool._coordinates import Coordinates, given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
+from rose.pool._looking import Looker
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
+from rose.pool.control import Compared, Control, Progress, check_controls
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.judging.criterion import Criterion, Holdout
 from rose.pool.labelling.corrections import correct, first_candidates
@@ -28,6 +30,7 @@ from rose.pool.pool import Pool
 from rose.pool.rounds import PoolLoop
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Chooser
+from rose.pool.stopping.stopping import Stopping
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
 from rose.store import LabelStore
@@ -61,9 +64,11 @@ class PoolPlan:
         self._pool = pool
         self._acquisition = acquisition
         self._schedule = schedule
-        self._near: Coordinates | None = None
+        self._distances: Coordinates | None = None  # what the acquisition measures in
         self._own = own_coordinates(pool.source, len(pool))
         _check_budget(pool, request.limits.budget)
+        self._near = given_coordinates(pool.features) or self._own
+        check_controls(request, pool, self._near)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
@@ -82,6 +87,8 @@ class PoolPlan:
     def identity(self) -> dict[str, str]:
         """Return what a resumed run must have been begun with, by name."""
         named = identity_of(self.request, self.code)
+        for control in self.request.controls.values():  # all are of one kind
+            named["control"] = control.kind
         acquisition = self._acquisition
         named |= {"acquisition": Unsaid(AUTO, before="diverse") if acquisition == AUTO else acquisition}
         if self._pool.features is None:
@@ -94,9 +101,9 @@ class PoolPlan:
         assert runner.run is not None
         begun = await runner.run.journal.meta("identity") or {}
         self._acquisition = begun.get("acquisition", self._acquisition)
-        self._near = given_coordinates(self._pool.features)
-        if self._near is None and begun.get(_FEATURES) == CANDIDATES:
-            self._near = self._own
+        self._distances = given_coordinates(self._pool.features)
+        if self._distances is None and begun.get(_FEATURES) == CANDIDATES:
+            self._distances = self._own
         await note_map(runner.run, self._pool, self._own)
         configs = self.request.configs.values()
         asks_index = any("index" in bind_simulation(self._simulation, config).names for config in configs)
@@ -116,8 +123,9 @@ class PoolPlan:
         stack.push_async_callback(runner.release, [shared.X, *([holdout.X, holdout.y] if holdout else [])])
         stack.push_async_callback(store.close)
         loops: dict[str, Loop] = {}
+        progress = Progress()
         for name in self.request.names:
-            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]])
+            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]], progress)
             stack.push_async_callback(loop.close)
         return loops
 
@@ -129,11 +137,14 @@ class PoolPlan:
         shared: SharedPool,
         seed: int | None,
         first: np.ndarray,
+        progress: Progress,
     ) -> PoolLoop:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
-        criterion = variant.registered.criterion
-        near = self._near, self._own
+        criterion, how = variant.registered.criterion, request.controls.get(name)
+        control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
+        seeded_as = how.of[0] if how else None
+        near = self._distances, self._own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
         ensemble = Ensemble(
@@ -145,24 +156,28 @@ class PoolPlan:
             runner=runner,
         )
         screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
-        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
+        labeller = Labeller(name, self._pool, simulator, self._schedule, runner.run)
+        told = (() if how else variant.registered.stop_rules, len(self._pool), self._pool.seed)
+        stopping = Stopping(*told, shared.X, ensemble, labeller, criterion)
+        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout, stopping.patient)
         return PoolLoop(
             name=name,
-            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, alike=seed is not None),
+            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, seed is not None, seeded_as),
             pool=self._pool,
             first=first,
             shared=shared,
             runner=runner,
-            labeller=Labeller(name, self._pool, simulator, self._schedule, runner.run),
+            labeller=labeller,
             ensemble=ensemble,
-            chooser=chooser,
-            screener=screener,
+            looker=Looker(self._pool, shared, ensemble, chooser, screener),
             learning=Learning(shared, ensemble, screener, judge, runner),
+            stopping=stopping,
             rule=variant.rule,
             acquisition=self._acquisition,
             criterion=judge,
             budget=request.limits.budget,
             notices=notices,
+            compared=Compared(name, criterion.operator if criterion else None, progress, control),
             task=variant.known.task,
         )
 

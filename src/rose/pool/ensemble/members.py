@@ -29,6 +29,7 @@ class RoundId:
     iteration: int
     seed: int  # of the run, or of workflows that are to be alike
     alike: bool = False  # whether the workflow's name does not matter to its seeds
+    seeded_as: str | None = None  # the workflow whose seeds it has, if those of another
 
     @property
     def where(self) -> str:
@@ -41,7 +42,8 @@ class RoundId:
 
     def derived(self, stage: str, model: str | None = None, index: int | None = None, part: int | None = None) -> int:
         """Return the seed of one of its tasks, or of something else in it, or of a part of that."""
-        key = replace(self.key(stage, model, index), workflow=_ALIKE if self.alike else self.workflow)
+        whose = _ALIKE if self.alike else self.seeded_as or self.workflow
+        key = replace(self.key(stage, model, index), workflow=whose)
         return derive_seed(self.seed, str(key) if part is None else f"{key}/{part}")
 
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
@@ -52,7 +54,11 @@ class RoundId:
 
 @dataclass
 class Ensemble:
-    """Train and ask the members of one workflow, and keep the last of each."""
+    """Train and ask the members of one workflow, and keep the last of each.
+
+    Attributes:
+        conformal: how far off their predictions of the hold-out were, in plain arrays; None where nothing tells.
+    """
 
     training: Stage
     prediction: Stage
@@ -61,6 +67,7 @@ class Ensemble:
     block: int
     runner: Runner
     members: dict[str, Shared] = field(default_factory=dict)
+    conformal: Mapping[str, Any] | None = None
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """Return how training is called under this configuration."""
