@@ -18,7 +18,7 @@ LEVEL = 0.9
 
 
 def judged(problem: Any, result: Any, crossed: bool) -> Iterator[dict[str, Any]]:
-    """Yield a record for each way to calibrate, where this ROSE has intervals; `crossed`: by refitting ten times, too."""
+    """Yield a record for each way to calibrate, where this ROSE has intervals; `crossed`: by ten refits, too."""
     if "level" not in inspect.signature(result.predict).parameters:
         return
     calibration = problem.X_test[::2], problem.y_test[::2]
