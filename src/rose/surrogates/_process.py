@@ -83,7 +83,7 @@ class Process:
         from scipy.linalg import solve_triangular
 
         known = solve_triangular(self._root, self.kernel(self.X, X), lower=True, check_finite=False)
-        return np.maximum(self.kernel.signal - np.einsum("ij,ij->j", known, known), 0.0)
+        return np.asarray(np.maximum(self.kernel.signal - np.einsum("ij,ij->j", known, known), 0.0))
 
     def one_left_out(self) -> tuple[Floats, Floats]:
         """Return what all others say of each value: means `[n, C]` and variances, noise included, `[n]`.

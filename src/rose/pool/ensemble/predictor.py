@@ -141,7 +141,11 @@ class Predictor:
         if not count:
             raise PoolError("predict: X holds no samples")
         passes = {
-            name: [predict(self.binding.func, model, X, self._arguments(name, index)) for index in range(self.passes)]
+            name: [
+                one
+                for index in range(self.passes)
+                for one in predict(self.binding.func, model, X, self._arguments(name, index))
+            ]
             for name, model in models.items()
         }
         classes = {name: class_names(one) if self.classes is None else self.classes for name, one in models.items()}
