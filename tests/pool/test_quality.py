@@ -163,6 +163,9 @@ def test_intervals_hold_wherever_the_result_is(engine, tmp_path):
     assert "conformal intervals at 90 % are" in Path(resumed.report().save(tmp_path / "report.html")).read_text()
     given = result.predict(X[100:], 0.9, calibration=(X[:100], y[:100]))
     np.testing.assert_allclose(given.upper, found.upper, rtol=1e-5)
+    for wrong, told in ((X, "a pair"), ((X, y[:5]), "300 samples need as many labels")):
+        with pytest.raises(ConfigurationError, match=told):
+            result.predict(X, 0.9, calibration=wrong)
     with pytest.raises(ConfigurationError, match=r"by the hold-out: 100 samples cannot promise level=0\.999"):
         result.predict(X, 0.999)
     with pytest.raises(ConfigurationError, match="predicts values, not classes"):

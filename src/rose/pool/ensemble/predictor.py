@@ -115,8 +115,11 @@ class Predictor:
     def _calibrated(self, models: Mapping[str, Any], asked: Asked) -> Scores:
         """Return how far off predictions of the samples that calibrate were."""
         if asked.calibration is not None:
-            X, y = asked.calibration
-            return scores_against(np.asarray(y), self.predicted(models, X))
+            X, labels = asked.calibration
+            y = as_array(labels, "calibration's labels")
+            if not y.ndim or len(y) != len(X):
+                raise ConfigurationError(f"calibration: {len(X)} samples need as many labels, not {y.shape}")
+            return scores_against(y, self.predicted(models, X))
         if self.conformal is None:
             raise ConfigurationError(
                 f"level={asked.level}: nothing tells how far off predictions are. Give the pool a hold-out, "
