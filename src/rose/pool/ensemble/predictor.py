@@ -16,10 +16,10 @@ from rose.errors import ConfigurationError, PoolError, PredictionError
 from rose.loop.saved.directory import versions_here
 from rose.loop.saved.prediction import Asked, Prediction
 from rose.pool.candidates.frames import is_frame
+from rose.pool.ensemble._refitting import cross_intervals
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed, mapped, means
 from rose.pool.ensemble.predictions import Predicted, predict, usable
-from rose.pool.ensemble.refitting import cross_intervals
 from rose.pool.ensemble.truth import intervals, scores_against
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
