@@ -43,6 +43,11 @@ class DataflowPlan:
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
             self._check_registered(registered)
+            if registered.stop_rules:
+                raise ConfigurationError(
+                    "stop_when(...) looks at predictions over a pool, and there is none: give the learner "
+                    "pool=rose.Pool(X), or say when to stop by as_stop_criterion or uncertainty_quantification"
+                )
             stages = registered.all_stages()
             tell_of_the_untold(stages, len(request.model_names), request.num_predictions)
             for name in names:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 from rose.errors import ConfigurationError
 from rose.learners._task_dicts import TaskDict, arguments_of, described, kept, same, stage_of
 from rose.metrics import TOTAL_UNCERTAINTY
+from rose.pool.stopping.rules import StopRules
 from rose.stages.config import AdaptiveSchedule, TaskConfig, check_kind_name, iteration_schedule
 from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
 from rose.stages.kinds import (
@@ -75,7 +76,7 @@ def explained(kind: Kind) -> Callable[[F], F]:
     return with_more
 
 
-class Registration:
+class Registration(StopRules):
     """Hold what has been registered. Registering a stage again replaces it, as re-running a notebook cell does.
 
     Every decorator works bare (`@learner.simulation_task`) and called (`@learner.simulation_task(cpus=2)`), and gives
@@ -93,6 +94,7 @@ class Registration:
     uncertainty_function: TaskDict
 
     def __init__(self) -> None:
+        super().__init__()
         self.stages: dict[str, Stage] = {}
         self.criterion: StopCriterion | None = None
         self.rule: UncertaintyRule | None = None
@@ -273,7 +275,7 @@ class Registration:
             said: Any = {name: one.get(name) for name in ("uq_metric_name", "query_size", "threshold", "reduction")}
             rule = replace(make_rule(operator=one.get("operator") or "", **said), stage=stage_of(_RULE, one))
         task = estimator_task(self.estimators) if is_of_estimators(stages.get(PREDICTION.name)) else None
-        return Registered(stages, criterion, rule, dict(self.estimators), task)
+        return Registered(stages, criterion, rule, dict(self.estimators), task, self.stop_rules)
 
     def arguments(self) -> dict[str, TaskConfig]:
         """Return the arguments that the functions' dicts give them, by stage; a configuration's own come first."""

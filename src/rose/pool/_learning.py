@@ -111,7 +111,7 @@ class Learning:
             values = None
             if self.criterion is not None:
                 values = await self.criterion.values(round, members, data, tested, config)
-                if self.criterion.met(values):
+                if self.criterion.ends(values):
                     for task in [*predicting.values(), *([] if screening is None else [screening])]:
                         task.cancel()
                     predicting, screening = {}, None

@@ -14,6 +14,7 @@ from rose.pool._coordinates import Coordinates
 from rose.pool.judging.holdout import check_holdout_metric
 from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring
+from rose.pool.stopping.checks import check_rules, ends_runs
 from rose.stages.binding import bind_stage
 from rose.stages.config import LearnerConfig, set_iterations, stage_for, together
 from rose.stages.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
@@ -60,6 +61,7 @@ class Variant:
         self._acquisition = acquisition
         self.known = self._ensembles()
         self._check_criterion(registered.criterion)
+        check_rules(registered, pool, request.limits.budget, self.known.task)
         for name in names:
             self._check_workflow(name, request.configs[name])
         self.labels = self._label_check()
@@ -143,8 +145,8 @@ class Variant:
     def _check_end(self, where: str, threshold: float | None) -> None:
         limits = self._request.limits
         ends = (limits.max_iter or None, limits.budget, limits.max_time, threshold, self.registered.criterion)
-        if all(end is None for end in ends):
+        if all(end is None for end in ends) and not any(map(ends_runs, self.registered.stop_rules)):
             raise ConfigurationError(
                 f"{where}nothing would end the run before the pool is exhausted: give max_iter, budget, max_time, an "
-                "uncertainty threshold or a stop criterion"
+                "uncertainty threshold, a stop criterion or stop_when(...)"
             )

@@ -15,9 +15,11 @@ from rose.loop.schedule import Rounds, Schedule
 from rose.pool._coordinates import given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
+from rose.pool._looking import Looker
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
+from rose.pool.control import Compared, Control, Progress, check_controls
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.judging.criterion import Criterion, Holdout
 from rose.pool.labelling.corrections import correct, first_candidates
@@ -27,6 +29,7 @@ from rose.pool.pool import Pool
 from rose.pool.rounds import PoolLoop
 from rose.pool.screening.screener import Screener
 from rose.pool.selection import Chooser
+from rose.pool.stopping.stopping import Stopping
 from rose.stages.runner import Runner
 from rose.stages.stage import Stage
 from rose.store import LabelStore
@@ -60,6 +63,8 @@ class PoolPlan:
         self._schedule = schedule
         self._own = own_coordinates(pool)
         _check_budget(pool, request.limits.budget)
+        self._near = given_coordinates(pool) or self._own
+        check_controls(request, pool, self._near)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
@@ -78,6 +83,8 @@ class PoolPlan:
     def identity(self) -> dict[str, str]:
         """Return what a resumed run must have been begun with, by name."""
         named = identity_of(self.request, self.code)
+        for control in self.request.controls.values():  # all are of one kind
+            named["control"] = control.kind
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
@@ -102,8 +109,9 @@ class PoolPlan:
         stack.push_async_callback(runner.release, [shared.X, *([holdout.X, holdout.y] if holdout else [])])
         stack.push_async_callback(store.close)
         loops: dict[str, Loop] = {}
+        progress = Progress()
         for name in self.request.names:
-            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]])
+            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]], progress)
             stack.push_async_callback(loop.close)
         return loops
 
@@ -115,10 +123,13 @@ class PoolPlan:
         shared: SharedPool,
         seed: int | None,
         first: np.ndarray,
+        progress: Progress,
     ) -> PoolLoop:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
-        criterion = variant.registered.criterion
+        criterion, how = variant.registered.criterion, request.controls.get(name)
+        control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
+        seeded_as = how.of[0] if how else None
         near = given_coordinates(self._pool), self._own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
@@ -131,24 +142,28 @@ class PoolPlan:
             runner=runner,
         )
         screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
-        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout)
+        labeller = Labeller(name, self._pool, simulator, self._schedule, runner.run)
+        told = (() if how else variant.registered.stop_rules, len(self._pool), self._pool.seed)
+        stopping = Stopping(*told, shared.X, ensemble, labeller, criterion)
+        judge = None if criterion is None else Criterion(criterion, runner, shared.holdout, stopping.patient)
         return PoolLoop(
             name=name,
-            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, alike=seed is not None),
+            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, seed is not None, seeded_as),
             pool=self._pool,
             first=first,
             shared=shared,
             runner=runner,
-            labeller=Labeller(name, self._pool, simulator, self._schedule, runner.run),
+            labeller=labeller,
             ensemble=ensemble,
-            chooser=chooser,
-            screener=screener,
+            looker=Looker(self._pool, shared, ensemble, chooser, screener),
             learning=Learning(shared, ensemble, screener, judge, runner),
+            stopping=stopping,
             rule=variant.rule,
             acquisition=self._acquisition,
             criterion=judge,
             budget=request.limits.budget,
             notices=notices,
+            compared=Compared(name, criterion.operator if criterion else None, progress, control),
             task=variant.known.task,
         )
 

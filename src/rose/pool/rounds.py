@@ -6,9 +6,9 @@ A workflow that stops chooses nothing: its ensemble has seen every label it hold
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,42 +16,26 @@ from rose.errors import PlaceError, TaskError
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import Outcome
 from rose.loop.saved.directory import SavedWorkflow
-from rose.loop.state import StopReason, WorkflowResult
+from rose.loop.state import ENOUGH, StopReason, WorkflowResult
 from rose.pool._learning import Learned, Learning, SharedPool, Wanted
+from rose.pool._looking import Looked, Looker
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.control import Compared
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
-from rose.pool.ensemble.predictions import usable
 from rose.pool.ensemble.predictor import Predictor, PredictorLog
 from rose.pool.judging.criterion import Criterion
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
 from rose.pool.pool import Pool, take
-from rose.pool.scoring_rule import Scoring, make_scoring, silent
-from rose.pool.screening.screener import Screener
-from rose.pool.selection import Candidates, Chooser
+from rose.pool.scoring_rule import Scoring, make_scoring
+from rose.pool.stopping.stopping import Stopping, Verdict
 from rose.stages.config import LearnerConfig
 from rose.stages.runner import Runner, result_keys
 from rose.stages.shared import Shared
 from rose.stages.stage import UncertaintyRule
 from rose.store import given
-
-
-class Looked(NamedTuple):
-    """Hold what an ensemble says of the candidates.
-
-    Attributes:
-        scores: their uncertainty.
-        silent: whether members that all predict the same were asked what they differ in.
-        level: whether all scores are equal.
-        choose: gives the pool indices of the next batch, told how many.
-    """
-
-    scores: np.ndarray
-    silent: bool
-    level: bool
-    choose: Callable[[int], Awaitable[np.ndarray]]
 
 
 @dataclass
@@ -68,14 +52,15 @@ class PoolLoop:
     runner: Runner
     labeller: Labeller
     ensemble: Ensemble
-    chooser: Chooser
-    screener: Screener
+    looker: Looker
     learning: Learning
+    stopping: Stopping
     rule: UncertaintyRule
     acquisition: str
     criterion: Criterion | None
     budget: int | None
     notices: Notices
+    compared: Compared  # with a control, or as one
     task: str | None = None  # what the models do, where that is known before they have predicted
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
@@ -97,11 +82,12 @@ class PoolLoop:
         """Ask for what was chosen, gather what the schedule waits for, learn from it, judge, and choose."""
         round = replace(self.zero, iteration=iteration)
         await self._recall()
+        self.stopping.begin()
         chosen, self._chosen, self._said = self._chosen, self._chosen[:0], {}
         dropped = await self.labeller.label(iteration, chosen, config)
         scoring = self._scoring(config, iteration)
         if self.labeller.fails(config, iteration, scoring.rule.query_size):
-            return Outcome(labels=len(self.labelled), selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
+            return Outcome(labels=self._paid, selection=[], dropped=dropped, stop=StopReason.SIMULATIONS_FAILED)
         outcome = await self._play(round, scoring, config, ending)
         return replace(outcome, dropped=dropped)
 
@@ -115,21 +101,21 @@ class PoolLoop:
         labels = self._training_labels()
         data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
         alone = only_class(labels, scoring.task)
-        wanted: Wanted = None
-        if self._left and alone is None:
-            screens = self._screens(scoring)
-            wanted = self.labelled.taken if screens else self.runner.share(self._rows(scoring))
+        looks = self._left and alone is None and self.compared.control is None
+        wanted = self.looker.wanted(scoring, self.labelled) if looks else None
         try:
+            await self.stopping.foresee(round, scoring, config)
             learned = await self._learn(round, data, wanted, scoring, config, alone)
             self._config, self._iteration = config, round.iteration
             if self.runner.run is not None and not self.runner.run.temporary:
                 self._said = await self._predictors.said(self._predictor(scoring))
-            outcome = self._judged(learned, ending)
-            if alone is not None:
-                return self._drawn(round, scoring, outcome)
+            outcome = await self._judged(round, scoring, learned, config, ending, judges=alone is None)
+            self.compared.tell(outcome)
+            if alone is not None or self.compared.control is not None:
+                return await self._drawn(round, scoring, outcome)
             if learned is None or (learned.shortlist is None and not learned.passes):
                 return outcome
-            looked = await self._look(round, scoring, learned, wanted, config)
+            looked = await self.looker.look(round, scoring, learned, wanted, self.labelled, config)
             return await self._choose(scoring, looked, outcome)
         finally:
             await self.runner.release([*data.values(), *([wanted] if isinstance(wanted, Shared) else [])])
@@ -176,26 +162,11 @@ class PoolLoop:
         extra = self.pool.extra
         return self.labelled.y if extra is None else extra.labels_before(self.labelled.labels)
 
-    def _screens(self, scoring: Scoring) -> bool:
-        """Return whether the candidates are looked at part by part.
-
-        They are if they are too many for a block, and no command or function of the user's wants them all.
-        """
-        whole = self.ensemble.prediction.as_executable or self.chooser.asks_the_user
-        return len(self.pool) > self.pool.block and scoring.by_candidate and not whole
-
-    def _rows(self, scoring: Scoring) -> np.ndarray:
-        """Return the rows to be predicted: the candidates, then those labelled and pending that the choice needs."""
-        candidates = self.labelled.candidates
-        if not self.chooser.looks_at_labelled(scoring):
-            return candidates
-        return np.concatenate([candidates, self.labelled.indices, self.labelled.pending])
-
     def checkpoint(self) -> Mapping[str, Any]:
         """Return what was asked for and arrived, see `Labeller.checkpoint`; who was trained, and predicts."""
         learned = {"members": list(self.ensemble.members), "learned": self._iteration, **self._said}
         calibrated = {} if self.ensemble.conformal is None else {"conformal": self.ensemble.conformal}
-        return {**self.labeller.checkpoint(), **learned, **calibrated}
+        return {**self.labeller.checkpoint(), **learned, **calibrated, **self.stopping.checkpoint()}
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings of the members, and of what was collected of them."""
@@ -223,15 +194,18 @@ class PoolLoop:
     def end(self) -> None:
         """Let go of the simulations that are pending."""
         self.labeller.end()
+        self.compared.end()
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
     ) -> None:
         """Restore the labels of that iteration, what it chose, and (unread) its members."""
         await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
+        await self.stopping.restore(iteration, checkpoint, config)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
         self._config, self._iteration, self.ensemble.conformal = config, iteration, checkpoint.get("conformal")
         self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
+        self.compared.tell(outcome)
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
@@ -259,46 +233,50 @@ class PoolLoop:
         )
         return WorkflowResult(self.name, kept)
 
-    def _judged(self, learned: Learned | None, ending: Ending) -> Outcome:
-        """Return the outcome as it is known before the candidates are looked at."""
-        count, values = len(self.labelled), None if learned is None else learned.values
+    async def _judged(
+        self,
+        round: RoundId,
+        scoring: Scoring,
+        learned: Learned | None,
+        config: LearnerConfig,
+        ending: Ending,
+        judges: bool,
+    ) -> Outcome:
+        """Return the outcome as it is known before the candidates are looked at; rules are asked if it `judges`.
+
+        What says that the workflow knows enough is the reason, whatever limit is reached with it.
+        """
+        values, quality, failed = (
+            (None, None, ()) if learned is None else (learned.values, learned.quality, learned.failed)
+        )
         mean = None if values is None else sum(values.values()) / len(values)
-        reason = ending(count)
-        if self.criterion is not None and values is not None and self.criterion.met(values):
-            reason = StopReason.CRITERION_MET
-        elif not self._left and not len(self.labelled.pending):
+        met = self.criterion is not None and values is not None and self.criterion.met(values)
+        found = Verdict()
+        if met and self.criterion is not None and values is not None and self.criterion.ends(values):
+            found = Verdict(StopReason.CRITERION_MET)
+        elif learned is not None and judges:
+            measured, room = (values, quality), self._affordable
+            found = await self.stopping.judge(round, scoring, learned.members, learned.classes, measured, room, config)
+        reason = found.stop or ending(self._paid)
+        if found.stop is None and not self._left and not len(self.labelled.pending):
             reason = StopReason.POOL_EXHAUSTED
-        quality, failed = (None, ()) if learned is None else (learned.quality, learned.failed)
-        return Outcome(mean, values, labels=count, selection=[], quality=quality, failed_members=failed, stop=reason)
+        return Outcome(
+            mean,
+            values,
+            labels=self._paid,
+            selection=[],
+            quality=quality,
+            failed_members=failed,
+            stop=reason,
+            met=met,
+            stopping=found.told,
+            statement=found.statement,
+        )
 
     @property
     def _left(self) -> int:
         """Return how many candidates may still be chosen."""
         return self.labelled.left
-
-    async def _look(
-        self, round: RoundId, scoring: Scoring, learned: Learned, wanted: Wanted, config: LearnerConfig
-    ) -> Looked:
-        """Return what the ensemble says of the candidates (of a screened pool, of the most uncertain)."""
-        labelled, pending, shortlist = self.labelled.indices, self.labelled.pending, learned.shortlist
-        if shortlist is not None:
-            given = (round, scoring, shortlist, learned.members, learned.classes, labelled, pending)
-            scores = shortlist.uncertain[1]
-            return Looked(scores, shortlist.silent, shortlist.level, lambda k: self.screener.choose(*given, k, config))
-        assert isinstance(wanted, Shared)
-        check = (learned.passes, learned.classes, len(wanted.value), scoring.task, round.where)
-        predicted = await asyncio.to_thread(usable, *check, self.ensemble.prediction.normalise)
-        scoring = replace(scoring, task=predicted.task)
-        span = scoring.metric.range if scoring.metric else None
-        waiting = len(pending) if self.chooser.looks_at_labelled(scoring) else 0
-        found = Candidates(wanted, self._left, predicted.ordered, predicted.classes, self.shared.X, span, waiting)
-        scores = await self.chooser.scores(round, scoring, found, config)
-        metric, reduction = scoring.metric if scoring.rule.stage is None else None, scoring.rule.reduction
-        mute = metric is not None and await asyncio.to_thread(silent, found.candidates, metric, reduction)
-        more = {"labelled": labelled, "y": self.labelled.y}
-        chosen = (round, scoring, found, scores)
-        level = bool(scores.min() == scores.max())
-        return Looked(scores, mute, level, lambda k: self.chooser.choose(*chosen, k, config, more))
 
     async def _choose(self, scoring: Scoring, looked: Looked, outcome: Outcome) -> Outcome:
         """Return the outcome with the ensemble's uncertainty and the next batch, unless there is a reason to stop.
@@ -306,23 +284,31 @@ class PoolLoop:
         The uncertainty may be that reason. A threshold that is met in a round which is the last for another reason is
         the reason: the workflow is sure.
         """
-        uncertainty, stop = self.chooser.uncertainty(scoring, looked.scores), outcome.stop
+        uncertainty, stop = self.looker.chooser.uncertainty(scoring, looked.scores), outcome.stop
         if looked.silent:
             self.notices.alike()
         elif looked.level and len(looked.scores) > 1:
             self.notices.level(scoring.rule.metric_name, uncertainty)
-        if stop != StopReason.CRITERION_MET and not looked.silent and scoring.certain(uncertainty):
+        certain = not looked.silent and scoring.certain(uncertainty)
+        if self.stopping.patient("uncertainty", certain) and stop not in ENOUGH:
             stop = StopReason.CERTAIN_ENOUGH
+        outcome = replace(outcome, met=outcome.met or certain)
         if stop is None:
             k = self._payable(scoring)
-            self._chosen = (await looked.choose(k))[: self._affordable] if k else self._chosen
+            self._chosen = self._free(await looked.choose(k)) if k else self._chosen
         return self._chosen_by(outcome, uncertainty, stop)
 
-    def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
+    async def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
         """Return the outcome with a batch that is drawn by the seed, unless it stops."""
+        outcome, k = await self.compared.ended(outcome), self._payable(scoring)
         if outcome.stop is None:
-            self._chosen = self.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
+            filled = await self.compared.filled(self.labelled, k, round.derived("acquisition"))
+            self._chosen = self.looker.chooser.draw(round, self.labelled.candidates, k) if filled is None else filled
         return self._chosen_by(outcome, None, outcome.stop)
+
+    def _free(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the chosen candidates that can be paid for, without those that an audit has taken meanwhile."""
+        return chosen[~np.isin(chosen, self.labelled.reserved)][: self._affordable]
 
     def _chosen_by(self, outcome: Outcome, uncertainty: float | None, stop: StopReason | None) -> Outcome:
         selection = self._chosen.tolist() if stop is None else []
@@ -333,7 +319,12 @@ class PoolLoop:
         """Return how many more labels may be had."""
         if self.budget is None:
             return self._left
-        return max(0, min(self._left, self.budget - len(self.labelled) - len(self.labelled.pending)))
+        return max(0, min(self._left, self.budget - self._paid - len(self.labelled.pending)))
+
+    @property
+    def _paid(self) -> int:
+        """Return how many labels there are, those of an audit among them."""
+        return len(self.labelled) + len(self.stopping.audit)
 
     def _payable(self, scoring: Scoring) -> int:
         return min(scoring.rule.query_size, self._affordable)

@@ -39,7 +39,7 @@ NAMES = {  # all that functions may ask for where there is a pool, as `help()` o
 }
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
 BANKS, MERGE = "banks", "merge"
-_OTHERS = ("round", "shortlist", "holdout", "quality", "acquisition", "window", BANKS, MERGE)
+_OTHERS = ("round", "shortlist", "holdout", "watched", "foreseen", "quality", "acquisition", "window", BANKS, MERGE)
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,8 @@ class UncertaintyRule:
 class Registered:
     """Hold all that the user registered: stages by kind, stop criterion, uncertainty rule, estimators by model name.
 
-    `task_type` is "classification" or "regression" where estimators tell it before anything has run.
+    `task_type` is "classification" or "regression" where estimators tell it before anything has run. `stop_rules` are
+    those of `rose.pool.stopping.rules`; their texts tell them apart.
     """
 
     stages: Mapping[str, Stage]
@@ -125,6 +126,7 @@ class Registered:
     rule: UncertaintyRule | None = None
     estimators: Mapping[str, Any] = field(default_factory=dict)
     task_type: str | None = None
+    stop_rules: tuple[object, ...] = ()
 
     def all_stages(self) -> dict[str, Stage]:
         """Return the stages of the loop by kind, those of the uncertainty rule and the criterion among them."""

@@ -87,6 +87,7 @@ class IterationDone:
         holdout: how good the ensemble is on a pool's hold-out.
         dropped: candidates that could not be simulated.
         failed_members: models that could not be trained.
+        stopping, statement: what rules of `stop_when` have measured, and what one of them has found, in a sentence.
     """
 
     workflow: str
@@ -100,6 +101,8 @@ class IterationDone:
     holdout: Mapping[str, float | None] | None = None
     dropped: Sequence[int] = ()
     failed_members: Sequence[str] = ()
+    stopping: Mapping[str, Any] | None = None
+    statement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

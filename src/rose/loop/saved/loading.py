@@ -15,7 +15,8 @@ from rose.errors import NotPlainError, RunDirectoryError
 from rose.loop.protocol import Outcome
 from rose.loop.saved.directory import MANIFEST, SavedWorkflow, checked, read_saved
 from rose.loop.saved.frames import Entry
-from rose.loop.state import IterationState, Results, StopReason, WorkflowResult
+from rose.loop.saved.watched import paired
+from rose.loop.state import ENOUGH, IterationState, Results, WorkflowResult
 from rose.paths import expanded
 from rose.stages.kinds import TRAINING
 from rose.stages.reporting import Note
@@ -87,13 +88,14 @@ def load(path: str | os.PathLike[str]) -> Results:
         there = "it holds" if place.is_dir() else "there is"
         hint = f" (but {inside[0]!r} in it does: name that)" if inside else ""
         raise RunDirectoryError(f"{str(place)!r}: {there} neither a run nor saved results{hint}; see `rose runs`")
-    return Results({one.name: _result(one) for one in found})
+    return paired(Results({one.name: _result(one) for one in found}))
 
 
 def _result(saved: SavedWorkflow) -> WorkflowResult:
     result = WorkflowResult(saved.name, saved)
     history = [Entry(one) for one in saved.iterations]
     result.update(stop_reason=saved.stop_reason, error=saved.error, iterations=history)
+    result.settings = saved.settings
     if history:
         result.state = _state(saved, history)
     return result
@@ -116,7 +118,7 @@ def _state(saved: SavedWorkflow, history: Sequence[Entry]) -> IterationState:
         metric_value=last["metric"],
         metric_threshold=saved.metric_threshold,
         metric_history=[one["metric"] for one in history if one["metric"] is not None],
-        should_stop=saved.stop_reason in (StopReason.CRITERION_MET, StopReason.CERTAIN_ENOUGH),
+        should_stop=saved.stop_reason in ENOUGH,
         learner_id=saved.name,
         state={name: value for name, value in state.items() if value is not None},
         workflow=saved.name,
@@ -176,6 +178,7 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
         predictor=predictor,
         unkept=said.get("unkept"),
         versions=versions,
+        settings=run.settings.get(name, {}),
     )
 
 

@@ -29,6 +29,7 @@ class RoundId:
     iteration: int
     seed: int  # of the run, or of workflows that are to be alike
     alike: bool = False  # whether the workflow's name does not matter to its seeds
+    seeded_as: str | None = None  # the workflow whose seeds it has, if those of another
 
     @property
     def where(self) -> str:
@@ -41,7 +42,8 @@ class RoundId:
 
     def derived(self, stage: str, model: str | None = None, index: int | None = None, part: int | None = None) -> int:
         """Return the seed of one of its tasks, or of something else in it, or of a part of that."""
-        key = replace(self.key(stage, model, index), workflow=_ALIKE if self.alike else self.workflow)
+        whose = _ALIKE if self.alike else self.seeded_as or self.workflow
+        key = replace(self.key(stage, model, index), workflow=whose)
         return derive_seed(self.seed, str(key) if part is None else f"{key}/{part}")
 
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class Criterion:
     rule: StopCriterion
     runner: Runner
     holdout: Holdout | None
+    patient: Callable[[str, bool], bool]  # tells whether it ends the workflow that the criterion is met, or not
 
     async def values(
         self,
@@ -91,6 +92,10 @@ class Criterion:
     def met(self, values: Mapping[str, float]) -> bool:
         """Return whether every value meets the threshold."""
         return all(compare(value, self.rule.operator, self.rule.threshold) for value in values.values())
+
+    def ends(self, values: Mapping[str, float]) -> bool:
+        """Return whether the criterion is met, and has been for long enough."""
+        return self.patient("criterion", self.met(values))
 
     def _named(self, data: Mapping[str, Shared]) -> dict[str, Shared]:
         """Return the samples under the names by which a function may ask for them: `X`, `y` are those to judge by."""

@@ -20,7 +20,8 @@ class LabelledSet:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._taken: set[int] = set()  # those that are labelled or dropped
+        self._taken: set[int] = set()  # those that are labelled, dropped or reserved
+        self._reserved: dict[int, None] = {}
         self._pending: dict[int, None] = {}  # those that are being simulated, in the order of asking
         self._indices: list[int] = []
         self._labels: list[Any] = []
@@ -53,6 +54,18 @@ class LabelledSet:
     def expect(self, indices: np.ndarray) -> None:
         """Exclude these candidates from being chosen again: they are being simulated."""
         self._pending.update(dict.fromkeys(indices.tolist()))
+
+    def reserve(self, indices: np.ndarray) -> None:
+        """Exclude these candidates from being chosen, for good: they are for an audit, and not learned from."""
+        for index in indices.tolist():
+            self._pending.pop(index, None)
+            self._taken.add(index)
+            self._reserved[index] = None
+
+    @property
+    def reserved(self) -> list[int]:
+        """Return those that are for an audit, in the order of asking."""
+        return list(self._reserved)
 
     @property
     def pending(self) -> np.ndarray:

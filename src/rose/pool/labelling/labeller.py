@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from rose.loop.quorum import FailureLimit
-from rose.loop.schedule import Schedule
+from rose.loop.schedule import Gather, Schedule
 from rose.pool.labelling._submissions import Submissions
 from rose.pool.labelling.labelled_set import Arrived, LabelledSet
-from rose.pool.labelling.simulator import Simulator
+from rose.pool.labelling.simulator import Simulator, Submission
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.kinds import gives_label
@@ -40,6 +40,7 @@ class Labeller:
         self._schedule = schedule
         self._run = run
         self._submissions = Submissions(simulator, workflow)
+        self._audits = Submissions(simulator, workflow)
         self._failures = FailureLimit()
         self._asked = _NOTHING
         self._arrived = Arrived(_NOTHING, [], [])
@@ -58,13 +59,39 @@ class Labeller:
         for earlier, some in itertools.groupby(self._was_pending, key=lambda one: one[0]):
             await self._ask(earlier, np.array([index for _, index in some], dtype=np.int64), config)
         self._was_pending = ()
-        taken = [*self.labelled.indices.tolist(), *self.labelled.pending.tolist()]
+        taken = [*self.labelled.indices.tolist(), *self.labelled.pending.tolist(), *self.labelled.reserved]
         asked = await joined(self._run, self._workflow, iteration, chosen, taken, self._pool)
         left = self._retryable(), self._simulator.is_dropped
         self._asked, left_out = await with_retried(self._run, self._workflow, iteration, asked, *left)
         await self._ask(iteration, self._asked, config, left_out)
         self._arrived = await self._gather(iteration)
         return self._arrived.into(self.labelled)
+
+    @property
+    def arrived(self) -> Arrived:
+        """Return what the last iteration got, in the order in which it came."""
+        return self._arrived
+
+    async def audit(self, iteration: int, indices: np.ndarray, config: LearnerConfig) -> Arrived:
+        """Label candidates that no ensemble learns from: they cannot be chosen any more, and join no labelled set.
+
+        Raises:
+            TaskError: if a simulation fails, and its policy is not to drop its candidate.
+        """
+        self.labelled.expect(indices)
+        await self._audits.ask(iteration, indices, config)
+        self._leave_out(self._audits)
+        found = await self._audits.gather(Gather())
+        self.labelled.reserve(indices)
+        return found
+
+    async def restore_audit(
+        self, iteration: int, indices: np.ndarray, contents: Sequence[bytes], dropped: Sequence[int],
+        config: LearnerConfig,
+    ) -> Arrived:  # fmt: skip
+        """Return what `audit` gave in that iteration, which is recorded."""
+        self.labelled.reserve(indices)
+        return await self._simulator.recorded(self._workflow, iteration, indices, contents, dropped, config)
 
     def fails(self, config: LearnerConfig, iteration: int, query_size: int) -> bool:
         """Count what the last iteration labelled; tell whether too many simulations have failed by now."""
@@ -104,7 +131,7 @@ class Labeller:
 
     async def withdraw(self, candidate: int) -> bool:
         """Do without a candidate that is being simulated, which counts as dropped; tells whether it is."""
-        one = self._submissions.find(candidate)
+        one = self._find(candidate)
         if one is None:
             return False
         self._withdrawn.append([one.iteration, candidate])
@@ -115,12 +142,16 @@ class Labeller:
 
     async def give(self, candidate: int, label: Any) -> bool:
         """Take a label from a person for a candidate that is being simulated; tells whether it is taken."""
-        one = self._submissions.find(candidate)
+        one = self._find(candidate)
         return one is not None and await self._simulator.give(one, label)
 
     def end(self) -> None:
         """Let go of what is pending."""
         self._submissions.end()
+        self._audits.end()
+
+    def _find(self, candidate: int) -> Submission | None:
+        return self._submissions.find(candidate) or self._audits.find(candidate)
 
     async def _recall(self) -> None:
         """Read which candidates people withdrew before the run was resumed."""
@@ -138,7 +169,11 @@ class Labeller:
     ) -> None:
         await self._submissions.ask(iteration, indices, config, left_out)
         self.labelled.expect(indices)
-        for one in self._submissions.pending:
+        self._leave_out(self._submissions)
+
+    def _leave_out(self, submissions: Submissions) -> None:
+        """Do without those that people have withdrawn."""
+        for one in submissions.pending:
             if [one.iteration, one.index] in self._withdrawn:
                 one.leave_out()  # though its label may be there by now, asked for by another workflow
 

@@ -17,6 +17,8 @@ ROLES = {
     "training": "train",
     "prediction": "predict",
     "holdout": "predict",
+    "watched": "predict",
+    "foreseen": "predict",
     "screening": "predict",
     "uncertainty": "score",
     "quality": "score",

@@ -1,0 +1,1 @@
+"""Decide when a pool's workflow knows enough."""
