@@ -158,7 +158,8 @@ class _Page:
 
 
 def _asset(name: str) -> bytes:
-    return resources.files("rose.watch").joinpath("assets", ASSETS[name]).read_bytes()
+    folder = resources.files("rose.watch") / "assets"
+    return b"\n".join((folder / part).read_bytes() for part in ASSETS[name])
 
 
 async def _stream(followed: Followed, seen: str | None) -> AsyncIterator[dict[str, str]]:
