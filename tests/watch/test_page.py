@@ -200,9 +200,7 @@ def test_what_a_run_says_is_shown_as_text(page: Page) -> None:
 
 
 def test_a_stream_goes_on_where_it_was(page: Page) -> None:
-    assert (
-        'registerExtension("sse"' in page.client.ask("/static/htmx.js")[2]
-    )  # of which a script of its own is too late
+    assert 'registerExtension("sse"' in page.client.ask("/static/htmx.js")[2]  # a script of its own may come too late
     html = page.client.ask(page.place)[2]
     after = unescape(re.search(r'hx-sse:connect="(events[^"]*)"', html)[1])  # type: ignore[index]
     events = page.client.events(f"{page.place}events")
