@@ -57,7 +57,7 @@ def explained(kind: Kind) -> Callable[[F], F]:
     lines = []
     if kind.provides != COMMON:
         lines += ["With a pool, a function is given, by name, what it asks for of these:", ""]
-        lines += [f"    {name}: {NAMES[name]}{where}" for name, where in asked.items()]
+        lines += [f"    {name}: {NAMES[name]}{where}" for name, where in {**asked, "workdir": ""}.items()]
     if kind.returns:
         lines += ["", f"It returns {kind.returns}."]
     upstream = "the results of the stages before it" if kind.upstream else "what was chosen before, or nothing"
