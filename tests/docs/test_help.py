@@ -41,7 +41,7 @@ def test_help_lists_names_options_and_an_example(learner: type, kind: str) -> No
     if kind in ("environment", "update"):
         assert "With a pool" not in said
     else:
-        for name in (*row.provides, *row.provides_batch, *row.provides_tested):
+        for name in (*row.provides, *row.provides_batch, *row.provides_tested, "workdir"):
             assert f"\n    {name}: {NAMES[name]}" in said
     assert all(f"\n    {option}: {meaning}" in said for option, meaning in options_of(row).items())
     assert said.rstrip().endswith(row.example.splitlines()[-1].strip())

@@ -73,9 +73,13 @@ def test_a_run_is_followed_and_told_what_to_do(browser: Any, tmp_path: Path) -> 
         setting.get_by_role("button").click()
         playwright.expect(tab.locator("#orders")).to_contain_text("done")
         tab.evaluate("window.reloaded = false")  # gone with a reload
+        tab.locator("#time summary").first.click()
+        setting.get_by_label("value").fill("half typed")
         run.ends()
         playwright.expect(state).to_contain_text("finished")
         assert tab.evaluate("window.reloaded") is False
+        playwright.expect(tab.locator("#time details").first).to_have_attribute("open", "")
+        playwright.expect(setting.get_by_label("value")).to_have_value("half typed")
         failure = tab.locator("#failures details.failure")
         failure.locator("summary").click()
         failure.get_by_role("link").click()

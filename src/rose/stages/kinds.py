@@ -36,6 +36,7 @@ NAMES = {  # all that functions may ask for where there is a pool, as `help()` o
     "iteration": "the round, from 0",
     "workflow": "the name of the workflow",
     "seed": "a seed of this task's own, the same when the run is repeated",
+    "workdir": "the directory in which its command will run, a Path (not as_executable=False)",
 }
 # What stands in keys where a kind does: the record of an iteration, and tasks that are not the user's.
 BANKS, MERGE = "banks", "merge"

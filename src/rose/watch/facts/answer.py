@@ -24,6 +24,7 @@ _REASONS = {
     "budget_spent": "its budget of labels was spent",
     "max_time_reached": "its time was up (max_time)",
     "pool_exhausted": "every candidate was labelled",
+    "stream_exhausted": "its stream had ended",
     "simulations_failed": "too many simulations failed",
     "stopped": "somebody stopped it",
     "not_a_number": "a figure was not a number",
@@ -85,7 +86,7 @@ def answer(
         stopped=[_stopped(workflow, summary, provenance) for workflow in summary.workflows] or ["Nothing has begun."],
         savings=savings,
         headline=_headline(savings),
-        unknown=list(_unknown(repeated, controls, measure, spent)),
+        unknown=list(_unknown(bool(reached), repeated, controls, measure, spent)),
     )
 
 
@@ -196,9 +197,11 @@ def _state(summary: RunSummary) -> str:
     )
 
 
-def _unknown(repeated: bool, controls: Sequence[str], measure: str | None, spent: Time) -> list[str]:
+def _unknown(begun: bool, repeated: bool, controls: Sequence[str], measure: str | None, spent: Time) -> list[str]:
     told = []
-    if measure is None:
+    if not begun:
+        told.append("how good the models are: no iteration is complete")
+    elif measure is None:
         told.append("how good the models are: there is no hold-out and no stop criterion that measures it")
     if not controls:
         told.append("what it saved against choosing at random: there is no control (control=True)")

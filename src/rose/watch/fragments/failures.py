@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import htpy as h
 
 from rose.watch.facts.failures import Failures
@@ -41,7 +43,7 @@ def failures_section(found: Failures, begun: float, links: Links) -> h.Element:
         h.p["; ".join(f"{said}: {count:,}" for said, count in counts.items() if count) + "."],
         [made for rows, made in lists[:1] if rows],
         [
-            h.details(".failure")[
+            h.details(".failure", id=_id(one.key))[
                 h.summary[
                     h.code[safe(one.key)],
                     f" {one.state}",
@@ -62,6 +64,11 @@ def failures_section(found: Failures, begun: float, links: Links) -> h.Element:
         else None,
         [made for rows, made in lists[1:] if rows],
     ]
+
+
+def _id(key: str) -> str:
+    """Return what tells a failure from the others, so that one that is unfolded stays so when another comes."""
+    return "failure-" + hashlib.blake2s(key.encode("utf-8", "surrogateescape"), digest_size=6).hexdigest()
 
 
 _RETRY = ("seconds", "task", "attempt", "what failed", "why")

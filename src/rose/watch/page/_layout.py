@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from urllib.parse import urlencode
 
@@ -10,17 +11,19 @@ import htpy as h
 from rose.watch.fragments.links import Links
 from rose.watch.fragments.tables import safe
 
-# Styles and scripts by what addresses call them, in the order in which they load.
+# Styles and scripts by what addresses call them, in the order in which they load, and the files they are made of. htmx
+# looks at the page as soon as it may, perhaps before another script has come: its extension has to be in the same one.
 ASSETS = {
-    "uplot.css": "uplot/uPlot.min.css",
-    "page.css": "page.css",
-    "live.css": "live.css",
-    "htmx.js": "htmx/htmx.min.js",
-    "hx-sse.js": "htmx/hx-sse.min.js",
-    "uplot.js": "uplot/uPlot.iife.min.js",
-    "page.js": "page.js",
-    "live.js": "live.js",
+    "uplot.css": ["uplot/uPlot.min.css"],
+    "page.css": ["page.css"],
+    "live.css": ["live.css"],
+    "htmx.js": ["htmx/htmx.min.js", "htmx/hx-sse.min.js"],
+    "uplot.js": ["uplot/uPlot.iife.min.js"],
+    "page.js": ["page.js"],
+    "live.js": ["live.js"],
 }
+# What is unfolded stays so when a fragment is replaced.
+_HTMX = {"includeIndicatorCSS": False, "extensions": "sse", "morphIgnore": ["data-htmx-powered", "open"]}
 
 
 def page(title: str, base: str, *body: h.Node) -> h.Element:
@@ -38,7 +41,7 @@ def page(title: str, base: str, *body: h.Node) -> h.Element:
             h.meta(charset="utf-8"),
             h.meta(name="viewport", content="width=device-width, initial-scale=1"),
             h.meta(name="color-scheme", content="light dark"),
-            h.meta(name="htmx-config", content='{"includeIndicatorCSS": false, "extensions": "sse"}'),
+            h.meta(name="htmx-config", content=json.dumps(_HTMX)),
             h.title[safe(f"{title} - ROSE")],
             styles,
             scripts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 
@@ -50,13 +51,10 @@ def _candidate(fields: Mapping[str, str]) -> int:
 
 def _number(name: str, fields: Mapping[str, str]) -> int | float:
     text = fields.get(name, "").strip()
-    try:
-        return int(text)
-    except ValueError:
-        try:
-            return float(text)
-        except ValueError:
-            raise ConfigurationError(f"{name}={text!r} must be a number") from None
+    with contextlib.suppress(ValueError):
+        if text.isascii() and "_" not in text:  # which Python takes, and people do not mean
+            return float(text) if set(text.lower()) & set(".einf") else int(text)
+    raise ConfigurationError(f"{name}={text!r} must be a number")
 
 
 def _value(fields: Mapping[str, str]) -> object:

@@ -112,17 +112,15 @@ class _Page:
     async def task(self, request: Request) -> Response:
         """Show a task: its times, its traceback, what it printed."""
         path = await self._path(request)
-        raw = request.scope["query_string"].decode("ascii", "replace")
-        keys = parse_qs(raw, errors="surrogateescape", max_num_fields=8).get("key", [""])
-        return _Html(views.task(path, await asyncio.to_thread(view_task, path, keys[0])))
+        key = _fields(request.scope["query_string"].decode("ascii", "replace")).get("key", "")
+        return _Html(views.task(path, await asyncio.to_thread(view_task, path, key)))
 
     async def order(self, request: Request) -> Response:
         """Place an order, and go back to the run, which shows what becomes of it."""
         path = await self._path(request)
         body = await request.body()
-        fields = parse_qs(body[:MOST_BYTES].decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
         try:
-            who, order = order_of({name: values[-1] for name, values in fields.items()})
+            who, order = order_of(_fields(body[:MOST_BYTES].decode("utf-8", "replace")))
         except ConfigurationError as error:
             return _Html(views.problem("Not ordered", str(error), "../../"), 400)
         await asyncio.to_thread(place, path, order, who)
@@ -157,8 +155,18 @@ class _Page:
         return await self._followed.of(await self._path(request))
 
 
+def _fields(text: str) -> dict[str, str]:
+    """Return the fields of a form or a query; of one that is given several times, the last."""
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise HTTPException(400, "too many fields") from error
+    return {name: values[-1] for name, values in found.items()}
+
+
 def _asset(name: str) -> bytes:
-    return resources.files("rose.watch").joinpath("assets", ASSETS[name]).read_bytes()
+    folder = resources.files("rose.watch") / "assets"
+    return b"\n".join((folder / part).read_bytes() for part in ASSETS[name])
 
 
 async def _stream(followed: Followed, seen: str | None) -> AsyncIterator[dict[str, str]]:
@@ -178,7 +186,8 @@ def _message(changed: Fragments) -> str:
 
 async def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _Html(views.problem("Not found", str(error.detail), _base(request)), error.status_code)
+    title = "Not found" if error.status_code == 404 else "Not understood"
+    return _Html(views.problem(title, str(error.detail), _base(request)), error.status_code)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

@@ -78,14 +78,6 @@ def _query(problem: Any, strategy: Any, *model: Any, **options: Any) -> np.ndarr
     return np.asarray(chosen)
 
 
-@register_acquisition("sk_gsx", needs=NEEDS, uses=USES)
-def gsx(problem: Any) -> np.ndarray:
-    """Greedy sampling in the inputs, Wu et al. 2019."""
-    from skactiveml.pool import GreedySamplingX
-
-    return _query(problem, GreedySamplingX(random_state=_seed(problem)))
-
-
 @register_acquisition("sk_igs", needs=NEEDS, uses=USES)
 def igs(problem: Any) -> np.ndarray:
     """Greedy sampling in inputs and predictions, Wu et al. 2019."""
@@ -178,5 +170,5 @@ def maxdet(problem: Any) -> np.ndarray:
 
 METHODS = {
     "classification": ["sk_margin", "sk_badge", "sk_clue", "sk_falcun", "sk_typiclust"],
-    "regression": ["sk_gsx", "sk_igs", "sk_typiclust", "bm_lcmd", "bm_lcmd_predictions", "bm_maxdet"],
+    "regression": ["sk_igs", "sk_typiclust", "bm_lcmd", "bm_lcmd_predictions", "bm_maxdet"],
 }

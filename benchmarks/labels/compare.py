@@ -1,6 +1,6 @@
 """How many labels does the default save, on problems whose answers are known? Run through the learner, as a user would.
 
-    python benchmarks/labels.py [--seeds 10] [--minutes 30] [--problems borehole ...] [--groups default ...] [--again]
+    python benchmarks/labels/compare.py [--seeds 10] [--minutes 30] [--problems borehole ...] [--groups default ...]
 
 Each problem, seed and group of methods is written to `labels.jsonl` as it is done; run again, it goes on with what is
 missing. Prints what every method came to on every problem and one line for each promise, and saves a picture of the
@@ -24,7 +24,7 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # two processes on two cores: one thread each
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 VENV = HERE / ".venv-labels"
 PEERS = ["torch==2.13.0", "scikit-activeml==1.0.1", "bmdal_reg==3.0.2"]
 Job = tuple[str, int, str]  # problem, seed, group
@@ -48,7 +48,8 @@ def python_with_peers() -> Path:
 
 def jobs(options: argparse.Namespace, done: set[Job]) -> Iterator[Job]:
     """What is to be done: seed by seed, so that whenever time is up all problems have as many."""
-    from labels_learn import GROUPS
+    from groups import GROUPS
+
     from rose.benchmarks import load, problems
 
     tasks = {name: load(name, 0, 50).task for name in options.problems or problems()}
@@ -65,12 +66,12 @@ def run(job: Job) -> list[dict[str, Any]]:
     """Run one job in a process of its own."""
     import logging
 
-    import labels_learn
+    import groups
 
     logging.disable(logging.WARNING)
     began = time.perf_counter()
     try:
-        records = labels_learn.run(*job)
+        records = groups.run(*job)
     except Exception as error:
         name, seed, group = job
         said = f"{type(error).__name__}: {error}"[:300]
@@ -109,7 +110,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def show(path: Path) -> None:
     """Print the tables and save the picture."""
-    from labels_table import Judged, gathered, picture
+    from table import Judged, gathered, picture
+
     from rose.benchmarks import load, problems
 
     records = read(path)

@@ -1,4 +1,4 @@
-"""The default ensemble that `labels.py` compares with: five small networks, as they were learned before `Auto`.
+"""The default ensemble that `compare.py` compares with: five small networks, as they were learned before `Auto`.
 
 Five MLPs d-64-C, ReLU, He initialisation, full-batch Adam with learning rate 1e-2 and weight decay 1e-4, from scratch
 each round: 150 steps for classes, 300 for values. Inputs and values are standardised by the labels so far.
