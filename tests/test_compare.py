@@ -43,7 +43,7 @@ def learner_of(simulated: list[int] | None = None, holdout: bool = True) -> SeqU
     return learner
 
 
-def test_ways_of_one_seed_begin_alike_and_a_candidate_is_simulated_once(tmp_path, monkeypatch) -> None:
+def test_ways_of_one_seed_begin_alike_and_a_candidate_is_simulated_once(tmp_path, monkeypatch, capsys) -> None:
     simulated: list[int] = []
     learner = learner_of(simulated)
     found = rose.compare(learner, ["top_k", "diverse"], seeds=2, max_iter=3, run_dir=tmp_path / "run")
@@ -63,6 +63,11 @@ def test_ways_of_one_seed_begin_alike_and_a_candidate_is_simulated_once(tmp_path
     assert str(again) == str(found)
     assert rose.load(tmp_path / "run")["diverse-1"].stop_reason == "max_iter_reached"
     json.dumps(found.to_dict())
+    assert main(["report", str(tmp_path / "run"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [one["difference"] for one in told["comparison"]["rows"]] == [
+        None if row.difference is None else row.difference._asdict() for row in found.rows()
+    ]
     html = report(tmp_path / "run").html
     for line in found.rows():  # the report says the same of it
         for said in (line.quality, line.difference or line.quality):

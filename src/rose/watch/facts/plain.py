@@ -25,7 +25,7 @@ def to_plain(facts: Facts) -> dict[str, Any]:
         "measure": main_measure(curves),
         "measures": measures(curves),
         "curves": _plain(curves),
-        "comparison": None if compared is None else compared.to_dict(),
+        "comparison": None if compared is None else _plain(compared.to_dict()),
         "map": _plain(places),
         "calibration": _plain(facts.calibrations()),
         "time": {**_plain(spent), "by_role": _plain(spent.by_role), "cost_per_label": spent.cost_per_label},
