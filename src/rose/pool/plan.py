@@ -152,7 +152,7 @@ class PoolPlan:
             rule=variant.rule,
             acquisition=self._acquisition,
             criterion=judge,
-            budget=request.limits.budget,
+            limits=request.limits,
             notices=notices,
             task=variant.known.task,
         )
