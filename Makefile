@@ -100,7 +100,7 @@ bench-acquisition: $(VENV)/.installed
 	$(BIN)/python benchmarks/acquisition.py $(BENCH_ARGS)
 
 bench-labels: $(VENV)/.installed
-	$(BIN)/python benchmarks/labels.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/labels/compare.py $(BENCH_ARGS)
 
 bench-scale: $(VENV)/.installed
 	$(BIN)/python benchmarks/scale.py $(BENCH_ARGS)

@@ -32,6 +32,7 @@ TOGETHER = {
     "tests/slurm/": "slurm",
     "tests/watch/test_browser.py": "browser",
     "tests/docs/": "docs",
+    "tests/test_house.py": "house",  # all of it looks at the same sources, parsed once
     "tests/engine/on_dask/test_cluster.py": "cluster",
     "tests/engine/on_dask/test_faults.py": "cut off",
     "tests/integrations/test_mlflow.py": "mlflow",

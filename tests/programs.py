@@ -111,10 +111,10 @@ def classifier(engine: Any = None, *, kind: type = ParallelUQLearner, holdout: b
     return learner
 
 
-def regressor(engine: Any = None, **pool: Any) -> Any:
+def regressor(engine: Any = None, run_dir: Any = None, **pool: Any) -> Any:
     """A pool of 80 points on a line, labelled by a function with a closed form, learned by jittered parabolas."""
     X = np.linspace(-1, 1, 80)[:, None]
-    learner = SeqUQLearner(engine, pool=Pool(X, **{"initial": 5, "seed": 1, **pool}))
+    learner = SeqUQLearner(engine, pool=Pool(X, **{"initial": 5, "seed": 1, **pool}), run_dir=run_dir)
 
     @learner.simulation_task(as_executable=False)
     def simulate(x):

@@ -301,6 +301,11 @@ def test_labels_of_a_run(rose, finished, tmp_path, monkeypatch):
     table, recorded = read_labels_file(tmp_path / "labels.csv"), labels_of_run(finished)
     assert list(table.labels) == recorded.labels
     np.testing.assert_array_equal(table.X, X[recorded.candidates])
+    rows = json.loads(rose("labels", finished, "--json")[1])
+    assert [(row["candidate"], row["label"], row["task"]) for row in rows] == list(
+        zip(recorded.candidates.tolist(), recorded.labels, recorded.keys, strict=True)
+    )
+    assert [row["x"] for row in rows] == X[recorded.candidates].tolist()
     assert rose("labels", finished, "--to", tmp_path / "labels.txt")[0] == 1
     nowhere = tmp_path / "none" / "labels.csv"
     told = f"rose: '{nowhere}' cannot be written: there is no directory '{nowhere.parent}'\n"

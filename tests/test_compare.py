@@ -16,6 +16,8 @@ from rose.comparison import Comparison
 from rose.errors import ConfigurationError, MissingPackageError, UnknownAcquisitionError
 from rose.loop.saved.frames import Entry
 from rose.loop.state import Results, WorkflowResult
+from rose.watch.facts.paired import Paired
+from rose.watch.report import report
 from tests.programs import dataflow
 
 X = np.random.default_rng(0).random((80, 2))
@@ -61,6 +63,10 @@ def test_ways_of_one_seed_begin_alike_and_a_candidate_is_simulated_once(tmp_path
     assert str(again) == str(found)
     assert rose.load(tmp_path / "run")["diverse-1"].stop_reason == "max_iter_reached"
     json.dumps(found.to_dict())
+    html = report(tmp_path / "run").html
+    for line in found.rows():  # the report says the same of it
+        for said in (line.quality, line.difference or line.quality):
+            assert f"<td>{said}</td>" in html
     pytest.importorskip("matplotlib")
     found.picture(tmp_path / "curves.svg")
     assert "diverse" in (tmp_path / "curves.svg").read_text()
@@ -103,6 +109,8 @@ def test_the_table_says_what_was_saved_and_how_sure_that_is() -> None:
     falling = found_with(False, good=[[3, 1, 1], [3, 2, 1]], random=[[3, 2, 1], [3, 2, 2]]).rows()[0]
     assert falling.saved.mean == 10.0
     assert found_with(True, good=good, random=[[0.5, 0.7], [0.6, 0.6]]).labels.tolist() == [10, 20]
+    lost = Paired("accuracy", True, "random", {"good": [{10: 0.5, 19: 0.7, 29: 0.9}], "random": [{10: 0.5, 20: 0.6}]})
+    assert (lost.labels.tolist(), lost.curves["good"].tolist()) == ([10, 19, 20], [[0.5, 0.7, 0.7]])  # one was dropped
     assert math.isnan(found_with(True, good=good[:1], random=random[:1]).rows()[0].quality.low)
     assert "nothing was measured" in str(found_with(True, good=[[]], random=[[]]))
 

@@ -22,7 +22,7 @@ REFUSED = {"What", "That", "The", "This", "These", "A", "An", "How", "Whether", 
 # Files that only their own folder uses, and where a reader begins all the same: a room's table of contents.
 PUBLIC = {
     *("rose.learners.base", "rose.learners.registration", "rose.stages.capture"),
-    *(f"rose.pool.{name}" for name in ("criterion", "holdout", "rounds", "scoring_rule", "selection")),
+    *(f"rose.pool.{name}" for name in ("rounds", "scoring_rule", "selection")),
 }
 
 
@@ -79,6 +79,8 @@ def users() -> dict[str, set[str]]:
             found[used].add(name)
     for folder in ("tests", "benchmarks", "examples"):
         for file in sorted((ROOT / folder).rglob("*.py")):
+            if any(part.startswith(".") for part in file.relative_to(ROOT).parts):
+                continue  # what benchmarks have installed
             for used in imported(file) | set(named(file.read_text())):
                 found[used].add(str(file.relative_to(ROOT)))
     for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "pyproject.toml"]:

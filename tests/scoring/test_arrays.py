@@ -205,7 +205,6 @@ ENTRANCES: dict[str, Callable[[Callable[[Any], Any]], Any]] = {
     "two_columns": lambda m: two_columns(m(P[0, :, 0])),
     "as_vector": lambda m: as_vector(m(X[0]), "x"),
 }
-NEEDS_MAPIE = {"conformal_intervals", "conformal_sets"}
 
 
 def flat(result: Any) -> list[Any]:
@@ -221,8 +220,6 @@ def flat(result: Any) -> list[Any]:
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
 def test_every_entrance_takes_every_kind(entrance: str) -> None:
-    if entrance in NEEDS_MAPIE:
-        pytest.importorskip("mapie")
     call = ENTRANCES[entrance]
     expected = flat(call(np.asarray))
     missing = set()

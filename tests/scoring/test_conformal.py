@@ -10,6 +10,7 @@ import pytest
 
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
 from rose.scoring.calibration.conformal import conformal_intervals, conformal_sets
+from rose.scoring.calibration.holdout import interval_score
 
 RNG = np.random.default_rng(0)
 HOLD, NEW = slice(0, 1000), slice(1000, 21000)
@@ -33,14 +34,15 @@ def test_intervals_cover_what_they_promise(level: float, scaled: bool) -> None:
     # The share covered given one hold-out of 1,000 is beta-distributed around the level: 4 deviations.
     assert np.mean((lower <= Y[NEW]) & (Y[NEW] <= upper)) == pytest.approx(level, abs=4 * (level / 4000) ** 0.5)
     np.testing.assert_allclose((upper + lower) / 2, MEAN[NEW], atol=1e-9)
-    width = (upper - lower) / (STD[NEW] if scaled else 1.0)
+    width = (upper - lower) / (STD[NEW] + np.median(STD[HOLD]) if scaled else 1.0)
     np.testing.assert_allclose(width, width[0])
 
 
 def test_the_width_is_the_order_statistic() -> None:
-    residuals = np.sort(np.abs(Y[HOLD] - MEAN[HOLD]) / STD[HOLD])
+    floor = np.median(STD[HOLD])
+    residuals = np.sort(np.abs(Y[HOLD] - MEAN[HOLD]) / (STD[HOLD] + floor))
     lower, upper = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD], level=0.9)([0.0], [2.0])
-    assert upper[0] == pytest.approx(2.0 * residuals[int(np.ceil(1001 * 0.9)) - 1])
+    assert upper[0] == pytest.approx((2.0 + floor) * residuals[int(np.ceil(1001 * 0.9)) - 1])
     assert lower[0] == -upper[0]
 
 
@@ -93,7 +95,7 @@ def test_few_classes_and_classes_that_do_not_occur(method: Any, classes: list[in
 
 def test_raps_says_what_it_needs() -> None:
     p, labels = drawn(200, [0, 1, 2], 3)
-    with pytest.raises(ConfigurationError, match=r"'raps' sets a fifth .* aside: 16 samples .* at least 20 there"):
+    with pytest.raises(ConfigurationError, match=r"'raps' sets a fifth .* aside: 16 samples .* at least 19 there"):
         conformal_sets(p[:80], labels[:80], method="raps")
     labels[labels == 1] = 0
     labels[5] = 1
@@ -105,22 +107,34 @@ def test_raps_says_what_it_needs() -> None:
         conformal_sets(many, np.arange(100) % 50, level=0.9, method="raps")
 
 
-def test_an_uncertainty_of_0_scales_nothing() -> None:
+def test_uncertainties_that_say_nothing() -> None:
+    """Where members agree by chance, the floor holds; where they always agree, all intervals are equally wide."""
     std = STD[HOLD].copy()
     std[7] = 0.0
-    with pytest.raises(PredictionError, match=r"the uncertainty of sample 7 is 0, .* uncertainty \+ np\.median"):
-        conformal_intervals(Y[HOLD], MEAN[HOLD], std)
-    with pytest.raises(PredictionError, match="the uncertainty of sample 0 is 0"):
-        conformal_intervals(Y[HOLD], MEAN[HOLD], np.zeros(1000))
-    std[7] = 1e-15  # rounding of members that agree
-    with pytest.raises(PredictionError, match="the uncertainty of sample 7 is 1e-15"):
-        conformal_intervals(Y[HOLD], MEAN[HOLD], std)
-    intervals = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD])
-    with pytest.raises(PredictionError, match="the uncertainty of sample 1 is 0"):
-        intervals([0.0, 0.0], [1.0, 0.0])
-    floored = conformal_intervals(Y[HOLD], MEAN[HOLD], std + np.median(std))
-    lower, upper = floored([0.0], [0.0 + np.median(std)])
+    lower, upper = conformal_intervals(Y[HOLD], MEAN[HOLD], std)([0.0], [0.0])
     assert 0 < upper[0] - lower[0] < 100
+    plain = conformal_intervals(Y[HOLD], MEAN[HOLD])([0.0])
+    for same in (0.0, 3.0, 1e-15):
+        same_width = conformal_intervals(Y[HOLD], MEAN[HOLD], np.full(1000, same))([0.0], [same])
+        np.testing.assert_allclose(same_width, plain)
+
+
+def test_intervals_by_class_hold_of_each() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(4000) < 0.1).astype(int)  # one in ten, which the models mostly miss
+    p = np.clip(rng.normal(0.2 + 0.2 * labels, 0.1), 0.01, 0.99)
+    p = np.stack([1 - p, p], axis=1)
+    for by_class, least, most in ((False, 0.0, 0.7), (True, 0.85, 0.95)):
+        sets = conformal_sets(p[:2000], labels[:2000], level=0.9, by_class=by_class)(p[2000:])
+        assert least < sets[labels[2000:] == 1, 1].mean() < most
+    few = np.r_[np.zeros(50, int), np.ones(5, int)]
+    assert conformal_sets(p[:55], few, level=0.9, by_class=True)(p)[:, 1].all(), "5 samples promise nothing"
+
+
+def test_scaled_intervals_are_narrower_where_the_uncertainty_tells() -> None:
+    scaled = conformal_intervals(Y[HOLD], MEAN[HOLD], STD[HOLD], level=0.9)(MEAN[NEW], STD[NEW])
+    plain = conformal_intervals(Y[HOLD], MEAN[HOLD], level=0.9)(MEAN[NEW])
+    assert interval_score(Y[NEW], *scaled, 0.9).mean() < 0.95 * interval_score(Y[NEW], *plain, 0.9).mean()
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e12])
@@ -141,8 +155,8 @@ def test_probabilities_of_a_narrow_type_and_no_samples() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: conformal_intervals(Y[:9], MEAN[:9], level=0.9), ConfigurationError, "9 samples .* at least 10"),
-        (lambda: conformal_sets(P[:19], LABELS[:19]), ConfigurationError, "19 samples .* at least 20"),
+        (lambda: conformal_intervals(Y[:8], MEAN[:8], level=0.9), ConfigurationError, "8 samples .* at least 9"),
+        (lambda: conformal_sets(P[:18], LABELS[:18]), ConfigurationError, "18 samples .* at least 19"),
         (lambda: conformal_intervals(Y[:50], MEAN[:50], level=1.0), ConfigurationError, "between 0 and 1"),
         (
             lambda: conformal_intervals(Y[:50], MEAN[:49]),
@@ -157,6 +171,7 @@ def test_probabilities_of_a_narrow_type_and_no_samples() -> None:
         (lambda: conformal_intervals(Y[:50], MEAN[:50])(MEAN[:5], STD[:5]), ConfigurationError, "made with none"),
         (lambda: conformal_intervals(Y[:50], MEAN[:50], STD[:50])(MEAN[:5]), ConfigurationError, "made with one"),
         (lambda: conformal_sets(P[:50], LABELS[:50], method="x"), ConfigurationError, "method='x' is none of"),  # type: ignore[arg-type]
+        (lambda: conformal_sets(P[:50], LABELS[:50], method="aps", by_class=True), ConfigurationError, "goes with"),
         (lambda: conformal_sets(P[:50], LABELS[:50])(P[:5, :4]), PredictionError, r"must be \[n, 5\]"),
         (lambda: conformal_sets(P[:50], LABELS[:50])(P[:5] * 2), PredictionError, "no set of probabilities"),
     ],
@@ -167,21 +182,20 @@ def test_what_cannot_be(call: Any, error: type[Exception], message: str) -> None
 
 
 def test_without_mapie_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("mapie", "mapie.regression", "mapie.classification"):
+    for name in ("mapie", "mapie.classification"):
         monkeypatch.setitem(sys.modules, name, None)
-    for call in (lambda: conformal_intervals(Y[:50], MEAN[:50]), lambda: conformal_sets(P[:50], LABELS[:50])):
-        with pytest.raises(MissingPackageError, match=r"needs MAPIE .*: pip install 'rose-uq\[conformal\]'"):
-            call()
-    with pytest.raises(ImportError):
-        conformal_intervals(Y[:50], MEAN[:50])
+    with pytest.raises(MissingPackageError, match=r"needs MAPIE .*: pip install 'rose-uq\[conformal\]'") as caught:
+        conformal_sets(P[:50], LABELS[:50], method="aps")
+    assert isinstance(caught.value, ImportError)
+    assert conformal_sets(P[:50], LABELS[:50])(P).shape == P.shape, "what needs a quantile only needs no package"
 
 
 def test_an_old_mapie_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     import types
 
-    monkeypatch.setitem(sys.modules, "mapie.regression", types.ModuleType("mapie.regression"))
+    monkeypatch.setitem(sys.modules, "mapie.classification", types.ModuleType("mapie.classification"))
     with pytest.raises(MissingPackageError, match=r"needs MAPIE 1\.0 or newer"):
-        conformal_intervals(Y[:50], MEAN[:50])
+        conformal_sets(P[:50], LABELS[:50], method="aps")
 
 
 @pytest.mark.parametrize("level", ["a", None, 0.0, 1.0, float("nan")])

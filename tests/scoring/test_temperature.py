@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rose.errors import ConfigurationError, MissingPackageError, PredictionError
+from rose.errors import ConfigurationError, PredictionError
 from rose.scoring.calibration import expected_calibration_error
 from rose.scoring.calibration.temperature import temperature_scaling
 from tests.scoring.conftest import probabilities
@@ -64,10 +64,12 @@ def test_what_cannot_be() -> None:
         calibrate(SURE[:, :3])
 
 
-def test_an_old_scikit_learn_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sklearn.__version__", "1.7.2")
-    with pytest.raises(MissingPackageError, match=r"scikit-learn 1\.8 or newer, not 1\.7\.2: pip install"):
-        temperature_scaling(SURE[HOLD], LABELS[HOLD])
+def test_it_is_applied_only_where_it_helps() -> None:
+    honest = temperature_scaling(P[:60], LABELS[:60])
+    assert honest.gain < 0.05
+    assert not honest.helps
+    assert honest.temperature == 1.0 != honest.fitted
+    np.testing.assert_allclose(honest(P), P, atol=1e-12)
 
 
 @pytest.mark.parametrize(

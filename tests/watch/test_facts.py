@@ -41,6 +41,15 @@ def table(*records: TaskRecord) -> TaskTable:
     return made
 
 
+def test_workers_are_threads_of_a_process_and_those_of_one_driver():
+    two = table(done("w/0/simulation/0", 0, 0, 9), done("w/0/simulation/1", 0, 1, 10))
+    found = times.time_of(two, 10.0, 0.0, 2, driven=[(0.0, 10.0)], slots=2)
+    assert (found.workers, found.busy, found.gantt.lanes) == (2, 0.9, ["a:1", "a:1 (2)"])
+    resumed = table(done("w/0/simulation/0", 0, 0, 10), done("w/1/simulation/0", 20, 20, 25, "b:1"))
+    found = times.time_of(resumed, 20.0, 0.0, 2, driven=[(0.0, 10.0), (20.0, 30.0)], slots=1)
+    assert (found.workers, found.busy) == (1, 0.75)
+
+
 def test_critical_path():
     found = times.time_of(
         table(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import itertools
 import json
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +21,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("htpy")
 
+from rose.errors import RunDirectoryError
 from rose.store import RunReader
 from rose.watch.page import followed
+from rose.watch.page.rendering import RunRendering
 from tests.watch.served import MARKUP, TOKEN, Going, going_on, served
 
 
@@ -273,3 +277,20 @@ def test_runs_are_compared_and_what_is_gone_is_said(page: Page, tmp_path: Path) 
     name = page.run.path.name
     assert f"{name}: w{MARKUP}" in unescape(html)
     assert page.client.ask("/runs/0123/")[0] == 404
+
+
+def test_a_run_that_is_made_anew_in_the_same_place_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with going_on(path, waits=False):
+        pass
+    run = followed.Followed(path, RunRendering)
+    asyncio.run(run.look())
+    assert "finished" in run.fragments["state"]
+    shutil.rmtree(path)
+    run._looked = 0.0
+    with pytest.raises(RunDirectoryError):
+        asyncio.run(run.look())
+    with going_on(path):
+        asyncio.run(run.look())
+        assert "running" in run.fragments["state"]
+    asyncio.run(run.close())

@@ -60,7 +60,7 @@ def add_command(
     return parser
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add the option for programs that read what a command says."""
     parser.add_argument("--json", action="store_true", help="for programs")
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rose.cli._arguments import FAILED, add_command, add_json, as_path, as_text, index, positive
 from rose.errors import ConfigurationError
@@ -83,11 +83,13 @@ def _add_tidying_commands(commands: Commands) -> None:
         "labels",
         _labels,
         "write a run's labels to a file",
-        "Write all labels of a run to a file, which Pool(X, labels=FILE) takes.",
-        ("runs/digits --to digits.csv", "runs/digits --to digits.npz"),
+        "Write all labels of a run to a file, which Pool(X, labels=FILE) takes; or print them as JSON.",
+        ("runs/digits --to digits.csv", "runs/digits --to digits.npz", "runs/digits --json"),
     )
     labels.add_argument("directory", type=as_path, metavar="RUN", help=_RUN)
-    labels.add_argument("--to", type=as_path, metavar="FILE", required=True, help="a .npz, .csv or .parquet file")
+    where = labels.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", type=as_path, metavar="FILE", help="a .npz, .csv or .parquet file")
+    add_json(where)
     retry = add_command(
         commands,
         "retry",
@@ -133,11 +135,12 @@ def _watch(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     if arguments.watch:
         return _watch(arguments)
-    from rose.watch.status import exit_code, status_text
-    from rose.watch.summary import summarize, to_dict
+    from rose.watch.status import exit_code, look, status_text
+    from rose.watch.summary import to_dict
 
-    summary = summarize(arguments.directory)
-    print(json.dumps(to_dict(summary), indent=1) if arguments.json else status_text(summary))
+    summary, worth = look(arguments.directory)
+    told = to_dict(summary) | {"worth": [one.to_dict() for one in worth]}
+    print(json.dumps(told, indent=1) if arguments.json else status_text(summary, worth=worth))
     return exit_code(summary)
 
 
@@ -178,6 +181,18 @@ def _labels(arguments: argparse.Namespace) -> int:
     from rose.watch.terminal import clean
 
     table = labels_of_run(arguments.directory, every=True)
+    if arguments.json:
+        columns = {
+            "candidate": table.candidates,
+            "label": table.labels,
+            "task": table.keys,
+            "simulation": table.simulations,
+            "x": table.X,
+        }
+        told = {name: column for name, column in columns.items() if column is not None}
+        rows = [dict(zip(told, row, strict=True)) for row in zip(*told.values(), strict=True)]
+        print(json.dumps(rows, indent=1, default=_listed))
+        return 0
     if not len(table):
         raise ConfigurationError(f"the run in {str(arguments.directory)!r} has labelled nothing (yet)")
     write_labels(table, arguments.to)
@@ -185,6 +200,11 @@ def _labels(arguments: argparse.Namespace) -> int:
     earlier = "" if table.simulations is None else "; those of earlier simulations have a lower number in `simulation`"
     print(clean(f"{len(table)} labels written to {arguments.to}{candidates}{earlier}"))
     return 0
+
+
+def _listed(value: Any) -> Any:
+    """Return an array, or a number of NumPy's, in plain JSON; anything else as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _retry(arguments: argparse.Namespace) -> int:

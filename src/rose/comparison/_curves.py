@@ -7,66 +7,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rose.comparison._picture import draw
 from rose.loop.saved.frames import needed_pandas
 from rose.loop.state import Results
-
-_SURE = 0.95
-
-
-class Interval(NamedTuple):
-    """Hold a mean over seeds, and its 95 % interval by Student's t; the bounds are NaN where there is one seed."""
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Interval:
-        """Return the mean of the values that are there, and its interval.
-
-        >>> str(Interval.of(np.array([1.0, 2.0, 3.0])))
-        '2 [-0.4841, 4.484]'
-        """
-        there = values[np.isfinite(values)]
-        if len(there) == 0:
-            return cls(math.nan, math.nan, math.nan, 0)
-        mean = float(there.mean())
-        if len(there) == 1:
-            return cls(mean, math.nan, math.nan, 1)
-        from scipy.stats import t  # slow to import
-
-        half = float(t.ppf(0.5 + _SURE / 2, len(there) - 1)) * float(there.std(ddof=1)) / math.sqrt(len(there))
-        return cls(mean, mean - half, mean + half, len(there))
-
-    def __str__(self) -> str:
-        if not self.seeds:
-            return "-"
-        return f"{self.mean:.4g}" if self.seeds == 1 else f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
-
-
-class Row(NamedTuple):
-    """Hold what one way to choose came to.
-
-    Attributes:
-        name: what it is called.
-        quality: the metric at the last labels that all have reached.
-        difference: of that to the control's, paired by seed; None: it is the control.
-        saved: how many labels fewer than the control it needed to reach the control's last quality, over the seeds in
-            which it did; None: it is the control.
-        reached: in how many of the seeds it did.
-    """
-
-    name: str
-    quality: Interval
-    difference: Interval | None
-    saved: Interval | None
-    reached: int
+from rose.watch.facts.paired import EXPLAINED, Interval, Paired, Row
 
 
 @dataclass(frozen=True)
@@ -90,57 +38,32 @@ class Comparison:
     workflows: Mapping[str, Sequence[str]]
 
     @cached_property
-    def labels(self) -> np.ndarray:
-        """Return the numbers of labels at which every workflow was measured, int64 `[L]`, ascending."""
-        counts = [{*self._curve(name)} for names in self.workflows.values() for name in names]
-        return np.array(sorted(set.intersection(*counts)), dtype=np.int64)
+    def _paired(self) -> Paired:
+        measured = {way: [self._measured(name) for name in names] for way, names in self.workflows.items()}
+        return Paired(self.metric, self.higher_is_better, self.control, measured)
 
-    @cached_property
-    def curves(self) -> dict[str, np.ndarray]:
-        """Return, by way, the metric at each of `labels` in each seed, float64 `[seeds, L]`."""
-        return {
-            way: np.array([[self._curve(name)[count] for count in self.labels.tolist()] for name in names]).reshape(
-                len(names), len(self.labels)
-            )
-            for way, names in self.workflows.items()
-        }
-
-    def _curve(self, workflow: str) -> dict[int, float]:
+    def _measured(self, workflow: str) -> dict[int, float]:
         found = self.results[workflow].curves
         pairs = zip(found["labels"].tolist(), found["metric"].tolist(), strict=True)
         return {int(count): value for count, value in pairs if math.isfinite(count) and math.isfinite(value)}
 
+    @property
+    def labels(self) -> np.ndarray:
+        """Return the numbers of labels at which the curves are told, int64 `[L]`, ascending."""
+        return self._paired.labels
+
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """Return, by way, the metric at each of `labels` (or the last before) in each seed, float64 `[seeds, L]`."""
+        return self._paired.curves
+
     def rows(self) -> list[Row]:
         """Return what each way came to, the control last."""
-        return [self._row(way) for way in [*(way for way in self.workflows if way != self.control), self.control]]
-
-    def _row(self, way: str) -> Row:
-        mine, control = self.curves[way], self.curves[self.control]
-        if not len(self.labels):
-            nothing = Interval.of(np.empty(0))
-            return Row(way, nothing, nothing, nothing, 0)
-        quality = Interval.of(mine[:, -1])
-        if way == self.control:
-            return Row(way, quality, None, None, 0)
-        saved = np.array([self._saved(a, b) for a, b in zip(mine, control, strict=True)])
-        difference = Interval.of(mine[:, -1] - control[:, -1])
-        return Row(way, quality, difference, Interval.of(saved), int(np.isfinite(saved).sum()))
-
-    def _saved(self, mine: np.ndarray, control: np.ndarray) -> float:
-        """Return by how many labels one curve reaches the other's last quality earlier; NaN: it does not."""
-        good = mine >= control[-1] if self.higher_is_better else mine <= control[-1]
-        return float(self.labels[-1] - self.labels[np.argmax(good)]) if good.any() else math.nan
+        return self._paired.rows()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table and the curves in plain values, NaN where there is none."""
-        told = {"metric": self.metric, "higher_is_better": self.higher_is_better, "control": self.control}
-        rows = []
-        for row in self.rows():
-            parts = {"quality": row.quality, "difference": row.difference, "saved": row.saved}
-            plain = {name: None if part is None else part._asdict() for name, part in parts.items()}
-            rows.append({"name": row.name, **plain, "reached": row.reached})
-        curves = {way: curve.tolist() for way, curve in self.curves.items()}
-        return {**told, "seeds": list(self.seeds), "rows": rows, "labels": self.labels.tolist(), "curves": curves}
+        return self._paired.to_dict() | {"seeds": list(self.seeds)}
 
     def to_frame(self) -> Any:
         """Return the mean curves as a pandas DataFrame, a row for each way and number of labels.
@@ -176,26 +99,11 @@ class Comparison:
         draw(path, self.labels, {way: np.array([one[:3] for one in band]) for way, band in bands.items()}, self.metric)
 
     def __str__(self) -> str:
-        better = "higher" if self.higher_is_better else "lower"
-        if not len(self.labels):
-            return f"{self.metric}: nothing was measured at a number of labels that all workflows have reached"
-        last = int(self.labels[-1])
-        heads = ("", f"at {last} labels", f"difference to {self.control}", f"labels saved to reach {self.control}'s")
-        table = [heads]
-        for row in self.rows():
-            saved = "" if row.saved is None else f"{row.saved} in {row.reached} of {_counted(len(self.seeds))}"
-            table.append((row.name, str(row.quality), "" if row.difference is None else str(row.difference), saved))
-        widths = [max(len(line[column]) for line in table) for column in range(len(heads))]
+        found = self._paired.table()
+        if not found:
+            return self._paired.told()
+        widths = [max(len(line[column]) for line in found) for column in range(len(found[0]))]
         lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in table
+            "  ".join(cell.ljust(width) for cell, width in zip(one, widths, strict=True)).rstrip() for one in found
         ]
-        said = (
-            f"{self.metric} ({better} is better), {_counted(len(self.seeds))}, {int(self.labels[0])} to {last} labels"
-        )
-        return "\n".join(
-            [said, "", *lines, "", "[...]: 95 % interval by Student's t over seeds; differences are paired"]
-        )
-
-
-def _counted(seeds: int) -> str:
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"
+        return "\n".join([self._paired.told(), "", *lines, "", EXPLAINED])

@@ -90,17 +90,25 @@ def compare(
         for name, way in ways.items()
         for seed in numbers
     }
+    metric_name = registered.criterion.metric_name
+    workflows = {name: [workflow_of(name, seed) for seed in numbers] for name in ways}
     plan = learner.several(
-        configs, registered, model_names, num_predictions=num_predictions, max_iter=max_iter, budget=budget
+        configs,
+        registered,
+        model_names,
+        num_predictions=num_predictions,
+        max_iter=max_iter,
+        budget=budget,
+        noted={"comparison": {"metric": metric_name, "control": control, "workflows": workflows}},
     )
     results = learner.run_planned(plan, None if run_dir is None else expanded(run_dir, "run_dir"))
     return Comparison(
         results=results,
-        metric=registered.criterion.metric_name,
+        metric=metric_name,
         higher_is_better=registered.criterion.operator.startswith(">"),
         control=control,
         seeds=numbers,
-        workflows={name: [workflow_of(name, seed) for seed in numbers] for name in ways},
+        workflows=workflows,
     )
 
 

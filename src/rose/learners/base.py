@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from rose.engine import Engine, as_engine
-from rose.errors import EngineClosedError
+from rose.errors import ConfigurationError, EngineClosedError
 from rose.learners._hooked import HookedRunner, submitted
 from rose.learners._state import StateOfLearner
 from rose.learners._submissions import Opened, Submissions
@@ -32,6 +32,11 @@ from rose.stages.config import LearnerConfig
 from rose.stages.reporting import LearnerInTask
 from rose.stages.runner import Runner
 from rose.store import DriverStarted, EventLog, Run, check_run_dir, logged
+
+NEEDS_POOL = (
+    "control= compares with a workflow that selects at random, which takes a pool to select from: give an "
+    "uncertainty-driven learner one, SeqUQLearner(pool=rose.Pool(X, ...)); ROSE's dataflow selects by your own tasks"
+)
 
 _log = logging.getLogger("rose")
 
@@ -219,6 +224,8 @@ class Learner(StateOfLearner, Generic[R]):
         try:
             inspect.signature(self.plan).bind(*args, **kwargs)
         except TypeError as error:
+            if "control" in kwargs and "control" not in inspect.signature(self.plan).parameters:
+                raise ConfigurationError(f"{type(self).__name__}.{method}(): {NEEDS_POOL}") from None
             raise TypeError(f"{type(self).__name__}.{method}() {error}") from None
         return self.plan(*args, **kwargs)
 
@@ -275,7 +282,8 @@ class Learner(StateOfLearner, Generic[R]):
 
     def _told(self, state: Any) -> Awaitable[None] | None:
         """Take note of a workflow's state after an iteration; what it gives is waited for."""
-        self._last = state
+        if not any(workflow.control and workflow.name == state.workflow for workflow in self._workflows):
+            self._last = state
         self._tracking.iteration(state)
         return None
 
@@ -296,7 +304,7 @@ class Learner(StateOfLearner, Generic[R]):
             yield
             went_well = [workflow for workflow in self._workflows if workflow.error is None]
             counted = went_well if went_well and self.one_is_enough else self._workflows
-            reason = overall([workflow.stop_reason for workflow in counted])
+            reason = overall([workflow.stop_reason for workflow in counted if not workflow.control])
         except asyncio.CancelledError:
             reason = StopReason.STOPPED
             raise

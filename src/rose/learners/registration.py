@@ -13,7 +13,7 @@ from rose.learners._task_dicts import TaskDict, arguments_of, described, kept, s
 from rose.metrics import TOTAL_UNCERTAINTY
 from rose.pool.stopping.rules import StopRules
 from rose.stages.config import AdaptiveSchedule, TaskConfig, check_kind_name, iteration_schedule
-from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators
+from rose.stages.estimators import estimator_stages, estimator_task, is_of_estimators, named
 from rose.stages.kinds import (
     ACTIVE_LEARN,
     COMMON,
@@ -238,14 +238,15 @@ class Registration(StopRules):
         """Register scikit-learn estimators, by model name, instead of training and prediction functions.
 
         Each round fits fresh clones; every seed is derived from the task's. Regressors that all know how sure they are
-        (`return_std`: Gaussian processes, BayesianRidge) give their variances, too. A prediction task of your own may
-        go with them: it gets what was fitted as `model`.
+        (`return_std`: Gaussian processes, BayesianRidge) give their variances, too; what has `predict_members`, as
+        those of `rose.surrogates` have, is an ensemble by itself. One without a name is called after its class; without
+        any it is `rose.surrogates.Auto()`, for candidates that are numbers. A prediction task of your own may go with
+        them: it gets what was fitted as `model`.
 
         Raises:
             ConfigurationError: if one is no estimator, gives no probabilities, or classifiers and regressors are mixed.
         """
-        if unnamed:
-            raise ConfigurationError("models() wants estimators by name, as in models(forest=RandomForestClassifier())")
+        estimators = named(unnamed, estimators)
         training, prediction = estimator_stages(estimators)
         own = self.stages.get(prediction.kind)
         kept = own is not None and not is_of_estimators(own) and (training.kind not in self.stages or self.estimators)

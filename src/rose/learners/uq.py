@@ -10,12 +10,13 @@ from rose.dataflow.plan import DataflowPlan
 from rose.dataflow.uq import threshold_operator
 from rose.engine import TaskKey
 from rose.errors import ConfigurationError
-from rose.learners.base import Learner
+from rose.learners.base import NEEDS_POOL, Learner
 from rose.loop import checks
 from rose.loop.changes import AcceptChanges
 from rose.loop.limits import check_limits
 from rose.loop.protocol import Plan, RunRequest
 from rose.loop.state import Results, States, WorkflowResult
+from rose.pool.control import with_controls
 from rose.pool.plan import PoolPlan
 from rose.pool.pool import Pool
 from rose.stages.config import LearnerConfig, UQLearnerConfig
@@ -67,6 +68,12 @@ class UQLearner(Learner[R]):
         """Return the loops of a request: over the pool, or in ROSE's dataflow."""
         return DataflowPlan(request) if self.pool is None else PoolPlan(request, self.pool, self.acquisition)
 
+    def _controlled(self, request: RunRequest, control: bool | str) -> Plan:
+        """Return the loops of a request, and of its controls, if they are asked for."""
+        if self.pool is None and control is not False:
+            raise ConfigurationError(NEEDS_POOL)
+        return self.planned(with_controls(request, control))
+
     def several(
         self,
         configs: Mapping[str, LearnerConfig],
@@ -77,10 +84,12 @@ class UQLearner(Learner[R]):
         max_iter: int = 0,
         budget: int | None = None,
         max_time: float | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> Plan:
         """Return workflows side by side, one a configuration, whichever kind of learner it is, for `run_planned`.
 
-        `registered` is what they run in the place of what is registered; the other arguments are those of `plan`.
+        `registered` is what they run in the place of what is registered, `noted` what is noted for who looks at the
+        run; the other arguments are those of `plan`.
 
         Raises:
             ConfigurationError and its kinds: for all that can be known to be wrong.
@@ -94,6 +103,7 @@ class UQLearner(Learner[R]):
             configs={name: self._config(config, f"workflow {name!r}") for name, config in configs.items()},
             limits=check_limits(max_iter, budget, max_time),
             hooks=self.hooks(),
+            noted=noted or {},
         )
         return self.planned(request)
 
@@ -123,6 +133,7 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
         *,
         budget: int | None = None,
         max_time: float | None = None,
+        control: bool | str = False,
     ) -> Plan:
         """Check all that is asked for, before anything runs, and return the workflow to be opened.
 
@@ -134,6 +145,10 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
             learning_config: configuration of the stages.
             budget: (pools) the most labels.
             max_time: seconds after which no new round begins.
+            control: (pools) whether a workflow "control" plays beside it that selects at random (True, "random"), or
+                fills space ("lhs"), with the same first samples, models and query size, sharing labels. The result's
+                `worth`, the report and `rose status` tell what was saved against it. It costs labels: it ends by the
+                same limits, or when it has been as good as the other was at its end, or holds twice its labels.
 
         Raises:
             ConfigurationError and its kinds: at once.
@@ -150,7 +165,7 @@ class SeqUQLearner(UQLearner[WorkflowResult]):
             learner_ids=False,
             hooks=self.hooks(),
         )
-        return self.planned(request)
+        return self._controlled(request, control)
 
     def _learned(self, results: Results) -> WorkflowResult:
         return results[self.learner_name]
@@ -177,6 +192,7 @@ class ParallelUQLearner(SeqUQLearner):
         workflows: Mapping[str, str | UQLearnerConfig] | None = None,
         budget: int | None = None,
         max_time: float | None = None,
+        control: bool | str = False,
     ) -> Plan:
         """Check all that is asked for, before anything runs, and return the workflows to be opened.
 
@@ -190,6 +206,8 @@ class ParallelUQLearner(SeqUQLearner):
             workflows: (pools) in short: `{name: metric name or configuration}` instead of names and configs.
             budget: (pools) the most labels a workflow may hold.
             max_time: seconds after which no new round begins.
+            control: (pools) whether a workflow "control" plays beside them, one for each seed among the configurations
+                ("control-0", ...), as `SeqUQLearner.plan` says.
 
         Raises:
             ConfigurationError and its kinds: at once.
@@ -220,7 +238,7 @@ class ParallelUQLearner(SeqUQLearner):
             ids=ids,
             hooks=self.hooks(),
         )
-        return self.planned(request)
+        return self._controlled(request, control)
 
     def _create_sequential_learner(self, learner_name: str) -> SeqUQLearner:
         """Return a learner of one workflow with what is registered here; a subclass may change what it has."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rose.engine import Engine
 from rose.errors import ChangedRunError, ConfigurationError
 from rose.identity.code import code_of_values, reach
 from rose.identity.digest import digest_of
@@ -32,8 +33,8 @@ from rose.stages.kinds import KINDS, loop_kinds
 from rose.stages.parsing import plain
 from rose.stages.stage import Registered, Stage
 from rose.store import Run, Simulations
+from rose.store.recorded import OF_DRIVER
 
-_NOTE = "driver "  # what the notes of drivers are called by, before their numbers
 _LIBRARIES = (
     *("rose", "numpy", "scipy", "sklearn", "pandas", "torch", "jax", "tensorflow", "xgboost", "lightgbm", "catboost"),
     *("distributed", "radical.asyncflow", "ase"),
@@ -264,11 +265,12 @@ def _settings(registered: Registered) -> dict[str, str]:
     return named
 
 
-async def note_provenance(run: Run, request: RunRequest, learner: str, engine: object) -> None:
+async def note_provenance(run: Run, request: RunRequest, learner: str, engine: Engine) -> None:
     """Note what drives a run from now on; a temporary one is read by nobody."""
     if not run.temporary:
         told = provenance(request) | {"learner": learner, "engine": type(engine).__name__}
-        await run.journal.note(f"{_NOTE}{run.journal.epoch}", told)
+        told["workers"] = engine.capacity().cpus
+        await run.journal.note(f"{OF_DRIVER}{run.journal.epoch}", told)
 
 
 def provenance(request: RunRequest) -> dict[str, Any]:
@@ -282,7 +284,8 @@ def provenance(request: RunRequest) -> dict[str, Any]:
         "models": list(request.model_names),
         "predictions of each model": request.num_predictions,
         "limits": {name: value for name, value in vars(request.limits).items() if value},
-        "workflows": {name: _settings_of(request, name) for name in request.names},
+        "workflows": {name: settings_of(request, name) for name in request.names},
+        **request.noted,
     }
 
 
@@ -290,7 +293,7 @@ def _version(name: str) -> str:
     return str(getattr(sys.modules[name], "__version__", "unknown"))
 
 
-def _settings_of(request: RunRequest, name: str) -> dict[str, Any]:
+def settings_of(request: RunRequest, name: str) -> dict[str, Any]:
     """Return the settings of a workflow: its own, else what all of them have."""
     registered, config = request.stages[name], request.configs[name]
     told: dict[str, Any] = {one: setting(config, one, 0) for one in _SETTINGS}
@@ -300,6 +303,9 @@ def _settings_of(request: RunRequest, name: str) -> dict[str, Any]:
         told |= {one: value for one, value in common.items() if told[one] is None}
     if criterion is not None:
         told["criterion"] = f"{criterion.metric_name} {criterion.operator} {criterion.threshold}"
+    control = request.controls.get(name)
+    if control is not None:
+        told |= {"acquisition": control.kind, "control_of": list(control.of)}
     if registered.stop_rules:
         told["stop_when"] = "; ".join(map(str, registered.stop_rules))
     return {one: plain(value) for one, value in told.items() if value is not None}

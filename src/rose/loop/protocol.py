@@ -49,6 +49,14 @@ NO_HOOKS = Hooks()
 
 
 @dataclass(frozen=True)
+class ControlOf:
+    """Say what a control is compared with, and how it chooses: at "random", or by "lhs" to fill space."""
+
+    kind: str
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """Tell what `teach`, `start` or `run` was asked for.
 
@@ -62,6 +70,8 @@ class RunRequest:
         learner_ids: whether states carry the workflow's name; not where there is one workflow only.
         ids: what states carry instead of a name that the user gave as a number.
         hooks: what the learner's own methods decide.
+        controls: those of the workflows that choose without an ensemble, for the others to be compared with.
+        noted: what else the driver notes for who looks at the run, by name, in plain JSON.
     """
 
     names: tuple[str, ...]
@@ -74,6 +84,8 @@ class RunRequest:
     learner_ids: bool = True
     ids: Mapping[str, int] = field(default_factory=dict)
     hooks: Hooks = NO_HOOKS
+    controls: Mapping[str, ControlOf] = field(default_factory=dict)
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     def by_stages(self) -> list[tuple[tuple[str, ...], Registered]]:
         """Return what is registered, once, each with the workflows that have it."""
@@ -154,6 +166,8 @@ class Outcome:
     def under_limits(self, ending: Ending, changed: bool) -> Outcome | None:
         """Return this outcome, which is recorded, under the limits of now; None: it has to be judged anew."""
         reason = ending(self.labels)
+        if self.stop == StopReason.OTHERS_ENDED:  # they may go on now
+            return None
         if self.stop is None:
             return self if reason is None else replace(self, selection=[], stop=reason)
         if self.stop in (StopReason.MAX_ITER, StopReason.BUDGET, StopReason.MAX_TIME):

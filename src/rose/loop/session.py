@@ -15,6 +15,7 @@ from pathlib import Path
 from rose.errors import NotANumberError, PlaceError, RunFailedError, RunLockedError, remedy
 from rose.loop._orders import obey, recorded_changes
 from rose.loop._signals import ending_on_signals
+from rose.loop.saved.watched import paired
 from rose.loop.state import IterationState, Results, StopReason
 from rose.loop.workflow import Workflow
 from rose.stages.reporting import Reports
@@ -115,7 +116,7 @@ class Session:
         results.run_dir = self._run_dir
         for result in results.values():
             result.run_dir = self._run_dir
-        return results
+        return paired(results)
 
     async def states(self) -> AsyncGenerator[IterationState, None]:
         """Run all workflows, giving each state as it comes; a workflow goes on when its state has been dealt with.
@@ -230,7 +231,8 @@ class Session:
             heard = self._told(state)
             if heard is not None:
                 await heard
-            await publish(state)
+            if not workflow.control:  # nobody has asked for it by name
+                await publish(state)
 
         try:
             workflow.stop_reason = await workflow.run(run, self._events, self._shared_state, tell)

@@ -15,16 +15,19 @@ from rose.loop.saved.directory import SavedWorkflow, versions_here, write_saved
 from rose.loop.saved.frames import frame_of
 from rose.loop.saved.prediction import Prediction
 from rose.loop.saved.surrogate import Surrogate
+from rose.loop.saved.watched import report_of, worth_of
 from rose.stages.config import LearnerConfig
 from rose.stages.parsing import plain
 
 if TYPE_CHECKING:
+    from rose.watch.facts.worth import Worth
     from rose.watch.report import Report
 
 
 class StopReason(StrEnum):
     """Name the reasons for which a workflow ends."""
 
+    OTHERS_ENDED = "others_ended"
     CRITERION_MET = "criterion_met"
     CERTAIN_ENOUGH = "uncertainty_below_threshold"
     CERTIFIED = "certified"
@@ -144,10 +147,14 @@ class WorkflowResult(Surrogate):
         indices: the labelled candidates, by their places in the pool, in the order they were labelled; int64 `[L]`.
         state: what was known after the last iteration; None where there was none.
         run_dir: where the run is recorded; None: nowhere.
+        settings: how it was configured, in plain JSON, as records tell it.
+        controls: the controls that it was compared with (`control=`), by name.
     """
 
     state: IterationState | None = None
     run_dir: Path | None = None
+    settings: Mapping[str, Any] = {}
+    controls: Mapping[str, WorkflowResult] = {}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         for one in self["iterations"]:
@@ -170,21 +177,31 @@ class WorkflowResult(Surrogate):
         return reason
 
     @property
+    def worth(self) -> list[Worth]:
+        """Return what it saved against its controls; see `Results.worth`."""
+        return self._and_controls.worth
+
+    @property
+    def _and_controls(self) -> Results:
+        return Results({self["workflow"]: self, **self.controls})
+
+    @property
     def statement(self) -> str | None:
         """Return in one sentence what a rule of `stop_when` found, as the workflow ended by it; None: none did."""
         return self["iterations"][-1].get("statement") if self["iterations"] else None
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Save it as a directory, which `rose.load` reads; see `Results.save`."""
-        return Results({self["workflow"]: self}).save(path)
+        """Save it as a directory, and its controls, which `rose.load` reads; see `Results.save`."""
+        return self._and_controls.save(path)
 
     def report(self) -> Report:
         """Return the report of the whole run, see `Results.report`; without a directory, of this workflow."""
-        return _report(self.run_dir, {self["workflow"]: self})
+        return report_of(self.run_dir, self._and_controls)
 
     def saved(self) -> SavedWorkflow:
         """Return what is kept of it, models and labels unread where they are."""
         said: dict[str, Any] = {name: self[name] for name in ("stop_reason", "error", "iterations")}
+        said["settings"] = self.settings or self._kept.settings
         if self.state is not None:
             said |= {"metric_name": self.state.metric_name, "metric_threshold": self.state.metric_threshold}
         return replace(self._kept, versions=self._kept.versions or versions_here(), **said)
@@ -222,6 +239,11 @@ class Results(dict[str, WorkflowResult]):
 
     run_dir: Path | None = None
 
+    @property
+    def worth(self) -> list[Worth]:
+        """Return what choosing saved against each control, best first; printed, one is what the report says of it."""
+        return worth_of(self)
+
     def report(self) -> Report:
         """Return the report of the run, which a notebook shows and `.save(path)` writes: one page that says all of it.
 
@@ -230,23 +252,23 @@ class Results(dict[str, WorkflowResult]):
         Raises:
             RunDirectoryError: if the directory is there no more.
         """
-        return _report(self.run_dir, self)
+        return report_of(self.run_dir, self)
 
     def __iter__(self) -> Iterator[IterationState]:  # type: ignore[override]
         return iter([result.state for result in self.values() if result.state is not None])
 
-    def predict(self, X: Any) -> Prediction:
-        """Predict with the ensemble of the only workflow, as `WorkflowResult.predict`.
+    def predict(self, X: Any, level: float | None = None, **asked: Any) -> Prediction:
+        """Predict with the ensemble of the only workflow (controls aside), as `WorkflowResult.predict`.
 
         Raises:
             ConfigurationError: if there are several: say results[NAME].predict(X); or none.
         """
-        if len(self) != 1:
+        own = [result for result in self.values() if "control_of" not in result.settings]
+        if len(own) != 1:
             raise ConfigurationError(
                 f"there are {len(self)} workflows ({', '.join(self.keys())}): say which, results[NAME].predict(X)"
             )
-        (result,) = self.values()
-        return result.predict(X)
+        return own[0].predict(X, level, **asked)
 
     def to_frame(self) -> Any:
         """Return the histories as a pandas DataFrame, a row an iteration of a workflow.
@@ -276,15 +298,6 @@ class Results(dict[str, WorkflowResult]):
         if isinstance(name, int) and str(name) in self.keys():  # a workflow that the user calls so
             return self[str(name)]
         return _place(name, list(self), self.keys(), "workflow")
-
-
-def _report(run_dir: Path | None, results: Mapping[str, WorkflowResult]) -> Report:
-    from rose.watch.report import report, report_of  # what draws it is loaded by those who want it
-
-    if run_dir is not None:
-        return report(run_dir)
-    names = {name: one.state.metric_name if one.state else None for name, one in results.items()}
-    return report_of({name: {**dict(one.items()), "metric_name": names[name]} for name, one in results.items()})
 
 
 def _place(key: object, listed: Sequence[Any], names: Collection[str], what: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rose.errors import ChangedRunError
 from rose.loop._orders import Change, changed
+from rose.loop.changes import settings_of
 from rose.loop.identity import describe_config
 from rose.loop.limits import Ending, Limits
 from rose.loop.protocol import NO_HOOKS, Hooks, Loop, NothingLeft, Outcome, RunRequest, building
@@ -33,6 +34,8 @@ class Workflow:
     criterion: StopCriterion | None
     config: LearnerConfig
     hooks: Hooks = NO_HOOKS
+    control: bool = False  # whether it is there for the others to be compared with
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as results and records tell them
     iteration: int = -1  # that is being played
     replayed: bool = False  # whether that one was recorded as complete by an earlier program
     ended: bool = False
@@ -98,6 +101,7 @@ class Workflow:
     def result(self) -> WorkflowResult:
         """Return history, end, and what was learned."""
         result = self.loop.result()
+        result.settings = self.settings
         error = None if self.error is None else f"{type(self.error).__name__}: {self.error}"
         result.state = self.state
         result.update(stop_reason=str(self.stop_reason), error=error, iterations=[Entry(i) for i in self.iterations])
@@ -189,12 +193,14 @@ def workflows_of(request: RunRequest, loops: Mapping[str, Loop]) -> list[Workflo
     return [
         Workflow(
             name=name,
-            learner_id=request.ids.get(name, name) if request.learner_ids else None,
+            learner_id=request.ids.get(name, name) if request.learner_ids or name in request.controls else None,
             hooks=request.hooks,
             loop=loops[name],
             limits=request.limits,
             criterion=request.stages[name].criterion,
             config=request.configs[name],
+            control=name in request.controls,
+            settings=settings_of(request, name),
         )
         for name in request.names
     ]

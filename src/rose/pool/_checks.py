@@ -23,7 +23,7 @@ class Ensembles:
     """Hold what is known of the ensembles of a run before they are trained.
 
     Attributes:
-        models, passes: how many members there are, and how often each predicts.
+        models, passes: how many models there are, and how often each predicts.
         task: "classification" or "regression"; None: not known.
         variances: whether members tell their own variances; None: not known.
         features: whether the pool has features.
@@ -32,6 +32,7 @@ class Ensembles:
         estimators: whether members are estimators, which learn labels as they are.
         zeros: whether one of them is known to give classes a probability of exactly 0.
         widths: whether all of them can learn labels that are numbers, and labels that are vectors.
+        members: how many predictions one pass of all models gives, where models are ensembles; None: as many as models.
     """
 
     models: int
@@ -44,11 +45,12 @@ class Ensembles:
     estimators: bool
     zeros: bool
     widths: tuple[bool, bool] = (True, True)
+    members: int | None = None
 
     @property
     def samples(self) -> int:
         """Return how many predictions there are of each candidate."""
-        return self.models * self.passes
+        return (self.models if self.members is None else self.members) * self.passes
 
 
 def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user: bool) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,10 @@ class Learning:
         await self.ensemble.keep(members)
         passes = {model: task.result() for model, task in predicting.items() if model in members}
         shortlist = None if screening is None else screening.result()
-        return Learned(values, members, classes, passes, shortlist, quality.result(), tuple(quorum.failed))
+        found = quality.result()
+        self.ensemble.conformal = found.get("conformal")
+        measures = found.get("measures", found or None)  # older versions recorded these alone
+        return Learned(values, members, classes, passes, shortlist, measures, tuple(quorum.failed))
 
     async def _tested(
         self, round: RoundId, scoring: Scoring, classes: Mapping[str, Classes], passes: Mapping[str, list[Passed]]
@@ -129,16 +133,13 @@ class Learning:
         check = (passes, classes, count, scoring.task, where, self.ensemble.prediction.normalise)
         return await asyncio.to_thread(usable, *check)
 
-    async def _quality(
-        self, round: RoundId, scoring: Scoring, tested: Predicted | None
-    ) -> Mapping[str, float | None] | None:
-        """Measure how good the ensemble is on the hold-out, if there is one."""
+    async def _quality(self, round: RoundId, scoring: Scoring, tested: Predicted | None) -> Mapping[str, Any]:
+        """Measure how good the ensemble is on the hold-out, if there is one; see `holdout_quality`."""
         if self.shared.holdout is None:
-            return None
+            return {}
         call = (self.shared.holdout.labels, scoring.metric, scoring.rule.reduction, tested)
-        found = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
-        measures: Mapping[str, float | None] = found.get("measures", found)  # older versions recorded these alone
-        return measures
+        found: Mapping[str, Any] = await self.runner.function(round.key("quality"), None, holdout_quality, *call)
+        return found
 
     @contextlib.asynccontextmanager
     async def _forgetting(self, training: Mapping[str, asyncio.Task[Shared | None]]) -> AsyncIterator[None]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from rose.errors import ConfigurationError
 from rose.loop import checks
@@ -11,13 +14,15 @@ from rose.loop.identity import check_configured
 from rose.loop.protocol import RunRequest
 from rose.pool._checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
 from rose.pool._coordinates import Coordinates
+from rose.pool.ensemble.columns import task_of_labels
 from rose.pool.judging.holdout import check_holdout_metric
 from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring
 from rose.pool.stopping.checks import check_rules, ends_runs
+from rose.scoring import get_metric
 from rose.stages.binding import bind_stage
 from rose.stages.config import LearnerConfig, set_iterations, stage_for, together
-from rose.stages.estimators import gives_variances, gives_zeros, is_of_estimators, target_widths
+from rose.stages.estimators import decided, gives_variances, gives_zeros, is_of_estimators, member_count, target_widths
 from rose.stages.stage import Registered, Stage, StopCriterion, UncertaintyRule
 
 
@@ -52,8 +57,8 @@ class Variant:
                 "no uncertainty rule: call learner.uncertainty_quantification(uq_metric_name=..., query_size=...)"
             )
         self.names = names
-        self.registered = registered
-        self.rule: UncertaintyRule = registered.rule
+        self.registered = registered = decided(registered, _task_said(registered, pool))
+        self.rule: UncertaintyRule = self.registered.rule  # type: ignore[assignment]  # as above
         self.stages = registered.all_stages()
         self._request = request
         self._pool = pool
@@ -98,7 +103,12 @@ class Variant:
             estimators=is_of_estimators(prediction),
             zeros=is_of_estimators(prediction) and gives_zeros(self.registered.estimators),
             widths=target_widths(self.registered.estimators),
+            members=member_count(self._asked()) if is_of_estimators(prediction) else None,
         )
+
+    def _asked(self) -> dict[str, Any]:
+        """Return the estimators that are trained."""
+        return {name: self.registered.estimators[name] for name in self._request.model_names}
 
     def _scorings(self, config: LearnerConfig) -> list[Scoring]:
         """Return the rules of a workflow: of iterations that have their own, and of all others last."""
@@ -150,3 +160,19 @@ class Variant:
                 f"{where}nothing would end the run before the pool is exhausted: give max_iter, budget, max_time, an "
                 "uncertainty threshold, a stop criterion or stop_when(...)"
             )
+
+
+def _task_said(registered: Registered, pool: Pool) -> str | None:
+    """Return "classification" or "regression", as the metrics, the hold-out or given labels say it; None: nothing does.
+
+    Labels that are whole numbers are classes.
+    """
+    if registered.rule is not None and registered.rule.stage is None:
+        task = get_metric(registered.rule.metric_name).task
+        if task in ("classification", "regression"):
+            return task
+    if registered.criterion is not None and registered.criterion.stage is None:
+        return check_holdout_metric(registered.criterion.metric_name)
+    given = list(pool.known.values())
+    labels = pool.holdout[1] if pool.holdout is not None else np.asarray(given) if given else None
+    return None if labels is None else task_of_labels(labels) or "classification"

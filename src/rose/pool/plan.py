@@ -19,6 +19,7 @@ from rose.pool._looking import Looker
 from rose.pool._map import note_map
 from rose.pool._notices import Notices
 from rose.pool._variant import Variant
+from rose.pool.control import Compared, Control, Progress, check_controls
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.judging.criterion import Criterion, Holdout
 from rose.pool.labelling.corrections import correct, first_candidates
@@ -62,6 +63,8 @@ class PoolPlan:
         self._schedule = schedule
         self._own = own_coordinates(pool)
         _check_budget(pool, request.limits.budget)
+        self._near = given_coordinates(pool) or self._own
+        check_controls(request, pool, self._near)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
@@ -80,6 +83,8 @@ class PoolPlan:
     def identity(self) -> dict[str, str]:
         """Return what a resumed run must have been begun with, by name."""
         named = identity_of(self.request, self.code)
+        for control in self.request.controls.values():  # all are of one kind
+            named["control"] = control.kind
         return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
@@ -104,8 +109,9 @@ class PoolPlan:
         stack.push_async_callback(runner.release, [shared.X, *([holdout.X, holdout.y] if holdout else [])])
         stack.push_async_callback(store.close)
         loops: dict[str, Loop] = {}
+        progress = Progress()
         for name in self.request.names:
-            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]])
+            loops[name] = loop = self._loop(name, runner, simulator, shared, seeds[name], first[seeds[name]], progress)
             stack.push_async_callback(loop.close)
         return loops
 
@@ -117,10 +123,13 @@ class PoolPlan:
         shared: SharedPool,
         seed: int | None,
         first: np.ndarray,
+        progress: Progress,
     ) -> PoolLoop:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
-        criterion = variant.registered.criterion
+        criterion, how = variant.registered.criterion, request.controls.get(name)
+        control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
+        seeded_as = how.of[0] if how else None
         near = given_coordinates(self._pool), self._own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
@@ -134,12 +143,12 @@ class PoolPlan:
         )
         screener = Screener(shared.X, len(self._pool), ensemble, chooser, runner)
         labeller = Labeller(name, self._pool, simulator, self._schedule, runner.run)
-        told = (variant.registered.stop_rules, len(self._pool), self._pool.seed)
+        told = (() if how else variant.registered.stop_rules, len(self._pool), self._pool.seed)
         stopping = Stopping(*told, shared.X, ensemble, labeller, criterion)
         judge = None if criterion is None else Criterion(criterion, runner, shared.holdout, stopping.patient)
         return PoolLoop(
             name=name,
-            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, alike=seed is not None),
+            zero=RoundId(name, 0, self._pool.seed if seed is None else seed, seed is not None, seeded_as),
             pool=self._pool,
             first=first,
             shared=shared,
@@ -154,6 +163,7 @@ class PoolPlan:
             criterion=judge,
             limits=request.limits,
             notices=notices,
+            compared=Compared(name, criterion.operator if criterion else None, progress, control),
             task=variant.known.task,
         )
 

@@ -21,6 +21,7 @@ from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._looking import Looked, Looker
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.control import Compared
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.predictor import Predictor, PredictorLog
@@ -59,6 +60,7 @@ class PoolLoop:
     criterion: Criterion | None
     limits: Limits
     notices: Notices
+    compared: Compared  # with a control, or as one
     budget: int | None = field(init=False)
     task: str | None = None  # what the models do, where that is known before they have predicted
     _chosen: np.ndarray = field(init=False)
@@ -101,7 +103,8 @@ class PoolLoop:
         labels = self._training_labels()
         data = {"X": self.runner.share(await self._training_samples()), "y": self.runner.share(labels)}
         alone = only_class(labels, scoring.task)
-        wanted = self.looker.wanted(scoring, self.labelled) if self._left and alone is None else None
+        looks = self._left and alone is None and self.compared.control is None
+        wanted = self.looker.wanted(scoring, self.labelled) if looks else None
         try:
             await self.stopping.foresee(round, scoring, config)
             learned = await self._learn(round, data, wanted, scoring, config, alone)
@@ -109,8 +112,9 @@ class PoolLoop:
             if self.runner.run is not None and not self.runner.run.temporary:
                 self._said = await self._predictors.said(self._predictor(scoring))
             outcome = await self._judged(round, scoring, learned, config, ending, judges=alone is None)
-            if alone is not None:
-                return self._drawn(round, scoring, outcome)
+            self.compared.tell(outcome)
+            if alone is not None or self.compared.control is not None:
+                return await self._drawn(round, scoring, outcome)
             if learned is None or (learned.shortlist is None and not learned.passes):
                 return outcome
             looked = await self.looker.look(round, scoring, learned, wanted, self.labelled, config)
@@ -163,7 +167,8 @@ class PoolLoop:
     def checkpoint(self) -> Mapping[str, Any]:
         """Return what was asked for and arrived, see `Labeller.checkpoint`; who was trained, and predicts."""
         learned = {"members": list(self.ensemble.members), "learned": self._iteration, **self._said}
-        return {**self.labeller.checkpoint(), **learned, **self.stopping.checkpoint()}
+        calibrated = {} if self.ensemble.conformal is None else {"conformal": self.ensemble.conformal}
+        return {**self.labeller.checkpoint(), **learned, **calibrated, **self.stopping.checkpoint()}
 
     def carries(self) -> list[str]:
         """Return the keys of the trainings of the members, and of what was collected of them."""
@@ -191,6 +196,7 @@ class PoolLoop:
     def end(self) -> None:
         """Let go of the simulations that are pending."""
         self.labeller.end()
+        self.compared.end()
 
     async def restore(
         self, iteration: int, config: LearnerConfig, outcome: Outcome, checkpoint: Mapping[str, Any]
@@ -199,8 +205,9 @@ class PoolLoop:
         await self.labeller.restore(iteration, config, outcome.dropped, checkpoint)
         await self.stopping.restore(iteration, checkpoint, config)
         self._chosen = np.array(outcome.selection, dtype=np.int64)
-        self._config, self._iteration = config, iteration
+        self._config, self._iteration, self.ensemble.conformal = config, iteration, checkpoint.get("conformal")
         self._restored = replace(self.zero, iteration=iteration), checkpoint["members"]
+        self.compared.tell(outcome)
 
     def goes_on(self) -> bool:
         """Tell whether there are candidates that the last iteration, which is recorded, could not know of."""
@@ -296,10 +303,12 @@ class PoolLoop:
             self._chosen = self._free(await looked.choose(k)) if k else self._chosen
         return self._chosen_by(outcome, uncertainty, stop)
 
-    def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
+    async def _drawn(self, round: RoundId, scoring: Scoring, outcome: Outcome) -> Outcome:
         """Return the outcome with a batch that is drawn by the seed, unless it stops."""
+        outcome, k = await self.compared.ended(outcome), self._payable(scoring)
         if outcome.stop is None:
-            self._chosen = self.looker.chooser.draw(round, self.labelled.candidates, self._payable(scoring))
+            filled = await self.compared.filled(self.labelled, k, round.derived("acquisition"))
+            self._chosen = self.looker.chooser.draw(round, self.labelled.candidates, k) if filled is None else filled
         return self._chosen_by(outcome, None, outcome.stop)
 
     def _free(self, chosen: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -110,6 +110,7 @@ class PoolWorkflow(Part):
     query_size: int | None = None
     threshold: float | None = None
     acquisition: str | None = None
+    seed: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -140,6 +141,7 @@ class PoolConfig(Program):
     budget: int | None = None
     max_iter: int = Field(0, ge=0)
     max_time: float | None = None
+    control: bool | Literal["random", "lhs"] = False
     seed: int = 0
 
     _own_names: ClassVar[tuple[str, ...]] = (

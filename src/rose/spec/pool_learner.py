@@ -63,7 +63,7 @@ def pool_arguments(config: PoolConfig) -> dict[str, Any]:
     """Return what the learner of a program is started with."""
     arguments: dict[str, Any] = {
         "model_names": list(config.models),
-        **config.model_dump(include={"num_predictions", "max_iter", "budget", "max_time"}),
+        **config.model_dump(include={"num_predictions", "max_iter", "budget", "max_time", "control"}),
     }
     if config.workflows is None:
         return {**arguments, "learning_config": _configuration(config, PoolWorkflow())}

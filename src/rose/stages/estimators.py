@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rose.errors import ConfigurationError
 from rose.stages.kinds import PREDICTION, TRAINING
-from rose.stages.stage import Stage
+from rose.stages.stage import Registered, Stage
 
 _SEEDS = ("random_state", "random_seed")  # what estimators call it, in the order in which it is looked for
 _ZEROS = ("sklearn.tree", "sklearn.ensemble._forest", "sklearn.neighbors")
@@ -79,6 +80,8 @@ def classifies(estimator: Any) -> bool:
     """Return whether an estimator is a classifier: it says so, or has probabilities."""
     from sklearn.base import is_classifier
 
+    if has_members(estimator):
+        return getattr(estimator, "task_", getattr(estimator, "task", None)) == "classification"
     return bool(is_classifier(estimator)) or hasattr(estimator, "predict_proba")
 
 
@@ -108,13 +111,39 @@ def _is_estimator(part: Any) -> bool:
     return hasattr(part, "get_params") and hasattr(part, "set_params") and not isinstance(part, type)
 
 
-def predict_estimator(model: Any, X: Any) -> Any:
-    """Return `[n, C]` probabilities of a classifier, in the order of its `classes_`; `[n]` values of a regressor."""
+class Members(NamedTuple):
+    """Hold what the members of one model say of the same samples.
+
+    Attributes:
+        values: `[S, n, C]` probabilities, or `[S, n]` or `[S, n, D]` values.
+        variances: the members' own, of the same shape, where they know them.
+    """
+
+    values: np.ndarray
+    variances: np.ndarray | None = None
+
+
+def has_members(estimator: Any) -> bool:
+    """Return whether an estimator is an ensemble whose members predict one by one, by `predict_members`."""
+    return hasattr(estimator, "predict_members")
+
+
+def predict_estimator(model: Any, X: Any) -> np.ndarray | Members:
+    """Return `[n, C]` probabilities of a classifier, in the order of its `classes_`; `[n]` values of a regressor.
+
+    Of an ensemble, what each of its members says.
+    """
+    if has_members(model):
+        told = model.predict_members(X)
+        return Members(np.asarray(told[0] if isinstance(told, tuple) else told))
     return np.asarray(model.predict_proba(X) if classifies(model) else model.predict(X))
 
 
-def predict_with_variance(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance of a regressor that knows how sure it is, `[n]` each."""
+def predict_with_variance(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray] | Members:
+    """Return mean and variance of a regressor that knows how sure it is, `[n]` each; of an ensemble, of each member."""
+    if has_members(model):
+        values, variances = model.predict_members(X)
+        return Members(np.asarray(values), np.asarray(variances))
     mean, std = model.predict(X, return_std=True)
     return np.asarray(mean), np.square(std)
 
@@ -128,6 +157,28 @@ def knows_variances(estimators: Mapping[str, Any]) -> bool:
     """
     last = [_last_step(estimator) for estimator in estimators.values()]
     return all("return_std" in inspect.signature(one.predict).parameters for one in last if hasattr(one, "predict"))
+
+
+def named(unnamed: Sequence[Any], estimators: Mapping[str, Any]) -> dict[str, Any]:
+    """Return estimators by name: those without are called after their classes; if there are none, Auto is there.
+
+    Raises:
+        ConfigurationError: if two would have the same name.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> named([Ridge()], {"soft": Ridge(10.0)})
+    {'ridge': Ridge(), 'soft': Ridge(alpha=10.0)}
+    """
+    if not unnamed and not estimators:
+        from rose.surrogates import Auto  # scikit-learn is slow to import
+
+        return {"auto": Auto()}
+    found = {(one if isinstance(one, type) else type(one)).__name__.lower(): one for one in unnamed}
+    if len(found) < len(unnamed) or found.keys() & estimators.keys():
+        raise ConfigurationError(
+            "models(): two have the same name; name them, as in models(a=Trees(), b=Trees(extra=True))"
+        )
+    return {**found, **estimators}
 
 
 def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
@@ -144,10 +195,47 @@ def estimator_stages(estimators: Mapping[str, Any]) -> tuple[Stage, Stage]:
         if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
             raise ConfigurationError(f"model {name!r} is no scikit-learn estimator: {estimator!r}")
         unfitted(estimator)
-    regressors = estimator_task(estimators) == "regression"
-    predict = predict_with_variance if regressors and knows_variances(estimators) else predict_estimator
+    predict: Any = predict_estimator
+    if estimator_task(estimators) == "regression" and knows_variances(estimators):
+        predict = predict_with_variance
     training = Stage(TRAINING.name, FitEstimator(estimators), as_executable=False)
     return training, Stage(PREDICTION.name, predict, as_executable=False)
+
+
+def undecided(estimators: Mapping[str, Any]) -> list[str]:
+    """Return the names of those that do either task, and are not told which (`task=None`)."""
+    return [name for name, one in estimators.items() if has_members(one) and getattr(one, "task", "") is None]
+
+
+def decided(registered: Registered, task: str | None) -> Registered:
+    """Return what is registered, with the task of those estimators that do either.
+
+    Raises:
+        ConfigurationError: if there are such, and the task is not known.
+    """
+    names = undecided(registered.estimators)
+    if not names:
+        return registered
+    if task is None:
+        raise ConfigurationError(
+            f"model {names[0]!r}: nothing says whether labels are classes or values. Name a metric that does, such as "
+            "predictive_entropy or predictive_variance, or say it: models(Auto(task='regression'))"
+        )
+    estimators = {
+        name: unfitted(one).set_params(task=task) if name in names else one
+        for name, one in registered.estimators.items()
+    }
+    training, prediction = estimator_stages(estimators)
+    own = registered.stages[PREDICTION.name]
+    stages = {**registered.stages, TRAINING.name: replace(registered.stages[TRAINING.name], func=training.func)}
+    if is_of_estimators(own):
+        stages[PREDICTION.name] = replace(own, func=prediction.func)
+    return replace(registered, stages=stages, estimators=estimators, task_type=estimator_task(estimators))
+
+
+def member_count(estimators: Mapping[str, Any]) -> int:
+    """Return how many predictions of a candidate these give in one pass, at least."""
+    return sum(max(2, int(getattr(one, "members", 2))) if has_members(one) else 1 for one in estimators.values())
 
 
 def is_of_estimators(stage: Stage | None) -> bool:
@@ -161,12 +249,15 @@ def gives_variances(stage: Stage) -> bool | None:
     return stage.func is predict_with_variance if is_of_estimators(stage) else None
 
 
-def estimator_task(estimators: Mapping[str, Any]) -> str:
-    """Return "classification" or "regression", whichever they are for.
+def estimator_task(estimators: Mapping[str, Any]) -> str | None:
+    """Return "classification" or "regression", whichever they are for; None: that is not decided.
 
     Raises:
         ConfigurationError: if a classifier gives no probabilities, or both kinds are mixed.
     """
+    open_, estimators = undecided(estimators), {n: e for n, e in estimators.items() if n not in undecided(estimators)}
+    if open_ and not estimators:
+        return None
     classifiers = {name for name, estimator in estimators.items() if classifies(estimator)}
     if classifiers and classifiers != set(estimators):
         others = ", ".join(sorted(set(estimators) - classifiers))

@@ -103,6 +103,7 @@ class RunReader:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = expanded(run_dir, "run_dir")
+        self._file = self._identity()
         self._connection = open_for_reading(self.path)
         self._seen = self._files()
 
@@ -117,6 +118,10 @@ class RunReader:
     def close(self) -> None:
         """Close the run's database."""
         self._connection.close()
+
+    def is_current(self) -> bool:
+        """Return whether the run's directory still holds what is read: it may be gone, or another run's by now."""
+        return self._file is not None and self._file == self._identity()
 
     def since(self, cursor: str | None = None, *, tasks: bool = True) -> Changes:
         """Return what is new since a cursor; None: everything.
@@ -256,6 +261,14 @@ class RunReader:
                 yield self._connection
             finally:
                 self._connection.execute("COMMIT")
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return which file the database is; None: there is none."""
+        try:
+            stat = (self.path / DATABASE).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_dev, stat.st_ino
 
     def _files(self) -> list[tuple[int, int] | None]:
         """Return the state of the database's files, which changes when the database does."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rose.errors import RunDirectoryError
+from rose.store.database.meta import read_meta
 from rose.store.database.schema import reading
 from rose.store.database.sql import read_events, read_iterations, read_task
 from rose.store.events import DriverStarted, Event, IterationDone, WorkflowStopped
@@ -17,6 +18,8 @@ from rose.store.files.paths import OBJECTS
 from rose.store.labels.versions import labels_by_simulation
 from rose.store.records import DONE, IterationRecord, LabelRecord, TaskRecord
 from rose.store.results import Result, later
+
+OF_DRIVER = "driver "  # what the notes of drivers are called by, before their numbers
 
 _TOLD = (DriverStarted, IterationDone, WorkflowStopped)
 
@@ -31,6 +34,7 @@ class RecordedRun:
         events: how workflows began, went on and stopped, in order.
         labels: by what identifies a sample (`LabelRecord.content`), its label, where it has one.
         carried: by key, the tasks whose results the last iterations carry on: models, and what was collected of them.
+        settings: by workflow, how the last driver that had it configured it.
     """
 
     path: Path
@@ -38,6 +42,7 @@ class RecordedRun:
     events: Sequence[Event]
     labels: Mapping[bytes, LabelRecord]
     carried: Mapping[str, TaskRecord]
+    settings: Mapping[str, Mapping[str, Any]]
 
     def result(self, record: TaskRecord | LabelRecord, what: str) -> Result:
         """Return a result, unread; errors call it `what`."""
@@ -80,4 +85,15 @@ def read_recorded(directory: Path) -> RecordedRun:
         carried = {key: record for key in keys if (record := read_task(connection, key)) is not None}
         every_label, _ = labels_by_simulation(connection)
         labels = {record.content: record for _, record in every_label if record.state == DONE}
-    return RecordedRun(directory, iterations, events, labels, carried)
+        settings = workflow_settings(
+            read_meta(connection, f"{OF_DRIVER}{event.epoch}") for event in events if isinstance(event, DriverStarted)
+        )
+    return RecordedRun(directory, iterations, events, labels, carried, settings)
+
+
+def workflow_settings(notes: Iterable[Mapping[str, Any] | None]) -> dict[str, Mapping[str, Any]]:
+    """Return the settings of each workflow, from what drivers have noted of themselves, in order."""
+    settings: dict[str, Mapping[str, Any]] = {}
+    for told in notes:
+        settings |= (told or {}).get("workflows", {})
+    return settings

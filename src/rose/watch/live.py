@@ -57,20 +57,28 @@ def watch(directory: Path, as_json: bool = False, output: TextIO | None = None) 
 
 def _follow(directory: Path, show: Show) -> int:
     """Show the run as it stands once a period, until no driver drives it; a look costs what is new."""
-    last_heard = time.monotonic()
-    with RunReader(directory) as reader:
-        fold, cursor = Fold(reader.path), None
-        while True:
-            changes = reader.since(cursor)
-            cursor = changes.cursor
-            fold.add(changes)
-            summary = fold.summary()
-            show(summary)
-            if summary.state == "running":
-                last_heard = time.monotonic()
-            elif summary.state != "silent" or time.monotonic() - last_heard > PATIENCE:
-                return exit_code(summary)
-            time.sleep(PERIOD)
+    code = None
+    while code is None:
+        with RunReader(directory) as reader:
+            code = _read_on(reader, show)
+    return code
+
+
+def _read_on(reader: RunReader, show: Show) -> int | None:
+    """Return the exit code when the run has ended; None: its directory was removed, or is another run's by now."""
+    fold, cursor, last_heard = Fold(reader.path), None, time.monotonic()
+    while reader.is_current():
+        changes = reader.since(cursor)
+        cursor = changes.cursor
+        fold.add(changes)
+        summary = fold.summary()
+        show(summary)
+        if summary.state == "running":
+            last_heard = time.monotonic()
+        elif summary.state != "silent" or time.monotonic() - last_heard > PATIENCE:
+            return exit_code(summary)
+        time.sleep(PERIOD)
+    return None
 
 
 def _on_change(lines: Callable[[RunSummary], list[str]], output: TextIO) -> Show:

@@ -22,6 +22,7 @@ from rose.watch.fragments.calibration import calibration_section
 from rose.watch.fragments.curves import curves_section, uncertainty_section
 from rose.watch.fragments.failures import failures_section
 from rose.watch.fragments.links import Links
+from rose.watch.fragments.paired import paired_section
 from rose.watch.fragments.provenance import provenance_section
 from rose.watch.fragments.selection import selection_section
 from rose.watch.fragments.tables import safe
@@ -105,6 +106,7 @@ def page(facts: Facts) -> str:
     numbers = {curve.workflow: number for number, of_one in enumerate(groups.values()) for curve in of_one}
     sections = [
         curves_section(curves, groups, links),
+        paired_section(facts.paired()),
         uncertainty_section(curves, groups),
         selection_section(facts.pool_map(), facts.gallery(), numbers),
         calibration_section(facts.calibrations(), numbers, list(groups), links),

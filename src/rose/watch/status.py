@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-from rose.store import TaskRecord, describe_seconds
-from rose.watch.summary import RunSummary, WorkflowSummary
+from rose.store import RunReader, TaskRecord, describe_seconds
+from rose.store.recorded import OF_DRIVER
+from rose.watch.facts.worth import Worth, worth_of
+from rose.watch.summary import Fold, RunSummary, WorkflowSummary
 from rose.watch.task import gist
 from rose.watch.terminal import clean, duration, number, one_line, table
 
@@ -22,11 +25,26 @@ def exit_code(summary: RunSummary) -> int:
     return WELL if summary.state in ("running", "finished") and not bad else NOT_WELL
 
 
-def status_text(summary: RunSummary, shown: int = SHOWN) -> str:
-    """Return a run's state, its workflows, what runs, what failed (of each so many), and where the time went."""
+def look(directory: Path) -> tuple[RunSummary, list[Worth]]:
+    """Return how the run in a directory stands, and what was saved against its controls.
+
+    Raises:
+        RunDirectoryError: if there is none, or of another format.
+        CorruptRunError: if what it recorded is damaged.
+    """
+    with RunReader(directory) as reader:
+        fold, changes = Fold(reader.path), reader.since()
+        fold.add(changes)
+        return fold.summary(), worth_of(changes, reader.notes(OF_DRIVER))
+
+
+def status_text(summary: RunSummary, shown: int = SHOWN, worth: Sequence[Worth] = ()) -> str:
+    """Return a run's state, its workflows, what they saved, what runs, what failed, and where the time went."""
     now = time.time()
     parts = [clean(f"{summary.path}: {_state(summary, now)}"), _workflows(summary)]
     parts += [clean(f"{one.name}: {one.statement}") for one in summary.workflows if one.statement]
+    if worth:
+        parts.append("\n".join(clean(sentence) for one in worth for sentence in one.sentences()))
     if summary.running:
         # An engine may not tell when a task begins: then it may wait.
         told = all(task.began is not None for task in summary.running)
@@ -85,7 +103,7 @@ def _state(summary: RunSummary, now: float) -> str:
     process = f"process {driver.pid} on {driver.host}"
     seen = describe_seconds(now - driver.seen)
     resumed = f", resumed {_times(summary)}" if summary.drivers > 1 else ""
-    took = describe_seconds(summary.worked)
+    took = duration(summary.worked)
     if summary.state == "running":
         return f"running for {describe_seconds(now - driver.since)}, {process}, last seen {seen} ago{resumed}"
     if summary.state == "crashed":

@@ -44,7 +44,7 @@ class WorkflowSummary:
         iteration: the last that is complete; None: there is none.
         labels: how many it held after that; None: they are the user's files.
         arrived: how many labels its own simulations have given since.
-        metric_name, metric, uncertainty: of that iteration.
+        metric_name, metric, uncertainty: of that iteration; without a stop criterion, the first of the hold-out's.
         statement: what a rule of `stop_when` found in it, by which it ended.
         stopped: why it has ended (a `StopReason`); None: it has not.
         error: the text of the error that ended it.
@@ -205,6 +205,8 @@ class Fold:
                 workflow = self._workflow(event.workflow)
                 workflow.iteration, workflow.labels = event.iteration, event.labels
                 workflow.metric_name, workflow.metric = event.metric_name, event.metric_value
+                if event.metric_name is None and event.holdout:
+                    workflow.metric_name, workflow.metric = next(iter(event.holdout.items()))
                 workflow.uncertainty, workflow.statement = event.uncertainty, event.statement
             case WorkflowStopped():
                 workflow = self._workflow(event.workflow)

@@ -51,6 +51,7 @@ class SavedWorkflow:
         indices, labels: the labelled candidates, int64 `[L]`, and their labels.
         predictor: what predicts with the models; None: nothing does, for the reason `unkept`, if there is one.
         versions: of Python and packages, when models and predictor were made.
+        settings: how it was configured, in plain JSON; nothing where it was saved by an older ROSE.
     """
 
     name: str
@@ -65,6 +66,7 @@ class SavedWorkflow:
     predictor: Result | None = None
     unkept: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @functools.cache
@@ -143,6 +145,7 @@ def _to_plain(one: SavedWorkflow, objects: ObjectStore) -> dict[str, Any]:
         "predictor": stored(one.predictor, "the prediction function"),
         "unkept": one.unkept,
         "versions": dict(one.versions),
+        "settings": dict(one.settings),
     }
 
 
@@ -197,6 +200,7 @@ def _from_plain(plain: Mapping[str, Any], place: Path) -> SavedWorkflow:
         indices=() if indices is None else indices.load(),
         labels=labels,
         predictor=unread(plain["predictor"], "the prediction function"),
+        settings=plain.get("settings", {}),
     )
 
 

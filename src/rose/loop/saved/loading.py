@@ -15,6 +15,7 @@ from rose.errors import NotPlainError, RunDirectoryError
 from rose.loop.protocol import Outcome
 from rose.loop.saved.directory import MANIFEST, SavedWorkflow, checked, read_saved
 from rose.loop.saved.frames import Entry
+from rose.loop.saved.watched import paired
 from rose.loop.state import ENOUGH, IterationState, Results, WorkflowResult
 from rose.paths import expanded
 from rose.stages.kinds import TRAINING
@@ -87,13 +88,14 @@ def load(path: str | os.PathLike[str]) -> Results:
         there = "it holds" if place.is_dir() else "there is"
         hint = f" (but {inside[0]!r} in it does: name that)" if inside else ""
         raise RunDirectoryError(f"{str(place)!r}: {there} neither a run nor saved results{hint}; see `rose runs`")
-    return Results({one.name: _result(one) for one in found})
+    return paired(Results({one.name: _result(one) for one in found}))
 
 
 def _result(saved: SavedWorkflow) -> WorkflowResult:
     result = WorkflowResult(saved.name, saved)
     history = [Entry(one) for one in saved.iterations]
     result.update(stop_reason=saved.stop_reason, error=saved.error, iterations=history)
+    result.settings = saved.settings
     if history:
         result.state = _state(saved, history)
     return result
@@ -156,14 +158,14 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
         contents += [content for _, content in labelled]
         if "predictor" in left or "unkept" in left:
             said.clear()
-        said |= {"learned": row.iteration, **left}
+        said |= {"learned": row.iteration, "conformal": None, **left}
     whose = f"of workflow {name!r} in {str(run.path)!r}"
     versions = said.get("versions") or {}
     predictor = None
     if "predictor" in said:
         what = f"the prediction function {whose}"
         predictor = checked(Result(None, said["predictor"], what=what), what, versions)
-        predictor = _at(predictor, said["learned"])
+        predictor = _at(predictor, said["learned"], said.get("conformal"))
     return SavedWorkflow(
         name=name,
         stop_reason=None if end is None else end.reason,
@@ -176,12 +178,13 @@ def _of_workflow(run: RecordedRun, name: str, metric_name: str | None, end: Work
         predictor=predictor,
         unkept=said.get("unkept"),
         versions=versions,
+        settings=run.settings.get(name, {}),
     )
 
 
-def _at(predictor: Result, iteration: int) -> Result:
+def _at(predictor: Result, iteration: int, conformal: Mapping[str, Any] | None) -> Result:
     """Return what predicts as in that iteration: it was recorded in an earlier one, and has not changed since."""
-    return later(lambda: predictor.load().at(iteration))
+    return later(lambda: predictor.load().at(iteration, conformal))
 
 
 def _plain(data: bytes | None) -> Any:

@@ -11,7 +11,8 @@ from rose import portable
 from rose.errors import ConfigurationError
 from rose.loop.saved.directory import SavedWorkflow
 from rose.loop.saved.frames import curves_of, frame_of
-from rose.loop.saved.prediction import Prediction
+from rose.loop.saved.prediction import Asked, Labelled, Prediction
+from rose.scoring.calibration.quantiles import check_level
 
 
 class Surrogate(dict[str, Any]):
@@ -48,20 +49,45 @@ class Surrogate(dict[str, Any]):
         """
         return curves_of(self["iterations"])
 
-    def predict(self, X: Any) -> Prediction:
+    def predict(
+        self,
+        X: Any,
+        level: float | None = None,
+        *,
+        calibration: tuple[Any, Any] | None = None,
+        pool: Any = None,
+        by_class: bool = False,
+    ) -> Prediction:
         """Predict with the last ensemble, in this process: mean, uncertainty, classes, and per output.
+
+        With a `level` also intervals (`lower`, `upper`) or label sets (`sets`, `label_sets`) that hold the truth of
+        that share of samples (split conformal prediction), as the hold-out tells it after the last iteration. That is
+        so of samples that are drawn as those of the hold-out were.
 
         Args:
             X: samples as the prediction function takes them, `[n, ...]`.
+            level: as 0.9; None: no intervals.
+            calibration: other samples and their labels instead of the hold-out, `(X, y)`, from which no model has
+                learned, drawn as those to be predicted are; the labels that the workflow chose are no such samples.
+            pool: the pool's candidates, where there is no hold-out: the models, which must be estimators with
+                `fit(X, y)`, are refitted ten times by folds of what was labelled (CV+). That was chosen, and is no
+                sample of the pool: it is weighted by how much likelier it is there. An infinite end, or a set of all
+                classes, says that nothing like the sample was labelled.
+            by_class: whether the level holds of each class by itself, not only of all samples.
 
         Raises:
-            ConfigurationError: if this workflow trained no ensemble, or predicts by a command.
+            ConfigurationError: if this workflow trained no ensemble, or predicts by a command; or of intervals, if
+                nothing tells how far off predictions are, or by too few samples for the level.
         """
         if self._kept.predictor is None or not self._kept.models:
             why = self._kept.unkept or "its models are files of yours, or it ended before one was trained"
             raise ConfigurationError(f"workflow {self['workflow']!r} holds no ensemble to predict with ({why})")
-        prediction: Prediction = self._kept.predictor.load()(self.models, X)
+        asked = None if level is None else Asked(check_level(level), calibration, self._labelled(pool), by_class)
+        prediction: Prediction = self._kept.predictor.load()(self.models, X, asked)
         return prediction
+
+    def _labelled(self, pool: Any) -> Labelled | None:
+        return None if pool is None else Labelled(pool, self.indices, self.labels)
 
     def to_frame(self) -> Any:
         """Return the history as a pandas DataFrame, a row an iteration.

@@ -10,7 +10,7 @@ from rose.engine import TaskKey
 from rose.loop.groups import all_of
 from rose.loop.seeds import derive_seed
 from rose.pool.ensemble.columns import Classes
-from rose.pool.ensemble.passes import Passed, as_passed, joined
+from rose.pool.ensemble.passes import Passed, as_passed, by_member, joined
 from rose.pool.ensemble.predictions import predict_slice, sliced
 from rose.stages.binding import Binding, bind_stage, run_stage, run_stage_lazily
 from rose.stages.config import LearnerConfig, stage_for, together
@@ -29,6 +29,7 @@ class RoundId:
     iteration: int
     seed: int  # of the run, or of workflows that are to be alike
     alike: bool = False  # whether the workflow's name does not matter to its seeds
+    seeded_as: str | None = None  # the workflow whose seeds it has, if those of another
 
     @property
     def where(self) -> str:
@@ -41,7 +42,8 @@ class RoundId:
 
     def derived(self, stage: str, model: str | None = None, index: int | None = None, part: int | None = None) -> int:
         """Return the seed of one of its tasks, or of something else in it, or of a part of that."""
-        key = replace(self.key(stage, model, index), workflow=_ALIKE if self.alike else self.workflow)
+        whose = _ALIKE if self.alike else self.seeded_as or self.workflow
+        key = replace(self.key(stage, model, index), workflow=whose)
         return derive_seed(self.seed, str(key) if part is None else f"{key}/{part}")
 
     def given(self, stage: str, model: str | None = None, index: int | None = None) -> dict[str, Any]:
@@ -52,7 +54,11 @@ class RoundId:
 
 @dataclass
 class Ensemble:
-    """Train and ask the members of one workflow, and keep the last of each."""
+    """Train and ask the members of one workflow, and keep the last of each.
+
+    Attributes:
+        conformal: how far off their predictions of the hold-out were, in plain arrays; None where nothing tells.
+    """
 
     training: Stage
     prediction: Stage
@@ -61,6 +67,7 @@ class Ensemble:
     block: int
     runner: Runner
     members: dict[str, Shared] = field(default_factory=dict)
+    conformal: Mapping[str, Any] | None = None
 
     def bind_training(self, config: LearnerConfig, iteration: int) -> Binding:
         """Return how training is called under this configuration."""
@@ -115,7 +122,7 @@ class Ensemble:
         total = len(X.value if rows is None else rows.value)
         starts = range(0, total, self.block)
 
-        async def block(index: int, start: int) -> Passed:
+        async def block(index: int, start: int) -> list[Passed]:
             stop = min(start + self.block, total)
             given = self._given(round, "holdout" if stage == "holdout" else "prediction", model, index)
             key = round.key(stage, model, index * len(starts) + start // self.block)
@@ -123,14 +130,15 @@ class Ensemble:
                 samples = sliced(X.value, None if rows is None else rows.value, start, stop)
                 given |= {"model": member, "X": samples}
                 result = await run_stage(self.runner, task_stage, key, binding, given)
-                return as_passed(result, f"task {key}: the result")
+                return by_member(as_passed(result, f"task {key}: the result"))
             call = (binding.func, member, X, rows, start, stop, self._arguments(binding, given))
-            return as_passed(await self.runner.function(key, task_stage, predict_slice, *call))
+            return by_member(as_passed(await self.runner.function(key, task_stage, predict_slice, *call)))
 
-        async def one_pass(index: int) -> Passed:
+        async def one_pass(index: int) -> list[Passed]:
             return joined(await all_of(block(index, start) for start in starts))
 
-        return await all_of(one_pass(index) for index in range(self.num_predictions))
+        passes = await all_of(one_pass(index) for index in range(self.num_predictions))
+        return [one for of_members in passes for one in of_members]
 
     def calls(
         self, round: RoundId, models: Iterable[str], config: LearnerConfig

@@ -9,6 +9,7 @@ import numpy as np
 
 from rose.arrays import as_array, probability_tolerance
 from rose.errors import PredictionError
+from rose.stages.estimators import Members
 
 
 class Gaussian(NamedTuple):
@@ -22,12 +23,21 @@ class Gaussian(NamedTuple):
 Passed = np.ndarray | Gaussian
 
 
-def as_passed(result: Any, name: str = "the prediction") -> Passed:
+def as_passed(result: Any, name: str = "the prediction") -> Passed | Members:
     """Return what a prediction function or command gave, as NumPy's arrays: a tuple of two is a mean and a variance.
 
     Raises:
-        PredictionError: if it is no array; messages call it `name`.
+        PredictionError: if it is no array, or members' predictions are not one array for all of them; messages call it
+            `name`.
     """
+    if isinstance(result, Members):
+        values, spread = np.asarray(result.values), result.variances
+        if values.ndim not in (2, 3) or not len(values) or (spread is not None and np.shape(spread) != values.shape):
+            raise PredictionError(
+                f"{name}: predict_members must give [S, n, C] probabilities or [S, n] (or [S, n, D]) values, and "
+                f"variances of the same shape; got {list(values.shape)}"
+            )
+        return Members(values, None if spread is None else np.asarray(spread))
     if isinstance(result, tuple) and len(result) == 2:
         return Gaussian(_array(result[0], f"{name} (its mean)"), _array(result[1], f"{name} (its variance)"))
     return _array(result, name)
@@ -50,8 +60,21 @@ def _exactly(array: np.ndarray, tolerance: float) -> np.ndarray:
     return np.asarray(array / sums) if probable else array
 
 
-def joined(blocks: Sequence[Passed]) -> Passed:
-    """Return the blocks of one pass as one."""
+def by_member(one: Passed | Members) -> list[Passed]:
+    """Return a pass of each member of a model that is an ensemble; of another model, its pass."""
+    if not isinstance(one, Members):
+        return [one]
+    if one.variances is None:
+        return list(one.values)
+    return [Gaussian(*both) for both in zip(one.values, one.variances, strict=True)]
+
+
+def joined(blocks: Sequence[list[Passed]]) -> list[Passed]:
+    """Return the blocks of one pass, of each member, as one."""
+    return [_joined(of_member) for of_member in zip(*blocks, strict=True)]
+
+
+def _joined(blocks: Sequence[Passed]) -> Passed:
     if len(blocks) == 1:
         return blocks[0]
     spreads = variances(blocks)

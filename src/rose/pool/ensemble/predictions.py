@@ -11,11 +11,12 @@ from rose.arrays import probability_tolerance
 from rose.engine.functions.coroutines import finished
 from rose.errors import PredictionError
 from rose.pool.ensemble.columns import Classes, aligned
-from rose.pool.ensemble.passes import Gaussian, Passed, as_passed, mapped, means, variances
+from rose.pool.ensemble.passes import Gaussian, Passed, as_passed, by_member, mapped, means, variances
 from rose.pool.pool import part, take
 from rose.scoring import check_predictions
 from rose.scoring.inputs import usable as native_floats
 from rose.scoring.probabilities import divided
+from rose.stages.estimators import Members
 from rose.stages.shared import own, private, with_own
 
 
@@ -162,12 +163,15 @@ def sliced(X: Any, rows: np.ndarray | None, start: int, stop: int) -> Any:
     return part(X, start, stop) if rows is None else take(X, rows[start:stop])
 
 
-def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> Passed:
-    """Predict by the user's function. In `arguments`, True stands for `model` and `X`, which others use as well."""
-    return _predict(func, private(model), private(X) if "X" in arguments else X, arguments)
+def predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> list[Passed]:
+    """Predict by the user's function, each member of a model by itself.
+
+    In `arguments`, True stands for `model` and `X`, which others use as well.
+    """
+    return by_member(_predict(func, private(model), private(X) if "X" in arguments else X, arguments))
 
 
-def _predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> Passed:
+def _predict(func: Callable[..., Any], model: Any, X: Any, arguments: Mapping[str, Any]) -> Passed | Members:
     large = {"model": model, "X": X}
     wanted = {name: large.get(name, value) for name, value in arguments.items()}
     return as_passed(finished(func(**wanted)))
@@ -181,7 +185,7 @@ def predict_slice(
     start: int,
     stop: int,
     arguments: Mapping[str, Any],
-) -> Passed:
+) -> Passed | Members:
     """Predict one block; `model`, `X` and `rows` were shipped once for all blocks."""
     return _predict(func, private(model), own(sliced(X, rows, start, stop)), arguments)
 

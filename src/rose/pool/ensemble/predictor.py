@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rose import portable
 from rose.arrays import as_array
-from rose.errors import PoolError, PredictionError
+from rose.errors import ConfigurationError, PoolError, PredictionError
 from rose.loop.saved.directory import versions_here
-from rose.loop.saved.prediction import Prediction
+from rose.loop.saved.prediction import Asked, Prediction
 from rose.pool.candidates.frames import is_frame
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed, mapped, means
-from rose.pool.ensemble.predictions import predict, usable
+from rose.pool.ensemble.predictions import Predicted, predict, usable
+from rose.pool.ensemble.refitting import cross_intervals
+from rose.pool.ensemble.truth import intervals, scores_against
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
+from rose.scoring.calibration.holdout import Scores, scores_of
 from rose.stages.binding import Binding
 from rose.stages.config import LearnerConfig
 from rose.stages.reporting import class_names
@@ -44,6 +47,7 @@ class Predictor:
         reduction: how scores of several outputs become one.
         task: "classification" or "regression", where that is known.
         arrays: whether candidates are rows of an array.
+        conformal: how far off predictions of the hold-out were, in plain arrays; None: there is none.
     """
 
     round: RoundId
@@ -56,6 +60,7 @@ class Predictor:
     reduction: Reduction | None
     task: str | None
     arrays: bool
+    conformal: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @classmethod
     def of(
@@ -76,14 +81,56 @@ class Predictor:
             reduction=scoring.rule.reduction,
             task=scoring.task,
             arrays=arrays,
+            conformal=ensemble.conformal,
         )
 
-    def __call__(self, models: Mapping[str, Any], X: Any) -> Prediction:
+    def __call__(self, models: Mapping[str, Any], X: Any, asked: Asked | None = None) -> Prediction:
         """Predict samples as the prediction function takes them, `[n, ...]`.
 
         Raises:
             PoolError: if `X` holds nothing, or is no array where candidates were rows of one.
             PredictionError: if what the models say cannot be used, or the uncertainty was a task of the run.
+            ConfigurationError: if intervals are asked for, and nothing tells how far off predictions are.
+        """
+        predicted = self.predicted(models, X)
+        metric = get_metric(self.metric) if isinstance(self.metric, str) else self.metric
+        if metric is None:
+            raise PredictionError(
+                f"the uncertainty {self.metric_name!r} is a task of the run, which has ended; use `.models`"
+            )
+        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+        scores = score_passes(predicted.ordered, metric, self.reduction)
+        several = predicted.task == "regression" and mean.ndim == 2
+        each = _of_each_output(predicted.ordered, metric, mean.shape[1]) if several else None
+        ends = {} if asked is None else self._ends(models, X, asked, predicted)
+        return Prediction(mean, scores, predicted.classes, each, **ends)
+
+    def _ends(self, models: Mapping[str, Any], X: Any, asked: Asked, predicted: Predicted) -> dict[str, Any]:
+        if asked.labelled is None or asked.calibration is not None:
+            return intervals(asked, predicted, self._calibrated(models, asked))
+        if asked.by_class:
+            raise ConfigurationError("by_class=True needs a hold-out, or calibration=(X, y)")
+        return cross_intervals(self.predicted, models, asked.labelled, X, predicted, asked.level)
+
+    def _calibrated(self, models: Mapping[str, Any], asked: Asked) -> Scores:
+        """Return how far off predictions of the samples that calibrate were."""
+        if asked.calibration is not None:
+            X, y = asked.calibration
+            return scores_against(np.asarray(y), self.predicted(models, X))
+        if self.conformal is None:
+            raise ConfigurationError(
+                f"level={asked.level}: nothing tells how far off predictions are. Give the pool a hold-out, "
+                "Pool(holdout=(X, y)), or here calibration=(X, y): samples that no model has learned from, drawn at "
+                "random, as those to be predicted are; or pool=X, the candidates, to cross-validate on the labels"
+            )
+        return scores_of(self.conformal)
+
+    def predicted(self, models: Mapping[str, Any], X: Any) -> Predicted:
+        """Return what all models say of samples, checked and in one form.
+
+        Raises:
+            PoolError: if `X` holds nothing, or is no array where candidates were rows of one.
+            PredictionError: if what the models say cannot be used.
         """
         if self.arrays and not is_frame(X):
             X = as_array(X, "X", PoolError)
@@ -94,29 +141,23 @@ class Predictor:
         if not count:
             raise PoolError("predict: X holds no samples")
         passes = {
-            name: [predict(self.binding.func, model, X, self._arguments(name, index)) for index in range(self.passes)]
+            name: [
+                one
+                for index in range(self.passes)
+                for one in predict(self.binding.func, model, X, self._arguments(name, index))
+            ]
             for name, model in models.items()
         }
         classes = {name: class_names(one) if self.classes is None else self.classes for name, one in models.items()}
-        predicted = usable(passes, classes, count, self.task, "predict", self.normalise)
-        metric = get_metric(self.metric) if isinstance(self.metric, str) else self.metric
-        if metric is None:
-            raise PredictionError(
-                f"the uncertainty {self.metric_name!r} is a task of the run, which has ended; use `.models`"
-            )
-        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
-        scores = score_passes(predicted.ordered, metric, self.reduction)
-        several = predicted.task == "regression" and mean.ndim == 2
-        each = _of_each_output(predicted.ordered, metric, mean.shape[1]) if several else None
-        return Prediction(mean, scores, predicted.classes, each)
+        return usable(passes, classes, count, self.task, "predict", self.normalise)
 
     def _arguments(self, model: str, index: int) -> dict[str, Any]:
         given = self.round.given("predict", model, index)
         return self.binding.arguments(**given, model_name=model, pass_index=index, model=True, X=True)
 
-    def at(self, iteration: int) -> Predictor:
-        """Return what predicts with the models of another iteration."""
-        return replace(self, round=replace(self.round, iteration=iteration))
+    def at(self, iteration: int, conformal: Mapping[str, Any] | None = None) -> Predictor:
+        """Return what predicts with the models of another iteration, which were so far off on the hold-out."""
+        return replace(self, round=replace(self.round, iteration=iteration), conformal=conformal)
 
     def alike(self, other: Predictor | None) -> bool:
         """Return whether another one predicts as this one does, but for the round."""
@@ -149,7 +190,7 @@ class PredictorLog:
             return {}
         self._said = predictor
         try:
-            data = await asyncio.to_thread(portable.dumps, predictor)
+            data = await asyncio.to_thread(portable.dumps, replace(predictor, conformal=None))
         except Exception as error:
             return {"unkept": f"its prediction function cannot be pickled: {type(error).__name__}: {error}"}
         if len(data) > _MOST:

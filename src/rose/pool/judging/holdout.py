@@ -7,8 +7,8 @@ import numpy as np
 from rose import metrics
 from rose.errors import ConfigurationError, PredictionError, near_miss
 from rose.pool.ensemble.columns import column_of_each
-from rose.pool.ensemble.passes import means
 from rose.pool.ensemble.predictions import Predicted
+from rose.pool.ensemble.truth import mean_probabilities, mean_values
 
 CLASSIFICATION = (metrics.MODEL_ACCURACY, metrics.F1_SCORE, metrics.PRECISION, metrics.RECALL)
 REGRESSION = (
@@ -68,27 +68,3 @@ def holdout_metric(name: str, y_test: np.ndarray, predicted: Predicted) -> float
         return float(sk.accuracy_score(truth, guess))
     function = {metrics.F1_SCORE: sk.f1_score, metrics.PRECISION: sk.precision_score, metrics.RECALL: sk.recall_score}
     return float(function[name](truth, guess, average="macro", zero_division=0.0))
-
-
-def mean_probabilities(predicted: Predicted) -> np.ndarray:
-    """Return the members' mean, `[n, C]` float64, with rows that sum to 1 to the last digits."""
-    mean = np.mean(means(predicted.ordered), axis=0, dtype=np.float64)
-    mean = np.maximum(mean, 0.0)
-    return np.asarray(mean / mean.sum(axis=1, keepdims=True))
-
-
-def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the true values of the hold-out and the members' mean, float64, both `[n]` or `[n, D]`.
-
-    Raises:
-        PredictionError: if labels are no numbers, or of another shape.
-    """
-    mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
-    if y_test.dtype.kind not in "fiub":
-        raise PredictionError(f"the hold-out's labels are {y_test.dtype}, but the ensemble predicts numbers")
-    if y_test.shape != mean.shape:
-        raise PredictionError(
-            f"the hold-out's labels are {list(y_test.shape)}, but as values (regression, which the metric is for) the "
-            f"predictions are {list(mean.shape)}"
-        )
-    return y_test.astype(np.float64), mean

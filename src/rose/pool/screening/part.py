@@ -19,6 +19,7 @@ from rose.acquisition import Acquisition, kept_of_part, keys_of_part, tie_keys
 from rose.errors import NotANumberError
 from rose.pool.ensemble.columns import Classes
 from rose.pool.ensemble.members import RoundId
+from rose.pool.ensemble.passes import Passed
 from rose.pool.ensemble.predictions import Predicted, predict, sliced, usable
 from rose.pool.scoring_rule import score_passes, silent
 from rose.scoring import Metric
@@ -134,7 +135,11 @@ def screen(
     samples = sliced(X, free, 0, len(free)) if len(taken) else sliced(X, None, start, stop)
     where = f"{question.round.where}, candidates {start} to {stop - 1}"
     passes = {
-        name: [_predict(question, name, number, model, samples) for number in range(len(question.calls[name]))]
+        name: [
+            one
+            for number in range(len(question.calls[name]))
+            for one in _predict(question, name, number, model, samples)
+        ]
         for name, model in zip(question.calls, models, strict=True)
     }
     predicted = usable(passes, question.classes, len(free), question.task, where, question.normalise)
@@ -144,7 +149,7 @@ def screen(
     return _kept(question, (start, stop), free, scores, most, bars, predicted).packed()
 
 
-def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> Any:
+def _predict(question: Question, name: str, number: int, model: Any, samples: Any) -> list[Passed]:
     calls = question.calls[name]
     try:
         return predict(question.func, model, samples, calls[number])

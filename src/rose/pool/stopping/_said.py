@@ -10,7 +10,7 @@ import numpy as np
 
 from rose.pool.ensemble.passes import means, variances
 from rose.pool.ensemble.predictions import Predicted
-from rose.pool.judging.holdout import mean_probabilities
+from rose.pool.ensemble.truth import mean_probabilities
 from rose.stages.parsing import plain
 
 _KEPT = 4096  # numbers of a prediction that are kept to be compared with the next one

@@ -9,26 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 
-class GivenValues(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Predict one column of X as a regressor."""
-
-    def __init__(self, column: int = 0) -> None:
-        self.column = column
-        self.fitted_ = True  # to those who wrap it: there is nothing to fit
-
-    def fit(self, X: Any, y: Any) -> GivenValues:
-        """Do nothing: there is nothing to learn."""
-        return self
-
-    def predict(self, X: Any) -> NDArray[np.float64]:
-        """Return `[n]`, the column."""
-        return np.asarray(X)[:, self.column]
-
-
-class GivenProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class GivenProbabilities(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Predict X itself as a classifier's probabilities of the classes 0 to `classes` - 1."""
 
     def __init__(self, classes: int) -> None:

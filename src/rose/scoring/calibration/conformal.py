@@ -3,23 +3,19 @@
 Split conformal prediction: a hold-out tells how far predictions have to be widened. All it assumes is that hold-out and
 new samples come from the same source in no particular order, and that nothing was trained, chosen or stopped by looking
 at the hold-out; samples that active learning picked are no such hold-out. What is guaranteed is the share of all new
-samples, not of those in one corner. The mathematics is MAPIE's: install `rose-uq[conformal]`.
+samples, not of those in one corner. `result.predict(X, level=0.9)` does this by the pool's hold-out; here it is for
+arrays of your own:
 
-With a learner's result, and samples `X, y` that were drawn at random and kept aside:
-
-    mean, variance = results["w"].predict(X)
-    intervals = conformal_intervals(y, mean, np.sqrt(variance), level=0.9)
-    mean, variance = results["w"].predict(X_new)
-    lower, upper = intervals(mean, np.sqrt(variance))
+    mean, std = ...  # of samples X, y that were drawn at random and kept aside
+    intervals = conformal_intervals(y, mean, std, level=0.9)
+    lower, upper = intervals(mean_new, std_new)
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -28,10 +24,11 @@ from numpy.typing import NDArray
 from rose.arrays import as_vector
 from rose.errors import ConfigurationError, MissingPackageError, PredictionError
 from rose.scoring._truth import true_values
+from rose.scoring.calibration.holdout import ClassScores, ValueScores
 from rose.scoring.calibration.measures import classified
+from rose.scoring.calibration.quantiles import Floats, check_level
 from rose.scoring.probabilities import mean_probabilities, normalised
 
-Floats = NDArray[np.float64]
 SetMethod = Literal["lac", "aps", "raps", "top_k"]
 
 
@@ -46,24 +43,19 @@ class ConformalIntervals:
 
     level: float
     scaled: bool
-    _mapie: Any = field(repr=False)
-    _unit: float = field(repr=False)
+    _scores: ValueScores = field(repr=False)
 
     def __call__(self, mean: object, uncertainty: object = None) -> tuple[Floats, Floats]:
         """Return lower and upper ends, `[n]` each, for means `[n]` and, if the hold-out had them, uncertainties `[n]`.
 
         Raises:
-            PredictionError: for numbers that are not finite, or uncertainties that are not above 0.
+            PredictionError: for numbers that are not finite, or uncertainties below 0.
             ConfigurationError: if uncertainties are missing, or given where the hold-out had none.
         """
         if self.scaled != (uncertainty is not None):
             have, want = ("no ", "one") if self.scaled else ("", "none")
             raise ConfigurationError(f"{have}uncertainty is given, but the intervals were made with {want}")
-        columns = _columns(mean, uncertainty, self._unit)
-        if not len(columns):
-            return np.empty(0), np.empty(0)
-        ends = self._mapie.predict_interval(columns)[1]
-        return ends[:, 0, 0], ends[:, 1, 0]
+        return self._scores.intervals(self.level, *_checked(mean, uncertainty))
 
 
 @dataclass(frozen=True)
@@ -79,8 +71,7 @@ class ConformalSets:
     level: float
     classes: int
     normalise: bool
-    _mapie: Any = field(repr=False)
-    _strangers: int = field(repr=False)
+    _sets: Any = field(repr=False)
 
     def __call__(self, probabilities: object) -> NDArray[np.bool_]:
         """Tell which classes belong to each sample's set, `[n, C]`, for probabilities `[n, C]`.
@@ -91,8 +82,7 @@ class ConformalSets:
         p = mean_probabilities(probabilities, self.normalise, self.classes)
         if not len(p):
             return np.empty(p.shape, dtype=np.bool_)
-        p = np.pad(normalised(p), ((0, 0), (0, self._strangers)))
-        return np.asarray(self._mapie.predict_set(p)[1][:, : self.classes, 0], dtype=np.bool_)
+        return np.asarray(self._sets(normalised(p)), dtype=np.bool_)
 
 
 def conformal_intervals(
@@ -103,20 +93,19 @@ def conformal_intervals(
     Args:
         targets: the hold-out's true values `[n]`.
         mean: what was predicted for them, `[n]`.
-        uncertainty: `[n]` positive numbers that errors tend to grow with, best in the targets' units (the standard
-            deviation over members): an interval is mean +- q * uncertainty. 0, where all members agree, is refused (as
-            is 1e-8 of the median): nothing can be scaled by it; a floor is honest, as `uncertainty +
-            np.median(uncertainty)`. Without them all intervals are equally wide.
-        level: between 0 and 1; n samples can promise at most 1 - 1/n.
+        uncertainty: `[n]` numbers that errors tend to grow with, best in the targets' units (the standard deviation
+            over members). An interval is mean +- q * (uncertainty + floor), where the floor is the hold-out's median
+            uncertainty: scaled by the uncertainty alone, intervals are as narrow as chance makes members agree, and all
+            others pay for it. Without them, or where all are equal or 0, all intervals are equally wide.
+        level: between 0 and 1; n samples can promise at most n / (n + 1).
 
-    Formula: q is the ceil((n + 1) level)-th smallest |y - mean| / uncertainty of the hold-out.
+    Formula: q is the ceil((n + 1) level)-th smallest |y - mean| / (uncertainty + floor) of the hold-out.
 
     Reference: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018, Distribution-Free Predictive Inference for Regression.
 
     Raises:
-        MissingPackageError: if MAPIE is not installed.
         ConfigurationError: if the level cannot be had from so few samples, or arrays do not fit each other.
-        PredictionError: for numbers that are not finite, or uncertainties that are not above 0.
+        PredictionError: for numbers that are not finite, or uncertainties below 0.
 
     >>> y = np.linspace(-1.0, 1.0, 99)  # predicted as 0
     >>> intervals = conformal_intervals(y, np.zeros(99), level=0.9)
@@ -124,43 +113,44 @@ def conformal_intervals(
     >>> lower.round(2), upper.round(2)
     (array([9.08]), array([10.92]))
     """
-    unit = 1.0 if uncertainty is None else _unit(uncertainty)
-    columns = _columns(mean, uncertainty, unit)
-    y = true_values(targets, columns.shape[:1], "targets")
-    _check_level(level, len(y))
-    regression, scores = _mapie("regression"), _mapie("conformity_scores")
-    from rose.scoring.calibration._given import GivenValues  # scikit-learn is slow to import
-
-    score = "absolute" if uncertainty is None else scores.ResidualNormalisedScore(GivenValues(1), prefit=True)
-    fitted = regression.SplitConformalRegressor(
-        GivenValues(0), confidence_level=level, conformity_score=score, prefit=True
-    )
-    return ConformalIntervals(level, uncertainty is not None, fitted.conformalize(columns, y), unit)
+    means, stds = _checked(mean, uncertainty)
+    y = true_values(targets, means.shape, "targets")
+    check_level(level, len(y))
+    return ConformalIntervals(level, uncertainty is not None, ValueScores.of(y, means, stds))
 
 
 def conformal_sets(
-    probabilities: object, labels: object, *, level: float = 0.95, method: SetMethod = "lac", normalise: bool = False
+    probabilities: object,
+    labels: object,
+    *,
+    level: float = 0.95,
+    method: SetMethod = "lac",
+    by_class: bool = False,
+    normalise: bool = False,
 ) -> ConformalSets:
     """Make sets of classes that hold a new sample's class with probability `level` or more.
 
     Args:
         probabilities: the hold-out's mean predictions `[n, C]`.
         labels: the true classes' columns `[n]`; classes may be missing.
-        level: between 0 and 1; n samples can promise at most 1 - 1/n.
-        method: "lac", the smallest sets, which may be empty where no class is probable enough; "aps", which adapt more
-            to how hard a sample is; "raps" or "top_k": as MAPIE explains them. "raps" sets a fifth of the hold-out
-            aside to choose its penalty, and needs each class that occurs twice. Where fewer than three classes occur,
-            which MAPIE serves with "lac" only, the others add to the hold-out samples of one or two classes that do not
-            exist: sets then hold the truth a little more often than they say, never less.
+        level: between 0 and 1; n samples can promise at most n / (n + 1).
+        method: "lac", the smallest sets, which may be empty where no class is probable enough. The others are MAPIE's
+            (install `rose-uq[conformal]`): "aps", which adapt more to how hard a sample is; "raps" or "top_k". "raps"
+            sets a fifth of the hold-out aside to choose its penalty, and needs each class that occurs twice. Where
+            fewer than three classes occur, which MAPIE does not serve, samples of one or two classes that do not exist
+            are added to the hold-out: sets then hold the truth a little more often than they say, never less.
+        by_class: whether the level holds of each class by itself (Mondrian; "lac" only): a class of which the hold-out
+            has too few samples for it is in every set.
         normalise: divide probabilities by their sums (here and when called), which must be within 5 % of 1.
 
     Reference: Sadinle, Lei & Wasserman 2019, Least Ambiguous Set-Valued Classifiers (lac); Romano, Sesia & Candes 2020,
-        Classification with Valid and Adaptive Coverage (aps).
+        Classification with Valid and Adaptive Coverage (aps); Vovk, Lindsay, Nouretdinov & Gammerman 2003, Mondrian
+        Confidence Machine (by_class).
 
     Raises:
-        MissingPackageError: if MAPIE is not installed.
-        ConfigurationError: if the level cannot be had from so few samples, labels do not fit, or one class occurs too
-            seldom for "raps".
+        MissingPackageError: if MAPIE is needed, and not installed.
+        ConfigurationError: if the level cannot be had from so few samples, labels do not fit, one class occurs too
+            seldom for "raps", or `by_class` is asked of another method than "lac".
         PredictionError: for what are no probabilities.
 
     >>> p = np.tile([[0.7, 0.2, 0.1]], (100, 1))
@@ -171,23 +161,38 @@ def conformal_sets(
     """
     if method not in ("lac", "aps", "raps", "top_k"):
         raise ConfigurationError(f"method={method!r} is none of 'lac', 'aps', 'raps', 'top_k'")
+    if by_class and method != "lac":
+        raise ConfigurationError(f"by_class=True goes with method='lac', not {method!r}")
     p, y = classified(probabilities, labels, normalise)
-    _check_level(level, len(y))
+    check_level(level, len(y))
+    if method == "lac":
+        scores = ClassScores.of(normalised(p), y)
+        return ConformalSets(level, p.shape[1], normalise, lambda new: scores.sets(level, new, by_class))
+    return ConformalSets(level, p.shape[1], normalise, _mapies_sets(normalised(p), y, level, method))
+
+
+def _mapies_sets(p: Floats, y: NDArray[np.int64], level: float, method: str) -> Any:
+    """Return MAPIE's function from probabilities to sets."""
     if method == "raps":
         _check_raps(level, y)
-    classification = _mapie("classification")
-    from rose.scoring.calibration._given import GivenProbabilities
+    mapie = _mapie()
+    from rose.scoring.calibration._given import GivenProbabilities  # scikit-learn is slow to import
 
     classes = p.shape[1]
-    strangers = 0 if method == "lac" else max(0, 3 - len(np.unique(y)))
-    p, y = _with_strangers(normalised(p), y, strangers, 2 if method == "raps" else 1)
-    fitted = classification.SplitConformalClassifier(
+    strangers = max(0, 3 - len(np.unique(y)))
+    p, y = _with_strangers(p, y, strangers, 2 if method == "raps" else 1)
+    fitted = mapie.SplitConformalClassifier(
         GivenProbabilities(classes + strangers), confidence_level=level, conformity_score=method, prefit=True,
         random_state=0,
     )  # fmt: skip
     with warnings.catch_warnings():  # coverage over all samples does not need each class in the hold-out
         warnings.filterwarnings("ignore", message=".*conformalization dataset has less labels")
-        return ConformalSets(level, classes, normalise, fitted.conformalize(p, y), strangers)
+        fitted = fitted.conformalize(p, y)
+
+    def sets(new: Floats) -> Any:
+        return fitted.predict_set(np.pad(new, ((0, 0), (0, strangers))))[1][:, :classes, 0]
+
+    return sets
 
 
 def _with_strangers(
@@ -215,59 +220,33 @@ def _check_raps(level: float, y: NDArray[np.int64]) -> None:
             f"method='raps' sets a fifth of the hold-out aside, which must hold each of the {len(classes)} classes: "
             f"give at least {5 * len(classes)} samples, or use 'aps'"
         )
-    _check_level(level, len(y) // 5, "method='raps' sets a fifth of the hold-out aside: ")
+    check_level(level, len(y) // 5, "method='raps' sets a fifth of the hold-out aside: ")
 
 
-def _mapie(module: str) -> Any:
-    """Return one of MAPIE's modules; imported here, because that takes seconds."""
+def _mapie() -> Any:
+    """Return MAPIE's module of classification; imported here, because that takes seconds."""
+    how = "pip install 'rose-uq[conformal]', or use method='lac'"
     try:
-        found = importlib.import_module(f"mapie.{module}")
+        found = importlib.import_module("mapie.classification")
     except ImportError as error:
-        raise MissingPackageError(
-            f"conformal prediction needs MAPIE ({error}): pip install 'rose-uq[conformal]'"
-        ) from error
-    if module == "regression" and not hasattr(found, "SplitConformalRegressor"):
-        raise MissingPackageError("conformal prediction needs MAPIE 1.0 or newer: pip install 'rose-uq[conformal]'")
+        raise MissingPackageError(f"this method of label sets needs MAPIE ({error}): {how}") from error
+    if not hasattr(found, "SplitConformalClassifier"):
+        raise MissingPackageError(f"this method of label sets needs MAPIE 1.0 or newer: {how}")
     return found
 
 
-def _check_level(level: float, n: int, why: str = "") -> None:
-    if not isinstance(level, Real) or not 0.0 < level < 1.0:
-        raise ConfigurationError(f"level={level!r} must lie between 0 and 1")
-    least = math.ceil(1.0 / min(level, 1.0 - level) - 1e-9)
-    if n < least:
-        what = f"{n} samples cannot promise level={level:g}: give at least {least}"
-        raise ConfigurationError(f"{why}{what}{' there' if why else ''}")
-
-
-def _unit(uncertainty: object) -> float:
-    """Return the median uncertainty, in which they are measured: MAPIE takes what is below 1e-8 for 1e-8."""
-    u = as_vector(uncertainty, "uncertainties", PredictionError)
-    known = u[np.isfinite(u)]
-    return float(np.median(known)) if len(known) else 1.0
-
-
-def _columns(mean: object, uncertainty: object, unit: float) -> Floats:
-    """Return means and uncertainties (in units of `unit`) side by side, `[n, 1]` or `[n, 2]`, checked."""
+def _checked(mean: object, uncertainty: object) -> tuple[Floats, Floats]:
+    """Return means and uncertainties, `[n]` each; 0 where there are none."""
     m = as_vector(mean, "means", PredictionError).astype(np.float64)
     if m.ndim != 1:
         raise PredictionError(f"means must be [n], not of shape {m.shape}")
     if not np.isfinite(m).all():
         raise PredictionError("means must be finite numbers")
     if uncertainty is None:
-        return m[:, None]
+        return m, np.zeros_like(m)
     u = as_vector(uncertainty, "uncertainties", PredictionError).astype(np.float64)
     if u.shape != m.shape:
         raise ConfigurationError(f"means {m.shape} and uncertainties {u.shape} must both be [n]")
     if not (np.isfinite(u) & (u >= 0.0)).all():
         raise PredictionError("uncertainties must be finite and not negative")
-    if (u <= _LEAST * unit).any():
-        at = int(np.flatnonzero(u <= _LEAST * unit)[0])
-        raise PredictionError(
-            f"the uncertainty of sample {at} is {u[at]:.3g}, from which no interval can be scaled; give all of them a "
-            "floor, as uncertainty + np.median(uncertainty), in the hold-out and after"
-        )
-    return np.column_stack([m, u / unit])
-
-
-_LEAST = 1e-8  # of the median uncertainty of the hold-out
+    return m, u

@@ -37,6 +37,8 @@
   };
 
   const NAMES = {labels: "labels", seconds: "seconds since the run began", cost: "seconds of simulation", iteration: "iteration"};
+  const WHOLE = new Set(["labels", "iteration"]);
+  const STEPS = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap(power => [1, 2, 5].map(step => step * 10 ** power));
   const DASHES = [[], [7, 4], [2, 3]];
   let plots = [];
   let x = "labels";
@@ -85,7 +87,7 @@
       width, height: figure.classList.contains("wide") ? 340 : 250,
       scales: {x: {time: false}},
       cursor: {drag: {x: true, y: false}},
-      axes: [{...axis, label: NAMES[along], stroke: ink}, {...axis, size: 62, values: (_, ticks) => ticks.map(tick => Number(tick.toPrecision(4)).toString())}],
+      axes: [{...axis, label: NAMES[along], stroke: ink, ...(WHOLE.has(along) ? {incrs: STEPS} : {})}, {...axis, size: 62, values: (_, ticks) => ticks.map(tick => Number(tick.toPrecision(4)).toString())}],
       bands: bandsOf(shown),
       legend: {show: shown.length <= 12},
       series: [

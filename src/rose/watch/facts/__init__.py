@@ -28,18 +28,20 @@ from rose.watch.facts import selection as _selection
 from rose.watch.facts import time as _time
 from rose.watch.facts.answer import Answer, answer
 from rose.watch.facts.calibration import Calibration
-from rose.watch.facts.curves import Curve
+from rose.watch.facts.curves import Curve, operator_of
 from rose.watch.facts.failures import Failures, Retry
+from rose.watch.facts.paired import Paired, paired
 from rose.watch.facts.provenance import Provenance
 from rose.watch.facts.remembered import Record
 from rose.watch.facts.repeats import repeats
 from rose.watch.facts.selection import Image, PoolMap
 from rose.watch.facts.tasks import TaskTable
 from rose.watch.facts.time import Time
+from rose.watch.facts.worth import Worth, worth
 from rose.watch.summary import Fold, RunSummary
 from rose.watch.task import gist
 
-__all__ = ["Answer", "Calibration", "Curve", "Facts", "Failures", "Image", "PoolMap", "Provenance", "Time"]
+__all__ = ["Answer", "Calibration", "Curve", "Facts", "Failures", "Image", "PoolMap", "Provenance", "Time", "Worth"]
 
 _MAP, _INITIAL = "pool map", "initial"  # what notes are called by
 
@@ -160,23 +162,32 @@ class Facts:
         """Return the iterations of all workflows."""
         workflows = self.provenance().workflows
         for name, curve in self._curves.items():
-            criterion = str(workflows.get(name, {}).get("criterion", "")).rsplit(" ", 2)  # name, operator, threshold
-            curve.operator = criterion[1] if len(criterion) == 3 else None
+            curve.operator = operator_of(workflows.get(name, {}))
         return list(self._curves.values())
 
     def groups(self) -> dict[str, list[Curve]]:
         """Return the workflows by name, those that repeat the same with other seeds together."""
         return repeats(self.curves(), self.provenance().workflows)
 
+    def paired(self) -> Paired | None:
+        """Return by how much ways to choose differ, where the run compares some by seeds."""
+        return paired(self.groups(), self.provenance())
+
     def time(self) -> Time:
         """Return where the time went."""
         summary = self.summary()
-        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated)
+        driven = [(one.since, one.ended or one.seen) for one in self._drivers]
+        slots = self.provenance().last.get("workers", 1)
+        return _time.time_of(self.table, summary.worked, summary.begun, self._simulated, driven, slots)
 
     def answer(self, spent: Time | None = None) -> Answer:
         """Return the three answers; `spent` is `time()`, where it is at hand."""
         pool = self.notes().get(_MAP) or {}
         return answer(self.summary(), self.groups(), spent or self.time(), self.provenance(), pool.get("count"))
+
+    def worth(self) -> list[Worth]:
+        """Return what each workflow saved against each control, best first."""
+        return worth(self.groups(), self.provenance())
 
     def provenance(self) -> Provenance:
         """Return how the run came to be."""

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rose.store import describe_seconds
-from rose.watch.facts.curves import Curve, is_higher_better, labels_to_reach, main_measure
+from rose.watch.facts.curves import Curve, figure, main_measure
 from rose.watch.facts.provenance import Provenance
 from rose.watch.facts.time import Time
+from rose.watch.facts.worth import Worth, worth
 from rose.watch.summary import RunSummary, WorkflowSummary
 
 _REASONS = {
+    "others_ended": "the workflows that it is the control of had ended",
     "criterion_met": "its stop criterion was met",
     "uncertainty_below_threshold": "it was certain enough: the uncertainty reached its threshold",
     "certified": "its audit certified the ensemble",
@@ -37,23 +39,6 @@ _VERBS = {
 
 
 @dataclass(frozen=True)
-class Saving:
-    """Hold what a workflow saved against a control: the labels that both needed to be as good as `level`."""
-
-    workflow: str
-    control: str
-    measure: str
-    level: float
-    labels: int
-    control_labels: int
-
-    @property
-    def saved(self) -> int:
-        """Return how many labels fewer it needed; negative: more."""
-        return self.control_labels - self.labels
-
-
-@dataclass(frozen=True)
 class Answer:
     """Hold sentences for the three questions, and for what cannot be answered.
 
@@ -61,7 +46,7 @@ class Answer:
         state: how the run stands.
         labels: the labels that were paid for, or given; `candidates`: of how many, None: not known.
         saved, spent, stopped: the answers, a sentence each.
-        savings: against each control.
+        savings: against each control, best first.
         headline: the labels that the best kind of workflow saved on average, their share of its control's, its name.
         unknown: what is not known, and why.
     """
@@ -72,7 +57,7 @@ class Answer:
     saved: Sequence[str]
     spent: Sequence[str]
     stopped: Sequence[str]
-    savings: Sequence[Saving]
+    savings: Sequence[Worth]
     headline: tuple[float, float, str] | None
     unknown: Sequence[str]
 
@@ -86,11 +71,9 @@ def answer(
 ) -> Answer:
     """Return the answers, as the run stands; `groups` are its workflows, repeats with other seeds together."""
     curves = [curve for of_one in groups.values() for curve in of_one]
-    measure, controls = main_measure(curves), provenance.controls
-    savings = _savings(curves, provenance, measure)
+    measure, controls, savings = main_measure(curves), provenance.controls, worth(groups, provenance)
     repeated = len(groups) < len(curves)
-    kinds = _by_kind(groups, savings)
-    told = _over_repeats(kinds) if repeated else _against(savings, spent)
+    told = [sentence for one in savings for sentence in _saved(one, spent)]
     reached = [_reached(curve, measure, candidates) for curve in curves if curve.points]
     saved = [*told, *reached, *_shared(curves, summary.labels)]
     return Answer(
@@ -101,7 +84,7 @@ def answer(
         spent=_spent(spent),
         stopped=[_stopped(workflow, summary, provenance) for workflow in summary.workflows] or ["Nothing has begun."],
         savings=savings,
-        headline=_headline(kinds),
+        headline=_headline(savings),
         unknown=list(_unknown(repeated, controls, measure, spent)),
     )
 
@@ -117,78 +100,27 @@ def seconds(value: float) -> str:
     return f"{max(value, 0.0):.2g} s"
 
 
-def figure(value: float | None) -> str:
-    """Return a number for people; a dash where there is none."""
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+def _saved(found: Worth, spent: Time) -> list[str]:
+    """Say what a workflow saved, and what that came to."""
+    saved, cost = found.main.saved.mean, spent.cost_per_label
+    return [*found.sentences(), *([f"That is {seconds(saved * cost)} of simulation."] if cost and saved > 0 else [])]
 
 
-def _savings(curves: Sequence[Curve], provenance: Provenance, measure: str | None) -> list[Saving]:
-    """Compare each workflow with each control, of the same seed where they have seeds."""
-    found, controls = [], provenance.controls
-    seeds = {curve.workflow: provenance.setting(curve.workflow, "seed") for curve in curves}
-    higher = measure is not None and is_higher_better(measure, curves)
-    for control in (curve for curve in curves if curve.workflow in controls):
-        for curve in curves:
-            if measure is None or curve.workflow in controls or seeds[curve.workflow] != seeds[control.workflow]:
-                continue
-            ends = curve.last(measure), control.last(measure)
-            if ends[0] is None or ends[1] is None:
-                continue
-            level = min(ends[0], ends[1]) if higher else max(ends[0], ends[1])
-            needed = [labels_to_reach(one, measure, level, higher) for one in (curve, control)]
-            if needed[0] is not None and needed[1] is not None:
-                found.append(Saving(curve.workflow, control.workflow, measure, level, needed[0], needed[1]))
-    return found
+def _headline(savings: Sequence[Worth]) -> tuple[float, float, str] | None:
+    """Return the labels that the best kind of workflow saved, the share of its control's, and its name."""
+    if not savings:
+        return None
+    main = savings[0].main
+    return main.saved.mean, main.saved.mean / main.control_labels, savings[0].workflow
 
 
-def _by_kind(groups: Mapping[str, Sequence[Curve]], savings: Sequence[Saving]) -> dict[tuple[str, str], list[Saving]]:
-    """Return what was saved, by what a workflow and its control repeat."""
-    name_of = {curve.workflow: name for name, of_one in groups.items() for curve in of_one}
-    found: dict[tuple[str, str], list[Saving]] = {}
-    for one in savings:
-        found.setdefault((name_of[one.workflow], name_of[one.control]), []).append(one)
-    return found
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something.
 
-
-def _headline(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> tuple[float, float, str] | None:
-    """Return the labels that the best kind of workflow saved on average, the share of its control's, and its name."""
-    means = {
-        name: (
-            sum(one.saved for one in each) / len(each),
-            sum(one.saved for one in each) / sum(one.control_labels for one in each),
-        )
-        for (name, _), each in savings.items()
-    }
-    best = max(means, key=lambda name: means[name], default=None)
-    return None if best is None else (*means[best], best)
-
-
-def _over_repeats(savings: Mapping[tuple[str, str], Sequence[Saving]]) -> list[str]:
-    """Say what was saved by each kind of workflow over its repeats, seed by seed."""
-    told = []
-    for (name, control), each in savings.items():
-        mean = sum(one.saved for one in each) / len(each)
-        less = f"{abs(mean):.3g} labels {'less' if mean >= 0 else 'more'} than {control} (at random) on average"
-        span = f"it saved from {min(one.saved for one in each)} to {max(one.saved for one in each)}"
-        told.append(f"{name} needed {less} to be as good: {span} over {len(each)} pairs of the same seed.")
-    return told
-
-
-def _against(savings: Sequence[Saving], spent: Time) -> list[str]:
-    told = []
-    for one in savings:
-        goal = f"{one.measure} {figure(one.level)}"
-        pair = f"{one.workflow} was as good as {goal} with {one.labels} labels, {one.control} (at random) with "
-        pair += str(one.control_labels)
-        if one.saved > 0:
-            cost = spent.cost_per_label
-            worth = f", or {seconds(one.saved * cost)} of simulation" if cost else ""
-            told.append(f"{pair}: it saved {one.saved} labels ({one.saved / one.control_labels:.0%}){worth}.")
-        elif one.saved < 0:
-            told.append(f"{pair}: it saved nothing, and needed {-one.saved} labels more.")
-        else:
-            told.append(f"{pair}: it saved nothing.")
-    return told
+    >>> counted(1, "task"), counted(2000, "task")
+    ('1 task', '2,000 tasks')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _reached(curve: Curve, measure: str | None, candidates: int | None) -> str:
@@ -215,7 +147,7 @@ def _spent(spent: Time) -> list[str]:
         return ["It is not known: times are recorded in a run directory, and there is none (run_dir=)."]
     told = f"It has been driven for {seconds(spent.worked)}"
     if spent.busy is not None:
-        told += f" on {spent.workers} worker{'' if spent.workers == 1 else 's'}, busy {spent.busy:.0%} of it"
+        told += f" on {counted(spent.workers, 'worker')}, busy {spent.busy:.0%} of it"
     if total <= 0:
         return [f"{told}."]
     parts = [
@@ -269,7 +201,7 @@ def _unknown(repeated: bool, controls: Sequence[str], measure: str | None, spent
     if measure is None:
         told.append("how good the models are: there is no hold-out and no stop criterion that measures it")
     if not controls:
-        told.append('what it saved against choosing at random: no workflow has acquisition="random"')
+        told.append("what it saved against choosing at random: there is no control (control=True)")
     elif measure is not None and not repeated:
         told.append("how much of the difference is chance: it is of one run, with one seed")
     if spent.busy is None and spent.stages:

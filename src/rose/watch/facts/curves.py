@@ -94,6 +94,17 @@ class Curve:
         return next((value for value in reversed(self.values(measure)) if value is not None), None)
 
 
+def figure(value: float | None) -> str:
+    """Return a number for people; a dash where there is none."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def operator_of(settings: Mapping[str, object]) -> str | None:
+    """Return the operator of the stop criterion that settings tell of; None: there is none."""
+    told = str(settings.get("criterion", "")).rsplit(" ", 2)  # name, operator, threshold
+    return told[1] if len(told) == 3 else None
+
+
 def indices(selection: object) -> list[int]:
     """Return the candidates that a selection names; none where it is something of the user's."""
     if not isinstance(selection, list):

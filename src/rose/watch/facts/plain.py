@@ -17,13 +17,15 @@ from rose.watch.summary import to_dict
 
 def to_plain(facts: Facts) -> dict[str, Any]:
     """Return what a report says, in plain JSON: times in seconds, since the run began where they are in pictures."""
-    spent, curves, places = facts.time(), facts.curves(), facts.pool_map()
+    spent, curves, places, compared = facts.time(), facts.curves(), facts.pool_map(), facts.paired()
     return {
         "summary": to_dict(facts.summary()),
         "answer": _plain(facts.answer(spent)),
+        "worth": [one.to_dict() for one in facts.worth()],
         "measure": main_measure(curves),
         "measures": measures(curves),
         "curves": _plain(curves),
+        "comparison": None if compared is None else compared.to_dict(),
         "map": _plain(places),
         "calibration": _plain(facts.calibrations()),
         "time": {**_plain(spent), "by_role": _plain(spent.by_role), "cost_per_label": spent.cost_per_label},

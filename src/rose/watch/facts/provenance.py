@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rose.store import Driver
-
-_OF_DRIVER = "driver "  # what the notes of drivers are called by
+from rose.store.recorded import OF_DRIVER, workflow_settings
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,18 @@ class Provenance:
 
     @property
     def controls(self) -> list[str]:
-        """Return the workflows that choose at random: what the others are compared with."""
-        return [name for name in self.workflows if self.setting(name, "acquisition") == "random"]
+        """Return the workflows that choose without an ensemble: what the others are compared with."""
+        return [
+            name
+            for name, told in self.workflows.items()
+            if "control_of" in told or self.setting(name, "acquisition") == "random"
+        ]
 
 
 def provenance(
     notes: Mapping[str, Any], drivers: Sequence[Driver], happened: Sequence[tuple[float, str]]
 ) -> Provenance:
     """Return it from the run's notes."""
-    told = [(driver, notes.get(f"{_OF_DRIVER}{driver.epoch}") or {}) for driver in drivers]
-    workflows: dict[str, Mapping[str, Any]] = {}
-    for _, one in told:
-        workflows |= one.get("workflows", {})
+    told = [(driver, notes.get(f"{OF_DRIVER}{driver.epoch}") or {}) for driver in drivers]
     identity = {str(name): str(value) for name, value in (notes.get("identity") or {}).items()}
-    return Provenance(told, identity, workflows, happened)
+    return Provenance(told, identity, workflow_settings(one for _, one in told), happened)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rose.store import Changes, Driver, DriverStarted, IterationDone, TimedEvent, WorkflowStopped
+from rose.store.recorded import OF_DRIVER
 
 _TOLD = ("labels", "uncertainty", "selection", "holdout", "dropped", "failed_members", "stopping", "statement")
 
@@ -38,7 +39,8 @@ class Remembered:
     """Give what results hold as if it were read.
 
     Args:
-        results: by workflow, its history: `iterations`, `stop_reason`, `error`, and `metric_name` where it has one.
+        results: by workflow, its history: `iterations`, `stop_reason`, `error`; and `metric_name` and `settings`, where
+            it has them.
     """
 
     def __init__(self, results: Mapping[str, Mapping[str, Any]]) -> None:
@@ -61,8 +63,8 @@ class Remembered:
         return Changes("0-0-0-0", timed, [], [], [], [driver], None)
 
     def notes(self, prefix: str = "") -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+        """Return how the workflows were configured, as far as the results know."""
+        return {f"{OF_DRIVER}1": {"workflows": {name: one.get("settings", {}) for name, one in self._results.items()}}}
 
     def samples(self, candidates: Collection[int]) -> dict[int, Any]:
         """Return nothing."""

@@ -49,7 +49,7 @@ def repeats(curves: Sequence[Curve], settings: Mapping[str, Mapping[str, Any]]) 
     for curve in curves:
         own = settings.get(curve.workflow, {})
         name = _NUMBER.sub("", curve.workflow) if "seed" in own else curve.workflow
-        rest = {key: value for key, value in own.items() if key != "seed"}
+        rest = {key: value for key, value in own.items() if key not in ("seed", "control_of")}
         if not name or alike.setdefault(name, rest) != rest:
             name = curve.workflow
         found.setdefault(name, []).append(curve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,7 @@ from rose.watch.facts.tasks import ROLES, Columns, TaskTable
 EXACT = 1_500  # tasks that a Gantt chart shows one by one; of more, it shows what workers were mostly busy with
 SLOTS = 400  # of time, in such a chart
 LANES = 48  # workers that are shown
+_GLITCH = 0.05  # of the time of a worker in which it seems to run more tasks than it can
 STEPS = 12  # of the critical path that are listed: the longest
 
 
@@ -88,7 +90,7 @@ class Time:
 
     Attributes:
         worked: for how long drivers drove the run.
-        workers: how many were seen.
+        workers: how many a driver had, at most.
         busy: the share of their time in which they ran tasks; None: the engine does not say where tasks run.
         stages: by stage, the longest first.
         gantt: what each worker did; None as `busy`.
@@ -127,26 +129,41 @@ class Time:
         return self.simulated / self.labels if self.labels else None
 
 
-def time_of(table: TaskTable, worked: float, begun: float, simulation_labels: int) -> Time:
-    """Return where the time went, as it stands."""
+def time_of(
+    table: TaskTable,
+    worked: float,
+    begun: float,
+    simulation_labels: int,
+    driven: Sequence[tuple[float, float]] = (),
+    slots: int = 1,
+) -> Time:
+    """Return where the time went, as it stands.
+
+    Args:
+        table: of the tasks.
+        worked, begun: for how long drivers drove the run, and since when.
+        simulation_labels: labels that simulations gave.
+        driven: from when to when each driver did.
+        slots: tasks that the engine runs at once.
+    """
     columns = table.columns()
     ended = np.flatnonzero(~np.isnan(columns.ended))
     stages = _stages(table, columns, ended)
     running = columns.ended - columns.start
     placed = ended[columns.worker[ended] >= 0]
-    workers = len(table.workers.listed)
+    threads = slots if len(table.workers.listed) <= len(driven) else 1  # of a process: there is one a driver
+    columns.worker, names = _lanes(table, columns, placed, threads)
     begun = (
         min(begun, float(columns.start[placed].min())) if len(placed) else begun
     )  # clocks of several machines differ
-    span = float(columns.ended[placed].max() - begun) if len(placed) else 0.0
-    busy = float(running[placed].sum()) / (workers * min(span, worked or span)) if span > 0 else None
-    busy = None if busy is None or busy <= 0 else min(busy, 1.0)
+    workers, there = _there(columns, placed, driven or [(begun, begun + worked)])
+    busy = min(float(running[placed].sum()) / there, 1.0) if there > 0 else None
     return Time(
         worked=worked,
         workers=workers,
-        busy=busy,
+        busy=busy or None,
         stages=stages,
-        gantt=_gantt(table, columns, placed, begun) if len(placed) else None,
+        gantt=_gantt(table, columns, placed, begun, names) if len(placed) else None,
         path=_critical_path(table, columns, ended) if len(ended) else None,
         simulated=sum(stage.running for stage in stages if stage.role == "simulate"),
         labels=simulation_labels,
@@ -172,8 +189,47 @@ def _stages(table: TaskTable, columns: Columns, ended: np.ndarray) -> list[Stage
     return sorted(found, key=lambda one: -one.running)
 
 
-def _gantt(table: TaskTable, columns: Columns, placed: np.ndarray, begun: float) -> Gantt:
-    used = np.bincount(columns.worker[placed], columns.ended[placed] - columns.start[placed], len(table.workers.listed))
+def _lanes(table: TaskTable, columns: Columns, placed: np.ndarray, threads: int) -> tuple[np.ndarray, list[str]]:
+    """Return which lane each task ran in (-1: none yet), and their names: a process with threads is several workers."""
+    lanes, names = np.full(len(columns.worker), -1), list[str]()
+    rows = placed[np.lexsort((columns.start[placed], columns.worker[placed]))]
+    ends_at = np.searchsorted(columns.worker[rows], np.arange(len(table.workers.listed)), side="right")
+    for number, of_one in enumerate(np.split(rows, ends_at)[:-1]):
+        name, start, end = table.workers.listed[number], columns.start[of_one], columns.ended[of_one]
+        count = min(_at_once(start, end), threads)
+        free = [(-np.inf, len(names) + place) for place in range(count)]  # when each lane's last task ends
+        if count == 1:
+            lanes[of_one] = len(names)
+        else:
+            for row, ends in zip(of_one.tolist(), end.tolist(), strict=True):
+                lanes[row] = free[0][1]
+                heapq.heapreplace(free, (ends, free[0][1]))
+        names += [name, *(f"{name} ({place})" for place in range(2, count + 1))]
+    return lanes, names
+
+
+def _there(columns: Columns, placed: np.ndarray, driven: Sequence[tuple[float, float]]) -> tuple[int, float]:
+    """Return how many workers a driver had, at most, and for how many seconds they were there, in all."""
+    most, seconds = 0, 0.0
+    for since, until in driven:
+        own = placed[(columns.ended[placed] >= since) & (columns.start[placed] <= until)]
+        count = len(np.unique(columns.worker[own]))
+        most, seconds = max(most, count), seconds + count * (until - since)
+    return most, seconds
+
+
+def _at_once(start: np.ndarray, end: np.ndarray) -> int:
+    """Return how many tasks ran at once, 1 or more; not counting what a driver that hears late makes of them."""
+    times = np.concatenate([end, start])
+    order = np.argsort(times, kind="stable")
+    running = np.cumsum(np.repeat([-1, 1], len(start))[order])[:-1]
+    spent = np.bincount(np.maximum(running, 0), np.diff(times[order]))
+    at_least = np.cumsum(spent[::-1])[::-1]  # seconds in which so many ran, or more
+    return max(int(np.count_nonzero(at_least[1:] > _GLITCH * at_least[1:2])), 1)
+
+
+def _gantt(table: TaskTable, columns: Columns, placed: np.ndarray, begun: float, names: Sequence[str]) -> Gantt:
+    used = np.bincount(columns.worker[placed], columns.ended[placed] - columns.start[placed], len(names))
     shown = np.sort(np.argsort(-used, kind="stable")[:LANES])
     lanes = np.full(len(used), -1)
     lanes[shown] = np.arange(len(shown))
@@ -181,8 +237,13 @@ def _gantt(table: TaskTable, columns: Columns, placed: np.ndarray, begun: float)
     exact = len(rows) <= EXACT
     end = float(columns.ended[placed].max() - begun)
     draw = _tasks if exact else _stretches
-    names = [table.workers.listed[number] for number in shown]
-    return Gantt(names, len(used) - len(shown), end, draw(table, columns, rows, lanes, begun, end), exact)
+    return Gantt(
+        [names[number] for number in shown],
+        len(used) - len(shown),
+        end,
+        draw(table, columns, rows, lanes, begun, end),
+        exact,
+    )
 
 
 def _tasks(

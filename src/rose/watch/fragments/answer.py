@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import htpy as h
 
-from rose.watch.facts.answer import Answer, figure, seconds
-from rose.watch.facts.curves import Curve, main_measure
+from rose.watch.facts.answer import Answer, counted, seconds
+from rose.watch.facts.curves import Curve, figure, main_measure
 from rose.watch.facts.time import Time
 from rose.watch.fragments.tables import safe
 
@@ -30,13 +30,17 @@ def answer_section(found: Answer, curves: Sequence[Curve], spent: Time) -> h.Ele
 def _figures(found: Answer, curves: Sequence[Curve], spent: Time) -> h.Element:
     measure = main_measure(curves)
     told = [("labels", figure(found.labels), f"of {found.candidates:,} candidates" if found.candidates else "")]
+    if not found.labels and any(curve.points and curve.points[-1].labels is None for curve in curves):
+        told = []  # they are the user's files, which nobody counts
     if found.headline is not None:
         saved, share, name = found.headline
-        told.append(("labels saved", figure(saved), f"{share:.0%} against random, by {name}"))
+        told.append(("labels saved", figure(saved), f"{share:.0%} of the control's, by {name}"))
     ends = [(curve.last(measure), curve.workflow) for curve in curves] if measure else []
     for value, name in ends[:1]:
         told.append((str(measure), figure(value), f"at the end of {name}" if len(ends) > 1 else "at the end"))
-    told.append(("driven for", seconds(spent.worked), f"on {spent.workers} workers" if spent.workers else ""))
+    told.append(
+        ("driven for", seconds(spent.worked), f"on {counted(spent.workers, 'worker')}" if spent.workers else "")
+    )
     if spent.busy is not None:
         told.append(("workers busy", f"{spent.busy:.0%}", ""))
     return h.dl(".figures")[

@@ -24,6 +24,12 @@ def failures_section(found: Failures, begun: float, links: Links) -> h.Element:
         )
         for one in found.retries
     ]
+    counts = {
+        "tasks that gave no result": found.task_count,
+        "attempts that were repeated": found.retry_count,
+        "candidates that were dropped": len(found.dropped),
+        "models that were done without": len(found.members),
+    }
     members = [(name, iteration, model) for name, iteration, model in found.members]
     lists = [
         (kinds, table(("times", "reason"), kinds, "the most frequent reasons")),
@@ -32,10 +38,7 @@ def failures_section(found: Failures, begun: float, links: Links) -> h.Element:
     ]
     return h.section("#failures")[
         h.h2["Failures"],
-        h.p[
-            f"{found.task_count:,} tasks gave no result; {found.retry_count:,} attempts were repeated; "
-            f"{len(found.dropped):,} candidates were dropped; {len(found.members):,} trainings were done without."
-        ],
+        h.p["; ".join(f"{said}: {count:,}" for said, count in counts.items() if count) + "."],
         [made for rows, made in lists[:1] if rows],
         [
             h.details(".failure")[

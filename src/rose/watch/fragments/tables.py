@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import htpy as h
 from markupsafe import Markup, escape
 
-from rose.watch.facts.answer import figure
+from rose.watch.facts.curves import figure
 from rose.watch.terminal import clean
 
 MOST = 300  # rows of tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import htpy as h
 
-from rose.watch.facts.answer import seconds
+from rose.watch.facts.answer import counted, seconds
 from rose.watch.facts.time import CriticalPath, Gantt, Time
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.answer import role_class, role_legend
@@ -19,8 +19,8 @@ def time_section(spent: Time, links: Links) -> h.Element:
     cost = spent.cost_per_label
     facts = [
         f"Driven for {seconds(spent.worked)}; tasks ran for {seconds(spent.all_running)} in all",
-        spent.busy is not None and f"; {spent.workers} workers were busy {spent.busy:.0%} of the time",
-        cost is not None and f"; a label cost {seconds(cost)} of simulation ({spent.labels:,} labels)",
+        spent.busy is not None and f"; {counted(spent.workers, 'worker')} busy {spent.busy:.0%} of the time",
+        cost is not None and f"; a label cost {seconds(cost)} of simulation ({counted(spent.labels, 'label')})",
         ".",
     ]
     rows = [
@@ -92,7 +92,9 @@ def _path(path: CriticalPath, links: Links) -> h.Element:
     return h.div[
         h.h3["Critical path"],
         h.p[
-            safe(f"{path.tasks:,} tasks of {path.workflow}, each asked for when the one before had ended, took "),
+            safe(
+                f"{counted(path.tasks, 'task')} of {path.workflow}, each asked for when the one before had ended, took "
+            ),
             f"{seconds(path.seconds)}: {safe(told)}. Only what makes these shorter ends the run earlier.",
         ],
         folded("its longest steps", table(heads, rows, "the longest steps of the critical path, in seconds")),

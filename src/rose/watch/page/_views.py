@@ -30,7 +30,7 @@ SHOWN = 1000  # tasks of a list
 def runs(directory: Path, found: Sequence[FoundRun], whole: bool) -> h.Element:
     """Return the list of runs."""
     rows = [_run_row(directory, run) for run in found]
-    headings = ("compare", "run", "state", "begun", "last heard of", "iterations", "labels", "best", "size")
+    headings = ("compare", "run", "state", "begun", "last heard of", "iterations", "labels", "metric", "size")
     listed = h.div("#runs", {"hx-get": "./", "hx-trigger": "every 5s", "hx-select": "#runs", "hx-swap": "outerMorph"})[
         table(headings, rows, "runs") if rows else h.p["There are no runs below this directory (yet)."]
     ]
@@ -188,7 +188,7 @@ def compare(found: Sequence[tuple[Path, str, Fragments, Sequence[Curve]]]) -> h.
     )
 
 
-_COMPARED = ("state", "workflows")
+_COMPARED = ("state", "workflows", "comparison")
 
 
 class _NoLinks(Links):

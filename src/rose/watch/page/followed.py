@@ -16,6 +16,7 @@ from rose.store import Changes, RunReader
 from rose.watch.facts.curves import Curve
 
 PERIOD = 0.5  # seconds between two looks: a run's driver is another process, which tells nobody
+_SHARE, _LONGEST = 15, 2.0  # the pause after a look: so many times what it took, and s at most
 _KEPT = 4  # runs that stay read while nobody looks at them
 _MANY = 20_000  # tasks: of a larger run, what does not need them is shown at once, and the rest with the next look
 
@@ -65,6 +66,7 @@ class Followed:
         self._reader: RunReader | None = None
         self._looking = threading.Lock()
         self._looked = -PERIOD
+        self._took = 0.0  # processor time of the last look, in seconds
         self._outlined = False
         self._followers = 0
 
@@ -102,7 +104,7 @@ class Followed:
                 sent |= changed
                 if changed:
                     yield self.mark, changed
-                await asyncio.sleep(PERIOD)
+                await asyncio.sleep(max(PERIOD, min(_SHARE * self._took, _LONGEST)))
                 await self.look()
         finally:
             self._followers -= 1
@@ -115,7 +117,10 @@ class Followed:
         with self._looking:
             if time.monotonic() < self._looked + PERIOD / 2:
                 return
+            began = time.thread_time()
             try:
+                if self._reader is not None and not self._reader.is_current():
+                    self._forget()  # its directory was removed; perhaps another run is there now
                 if self._reader is None:
                     self._reader = RunReader(self.path)
                 if self._rendering is None:
@@ -133,7 +138,7 @@ class Followed:
             except BaseException:  # what was read in part is read again
                 self._forget()
                 raise
-            self._looked = time.monotonic()
+            self._looked, self._took = time.monotonic(), time.thread_time() - began
 
     def _close(self) -> None:
         with self._looking:

@@ -1,7 +1,7 @@
 """Render what is known of a run as the fragments of its page, each an element with an id.
 
 How the run stands is rendered at each look. What takes longer (curves, time, the map of the pool) follows when
-something has come of which it tells, and takes a twentieth of the time at most.
+something has come of which it tells, and takes a fiftieth of the time at most.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from rose.store import (
     PlacedOrder,
     RunReader,
     TaskRecord,
-    describe_seconds,
 )
 from rose.watch.facts import Facts
 from rose.watch.facts.curves import Curve, measures
@@ -32,6 +31,7 @@ from rose.watch.fragments.calibration import calibration_section
 from rose.watch.fragments.curves import curves_section, data_script, uncertainty_section
 from rose.watch.fragments.failures import failures_section
 from rose.watch.fragments.links import Links
+from rose.watch.fragments.paired import paired_section
 from rose.watch.fragments.provenance import provenance_section
 from rose.watch.fragments.selection import selection_section
 from rose.watch.fragments.tables import Cell, safe, table
@@ -42,7 +42,7 @@ from rose.watch.summary import RunSummary
 from rose.watch.terminal import number
 
 SHOWN = 50  # tasks of a kind, and orders; the list of tasks has all
-_SHARE = 20  # what takes long waits so many times as long before it is rendered again
+_SHARE = 50  # what takes long waits so many times as long before it is rendered again
 
 _GOOD = {"running", "finished"}
 _LAST = ("orders", "provenance")  # what comes at the end of the page
@@ -102,7 +102,7 @@ class RunRendering:
             "state": str(_state(summary)),
             "answer": first.pop("answer"),
             "workflows": str(_workflows(summary)),
-            **{name: first.pop(name) for name in ("curves", "curve-data") if name in first},
+            **{name: first.pop(name) for name in ("curves", "curve-data", "comparison") if name in first},
             "running": str(_open("running", "Running", summary.running, lambda task: task.began or task.queued)),
             "queued": str(_open("queued", "Waiting for a worker", summary.queued, lambda task: task.queued)),
             "failures": first.pop("failures"),
@@ -128,6 +128,7 @@ class RunRendering:
         if self._iterated:
             self._iterated = False
             found |= self._curves(curves, groups, links)
+            found["comparison"] = paired_section(facts.paired())
             numbers = {curve.workflow: number for number, of_one in enumerate(groups.values()) for curve in of_one}
             found["selection"] = selection_section(facts.pool_map(), facts.gallery(), numbers)
             found["calibration"] = calibration_section(facts.calibrations(), numbers, list(groups), links)
@@ -174,7 +175,6 @@ def _state(summary: RunSummary) -> h.Element:
             since(summary.seen),
             f" (process {driver.pid} on {safe(driver.host)})",
         ],
-        h.p[f"{summary.labels} labels; driven for {describe_seconds(summary.worked)}"],
     ]
 
 

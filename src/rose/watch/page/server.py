@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import secrets
 import socket
 import sys
@@ -13,6 +14,8 @@ import uvicorn
 
 from rose.errors import RunDirectoryError
 from rose.watch.page.app import make_app
+
+_NICE = 10  # a run on the same machine comes first
 
 
 def serve(directory: Path, port: int = 0) -> None:
@@ -36,6 +39,8 @@ def serve(directory: Path, port: int = 0) -> None:
             f"from another machine: ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
             "  and open the same address there"
         )
+        with contextlib.suppress(OSError):
+            os.nice(_NICE)
         print("Ctrl-C ends it; whoever knows the address can look and give orders", file=sys.stderr)
         sys.stdout.flush()
         config = uvicorn.Config(
