@@ -67,7 +67,7 @@ def one(name: str, seed: int, final: float) -> dict[str, Any]:
     whole = learner.run(budget=budget)
     predicted = whole.models["m"].predict(StandardScaler().fit_transform(problem.X))
     found: dict[str, Any] = {"name": name, "seed": seed, "task": problem.task}
-    found |= stability([one for one in whole.iterations], values)
+    found |= stability(whole.iterations, values)
     if values:
         within, share = float(np.quantile(np.abs(predicted - problem.y), final)), SHARE
     else:
@@ -81,7 +81,8 @@ def one(name: str, seed: int, final: float) -> dict[str, Any]:
     result = learner.run(budget=2 * budget)
     true = [one["metric"] <= 1.0 - share for one in result.iterations]
     reached = [len(learner.pool.initial) + QUERY * place for place, holds in enumerate(true) if holds]
-    found |= {"certified": result.stop_reason == "certified", "true": true[-1], "labels": result.iterations[-1]["labels"]}
+    found |= {"certified": result.stop_reason == "certified", "true": true[-1]}
+    found |= {"labels": result.iterations[-1]["labels"]}
     return found | {"oracle": reached[0] if reached else None, "share": share}
 
 
@@ -105,12 +106,12 @@ def rows(found: list[dict[str, Any]]) -> str:
     true = np.mean([one["true"] for one in stops]) if stops else float("nan")
     late = [one["labels"] / one["oracle"] for one in stops if one["oracle"] and one["oracle"] >= 60]
     early, useful = (np.mean([one[name] for one in found]) for name in ("early", "useful"))
+    at = np.median([one["stable_at"] for one in found])
     return (
         f"certified stop: {len(stops)} of {len(found)} stopped, {true:.1%} of their statements true, labels "
         f"{np.median(ratios) if ratios else float('nan'):.2f}x of the oracle's (median; where the oracle needs 60 or "
         f"more: {np.median(late) if late else float('nan'):.2f}x)\n"
-        f"stability rule: {early:.1%} early, {useful:.1%} useful, at {np.median([one['stable_at'] for one in found]):.0%} "
-        "of the labels (median)"
+        f"stability rule: {early:.1%} early, {useful:.1%} useful, at {at:.0%} of the labels (median)"
     )
 
 

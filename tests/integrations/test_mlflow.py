@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,10 @@ import pytest
 from rose import ParallelUQLearner
 from rose.errors import RunFailedError
 from rose.integrations.mlflow_tracker import MLflowTracker
+from rose.loop.state import IterationState
 from rose.metrics import MODEL_ACCURACY
 from rose.testing import TrackerContract
+from rose.tracking import PipelineManifest
 from tests.integrations.runs import learner, read_page, teach
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy
@@ -102,6 +107,39 @@ def test_several_trackers_of_several_workflows_of_which_one_fails(client: Any, u
     assert (inner.info.status, inner.data.tags["stop_reason"]) == ("FINISHED", "max_iter_reached")
     assert inner.data.tags["config/simulation/grid"] == "it's"
     assert steps(client, inner, MODEL_ACCURACY) == steps(client, outer, f"it_s/{MODEL_ACCURACY}") == [0, 1]
+
+
+DRIVER = """
+import os, signal, sys
+from rose.integrations.mlflow_tracker import MLflowTracker
+from rose.loop.state import IterationState
+from rose.tracking import PipelineManifest
+tracker = MLflowTracker("killed", tracking_uri=sys.argv[1])
+tracker.on_start(PipelineManifest("SeqUQLearner"))
+tracker.on_iteration(IterationState(0, "loss", 0.5))
+assert "mlflow" not in sys.modules
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_program_has_told_is_written_and_nothing_of_it_stays(client: Any, uri: str) -> None:
+    # That this ends says that nobody has the pipe any more.
+    done = subprocess.run([sys.executable, "-c", DRIVER, uri], stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert runs_of(client, "killed")["SeqUQLearner"].data.metrics == {"loss": 0.5}
+
+
+def test_what_goes_wrong_is_raised_once_and_concerns_one_tracker(uri: str) -> None:
+    wrong, right = (MLflowTracker("wrong", tracking_uri=uri) for _ in range(2))
+    right.on_start(PipelineManifest("SeqUQLearner"))
+    wrong.on_iteration(IterationState(0, "loss", 0.5))  # of no run that has begun
+    right.on_iteration(IterationState(0, "loss", 0.5))
+    right.on_stop(None, "max_iter_reached")
+    with pytest.raises(KeyError):
+        wrong.on_idle()
+    wrong.on_idle()
+    with pytest.raises(Exception, match="nowhere"):
+        MLflowTracker(tracking_uri="nowhere://here")
 
 
 def test_the_page_runs(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,10 +177,11 @@ def test_labels_join_no_round_that_is_half_played(dies: str, program: Program) -
 
 
 def test_a_round_in_which_labels_joined_is_the_same_when_it_is_resumed(program: Program) -> None:
-    program(1, initial=4)
+    settings = {"initial": 4, "acquisition": "diverse", "start": "random"}  # which choose none of those given
+    program(1, **settings)
     with pytest.raises((RunFailedError, KeyboardInterrupt)):
-        program(3, initial=4, labels=square(0, 1), dies="1/b")
-    result = program(3, initial=4, labels=square(0, 1, 2))["w"]
+        program(3, **settings, labels=square(0, 1), dies="1/b")
+    result = program(3, **settings, labels=square(0, 1, 2))["w"]
     assert [i["labels"] for i in result.iterations] == [4, 8, 11]
     assert program.trained()["w/1/a:8"] == 1
 

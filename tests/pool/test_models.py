@@ -232,13 +232,12 @@ def test_what_one_member_cannot_do_is_said_before_anything_runs(engine):
     with pytest.raises(ConfigurationError, match=r"total_variance needs the members' own variances.*return_std"):
         words.run(max_iter=2)
     words.models(a=BayesianRidge())
-    with pytest.raises(ConfigurationError, match=r"'diverse' .*add members.*features"):
+    with pytest.raises(ConfigurationError, match=r"'alc' .*add members.*features"):
         words.run(max_iter=2)
     one = line(engine)
     one.models(gp=GaussianProcessRegressor())
     one.uncertainty_quantification(query_size=2)
     for method, words_of_it in (
-        ("maxdet", "add members.*features"),
         ("badge", "for classification"),
         ("batchbald", "for c"),
     ):

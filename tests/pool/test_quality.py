@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,8 +160,12 @@ def test_intervals_hold_wherever_the_result_is(engine, tmp_path):
     saved = rose.load(result.save(tmp_path / "saved"))
     for other in (rose.load(tmp_path / "run"), resumed, saved, pickle.loads(pickle.dumps(result))):
         np.testing.assert_allclose(other.predict(X[100:], level=0.9).lower, found.lower, rtol=1e-6)
+    assert "conformal intervals at 90 % are" in Path(resumed.report().save(tmp_path / "report.html")).read_text()
     given = result.predict(X[100:], 0.9, calibration=(X[:100], y[:100]))
     np.testing.assert_allclose(given.upper, found.upper, rtol=1e-5)
+    for wrong, told in ((X, "a pair"), ((X, y[:5]), "300 samples need as many labels")):
+        with pytest.raises(ConfigurationError, match=told):
+            result.predict(X, 0.9, calibration=wrong)
     with pytest.raises(ConfigurationError, match=r"by the hold-out: 100 samples cannot promise level=0\.999"):
         result.predict(X, 0.999)
     with pytest.raises(ConfigurationError, match="predicts values, not classes"):
@@ -180,12 +185,14 @@ def test_label_sets_hold_the_label(engine):
 
 
 @pytest.mark.parametrize("classify", [False, True])
-def test_without_a_hold_out_what_was_labelled_is_cross_validated(classify):
+def test_without_a_hold_out_what_was_labelled_is_cross_validated(engine, classify):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (400, 2))
     y = X @ [1.0, 2.0] + rng.normal(scale=0.2, size=400)
     y = np.where(y > 0, "up", "down") if classify else y
-    learner = rose.SeqUQLearner(1, pool=Pool(X, labels=dict(enumerate(y[:60].tolist())), initial=np.arange(60), seed=0))
+    learner = rose.SeqUQLearner(
+        engine, pool=Pool(X, labels=dict(enumerate(y[:60].tolist())), initial=np.arange(60), seed=0)
+    )
     learner.models(a=LogisticRegression(C=1.0), b=LogisticRegression(C=9.0)) if classify else learner.models(
         a=Ridge(), b=Ridge(9.0)
     )

@@ -6,8 +6,10 @@
 Arrays in, indices out: no files, no workflow. `acquisitions()` lists the methods, `register_acquisition` adds one.
 """
 
+from rose.acquisition.by_task import AUTO, for_task
 from rose.acquisition.choose import acquire
 from rose.acquisition.methods import (  # noqa: F401  (they register)
+    alc,
     badge,
     batchbald,
     diverse,
@@ -19,6 +21,7 @@ from rose.acquisition.methods import (  # noqa: F401  (they register)
     top,
 )
 from rose.acquisition.methods.batchbald import SaturatedBatchWarning
+from rose.acquisition.methods.kmeans import kmeans
 from rose.acquisition.partwise import draws_by_keys, kept_of_part, keys_of_part
 from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Problem
@@ -29,6 +32,7 @@ ACQUISITIONS.seal()
 
 __all__ = [
     "ACQUISITIONS",
+    "AUTO",
     "Acquisition",
     "Predictions",
     "Problem",
@@ -36,9 +40,11 @@ __all__ = [
     "acquire",
     "acquisitions",
     "draws_by_keys",
+    "for_task",
     "get_acquisition",
     "kept_of_part",
     "keys_of_part",
+    "kmeans",
     "register_acquisition",
     "tie_keys",
 ]

@@ -1,26 +1,22 @@
-"""Follow runs in MLflow: a run for each, and within it one for each of several workflows."""
+"""Follow runs in MLflow, through a process that writes for all trackers of this one: MLflow computes for long."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import os
-import re
 import sys
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rose.integrations._told import Told, failed, missing, parameters, same, told
+from rose.integrations._mlflow_writer import Writer, surroundings, writer
+from rose.integrations._told import missing, parameters, told
 from rose.learners.tracking import PipelineManifest, TrackerBase
 
-_METRICS, _OTHERS = 1000, 100  # that MLflow takes at once
-_OPENING = threading.Lock()  # a database that is new is set up once
-_RUN = "rose.run"  # the tag by which a resumed run finds its own
+_numbers = itertools.count()
 
 
 class MLflowTracker(TrackerBase):
-    """Log parameters, metrics and tags to MLflow, through a client of its own: no run is made the active one.
+    """Log parameters, metrics and tags to MLflow, in a process of its own: no run is made the active one.
 
     Params are what the run is made of (`learner_type`, `criterion/threshold`, `task.training.as_executable`, ...),
     metrics the criterion's value by its name, every number of the state, and `config/STAGE/NAME` of configurations,
@@ -28,6 +24,9 @@ class MLflowTracker(TrackerBase):
     its own, and in the outer one its metrics begin with `WORKFLOW/`.
 
     A run that is resumed goes on in its MLflow run, and no metric is logged twice.
+
+    The process that writes begins with the first tracker, and ends with this one, however that ends, when it has
+    written what it was told.
 
     Args:
         experiment_name: which is made if there is none; None: what MLFLOW_EXPERIMENT_NAME says, or "rose".
@@ -42,158 +41,56 @@ class MLflowTracker(TrackerBase):
     def __init__(
         self, experiment_name: str | None = None, run_name: str | None = None, *, tracking_uri: str | None = None
     ) -> None:
-        try:
-            from mlflow import MlflowClient
-        except ImportError as error:
-            raise ImportError(missing("mlflow", "MLflowTracker")) from error
-        self._experiment_name = experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rose"
+        _check_installed()
         self._run_name = run_name
-        with _OPENING:
-            self._client: Any = MlflowClient(tracking_uri)
-        self._experiment = ""
-        self._runs: dict[str | int | None, _Run] = {}  # by workflow; None: the outer one
+        self._number = next(_numbers)
+        loaded: Any = sys.modules.get("mlflow")
+        if tracking_uri is None and loaded is not None:  # the program may have said it to MLflow
+            tracking_uri = loaded.get_tracking_uri()
+        name = experiment_name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "rose"
+        self._opening = (name, tracking_uri)
+        self._where = surroundings()
+        self._writer: Writer | None = None  # the one that knows it
+        self._tell("idle", waits=True)
 
     def on_start(self, manifest: PipelineManifest) -> None:
         """Begin a run, or go on in the one that an earlier program began; log what it is made of."""
-        self._experiment = self._experiment_id()
-        name = self._run_name or manifest.learner_type
-        self._runs = {}
-        outer = self._begin(None, name, {} if manifest.run is None else {_RUN: manifest.run})
-        outer.set_params(parameters(manifest, "."))
-        outer.write()
+        params = {name: str(value) for name, value in parameters(manifest, ".").items()}
+        self._tell("start", self._run_name or manifest.learner_type, manifest.run, params, waits=True)
 
     def on_iteration(self, state: Any) -> None:
-        """Note a state, to be written a moment later."""
-        said, outer, workflow = told(state), self._runs[None], state.learner_id
-        if workflow is None:
-            outer.note(said, state.iteration)
-            return
-        if workflow not in self._runs:
-            ours = {"mlflow.parentRunId": outer.id, "rose.workflow": str(workflow)}
-            self._begin(workflow, str(workflow), ours)
-        self._runs[workflow].note(said, state.iteration)
-        outer.note(said, state.iteration, f"{workflow}/")
+        """Have a state noted, to be written a moment later."""
+        self._tell("iteration", state.learner_id, state.iteration, told(state))
 
     def on_idle(self) -> None:
-        """Write what was noted."""
-        for run in self._runs.values():
-            run.write()
+        """Have written what was noted."""
+        self._tell("idle", waits=True)
 
     def on_workflow_stop(self, learner_id: str | int, final_state: Any | None, reason: str) -> None:
-        """End a workflow's run."""
-        if learner_id in self._runs:
-            self._runs[learner_id].end(final_state, reason)
+        """Have a workflow's run ended."""
+        self._tell("end", learner_id, None if final_state is None else final_state.iteration, str(reason))
 
     def on_stop(self, final_state: Any | None, reason: str) -> None:
-        """End the run, as FAILED after an error."""
-        self.on_idle()
-        self._runs[None].end(final_state, reason)
+        """Have the run ended, as FAILED after an error."""
+        self._tell("end", None, None if final_state is None else final_state.iteration, str(reason), waits=True)
 
-    def _experiment_id(self) -> str:
-        from mlflow.exceptions import MlflowException
-
-        name = self._experiment_name
-        found = self._client.get_experiment_by_name(name)
-        try:
-            return str(self._client.create_experiment(name) if found is None else found.experiment_id)
-        except MlflowException:  # another process was first
-            found = self._client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
-
-    def _begin(self, workflow: str | int | None, name: str, tags: Mapping[str, str]) -> _Run:
-        """Begin a run, or go on in the last one that has these tags."""
-        found = None
-        if tags:
-            wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in _quotable(tags))
-            found = next(iter(self._client.search_runs([self._experiment], wanted, max_results=1)), None)
-        begun = found or self._client.create_run(self._experiment, tags=dict(tags), run_name=name)
-        run = self._runs[workflow] = _Run(self._client, begun.info.run_id)
-        if found is not None:
-            run.go_on(found)
-        return run
+    def _tell(self, method: str, *arguments: Any, waits: bool = False) -> None:
+        now = writer(self._where)
+        if self._writer is not now:  # it has not heard of this tracker
+            now.tell(self._number, "open", self._opening, waits=True)
+            self._writer = now
+        now.tell(self._number, method, arguments, waits=waits)
 
 
-def _quotable(tags: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((key, value.replace("'", "''")) for key, value in tags.items())
+def _check_installed() -> None:
+    """Look for MLflow without importing it, which takes seconds.
 
-
-class _Run:
-    """Log to one MLflow run, many metrics at once."""
-
-    def __init__(self, client: Any, run: str) -> None:
-        self.id = run
-        self._client = client
-        self._known: dict[tuple[str, int], float] = {}  # what earlier programs have logged
-        self._params: dict[str, str] = {}  # of earlier programs, which cannot be changed
-        self._tags: dict[str, str] = {}
-        self._noted: dict[str, list[Any]] = defaultdict(list)  # metrics, params and tags, not written yet
-
-    def go_on(self, found: Any) -> None:
-        """Go on in a run of an earlier program."""
-        self._client.update_run(self.id, status="RUNNING")
-        self._params, self._tags = dict(found.data.params), dict(found.data.tags)
-        for name in found.data.metrics:
-            self._known |= {(name, m.step): _kept(m.value) for m in self._client.get_metric_history(self.id, name)}
-
-    def set_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; one that a resumed run has changed is a tag beside what it was."""
-        from mlflow.entities import Param
-
-        for name, value in params.items():
-            key, text = _key(name), str(value)[:6000]
-            if key not in self._params:
-                self._noted["params"].append(Param(key, text))
-            elif self._params[key] != text:
-                self.set_tag(key, text)
-
-    def set_tag(self, name: str, value: str) -> None:
-        """Set a tag, if it is not what it is already."""
-        from mlflow.entities import RunTag
-
-        if self._tags.get(key := _key(name)) != value:
-            self._tags[key] = value
-            self._noted["tags"].append(RunTag(key, value[:5000]))
-
-    def note(self, said: Told, step: int, prefix: str = "") -> None:
-        """Note metrics, but for those that are logged already, and tags."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        for name, value in said.numbers.items():
-            key = _key(prefix + name)
-            if not same(self._known.get((key, step)), _kept(value)):
-                self._noted["metrics"].append(Metric(key, value, now, step))
-        for name, text in said.texts.items():
-            self.set_tag(prefix + name, text)
-
-    def write(self) -> None:
-        """Write what was noted."""
-        noted, self._noted = self._noted, defaultdict(list)
-        for what, at_once in (("metrics", _METRICS), ("params", _OTHERS), ("tags", _OTHERS)):
-            for first in range(0, len(noted[what]), at_once):
-                self._client.log_batch(self.id, **{what: noted[what][first : first + at_once]})
-
-    def end(self, final_state: Any | None, reason: str) -> None:
-        """Write what is left, and why it ended."""
-        self.set_tag("stop_reason", str(reason))
-        if final_state is not None:
-            self.set_tag("final_iteration", str(final_state.iteration))
-        self.write()
-        self._client.set_terminated(self.id, "FAILED" if failed(reason) else "FINISHED")
-
-
-def _key(name: str) -> str:
-    """Return a name as MLflow takes it: a path of letters, digits and some signs.
-
-    >>> _key("config/simulation/--n"), _key("acc@5"), _key("../a//b")
-    ('config/simulation/--n', 'acc_5', 'a/b')
+    Raises:
+        ImportError: if it is not installed.
     """
-    parts = re.sub(r"[^/\w.\- :]", "_", name).split("/")
-    return "/".join(part for part in parts if part not in ("", ".", ".."))[:250] or "_"
-
-
-def _kept(value: float) -> float:
-    """Return a value as MLflow's databases keep it: an infinite one as the largest."""
-    return max(min(value, sys.float_info.max), -sys.float_info.max)
+    try:
+        found = importlib.util.find_spec("mlflow")
+    except ValueError:  # what stands in its place is no module
+        found = None
+    if found is None:
+        raise ImportError(missing("mlflow", "MLflowTracker"))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rose.acquisition import AUTO
 from rose.dataflow.active import ActivePlan
 from rose.errors import ConfigurationError
 from rose.learners._task_dicts import TaskDict, arguments_of, described, stage_of, with_arguments
@@ -202,7 +203,7 @@ class AlgorithmSelector(ActiveLearner[Selection]):
             )
         passes = checks.check_count(1 if num_predictions is None else num_predictions, "num_predictions", 1)
         request = replace(request, model_names=members(model_names, self.estimators), num_predictions=passes)
-        return PoolPlan(request, self.pool, next(iter(self.acquisitions.values()), "diverse"))
+        return PoolPlan(request, self.pool, next(iter(self.acquisitions.values()), AUTO))
 
     def start(self, *args: Any, progress: bool = False, **kwargs: Any) -> Selected:
         """Run the algorithms; takes the arguments of `plan`. Awaited it gives a `Selection`, iterated their states.

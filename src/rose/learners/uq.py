@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from rose.acquisition import AUTO
 from rose.dataflow.plan import DataflowPlan
 from rose.dataflow.uq import threshold_operator
 from rose.engine import TaskKey
@@ -35,7 +36,8 @@ class UQLearner(Learner[R]):
         pool: the candidates; without one, the learner runs ROSE's dataflow over files of yours.
         run_dir: the directory that holds everything about the run; None for a temporary one. Where there is a run in
             it, running is resuming: what is recorded as done is not run again.
-        acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`.
+        acquisition: how a batch is chosen from a pool, a name from `rose.acquisition.acquisitions()`; a resumed run
+            that was begun with the default keeps what that was.
         asyncflow: what ROSE calls `engine`.
         resume, accept_changes, keep_models: as `rose.learners.base.Learner` says.
 
@@ -49,7 +51,7 @@ class UQLearner(Learner[R]):
         *,
         pool: Pool | None = None,
         run_dir: str | Path | None = None,
-        acquisition: str = "diverse",
+        acquisition: str = AUTO,
         resume: bool | Literal["new"] = True,
         accept_changes: AcceptChanges = False,
         keep_models: int = 1,

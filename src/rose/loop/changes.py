@@ -45,6 +45,22 @@ AS_BEGUN = "as the labels given say"  # of a setting that a resumed run does not
 
 _log = logging.getLogger("rose")
 
+
+class Unsaid(str):
+    """Hold what a setting is in a new run where the user does not name it: a resumed run keeps what it was begun with.
+
+    `before` is what it was in runs that did not note it.
+    """
+
+    before: str
+
+    def __new__(cls, now: str, before: str) -> Unsaid:
+        """Return the setting's value in a new run."""
+        made = super().__new__(cls, now)
+        made.before = before
+        return made
+
+
 T = TypeVar("T")
 
 AcceptChanges = bool | Literal["resimulate"]
@@ -99,7 +115,7 @@ async def check_identity(run: Run, identity: Mapping[str, str], code: Code, acce
     run.accepts_changes, run.relabels = bool(accept), accept == "resimulate"
     begun = await run.journal.meta("identity") or {}
     known = {name: from_plain(plain) for name, plain in (await run.journal.meta("code") or {}).items()}
-    identity = {name: begun.get(name, now) if now == AS_BEGUN else now for name, now in identity.items()}
+    identity = {name: _as_begun(begun, name, now) for name, now in identity.items()}
     told = {}
     for name, now in identity.items():
         text = _changed(name, begun.get(name, now), now, known.get(name), code.get(name))
@@ -130,6 +146,13 @@ async def check_identity(run: Run, identity: Mapping[str, str], code: Code, acce
     for name, value in notes.items():
         if await run.journal.meta(name) != value:
             await run.journal.note(name, value)
+
+
+def _as_begun(begun: Mapping[str, str], name: str, now: str) -> str:
+    """Return what a setting is: as it was, where it is not named now."""
+    if isinstance(now, Unsaid):
+        return begun.get(name, now.before if begun else str(now))
+    return begun.get(name, now) if now == AS_BEGUN else now
 
 
 def _labelling(named: Iterable[str]) -> str:

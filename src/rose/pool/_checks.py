@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rose.acquisition import get_acquisition
 from rose.arrays import as_array
 from rose.errors import ConfigurationError, PoolError
 from rose.pool.ensemble.columns import kind_of, task_of_labels
@@ -26,7 +25,7 @@ class Ensembles:
         models, passes: how many models there are, and how often each predicts.
         task: "classification" or "regression"; None: not known.
         variances: whether members tell their own variances; None: not known.
-        features: whether the pool has features.
+        features: whether there are features, the user's or candidates that serve as such.
         own: whether the candidates themselves are coordinates.
         classes: the labels of the columns of predictions, where they are declared.
         estimators: whether members are estimators, which learn labels as they are.
@@ -82,7 +81,7 @@ def check_scoring(where: str, scoring: Scoring, known: Ensembles, asks_the_user:
                 "num_predictions for stochastic ones"
             )
     if not asks_the_user:
-        method = get_acquisition(scoring.acquisition)
+        method = scoring.method
         near = known.features or (known.own and known.samples == 1 and spreads_by_features(method))
         there = {"scores", "mc_preds", "features"} if near else {"scores", "mc_preds"}
         objection = method.objection(scoring.task, known.samples, there)

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from rose.loop.changes import AS_BEGUN
+from rose.loop.changes import AS_BEGUN, Unsaid
 from rose.pool.pool import Pool
+from rose.pool.start import RANDOM
 
 _SAMPLED = 1000  # candidates that are looked at to recognise a pool
 
 
 def describe_pool(pool: Pool) -> dict[str, str]:
-    """Describe a pool's parts: a digest of its size and up to 1,000 candidates, its `initial`, seed and `extra`."""
+    """Describe a pool: a digest of its size and up to 1,000 candidates; its `initial`, start, seed and `extra`."""
     return {
         "pool": _digest(len(pool), pool.digests(sampled(pool))),
         "Pool(seed=)": str(pool.seed),
         "Pool(initial=)": describe_initial(pool),
+        "Pool(start=)": pool.start if pool.says_start else Unsaid(pool.start, before=RANDOM),
         "Pool(extra=)": "none" if pool.extra is None else pool.extra.digest(),
     }
 

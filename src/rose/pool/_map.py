@@ -21,7 +21,7 @@ _PROJECTED = 4_096  # numbers in a candidate for which the projection itself is 
 
 async def note_map(run: Run, pool: Pool, own: Coordinates | None) -> None:
     """Note the map of a pool, once for each size that it has."""
-    near = given_coordinates(pool) or own
+    near = given_coordinates(pool.features) or own
     if run.temporary or near is None or (await run.journal.meta(NOTE) or {}).get("count") == len(pool):
         return
     await run.journal.note(NOTE, await asyncio.to_thread(pool_map, pool, near))

@@ -97,7 +97,7 @@ class Variant:
             passes=passes,
             task=task,
             variances=gives_variances(prediction),
-            features=self._pool.features is not None,
+            features=self._pool.features is not None or (self._own is not None and self._own.narrow),
             own=self._own is not None,
             classes=prediction.classes,
             estimators=is_of_estimators(prediction),

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
+from rose.acquisition import AUTO
 from rose.errors import ConfigurationError
-from rose.loop.changes import Code, code_of, identity_of, simulation_identity
+from rose.loop.changes import Code, Unsaid, code_of, identity_of, simulation_identity
 from rose.loop.protocol import Loop, RunRequest
 from rose.loop.schedule import Rounds, Schedule
-from rose.pool._coordinates import given_coordinates, own_coordinates
+from rose.pool._coordinates import Coordinates, given_coordinates, own_coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
 from rose.pool._looking import Looker
@@ -35,6 +36,8 @@ from rose.stages.stage import Stage
 from rose.store import LabelStore
 
 _ROUNDS = Rounds()
+_FEATURES = "Pool(features=)"  # what distances are measured in, where the user gives no features:
+CANDIDATES, PREDICTIONS = "candidates", "predictions"
 
 
 class PoolPlan:
@@ -61,9 +64,10 @@ class PoolPlan:
         self._pool = pool
         self._acquisition = acquisition
         self._schedule = schedule
-        self._own = own_coordinates(pool)
+        self._distances: Coordinates | None = None  # what the acquisition measures in
+        self._own = own_coordinates(pool.source, len(pool))
         _check_budget(pool, request.limits.budget)
-        self._near = given_coordinates(pool) or self._own
+        self._near = given_coordinates(pool.features) or self._own
         check_controls(request, pool, self._near)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
@@ -85,11 +89,21 @@ class PoolPlan:
         named = identity_of(self.request, self.code)
         for control in self.request.controls.values():  # all are of one kind
             named["control"] = control.kind
-        return named | describe_pool(self._pool) | {"acquisition": self._acquisition}
+        acquisition = self._acquisition
+        named |= {"acquisition": Unsaid(AUTO, before="diverse") if acquisition == AUTO else acquisition}
+        if self._pool.features is None:
+            near = CANDIDATES if self._own is not None and self._own.narrow else PREDICTIONS
+            named[_FEATURES] = Unsaid(near, before=PREDICTIONS)
+        return named | describe_pool(self._pool)
 
     async def open(self, runner: Runner, stack: AsyncExitStack) -> Mapping[str, Loop]:
         """Return the loops, ready to be played."""
         assert runner.run is not None
+        begun = await runner.run.journal.meta("identity") or {}
+        self._acquisition = begun.get("acquisition", self._acquisition)
+        self._distances = given_coordinates(self._pool.features)
+        if self._distances is None and begun.get(_FEATURES) == CANDIDATES:
+            self._distances = self._own
         await note_map(runner.run, self._pool, self._own)
         configs = self.request.configs.values()
         asks_index = any("index" in bind_simulation(self._simulation, config).names for config in configs)
@@ -130,7 +144,7 @@ class PoolPlan:
         criterion, how = variant.registered.criterion, request.controls.get(name)
         control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
         seeded_as = how.of[0] if how else None
-        near = given_coordinates(self._pool), self._own
+        near = self._distances, self._own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
         ensemble = Ensemble(

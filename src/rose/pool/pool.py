@@ -12,11 +12,14 @@ import numpy as np
 
 from rose.arrays import as_array, as_numbers
 from rose.errors import PoolError
+from rose.pool._coordinates import given_coordinates, own_coordinates
 from rose.pool.candidates.extra import Extra, open_extra
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import frame_digests, is_frame, of_types
 from rose.pool.candidates.given_labels import Known, known_labels
 from rose.pool.candidates.opening import check_finite, digest_of, open_candidates
+from rose.pool.candidates.taking import take
+from rose.pool.start import RANDOM, check_start, first_of
 from rose.store import as_label, not_finite, stacked
 
 INITIAL = 20  # candidates that are simulated first, where the user does not say
@@ -30,7 +33,7 @@ class Pool:
             samples, and a single candidate a Series; the path of a .npy file (memory-mapped, never read whole); or a
             sequence of objects.
         initial: how many candidates are labelled before the first training, those given by `labels` among them; more
-            are drawn at random by `seed`. Or their indices, to which those given are added. None: those given;
+            are chosen as `start` says. Or their indices, to which those given are added. None: those given;
             without any, 20.
         seed: of the draw, and of everything else in the run that is random.
         holdout: `(X_test, y_test)`, labelled samples outside the pool that a stop criterion may be measured on;
@@ -38,7 +41,8 @@ class Pool:
         block: the most candidates that one task predicts. A larger pool is never predicted as a whole: it is screened
             part by part, and what chooses a batch sees the most uncertain candidates (see `rose.pool.screening`).
         features: `[N, F]` coordinates in which near candidates are alike, for the acquisition methods that look at
-            them; None: they look at the ensemble's predictions.
+            them; None: the candidates themselves, each coordinate of unit variance, where they are at most 64 numbers
+            each; else the ensemble's predictions.
         labels: of an earlier run or from elsewhere: a pair `(X, y)`, a mapping `{index: label}`, a file that `rose
             labels` wrote, or a run directory (which must be one that you trust, because labels of your own classes
             run their code when they are read). Candidates whose content equals a labelled one are not simulated. When
@@ -48,11 +52,14 @@ class Pool:
             candidates. They are not counted as labels, and never chosen.
         allow_nan: whether features (of candidates, hold-out and `extra`) may be NaN, or missing in a DataFrame, for
             models that can do with it. Infinite ones never may, and labels neither.
+        start: how the first candidates are spread: "maximin" (each the farthest from those before), "lhs" (nearest to a
+            Latin hypercube), "stratified" (one of each cluster) or "random"; all by `seed`, in the features if there
+            are some. None: "stratified" where candidates are at most 64 numbers each, else "random".
 
     Raises:
-        PoolError: if a candidate is NaN or infinite, or an array sparse or masked; `initial` does not fit; the
-            hold-out's or the extra samples' lengths differ, or they are not of the pool's shape; a label is None, NaN
-            or infinite, or holds such a value; or `labels` fit no candidate, or one in several ways.
+        PoolError: if a candidate is NaN or infinite, or an array sparse or masked; `initial` or `start`
+            does not fit; the hold-out's or the extra samples' lengths differ, or they are not of the pool's shape; a
+            label is None, NaN or infinite, or holds such a value; or `labels` fit no candidate, or one in several ways.
 
     Example:
         >>> import numpy as np
@@ -74,6 +81,7 @@ class Pool:
         labels: Mapping[int, Any] | tuple[Any, Any] | str | Path | None = None,
         extra: tuple[Any, Any] | None = None,
         allow_nan: bool = False,
+        start: str | None = None,
     ) -> None:
         if not isinstance(allow_nan, bool):
             raise PoolError(f"allow_nan={allow_nan!r} must be True or False")
@@ -89,8 +97,11 @@ class Pool:
         self.given = Known.none() if labels is None else known_labels(labels, self.X)
         self.block = block
         self.asked = initial  # as the user said it
-        self.initial = self._initial(initial, self.seed)
         self.features = None if features is None else _check_features(features, len(self.X))
+        self._near = given_coordinates(self.features) or own_coordinates(self.source, len(self.X))
+        self.says_start = start is not None
+        self.start = check_start(start, self._near)
+        self.initial = self._initial(initial, self.seed)
         self.extra: Extra | None = None if extra is None else open_extra(extra, self.X, allow_nan)
         self.holdout = None if holdout is None else _check_holdout(holdout, self.X, allow_nan)
 
@@ -122,10 +133,11 @@ class Pool:
         return [self.digest(index) for index in indices]
 
     def drawn(self) -> np.ndarray:
-        """Return the candidates that would come first if no labels were given, by `initial` and the seed alone."""
+        """Return what tells one `initial` from another: the indices, or as many drawn by the seed."""
         asked = INITIAL if self.asked is None else self.asked
         if isinstance(asked, (int, np.integer)) and not isinstance(asked, bool):
-            return _draw(len(self.X), int(min(asked, len(self.X))), self.seed)
+            n = len(self.X)
+            return first_of(RANDOM, None, np.arange(n), int(min(asked, n)), self.seed, np.empty(0, np.int64))
         return np.asarray(asked).astype(np.int64)
 
     def drawn_by(self, seed: int) -> np.ndarray:
@@ -140,40 +152,17 @@ class Pool:
         if isinstance(initial, (int, np.integer)) and not isinstance(initial, bool):
             if not 1 <= initial <= n:
                 raise PoolError(f"initial={initial} must be from 1 to the number of candidates, {n}")
-            if not self.known:
-                return _draw(n, int(initial), seed)
             others = np.delete(np.arange(n), np.array(sorted(self.known), dtype=np.int64))
             lacking = min(max(0, int(initial) - len(given)), len(others))
-            return np.concatenate([given, _draw(others, lacking, seed)]).astype(np.int64)
+            more = first_of(self.start, self._near, others, lacking, seed, given)
+            return np.concatenate([given, more]).astype(np.int64)
         indices = np.asarray(initial)
         if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in "iu":
             raise PoolError(f"initial={initial!r} must be a number of candidates or a list of their indices")
         if indices.min() < 0 or indices.max() >= n or len(np.unique(indices)) != len(indices):
             raise PoolError(f"initial: the indices must be distinct and from 0 to {n - 1}")
-        more = self.given.beside(indices.tolist())
-        return np.concatenate([indices, np.array(more, dtype=np.int64)]).astype(np.int64)
-
-
-def _draw(indices: int | np.ndarray, count: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).choice(indices, size=count, replace=False))
-
-
-def take(X: Any, indices: np.ndarray) -> Any:
-    """Return the samples at `indices`: an array of an array or a file, a table of a table, a list of a sequence."""
-    if isinstance(X, np.ndarray):
-        return X[indices]
-    if isinstance(X, CandidateFile):
-        return X.take(indices)
-    if is_frame(X):
-        return X.iloc[indices]
-    return [X[int(i)] for i in indices]
-
-
-def part(X: Any, start: int, stop: int) -> Any:
-    """Return samples `start` to `stop - 1`, as `take` returns those at indices."""
-    if isinstance(X, CandidateFile):
-        return X.read(start, stop)
-    return X.iloc[start:stop] if is_frame(X) else X[start:stop]
+        beside = self.given.beside(indices.tolist())
+        return np.concatenate([indices, np.array(beside, dtype=np.int64)]).astype(np.int64)
 
 
 def _check_features(features: Any, n: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from rose.pool._learning import Learned, Learning, SharedPool, Wanted
 from rose.pool._looking import Looked, Looker
 from rose.pool._notices import Notices
 from rose.pool.candidates.file import CandidateFile
+from rose.pool.candidates.taking import take
 from rose.pool.control import Compared
 from rose.pool.ensemble.columns import only_class, task_of_labels
 from rose.pool.ensemble.members import Ensemble, RoundId
@@ -28,7 +29,7 @@ from rose.pool.ensemble.predictor import Predictor, PredictorLog
 from rose.pool.judging.criterion import Criterion
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.labelling.labeller import Labeller
-from rose.pool.pool import Pool, take
+from rose.pool.pool import Pool
 from rose.pool.scoring_rule import Scoring, make_scoring
 from rose.pool.stopping.stopping import Stopping, Verdict
 from rose.stages.config import LearnerConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rose.acquisition import get_acquisition
+from rose.acquisition import Acquisition, for_task, get_acquisition
 from rose.errors import ConfigurationError, PredictionError
 from rose.metrics import compare
 from rose.pool.ensemble.passes import Passed, alike, means, variances
@@ -28,6 +28,11 @@ class Scoring:
     metric: Metric | None
     acquisition: str
     task: str | None = None
+
+    @property
+    def method(self) -> Acquisition:
+        """Return how a batch is chosen; what serves the task where nothing else is said and the task is known."""
+        return for_task(self.acquisition, self.task)
 
     @property
     def direction(self) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from rose.acquisition import Acquisition, acquire, get_acquisition
+from rose.acquisition import Acquisition, acquire
 from rose.errors import NotANumberError, PredictionError, TaskFailedError
 from rose.pool._coordinates import Coordinates
 from rose.pool._notices import Notices
+from rose.pool.candidates.taking import take
 from rose.pool.ensemble.members import RoundId
 from rose.pool.ensemble.passes import Passed, alike, first_rows, means
 from rose.pool.ensemble.predictions import with_rows
-from rose.pool.pool import take
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import most_uncertain
 from rose.stages.binding import bind_stage, run_stage
@@ -78,7 +78,7 @@ class Chooser:
     Args:
         runner: what runs the user's functions.
         active_learn: the user's function that chooses, if there is one.
-        features: in what distances are measured; None: in the ensemble's predictions.
+        features: what distances are measured in; None: the ensemble's predictions.
         own: what they are measured in if members say nothing of them; None: the candidates are no numbers.
         single: whether there is one prediction of a candidate, so that it does not.
         notices: what is told of questions that say nothing.
@@ -111,16 +111,16 @@ class Chooser:
 
     def looks_at_labelled(self, scoring: Scoring) -> bool:
         """Tell whether the choice needs predictions of the labelled and the pending candidates, too."""
-        return self._active_learn is None and get_acquisition(scoring.acquisition).wants("labelled")
+        return self._active_learn is None and scoring.method.wants("labelled")
 
     def least_seen(self, scoring: Scoring) -> int:
         """Return how many of the most uncertain candidates the method has to see, whatever it asks for itself."""
-        method = get_acquisition(scoring.acquisition)
-        return WIDE if self._near(method) is self._own and self._own is not None else 0
+        method = scoring.method
+        return WIDE if self._single and self._near(method) is self._own and self._own is not None else 0
 
     def looks_at_predictions(self, scoring: Scoring) -> bool:
         """Return whether the acquisition method looks at the predictions themselves."""
-        method = get_acquisition(scoring.acquisition)
+        method = scoring.method
         there = {"scores", "mc_preds"} if self._near(method) is None else {"scores", "mc_preds", "features"}
         return method.takes("mc_preds", there)
 
@@ -173,12 +173,13 @@ class Chooser:
 
     def _acquire(self, round: RoundId, scoring: Scoring, found: Candidates, scores: np.ndarray, k: int) -> np.ndarray:
         rows: np.ndarray = found.rows.value
-        method = get_acquisition(scoring.acquisition)
+        method = scoring.method
         features, mc_preds = self._near(method), means(found.passes) or None
         # Members that say the same of all candidates tell no distances.
-        if features is None and spreads_by_features(method) and found.passes and alike(found.passes):
+        silent = self._single or (bool(found.passes) and alike(found.passes))
+        if features is None and spreads_by_features(method) and silent:
             features = self._own
-        wide = {} if features is None or features is not self._own else _wide(method, k)
+        wide = _wide(method, k) if silent and features is not None and features is self._own else {}
         return acquire(
             np.concatenate([scores, np.zeros(len(rows) - found.count)]),
             k,

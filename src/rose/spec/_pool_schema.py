@@ -135,7 +135,7 @@ class PoolConfig(Program):
     query_size: int | None = None
     threshold: float | None = None
     reduction: str | None = None
-    acquisition: str = "diverse"
+    acquisition: str = "auto"
     stop_criterion: PoolStopDef | None = None
     workflows: dict[str, PoolWorkflow] | None = None
     budget: int | None = None

@@ -97,8 +97,8 @@ class Process:
         diagonal = np.diag(cho_solve((self._root, True), np.eye(len(self.X)), check_finite=False))
         return self.Y - self._weights / diagonal[:, None], 1.0 / diagonal
 
-    def paths(self, X: Floats, count: int, stretch: float = 1.0) -> NDArray[np.float32]:
-        """Return draws of the posterior's functions at `X`, `[count, n, C]` float32: the same functions wherever asked.
+    def paths(self, X: Floats, count: int, stretch: float = 1.0) -> Floats:
+        """Return draws of the posterior's functions at `X`, `[count, n, C]`: the same functions wherever asked.
 
         Each sample's draws are shifted and stretched to have the posterior's mean exactly, and its standard deviation
         times `stretch`.
@@ -115,7 +115,7 @@ class Process:
         before = np.cos(self.X @ waves + phases) @ weights
         missing = cho_solve((self._root, True), np.tile(self.Y, count) - before - noise, check_finite=False)
         mean, std = self.mean(X), np.sqrt(self.variance(X)) * stretch
-        found = np.empty((count, len(X), columns), dtype=np.float32)
+        found = np.empty((count, len(X), columns))
         for start in range(0, len(X), 4096):
             some = slice(start, start + 4096)
             drawn = np.cos(X[some] @ waves + phases) @ weights + kernel(X[some], self.X) @ missing

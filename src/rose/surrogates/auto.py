@@ -126,7 +126,7 @@ class Auto(BaseEstimator):  # type: ignore[misc]
 def _some(told: Any, count: int) -> Any:
     """Return `count` members of `[S, ...]`, spread evenly over them, with the mean and variance of all of them."""
     if isinstance(told, tuple):
-        values, noise = np.asarray(told[0], np.float32), np.asarray(told[1], np.float32)
+        values, noise = told
         chosen = values[np.arange(count) * len(values) // count]
         off = chosen - chosen.mean(axis=0)
         have, want = off.std(axis=0), values.std(axis=0)
@@ -139,7 +139,8 @@ def _some(told: Any, count: int) -> Any:
 
 def _densities(fitted: dict[str, Any], y: Floats) -> Floats:
     """Return log densities of labels that were left out, `[K, n]`, of normal distributions, summed over outputs."""
-    scale = np.maximum(y.std(axis=0), 1e-300)
+    spread = y.std(axis=0)
+    scale = np.where(spread > 0.0, spread, 1.0)
 
     def density(mean: Floats, variance: Floats) -> Floats:
         off, variance = (y - mean) / scale, np.maximum(variance / scale**2, 1e-14)

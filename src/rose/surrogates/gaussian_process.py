@@ -105,7 +105,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return found, self._form(np.sqrt((known @ self.axes_**2) * self.scale_**2 + self._noise()))
 
     def predict_members(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return draws of the posterior and their noise's variance, `[S, n]` or `[S, n, D]` float32 each.
+        """Return draws of the posterior and their noise's variance, `[S, n]` or `[S, n, D]` each.
 
         Their mean is the posterior's, and so is their variance; candidates that hang together do so in each draw.
         """
@@ -116,8 +116,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ]
         drawn = np.stack(each, axis=2) * self.sizes_
         values = (drawn @ self.axes_) * self.scale_ + self.centre_
-        noise = np.broadcast_to(self._noise(), values.shape).astype(np.float32)
-        values = values.astype(np.float32)
+        noise = np.broadcast_to(self._noise(), values.shape)
         return (values, noise) if self.vector_ else (values[:, :, 0], noise[:, :, 0])
 
     def left_out(self) -> list[tuple[Floats, Floats]]:

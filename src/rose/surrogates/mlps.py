@@ -65,8 +65,9 @@ class MLPs(BaseEstimator):  # type: ignore[misc]
         if self.task == "regression":
             values, self.vector_ = as_values(y, len(rows)), np.ndim(y) == 2
             self.centre_, spread = values.mean(axis=0), values.std(axis=0)
-            self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.centre_), 1e-300), spread, 1.0)
-            self._targets = (values - self.centre_) / self.scale_
+            varies = spread > 1e-12 * np.maximum(np.abs(self.centre_), 1e-300)
+            self.scale_ = np.where(varies, spread, 0.0)
+            self._targets = (values - self.centre_) / np.where(varies, spread, 1.0)
             learned: Any = self._targets if self._targets.shape[1] > 1 else self._targets[:, 0]
         else:
             known = Classes.of(y, len(rows))

@@ -82,7 +82,7 @@ class ProcessClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) == 1:
             return np.ones((self.members, len(as_rows(X)), 1), dtype=np.float32)
         drawn = self.process_.paths(self._rows(as_rows(X)), self.members)
-        return _softmax((drawn + self.centre_.astype(np.float32)) / np.float32(self.temperature_))
+        return _softmax((drawn + self.centre_) / self.temperature_).astype(np.float32)
 
     def predict_proba(self, X: Any) -> Floats:
         """Return probabilities, `[n, C]` in the order of `classes_`."""

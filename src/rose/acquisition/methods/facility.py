@@ -29,6 +29,7 @@ _ROUNDING = 1e-9  # similarities that differ by less are equal, and gains by thi
     needs=("scores", "features|mc_preds"),
     uses=("labelled", "pending"),
     min_samples=2,
+    prefilter=20.0,
     aliases=("facility", "coverage"),
     reference="Wei, Iyer & Bilmes 2015, Submodularity in Data Subset Selection and Active Learning",
 )

@@ -82,6 +82,8 @@ class Surrogate(dict[str, Any]):
         if self._kept.predictor is None or not self._kept.models:
             why = self._kept.unkept or "its models are files of yours, or it ended before one was trained"
             raise ConfigurationError(f"workflow {self['workflow']!r} holds no ensemble to predict with ({why})")
+        if calibration is not None and not (isinstance(calibration, tuple) and len(calibration) == 2):
+            raise ConfigurationError("calibration must be a pair (X, y): samples and their labels")
         asked = None if level is None else Asked(check_level(level), calibration, self._labelled(pool), by_class)
         prediction: Prediction = self._kept.predictor.load()(self.models, X, asked)
         return prediction

@@ -10,9 +10,9 @@ import numpy as np
 from rose.arrays import probability_tolerance
 from rose.engine.functions.coroutines import finished
 from rose.errors import PredictionError
+from rose.pool.candidates.taking import part, take
 from rose.pool.ensemble.columns import Classes, aligned
 from rose.pool.ensemble.passes import Gaussian, Passed, as_passed, by_member, mapped, means, variances
-from rose.pool.pool import part, take
 from rose.scoring import check_predictions
 from rose.scoring.inputs import usable as native_floats
 from rose.scoring.probabilities import divided

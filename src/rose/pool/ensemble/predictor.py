@@ -16,10 +16,10 @@ from rose.errors import ConfigurationError, PoolError, PredictionError
 from rose.loop.saved.directory import versions_here
 from rose.loop.saved.prediction import Asked, Prediction
 from rose.pool.candidates.frames import is_frame
+from rose.pool.ensemble._refitting import cross_intervals
 from rose.pool.ensemble.members import Ensemble, RoundId
 from rose.pool.ensemble.passes import Passed, mapped, means
 from rose.pool.ensemble.predictions import Predicted, predict, usable
-from rose.pool.ensemble.refitting import cross_intervals
 from rose.pool.ensemble.truth import intervals, scores_against
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
@@ -115,8 +115,11 @@ class Predictor:
     def _calibrated(self, models: Mapping[str, Any], asked: Asked) -> Scores:
         """Return how far off predictions of the samples that calibrate were."""
         if asked.calibration is not None:
-            X, y = asked.calibration
-            return scores_against(np.asarray(y), self.predicted(models, X))
+            X, labels = asked.calibration
+            y = as_array(labels, "calibration's labels")
+            if not y.ndim or len(y) != len(X):
+                raise ConfigurationError(f"calibration: {len(X)} samples need as many labels, not {y.shape}")
+            return scores_against(y, self.predicted(models, X))
         if self.conformal is None:
             raise ConfigurationError(
                 f"level={asked.level}: nothing tells how far off predictions are. Give the pool a hold-out, "

@@ -36,6 +36,8 @@ def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, n
             f"the hold-out's labels are {list(y_test.shape)}, but as values (regression, which the metric is for) the "
             f"predictions are {list(mean.shape)}"
         )
+    if not np.isfinite(y_test).all():
+        raise PredictionError("the hold-out's labels are not all finite numbers")
     return y_test.astype(np.float64), mean
 
 

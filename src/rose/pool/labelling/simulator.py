@@ -18,8 +18,9 @@ from rose.loop.seeds import derive_seed
 from rose.pool.candidates.file import CandidateFile
 from rose.pool.candidates.frames import is_frame, plain_row
 from rose.pool.candidates.given_labels import rows_of
+from rose.pool.candidates.taking import take
 from rose.pool.labelling.labelled_set import Arrived
-from rose.pool.pool import Pool, take
+from rose.pool.pool import Pool
 from rose.stages.binding import Binding, bind_stage, run_stage
 from rose.stages.config import LearnerConfig, stage_for
 from rose.stages.runner import Runner

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rose.acquisition import draws_by_keys, get_acquisition
+from rose.acquisition import draws_by_keys
 from rose.errors import (
     ConfigurationError,
     NotANumberError,
@@ -186,7 +186,7 @@ class Screener:
     ) -> Question:
         assert scoring.metric is not None
         func, calls = self.ensemble.calls(round, members, config)
-        metric, method = scoring.metric, get_acquisition(scoring.acquisition)
+        metric, method = scoring.metric, scoring.method
         return Question(
             func=func,
             calls=calls,

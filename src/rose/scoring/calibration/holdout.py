@@ -19,8 +19,8 @@ from rose.scoring.calibration.quantiles import Floats, check_level, conformal_qu
 
 _NOISE = 1e-10  # of the largest prediction: a spread below is rounding, and scales nothing
 _FOLDS = 5
-_NUMBERS = 1 << 16  # that are kept of a hold-out's scores
-_SAMPLES = 100, 4096  # that are kept at least and at most
+_NUMBERS = 1 << 15  # that are kept of a hold-out's scores
+_SAMPLES = 100, 2048  # that are kept at least and at most
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Calibration:
         classes: the names of the classes; empty for values.
         confusion: `[C, C]` counts, true classes down; empty for values, and where there are many classes.
         truth, mean, std: `[n, D]` of some samples; empty for classes.
+        conformal: of intervals or label sets at 90 %, the share of the hold-out that they hold and how wide or large
+            they are, by the names of the measures; empty where the hold-out is too small, and of older records.
     """
 
     workflow: str
@@ -46,6 +49,7 @@ class Calibration:
     truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     mean: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
     std: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))
+    conformal: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibration(reader: Record, curve: Curve) -> Calibration | None:
@@ -56,8 +60,14 @@ def calibration(reader: Record, curve: Curve) -> Calibration | None:
             value = reader.value_of(key)
             seen = value.get("seen") if isinstance(value, dict) else None
             if isinstance(seen, dict) and {"task", "claimed", "found", "counts"} <= seen.keys():
-                return _read(curve.workflow, point.iteration, key, seen)
+                found = _read(curve.workflow, point.iteration, key, seen)
+                return replace(found, conformal=_conformal(point.holdout))
     return None
+
+
+def _conformal(measured: Mapping[str, float | None]) -> dict[str, float]:
+    wanted = re.compile(r"((set_)?coverage|set_size|interval_width)_90(_\d+)?")
+    return {name: value for name, value in measured.items() if value is not None and wanted.fullmatch(name)}
 
 
 def _read(workflow: str, iteration: int, key: str, seen: dict[str, object]) -> Calibration:
@@ -71,7 +81,8 @@ def _read(workflow: str, iteration: int, key: str, seen: dict[str, object]) -> C
         classes = [str(one) for one in np.asarray(seen.get("classes", ()))]
         confusion = numbers("confusion")
         return Calibration(*common, *curve, unsure, errors, classes, confusion)
-    return Calibration(*common, *curve, unsure, errors, (), np.zeros((0, 0)), *map(numbers, ("truth", "mean", "std")))
+    truth, mean, std = (numbers(name) for name in ("truth", "mean", "std"))
+    return Calibration(*common, *curve, unsure, errors, truth=truth, mean=mean, std=std)
 
 
 def _groups(unsure: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,8 +16,11 @@ _ALIASES = {  # of the hold-out's measures that may be the criterion, too
     "mae": "mean_absolute_error_mae",
     "r2": "r2_score",
 }
-_RIGHT = {"coverage_95": "0.95 is right", "sharpness": "lower is surer"}
-_NOT_QUALITY = ("sharpness", "coverage_95", "error_uncertainty_correlation", "risk_coverage_area")
+_COVERAGES = {"coverage_95": "0.95 is right", "coverage_90": "0.9 is right", "set_coverage_90": "0.9 is right"}
+_RIGHT = {"sharpness": "lower is surer", **_COVERAGES}
+_NOT_QUALITY = (
+    "sharpness", "error_uncertainty_correlation", "risk_coverage_area", "interval_width_90", "set_size_90", *_COVERAGES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,8 @@ def is_higher_better(measure: str, curves: Sequence[Curve]) -> bool:
 
 def direction(measure: str, curves: Sequence[Curve]) -> str:
     """Say when a figure is good."""
-    return _RIGHT.get(measure) or ("higher is better" if is_higher_better(measure, curves) else "lower is better")
+    known = _RIGHT.get(measure) or _RIGHT.get(measure.rsplit("_", 1)[0])  # of an output, as coverage_90_1
+    return known or ("higher is better" if is_higher_better(measure, curves) else "lower is better")
 
 
 def labels_to_reach(curve: Curve, measure: str, level: float, higher: bool) -> int | None:

@@ -37,6 +37,7 @@ def calibration_section(
     return h.section("#calibration")[
         h.h2["Calibration"],
         h.p["On the hold-out, after the last iteration: ", _after(found, links), "."],
+        [h.p[safe(text)] for one in found[:_MOST] if (text := _conformal(one))],
         workflow_legend(names),
         h.div(".charts")[
             _diagonal(classes, numbers, *_RELIABILITY) if classes else None,
@@ -51,6 +52,19 @@ def calibration_section(
         h.div(".confusions")[(_confusion(one) for one in classes[:_MOST] if one.confusion.size)],
         folded("the numbers", *(_numbers(one) for one in found)),
     ]
+
+
+def _conformal(one: Calibration) -> str:
+    """Say how wide intervals, or how large label sets, at 90 % are, and what share of the hold-out they hold."""
+    sets = one.task == "classification"
+    held = one.conformal.get("set_coverage_90" if sets else "coverage_90")
+    width = one.conformal.get("set_size_90" if sets else "interval_width_90")
+    if width is None:
+        return ""
+    inside = "" if held is None else f", and hold {100 * held:.1f} % of the hold-out (cross-validated)"
+    if sets:
+        return f"{one.workflow}: conformal label sets at 90 % have {width:.3g} classes on average{inside}."
+    return f"{one.workflow}: conformal intervals at 90 % are {width:.3g} wide on average{inside}."
 
 
 def _after(found: Sequence[Calibration], links: Links) -> list[h.Node]:
@@ -136,8 +150,10 @@ def _numbers(one: Calibration) -> h.Element:
         else ("level", "share inside", "samples")
     )
     rows = list(zip(*(column.tolist() for column in (one.claimed, one.found, one.counts)), strict=True))
+    figures = [(name, f"{value:.4g}") for name, value in one.conformal.items()]
     groups = list(zip(one.unsure.tolist(), one.errors.tolist(), strict=True))
     return h.div[
         table(heads, rows, safe(f"{one.workflow}: calibration")),
+        figures and table(("at 90 %", "is"), figures, safe(f"{one.workflow}: conformal intervals or sets")),
         groups and table(("mean uncertainty", "mean error"), groups, safe(f"{one.workflow}: error by uncertainty")),
     ]

@@ -10,11 +10,11 @@ import numpy as np
 
 from rose.errors import ConfigurationError
 from rose.loop.saved.prediction import Labelled
+from rose.pool.candidates.taking import take
 from rose.pool.ensemble import passes
 from rose.pool.ensemble.columns import column_of_each
 from rose.pool.ensemble.predictions import Predicted
 from rose.pool.ensemble.truth import mean_probabilities, mean_values, total_std
-from rose.pool.pool import take
 from rose.scoring.calibration.cross import CrossScores, folds_of, likelihood_ratios
 from rose.scoring.calibration.holdout import ValueScores, scale
 from rose.stages.estimators import FitEstimator

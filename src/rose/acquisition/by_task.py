@@ -1,0 +1,45 @@
+"""Choose by what serves the task: the default of learners with a pool."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rose.acquisition.problem import Index, Problem
+from rose.acquisition.registry import Acquisition, get_acquisition, register_acquisition
+
+AUTO = "auto"
+
+_FOR = {"regression": "alc", "classification": "facility_location"}
+
+
+@register_acquisition(
+    AUTO,
+    needs=("mc_preds|features",),
+    uses=("scores", "features", "labelled", "pending"),
+    stochastic=True,
+    min_samples=2,
+    prefilter=500.0,
+    aliases=("default",),
+    reference="docs/guide/choosing.md",
+)
+def auto(problem: Problem) -> Index:
+    """Choose by what serves the task: "alc" for values, "facility_location" for classes.
+
+    >>> from rose.acquisition import acquire
+    >>> x = [[0.0], [0.4], [0.5], [0.6], [1.0], [9.0]]
+    >>> acquire(features=x, k=2, method="auto", labelled=[4])
+    array([1, 5])
+    """
+    classes = problem.predictions is not None and problem.predictions.classes is not None
+    method = for_task(AUTO, "classification" if classes and problem.scores is not None else "regression")
+    return np.asarray(method.select(problem))
+
+
+def for_task(method: str | Acquisition, task: str | None) -> Acquisition:
+    """Return a method by name, and for "auto" what it stands for where the task is known.
+
+    >>> [for_task("auto", task).name for task in ("classification", "regression", None)]
+    ['facility_location', 'alc', 'auto']
+    """
+    found = get_acquisition(method)
+    return get_acquisition(_FOR[task]) if found.name == AUTO and task in _FOR else found
