@@ -4,10 +4,10 @@ For each problem and seed one workflow runs to its budget; the errors of its las
 certified stop is asked for (of classes, the share). Then a workflow runs with that rule. In both, a stop criterion that
 knows all labels and never ends anything says what an oracle sees in each iteration. It prints, of all problems:
 
-- certified stop: how many stops have a true statement, and their labels, audit included, over those of the oracle, which
-  stops when the statement is first true;
-- stability rule: how many stops are early (an error above 1.5 times the last one), and how many are useful (not early, and
-  before the budget is spent).
+- certified stop: how many stops have a true statement, and their labels, audit included, over those of the oracle,
+  which stops when the statement is first true;
+- stability rule: how many stops are early (an error above 1.5 times the last one), and how many are useful (not early,
+  and before the budget is spent).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from rose import Pool, SeqUQLearner, ThreadEngine
@@ -91,9 +90,9 @@ def stability(iterations: list[dict[str, Any]], values: bool) -> dict[str, Any]:
     errors = np.array([one["metric"] for one in iterations]) ** (1 if values else 2)
     final, streak = max(float(np.median(errors[-3:])), 0.0 if values else 0.005), 0
     for place, one in enumerate(iterations[:-1]):
-        told = one["stopping"]
+        told = one.get("stopping") or {}
         streak = streak + 1 if told.get("movement", np.inf) < STABLE else 0
-        if streak >= PATIENCE and (told["error_falls_by"] or np.inf) <= LEVEL:
+        if streak >= PATIENCE and (told.get("error_falls_by") or np.inf) <= LEVEL:
             early = bool(errors[place] > 1.5 * final)
             return {"early": early, "useful": not early, "stable_at": one["labels"] / iterations[-1]["labels"]}
     return {"early": False, "useful": False, "stable_at": 1.0}
