@@ -175,7 +175,7 @@ class PoolPlan:
             rule=variant.rule,
             acquisition=self._acquisition,
             criterion=judge,
-            budget=request.limits.budget,
+            limits=request.limits,
             notices=notices,
             compared=Compared(name, criterion.operator if criterion else None, progress, control),
             task=variant.known.task,

@@ -59,9 +59,10 @@ class PoolLoop:
     rule: UncertaintyRule
     acquisition: str
     criterion: Criterion | None
-    budget: int | None
+    limits: Limits
     notices: Notices
     compared: Compared  # with a control, or as one
+    budget: int | None = field(init=False)
     task: str | None = None  # what the models do, where that is known before they have predicted
     _chosen: np.ndarray = field(init=False)
     _config: LearnerConfig = field(init=False, default_factory=LearnerConfig)
@@ -71,6 +72,7 @@ class PoolLoop:
     _restored: tuple[RoundId, Sequence[str]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.budget = self.limits.budget
         payable = None if self.budget is None else max(self.budget, len(self.pool.given.distinct))
         self._chosen = self.first[:payable]
 
@@ -182,7 +184,7 @@ class PoolLoop:
 
     def limit(self, limits: Limits) -> None:
         """Take no more labels than `limits.budget`."""
-        self.budget = limits.budget
+        self.limits, self.budget = limits, limits.budget
 
     async def withdraw(self, candidate: int) -> bool:
         """Do without a candidate that is being simulated, which counts as dropped; tells whether it is."""
@@ -256,8 +258,11 @@ class PoolLoop:
         if met and self.criterion is not None and values is not None and self.criterion.ends(values):
             found = Verdict(StopReason.CRITERION_MET)
         elif learned is not None and judges:
-            measured, room = (values, quality), self._affordable
-            found = await self.stopping.judge(round, scoring, learned.members, learned.classes, measured, room, config)
+            measured = values, quality
+            labels = self._affordable, self._to_come(round.iteration, scoring)
+            found = await self.stopping.judge(
+                round, scoring, learned.members, learned.classes, measured, *labels, config
+            )
         reason = found.stop or ending(self._paid)
         if found.stop is None and not self._left and not len(self.labelled.pending):
             reason = StopReason.POOL_EXHAUSTED
@@ -326,6 +331,13 @@ class PoolLoop:
     def _paid(self) -> int:
         """Return how many labels there are, those of an audit among them."""
         return len(self.labelled) + len(self.stopping.audit)
+
+    def _to_come(self, iteration: int, scoring: Scoring) -> int | None:
+        """Return how many more labels the limits allow; None: there is no limit of iterations or labels."""
+        if not self.limits.max_iter and self.budget is None:
+            return None
+        iterations = self.limits.max_iter - iteration - 1 if self.limits.max_iter else self._affordable
+        return min(self._affordable, max(0, iterations) * scoring.rule.query_size)
 
     def _payable(self, scoring: Scoring) -> int:
         return min(scoring.rule.query_size, self._affordable)

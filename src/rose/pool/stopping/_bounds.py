@@ -9,12 +9,13 @@ its own part of the error probability; together they spend all of it (Bonferroni
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
 # How much of a look's error probability is spent by the first passing sizes: with no candidate predicted badly, with
 # one, with two, ...; what is in between two of them is bound by the first.
-_BY_FAILURES = np.cumsum([0.55, 0.2, 0.1, 0.06, 0.04, 0.02, 0.01, 0.01, 0.005, 0.005])
+_BY_FAILURES = np.cumsum([0.45, 0.2, 0.12, 0.08, 0.05, 0.04, 0.02, 0.02, 0.01, 0.01])
 _BY_LOOK = (0.55, 0.2, 0.1, 0.06, 0.04, 0.02, 0.015, 0.01)  # what each look may spend; the later ones halve
 
 
@@ -30,33 +31,40 @@ def spent_by(look: int) -> float:
 
 
 @functools.lru_cache(maxsize=1024)
-def sizes(bad: float, alpha: float) -> tuple[int, ...]:
+def sizes(population: int, bad: int, alpha: float) -> tuple[int, ...]:
     """Return how large an audit must be to pass with 0, 1, 2, ... of its candidates predicted badly.
 
     Args:
-        bad: the share of the pool that must not be predicted badly, between 0 and 1.
-        alpha: how likely a pool of which that share or more is predicted badly may ever pass.
+        population: how many candidates it is drawn from, without replacement.
+        bad: so many of them must not be predicted badly.
+        alpha: how likely a population of which so many (or more) are may ever pass.
 
-    >>> sizes(0.1, 0.05)[:3]
-    (35, 55, 76)
+    >>> sizes(1_000_000, 100_000, 0.05)[:3], sizes(900, 100, 0.05)[:3]
+    ((37, 56, 74), (32, 50, 65))
     """
+    if bad > population:
+        return (0,)  # there are not so many
     below = np.zeros(len(_BY_FAILURES))  # how likely it has so many failures, and has not passed
     below[0] = 1.0
+    failures = np.arange(len(below))
     found: list[int] = []
-    size, spent = 0, 0.0
-    while len(found) < len(below):
-        size += 1
-        below[1:] = below[1:] * (1.0 - bad) + below[:-1] * bad
-        below[0] *= 1.0 - bad
-        failures = len(found)
-        passing = float(below[: failures + 1].sum())
-        if size > failures and spent + passing <= alpha * _BY_FAILURES[failures]:
+    spent = 0.0
+    for size in range(1, population + 1):
+        next_bad = np.clip((bad - failures) / (population - size + 1), 0.0, 1.0)
+        moved = below * next_bad
+        below = below - moved
+        below[1:] += moved[:-1]
+        most = len(found)
+        passing = float(below[: most + 1].sum())
+        if size > most and spent + passing <= alpha * _BY_FAILURES[most]:
             found.append(size)
             spent += passing
-            below[: failures + 1] = 0.0
+            below[: most + 1] = 0.0
+            if len(found) == len(below):
+                break
     return tuple(found)
 
 
 def fewest(bad: float, alpha: float) -> int:
-    """Return the smallest audit that can pass at the first look."""
-    return sizes(round(bad, 12), round(alpha * spent_by(0), 12))[0]
+    """Return the smallest audit of a large pool that can pass at the first look: none of it is predicted badly."""
+    return math.ceil(math.log(alpha * spent_by(0) * _BY_FAILURES[0]) / math.log1p(-bad) - 1e-9)

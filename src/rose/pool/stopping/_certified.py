@@ -1,13 +1,17 @@
 """Certify an ensemble: look, by an audit, whether enough of the pool is predicted well enough, and say so.
 
 The audit is drawn at the first look from the candidates that are not labelled by then, and none of it is learned from:
-of that ensemble it is a fair sample of all that it has not seen. It grows only while that may still show something.
-Whether to look is decided by what is known without the audit, so that its labels cannot choose the moment that suits
-them; each look spends its part of the error probability. So whenever the workflow ends by it, the statement holds.
+of that ensemble it is a fair sample of all that it has not seen (later ones learn from candidates beside it, of which
+they are least sure; that leaves the audit the harder part). How labelled candidates are predicted is known. It grows
+only while that may still show something. Whether to look is decided by what is known without the audit, so that its
+labels cannot choose the moment that suits them; each look spends its part of the error probability. So whenever the
+workflow ends by it, the statement holds.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +25,7 @@ from rose.pool.stopping._said import Said
 from rose.pool.stopping.rules import Certified
 from rose.stages.config import LearnerConfig
 
-_HOPE = 0.45  # of what may be predicted badly: with so much of it foreseen, it looks
+_HOPE = 0.6  # of what may be predicted badly: with so much of it foreseen, it looks
 _MORE = 1.1  # times the labels of the last look, before the next one
 _WORTH = 0.4  # of the labels so far: how much larger an audit may have to get, to show what it may show
 _LOST = 0.8  # of what may be predicted badly: an audit that has so much is not made larger
@@ -61,7 +65,14 @@ class Certification:
         return share >= 1.0 - _HOPE * bad and labels >= _MORE * self.looked_at
 
     async def look(
-        self, iteration: int, said: Said, upcoming: Sequence[int], labels: int, room: int, config: LearnerConfig
+        self,
+        iteration: int,
+        said: Said,
+        upcoming: Sequence[int],
+        known_bad: int,
+        labels: int,
+        room: int,
+        config: LearnerConfig,
     ) -> str | None:
         """Look once, and make the audit larger as far as that may show something.
 
@@ -69,6 +80,7 @@ class Certification:
             iteration: which it is.
             said: what the ensemble says of the audit, and then of the candidates that come next.
             upcoming: these candidates.
+            known_bad: how many of the candidates that it has learned from it predicts badly.
             labels: how many the ensemble has learned from.
             room: how many more labels may be had.
             config: the workflow's configuration.
@@ -77,7 +89,7 @@ class Certification:
             The statement, if it holds.
         """
         rule, ahead, places = self.rule, list(upcoming), list(range(len(self.audit)))
-        passing = sizes(round(1.0 - rule.share, 12), round((1.0 - rule.confidence) * spent_by(self.looks), 12))
+        passing = await asyncio.to_thread(self._passing, known_bad)
         self.looks, self.looked_at = self.looks + 1, labels
         first, next_place = True, len(self.audit)
         while True:
@@ -96,12 +108,24 @@ class Certification:
             places += [where[candidate] for candidate in self.audit.indices if candidate not in had]
             next_place += more
 
+    def _passing(self, known_bad: int) -> tuple[int, ...]:
+        """Return how large the audit must be to pass with 0, 1, 2, ... bad ones, at this look.
+
+        It is of the candidates that have no label; of the others it is known how they are predicted.
+        """
+        labelled, rule = self.audit.labeller.labelled, self.rule
+        pool = self.audit.size - len(labelled.dropped) - len(self.audit.dropped)
+        unknown = pool - len(labelled)
+        bad = math.floor(pool * (1.0 - rule.share) + 1e-9) + 1 - known_bad
+        alpha = round((1.0 - rule.confidence) * spent_by(self.looks), 12)
+        return sizes(unknown, bad, alpha) if bad > 0 else ()
+
     def _lacks(self, passing: Sequence[int], bad: int, size: int, labels: int, first: bool) -> int:
         """Return by how much the audit has to grow to pass if all else is predicted well; 0: it is not worth it."""
         if bad >= len(passing):
             return 0
         more = passing[bad] - size
-        if size < self.rule.fewest and not bad:
+        if size < passing[0] and not bad:
             return more
         lost = (bad + 0.5) / (size + 1.0) >= _LOST * (1.0 - self.rule.share)
         return 0 if lost or more > _WORTH * (labels + size) else more

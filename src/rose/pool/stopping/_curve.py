@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_HALF = 0.5  # of the labels so far: from there on, iterations tell how the error falls
+_FEW = 4  # iterations that tell it at least
 LEAST = 5  # iterations without which there is no curve
 _EXPONENTS = np.linspace(0.1, 3.0, 59)
 
@@ -34,7 +36,7 @@ def gain_per_label(curve: Sequence[tuple[float, float]], batch: int) -> float | 
         misfit = float(np.sum((weights * (floor + slope * falling - errors)) ** 2))
         if best is None or misfit < best[0]:
             ahead = (1.0 + batch / labels[-1]) ** -exponent
-            best = misfit, slope * (1.0 - ahead) / batch
+            best = misfit, float(slope * (1.0 - ahead) / batch)
     assert best is not None
     return best[1]
 
@@ -49,3 +51,30 @@ def _line(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, flo
     if floor < 0.0 <= y.min():
         slope, floor = float(np.sum(w * x * y) / np.sum(w * x * x)), 0.0
     return slope, floor
+
+
+def still_to_gain(path: Sequence[tuple[float, float, float]], more: int) -> float | None:
+    """Return by which factor the error will fall with so many `more` labels; None: it is too early to tell.
+
+    It is taken to fall as the ensemble's own doubt does, by a power of the labels; where there is none (one member
+    without variances), as its movement does, which falls by one power more.
+
+    Args:
+        path: labels, movement and doubt of each iteration.
+        more: how many labels are to come.
+
+    >>> round(still_to_gain([(n, 0.1, 5.0 / n) for n in (20, 30, 40, 50, 60)], 60), 2)
+    2.0
+    """
+    labels, moved, doubt = np.array(path, dtype=np.float64).reshape(-1, 3).T
+    first = min(int(np.searchsorted(labels, _HALF * labels[-1])), len(labels) - _FEW)
+    if first < 0 or not labels[0] > 0:
+        return None
+    unsure = bool((doubt > 0).all())
+    falling = np.log(np.maximum(doubt if unsure else moved, 1e-6))[first:]
+    x = np.log(labels[first:])
+    spread = np.sum((x - x.mean()) ** 2)
+    if not spread > 0:
+        return None
+    exponent = -float(np.sum((x - x.mean()) * falling) / spread) - (0.0 if unsure else 1.0)
+    return float((1.0 + more / labels[-1]) ** min(max(0.0, exponent), 10.0))

@@ -66,6 +66,11 @@ class Said(NamedTuple):
             return self.unsure
         return np.asarray(np.max(self.unsure / _each(error, self.values.shape[1]), axis=1))
 
+    @property
+    def overall_doubt(self) -> float:
+        """Return how unsure it is of all of them: of values the root mean square, of classes the mean."""
+        return float(np.mean(self.unsure) if self.names is not None else np.sqrt(np.mean(self.unsure**2)))
+
     def to_plain(self) -> dict[str, Any]:
         """Return the predictions in plain values, of vectors with many outputs some of them."""
         if self.names is not None:

@@ -20,7 +20,7 @@ from rose.pool.labelling.labeller import Labeller
 from rose.pool.scoring_rule import Scoring
 from rose.pool.stopping._audit import Audit
 from rose.pool.stopping._certified import Certification
-from rose.pool.stopping._curve import gain_per_label
+from rose.pool.stopping._curve import gain_per_label, still_to_gain
 from rose.pool.stopping._said import Said, movement
 from rose.pool.stopping.rules import Certified, Patience, Stable, Worth
 from rose.stages.config import LearnerConfig
@@ -28,6 +28,7 @@ from rose.stages.shared import Shared
 from rose.stages.stage import StopCriterion
 from rose.store import Dropped
 
+_LEVEL = 1.25  # times what it would be at the end: an error that is expected to be no larger is level
 _WATCHED = 1000  # candidates of the pool that are predicted in every iteration, by which it is judged
 
 
@@ -91,6 +92,7 @@ class Stopping:
         self._watched = np.sort(drawn) if rules else drawn[:0]
         self._streaks = Streaks()
         self._before: Mapping[str, Any] | None = None  # what was said of the watched candidates
+        self._path: list[tuple[float, float, float]] = []  # labels, movement and doubt of each iteration
         self._curve: list[tuple[float, float]] = []  # labels and the error with them
         self._told: dict[str, Any] = {}
 
@@ -123,6 +125,7 @@ class Stopping:
         classes: Mapping[str, Classes],
         measured: tuple[Mapping[str, float] | None, Mapping[str, float | None] | None],
         room: int,
+        more: int | None,
         config: LearnerConfig,
     ) -> Verdict:
         """Return what the rules say of an ensemble.
@@ -134,6 +137,7 @@ class Stopping:
             classes: the labels of its columns, by model.
             measured: the stop criterion's values, and the quality on the hold-out.
             room: how many more labels may be had.
+            more: how many more there will be if nothing but a limit ends the workflow; None: no limit tells.
             config: the workflow's configuration.
         """
         stop: StopReason | None = None
@@ -143,11 +147,12 @@ class Stopping:
         if Stable not in self._rules and self._certification is None:
             return Verdict(stop, statement, self._told)
         ahead = [] if self._certification is None else self._certification.upcoming()
-        rows = np.concatenate([self._watched, np.array([*self.audit.indices, *ahead], dtype=np.int64)])
+        known = [] if self._certification is None else self._labeller.labelled.indices.tolist()
+        rows = np.concatenate([self._watched, np.array([*known, *self.audit.indices, *ahead], dtype=np.int64)])
         said = await self._say("watched", round, members, classes, rows, scoring, config)
         watched = said.at(slice(len(self._watched)))
         if Stable in self._rules:
-            found = self._stable(self._rules[Stable], watched)
+            found = self._stable(self._rules[Stable], watched, more)
             stop, statement = (stop, statement) if stop is not None else found
         if self._certification is not None and stop is None:
             beyond = said.at(slice(len(self._watched), None))
@@ -178,19 +183,23 @@ class Stopping:
             f"costs {rule.cost:g}."
         )
 
-    def _stable(self, rule: Stable, said: Said) -> tuple[StopReason | None, str | None]:
+    def _stable(self, rule: Stable, said: Said, more: int | None) -> tuple[StopReason | None, str | None]:
         before, self._before = self._before, said.to_plain()
         if before is None or ("names" in before) != (said.names is not None):
             self._streaks.count("stable", False)
             return None, None
+        labels = len(self._labeller.labelled)
         moved = movement(before, said, None if said.names is not None else self._spread())
-        self._told["movement"] = moved
-        if self._streaks.count("stable", moved < rule.movement) < rule.patience:
+        self._path.append((float(labels), moved, said.overall_doubt))
+        ahead = still_to_gain(self._path, labels if more is None else more)
+        self._told |= {"movement": moved, "error_falls_by": ahead}
+        if self._streaks.count("stable", moved < rule.movement) < rule.patience or ahead is None or ahead > _LEVEL:
             return None, None
         what = "1 - kappa" if said.names is not None else "root mean square over the spread of y"
         return StopReason.STABLE, (
             f"In the last {rule.patience} iterations, predictions of {len(self._watched)} of the pool's candidates "
-            f"moved by less than {rule.movement:g} each ({what}; the last time {moved:.2g})."
+            f"moved by less than {rule.movement:g} each ({what}; the last time {moved:.2g}), and with the labels to "
+            f"come the error is not expected to fall by more than a factor {_LEVEL:g}."
         )
 
     def _spread(self) -> np.ndarray:
@@ -212,7 +221,10 @@ class Stopping:
         doubt = watched.at(free).doubt(error) if free.any() else watched.doubt(error)
         found = None
         if asked.looks_now(doubt, watched.names is not None, len(labelled)):
-            found = await asked.look(round.iteration, beyond, ahead, len(labelled), room, config)
+            known = beyond.at(slice(len(labelled))).off(labelled.labels, error)
+            audited = beyond.at(slice(len(labelled), None))
+            bad = int(np.sum(known > 1.0))
+            found = await asked.look(round.iteration, audited, ahead, bad, len(labelled), room, config)
         self._told |= asked.told
         return found
 
@@ -248,7 +260,7 @@ class Stopping:
             return {}
         found: dict[str, Any] = {"streaks": dict(self._streaks.now)}
         if Stable in self._rules:
-            found["before"] = self._before
+            found |= {"before": self._before, "path": list(self._path)}
         if Worth in self._rules:
             found["curve"] = list(self._curve)
         if self._certification is not None:
@@ -260,6 +272,7 @@ class Stopping:
         kept = checkpoint.get("stopping", {})
         self._streaks.now = dict(kept.get("streaks", {}))
         self._before = kept.get("before")
+        self._path = list(kept.get("path", ()))
         self._curve = list(kept.get("curve", ()))
         certified = kept.get("certified", {})
         if self._certification is not None and certified:
