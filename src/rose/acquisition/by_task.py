@@ -30,9 +30,9 @@ def auto(problem: Problem) -> Index:
     >>> acquire(features=x, k=2, method="auto", labelled=[4])
     array([1, 5])
     """
-    classes = problem.predictions is not None and problem.predictions.classes is not None
-    method = for_task(AUTO, "classification" if classes and problem.scores is not None else "regression")
-    return np.asarray(method.select(problem))
+    found = problem.predictions if problem.scores is not None else None
+    task = "regression" if found is None else found.task
+    return np.asarray(for_task(AUTO, task).select(problem))
 
 
 def for_task(method: str | Acquisition, task: str | None) -> Acquisition:

@@ -15,6 +15,7 @@ from rose.acquisition._check import Seed
 from rose.acquisition.by_task import for_task
 from rose.acquisition.methods.geometry import blocks
 from rose.acquisition.methods.top import top_k
+from rose.acquisition.predictions import Predictions
 from rose.acquisition.problem import Direction, Index, Problem
 from rose.acquisition.registry import Acquisition
 from rose.acquisition.ties import candidate_keys, drawn_order
@@ -87,15 +88,12 @@ def acquire(
     """
     span, rng = check.as_scale(direction, range), check.as_generator(seed)
     values, predictions = check.scores_or_predictions(scores, mc_preds)
-    task = None if predictions is None else "regression" if predictions.classes is None else "classification"
-    chosen = for_task(method, task)
+    chosen = for_task(method, None if predictions is None else predictions.task)
     chosen.check_options(options)
     array, costs = check.as_features(features), check.as_costs(cost)
     names = None if ids is None else as_array(ids, "ids")
     there = _there(scores=values, mc_preds=predictions, features=array)
-    objection = chosen.objection(task, None if predictions is None else predictions.members, there)
-    if objection is not None:
-        raise ConfigurationError(objection)
+    _check_needs(chosen, predictions, there)
     size = check.pool_size(scores=values, mc_preds=predictions, features=array, cost=costs, ids=names)
     keys = candidate_keys(rng, size, names)
     known, waiting = check.as_mask("labelled", labelled, size), check.as_mask("pending", pending, size)
@@ -133,6 +131,13 @@ def acquire(
 
 def _there(**inputs: object) -> set[str]:
     return {name for name, value in inputs.items() if value is not None}
+
+
+def _check_needs(method: Acquisition, predictions: Predictions | None, there: set[str]) -> None:
+    task, members = (None, None) if predictions is None else (predictions.task, predictions.members)
+    objection = method.objection(task, members, there)
+    if objection is not None:
+        raise ConfigurationError(objection)
 
 
 def _select(method: Acquisition, problem: Problem, there: set[str], options: dict[str, Any], warn: bool) -> Any:

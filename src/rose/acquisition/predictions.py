@@ -68,6 +68,11 @@ class Predictions:
         """Return S: members times stochastic passes."""
         return len(self.arrays)
 
+    @property
+    def task(self) -> str:
+        """Return "classification" for probabilities, "regression" for values."""
+        return "regression" if self.classes is None else "classification"
+
     def rows(self, index: NDArray[np.int64]) -> NDArray[Any]:
         """Return the predictions of some candidates, `[S, n]` or `[S, n, C]`, float32 or float64.
 

@@ -10,7 +10,7 @@ array([1])
 'lower'
 """
 
-from rose.scoring import classification, covariance, mixture, regression, targets  # noqa: F401  # these declare the built-in metrics
+from rose.scoring import classification, mixture, regression, targets  # noqa: F401  # these declare the built-in metrics
 from rose.scoring.inputs import check_predictions
 from rose.scoring.ranking import check_k, most_uncertain
 from rose.scoring.registry import METRICS, Metric, describe, get_metric, metrics, register_metric, table
