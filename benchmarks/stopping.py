@@ -28,7 +28,7 @@ from rose import Pool, SeqUQLearner, ThreadEngine
 from rose.benchmarks import Problem, load, problems
 
 QUERY, BUDGET, SHARE, CONFIDENCE = 10, 200, 0.9, 0.95
-STABLE, PATIENCE, LEVEL = 0.02, 3, 1.25
+STABLE, PATIENCE, LEVEL = 0.02, 3, 1.15
 
 
 def learner_of(problem: Problem, seed: int, bad: Any) -> SeqUQLearner:

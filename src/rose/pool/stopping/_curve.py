@@ -56,25 +56,27 @@ def _line(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, flo
 def still_to_gain(path: Sequence[tuple[float, float, float]], more: int) -> float | None:
     """Return by which factor the error will fall with so many `more` labels; None: it is too early to tell.
 
-    It is taken to fall as the ensemble's own doubt does, by a power of the labels; where there is none (one member
-    without variances), as its movement does, which falls by one power more.
+    It is taken to fall as the faster of two does, each by a power of the labels: the ensemble's own doubt (if it has
+    one), and its movement, which falls by one power more than the error.
 
     Args:
         path: labels, movement and doubt of each iteration.
         more: how many labels are to come.
 
-    >>> round(still_to_gain([(n, 0.1, 5.0 / n) for n in (20, 30, 40, 50, 60)], 60), 2)
+    >>> round(still_to_gain([(n, 0.1 / n, 5.0 / n) for n in (20, 30, 40, 50, 60)], 60), 2)
     2.0
     """
     labels, moved, doubt = np.array(path, dtype=np.float64).reshape(-1, 3).T
     first = min(int(np.searchsorted(labels, _HALF * labels[-1])), len(labels) - _FEW)
     if first < 0 or not labels[0] > 0:
         return None
-    unsure = bool((doubt > 0).all())
-    falling = np.log(np.maximum(doubt if unsure else moved, 1e-6))[first:]
     x = np.log(labels[first:])
     spread = np.sum((x - x.mean()) ** 2)
     if not spread > 0:
         return None
-    exponent = -float(np.sum((x - x.mean()) * falling) / spread) - (0.0 if unsure else 1.0)
+    exponents = [
+        -float(np.sum((x - x.mean()) * np.log(np.maximum(one[first:], 1e-6))) / spread) - power
+        for one, power in ((doubt, 0.0), (moved, 1.0))
+    ]
+    exponent = max(exponents)
     return float((1.0 + more / labels[-1]) ** min(max(0.0, exponent), 10.0))

@@ -28,7 +28,7 @@ from rose.stages.shared import Shared
 from rose.stages.stage import StopCriterion
 from rose.store import Dropped
 
-_LEVEL = 1.25  # times what it would be at the end: an error that is expected to be no larger is level
+_LEVEL = 1.15  # times what it would be at the end: an error that is expected to be no larger is level
 _WATCHED = 1000  # candidates of the pool that are predicted in every iteration, by which it is judged
 
 
@@ -190,7 +190,8 @@ class Stopping:
             return None, None
         labels = len(self._labeller.labelled)
         moved = movement(before, said, None if said.names is not None else self._spread())
-        self._path.append((float(labels), moved, said.overall_doubt))
+        least = 0.0 if said.names is None else 1e-3  # some candidate may always turn
+        self._path.append((float(labels), moved + least, said.overall_doubt))
         ahead = still_to_gain(self._path, labels if more is None else more)
         self._told |= {"movement": moved, "error_falls_by": ahead}
         if self._streaks.count("stable", moved < rule.movement) < rule.patience or ahead is None or ahead > _LEVEL:
