@@ -155,3 +155,11 @@ def test_auto_takes_what_foresees_labels_best() -> None:
 def test_what_cannot_be_learned_is_refused(model: Any, rows: Any, labels: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         model.fit(rows, labels)
+
+
+def test_trees_tell_apart_what_single_precision_does_not() -> None:
+    rows = np.linspace(0.0, 1.0, 40)[:, None]
+    labels = (rows[:, 0] > 0.5) * 1.0
+    near, far = (Trees(trees=16, random_state=0).fit(rows + at, labels) for at in (0.0, 1e9))
+    assert np.allclose(near.predict(rows), far.predict(rows + 1e9), atol=0.2)
+    assert np.isfinite(Trees(trees=16).fit(rows * 1e100, labels).predict(rows * 1e100)).all()

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from rose.errors import ConfigurationError
 from rose.surrogates._classes import Classes
 from rose.surrogates._held_out import Floats, beside, left_out_moments
-from rose.surrogates._inputs import as_rows, as_values, seed_of
+from rose.surrogates._inputs import Box, as_rows, as_values, seed_of
 
 
 class Trees(BaseEstimator):  # type: ignore[misc]
@@ -60,6 +60,8 @@ class Trees(BaseEstimator):  # type: ignore[misc]
         if not 2 <= self.members <= self.trees:
             raise ConfigurationError(f"members={self.members} must be from 2 to the number of trees, {self.trees}")
         rows = as_rows(X)
+        self.box_ = Box.of(rows)  # trees cut single precision: what is far from 0 would be alike
+        rows = self.box_(rows)
         name = ("ExtraTrees" if self.extra else "RandomForest") + (
             "Regressor" if self.task == "regression" else "Classifier"
         )
@@ -92,7 +94,7 @@ class Trees(BaseEstimator):  # type: ignore[misc]
         return np.asarray(told, dtype=np.float64).reshape(len(rows), -1)
 
     def _groups(self, X: Any) -> Floats:
-        rows = as_rows(X)
+        rows = self.box_(as_rows(X))
         trees = np.array_split(np.array(self.forest_.estimators_, dtype=object), self.members)
         return np.stack([np.mean([self._of_tree(tree, rows) for tree in group], axis=0) for group in trees])
 
