@@ -275,7 +275,7 @@ def test_estimators_that_cannot_be_used_are_told_at_once(engine):
         learner.models(a=Unfaithful())
     with pytest.raises(ConfigurationError, match=r"model 'a' is a class: give an estimator, LogisticRegression\(\)"):
         learner.models(a=LogisticRegression)
-    with pytest.raises(ConfigurationError, match="by name"):
+    with pytest.raises(ConfigurationError, match="is no scikit-learn estimator"):
         learner.models([LogisticRegression()])
     with pytest.raises(ConfigurationError, match="set voting='soft'"):
         learner.models(a=VotingClassifier([("one", LogisticRegression())]))

@@ -88,7 +88,7 @@ def test_failing_simulations_are_dropped_and_not_asked_again(percent: int, tmp_p
 def test_a_failure_that_is_held_back_took_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hold = 0.1
     monkeypatch.setattr(_attempts, "_HOLD_BEFORE_DROPPING", hold)
-    learner = fragile(ThreadEngine(2), tmp_path / "log", lambda index: index % 7 == 0, tmp_path / "run")
+    learner = fragile(ThreadEngine(2), tmp_path / "log", lambda index: index % 3 == 0, tmp_path / "run")
     learner.run(TWO, max_iter=1)
     with RunReader(tmp_path / "run") as reader:
         told = {event.key: at for at, event in reader.since().events if isinstance(event, TaskDropped)}
@@ -227,7 +227,7 @@ def test_all_slots_are_back_after_workers_were_killed(engine: Any, tmp_path: Pat
     def perhaps_die(*what: object) -> None:
         name = "-".join(map(str, what))
         note(log, name)
-        if sum(name.encode()) % 4 == 0 and tried(log)[name] == 1:
+        if sum(name.encode()) % 3 == 0 and tried(log)[name] == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
     y = blobs()[1]

@@ -99,7 +99,7 @@ def test_dropped_candidates_are_tried_again(kills: int, rng: random.Random, zygo
         for _ in range(lives):
             trial.life(kill_when=rng.randint(0, 1500), later=rng.uniform(0, 0.01), **first)
         trial.finish(**first)
-        assert retry(trial) > 3
+        assert retry(trial) >= 3
         (trial.folder / "repaired").touch()
         for _ in range(lives):
             trial.life(kill_when=rng.randint(0, 1500), later=rng.uniform(0, 0.01))

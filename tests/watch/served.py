@@ -38,7 +38,9 @@ def going_on(path: Path, waits: bool = True) -> Iterator[Going]:
     let_go, waiting, rounds = threading.Event(), threading.Event(), {"simulated": 0}
     if not waits:
         let_go.set()
-    learner = SeqUQLearner(ThreadEngine(workers=2), pool=Pool([[float(i)] for i in range(40)], initial=6), run_dir=path)
+    learner = SeqUQLearner(
+        ThreadEngine(workers=2), pool=Pool([[float(i)] for i in range(40)], initial=6, start="random"), run_dir=path
+    )
     learner.learner_name = f"w{MARKUP}"
 
     @learner.simulation_task(as_executable=False, on_failure="drop")

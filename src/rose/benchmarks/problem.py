@@ -27,7 +27,7 @@ class Problem:
         >>> problem = load("branin")
         >>> problem.X.shape, problem.task
         ((1000, 2), 'regression')
-        >>> problem.simulate(0) == problem.y[0]
+        >>> bool(problem.simulate(0) == problem.y[0])
         True
     """
 

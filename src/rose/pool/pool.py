@@ -67,7 +67,7 @@ class Pool:
         >>> len(pool), len(pool.initial)
         (100, 5)
         >>> Pool(np.arange(10.0), initial=3, labels={7: 0.5, 9: 0.25}).initial
-        array([7, 9, 6])
+        array([7, 9, 2])
     """
 
     def __init__(
