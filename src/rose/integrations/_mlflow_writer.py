@@ -102,6 +102,7 @@ def serve(told: Connection) -> None:
     """Write what is told until the pipe ends; what goes wrong with a tracker is its answer, and ends it alone."""
     for one in (signal.SIGINT, signal.SIGTERM):  # meant for the driver, whose end is this one's
         signal.signal(one, signal.SIG_IGN)
+    os.nice(10)  # it writes when nobody else computes
     answers = Connection(os.dup(1), readable=False)
     os.dup2(2, 1)  # what MLflow prints is no answer
     driver = _driver()
