@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from rose import Pool, SeqUQLearner, ThreadEngine
 from rose.benchmarks import load
 from rose.errors import ConfigurationError
 from rose.surrogates import Auto, GaussianProcess, MLPs, Trees
@@ -163,3 +164,34 @@ def test_trees_tell_apart_what_single_precision_does_not() -> None:
     near, far = (Trees(trees=16, random_state=0).fit(rows + at, labels) for at in (0.0, 1e9))
     assert np.allclose(near.predict(rows), far.predict(rows + 1e9), atol=0.2)
     assert np.isfinite(Trees(trees=16).fit(rows * 1e100, labels).predict(rows * 1e100)).all()
+
+
+def test_the_learner_learns_by_auto_where_nothing_is_said() -> None:
+    problem = load("moons", 0, 60)
+    learner = SeqUQLearner(ThreadEngine(1), pool=Pool(problem.X, initial=12, holdout=problem.holdout, block=20))
+    learner.simulation_task(as_executable=False)(lambda index: problem.simulate(index))
+    learner.models()
+    learner.uncertainty_quantification(query_size=4)
+    result = learner.run(max_iter=2)
+    model = result.models["auto"]
+    assert model.task_ == "classification"  # by the hold-out
+    assert result.iterations[-1]["holdout"]["accuracy"] > 0.7
+    assert np.allclose(
+        result.predict(problem.X_test).mean, model.predict_members(problem.X_test).mean(axis=0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "metric", "message"),
+    [
+        (["a", "b", "c"], "predictive_variance", "learns from numbers"),
+        ([[0.0], [1.0], [2.0]], None, "classes or values"),
+    ],
+)
+def test_what_auto_cannot_learn_is_said_before_anything_runs(X: Any, metric: str | None, message: str) -> None:
+    learner = SeqUQLearner(ThreadEngine(1), pool=Pool(X, initial=2))
+    learner.simulation_task(as_executable=False)(lambda index: pytest.fail("it ran"))
+    learner.models()
+    learner.uncertainty_quantification(*filter(None, [metric]), query_size=1)
+    with pytest.raises(ConfigurationError, match=message):
+        learner.run(max_iter=1)

@@ -57,6 +57,7 @@ class Variant:
                 "no uncertainty rule: call learner.uncertainty_quantification(uq_metric_name=..., query_size=...)"
             )
         self.names = names
+        _check_numbers(registered, own)
         self.registered = registered = decided(registered, _task_said(registered, pool))
         self.rule: UncertaintyRule = self.registered.rule  # type: ignore[assignment]  # as above
         self.stages = registered.all_stages()
@@ -176,3 +177,13 @@ def _task_said(registered: Registered, pool: Pool) -> str | None:
     given = list(pool.known.values())
     labels = pool.holdout[1] if pool.holdout is not None else np.asarray(given) if given else None
     return None if labels is None else task_of_labels(labels) or "classification"
+
+
+def _check_numbers(registered: Registered, own: Coordinates | None) -> None:
+    """Check that candidates are numbers where surrogates of ours learn from them as they are."""
+    ours = [name for name, one in registered.estimators.items() if type(one).__module__.startswith("rose.surrogates")]
+    if ours and own is None:
+        raise ConfigurationError(
+            f"model {ours[0]!r} learns from numbers, and the candidates are none: give Pool an array [N, F], models() "
+            "an estimator that takes them, as a pipeline that turns them into numbers, or a training function"
+        )

@@ -219,11 +219,13 @@ def _verdict(found: Worth) -> str:
 
 
 def _on_the_way(found: Worth) -> list[str]:
-    steps = [
-        f"{_signed(one.saved.mean)}{_bounds(one.saved)} at {found.measure} {figure(one.level)}"
-        for one in found.savings[:-1]
-    ]
-    return [f"On the way, {found.workflow} saved {', '.join(steps)}."] if steps else []
+    steps, last = [], ""
+    for one in found.savings[:-1]:
+        verb = "needed" if one.saved.mean < 0 else "saved"
+        count = f"{_count(abs(one.saved.mean))}{' more' if verb == 'needed' else ''}{_bounds(one.saved)}"
+        steps.append(f"{verb + ' ' if verb != last else ''}{count} at {found.measure} {figure(one.level)}")
+        last = verb
+    return [f"On the way, {found.workflow} {', '.join(steps)}."] if steps else []
 
 
 def _bounds(saved: Interval) -> str:
