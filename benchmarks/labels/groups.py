@@ -104,7 +104,7 @@ def default(problem: Problem, seed: int) -> Iterator[Record]:
     """Nothing said but the batch."""
     records, results = learn(problem, pool_of(problem, seed, None), {"default": UQLearnerConfig()}, None)
     yield from records
-    yield from judged_intervals.judged(problem, results["default"], crossed=seed < FEW)
+    yield from judged_intervals.judged(problem, results["default"], crossed=seed < 1)
 
 
 def plain(problem: Problem, seed: int) -> Iterator[Record]:
@@ -152,11 +152,13 @@ def same_design(problem: Problem, seed: int) -> Iterator[Record]:
     """`Auto` and each surrogate by itself on the same random designs."""
     if not AUTO:
         return
-    from rose import surrogates
+    from rose.surrogates import GaussianProcess, MLPs, Trees
+    from rose.surrogates.process_classifier import ProcessClassifier
 
+    process = GaussianProcess() if problem.task == "regression" else ProcessClassifier()
     order = np.random.default_rng([seed, 7]).permutation(len(problem.X))
-    made: dict[str, Any] = {"Auto": None}
-    made |= {name: {name.lower(): getattr(surrogates, name)()} for name in ("GaussianProcess", "Trees", "MLPs")}
+    made: dict[str, Any] = {"Auto": None, "process": {"process": process}}
+    made |= {"trees": {"trees": Trees(task=problem.task)}, "networks": {"networks": MLPs(task=problem.task)}}
     for name, models in made.items():
         parts = []
         for n in SAME_DESIGN:
@@ -183,7 +185,7 @@ def peers(problem: Problem, seed: int) -> Iterator[Record]:
 GROUPS: dict[str, tuple[Any, int, str | None]] = {
     "default": (default, 10, None),
     "plain": (plain, 10, None),
-    "latin": (latin, 10, "regression"),
+    "latin": (latin, 6, "regression"),
     "before": (before_auto, 10, "regression"),
     "peers": (peers, FEW, None),
     "same_design": (same_design, FEW, None),

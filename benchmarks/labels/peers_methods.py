@@ -86,14 +86,6 @@ def igs(problem: Any) -> np.ndarray:
     return _query(problem, GreedySamplingTarget(random_state=_seed(problem)), _regressor(problem), fit_reg=False)
 
 
-@register_acquisition("sk_typiclust", needs=NEEDS, uses=USES)
-def typiclust(problem: Any) -> np.ndarray:
-    """The most typical of each cluster, Hacohen et al. 2022."""
-    from skactiveml.pool import TypiClust
-
-    return _query(problem, TypiClust(random_state=_seed(problem)))
-
-
 @register_acquisition("sk_margin", needs=NEEDS, uses=USES, task="classification")
 def margin(problem: Any) -> np.ndarray:
     """The smallest margins."""
@@ -109,14 +101,6 @@ def badge(problem: Any) -> np.ndarray:
     from skactiveml.pool import Badge
 
     return _query(problem, Badge(random_state=_seed(problem)), _classifier(problem), fit_clf=False)
-
-
-@register_acquisition("sk_clue", needs=NEEDS, uses=USES, task="classification")
-def clue(problem: Any) -> np.ndarray:
-    """K-means weighted by entropy, Prabhu et al. 2021."""
-    from skactiveml.pool import Clue
-
-    return _query(problem, Clue(random_state=_seed(problem)), _classifier(problem), fit_estimator=False)
 
 
 @register_acquisition("sk_falcun", needs=NEEDS, uses=USES, task="classification")
@@ -169,6 +153,6 @@ def maxdet(problem: Any) -> np.ndarray:
 
 
 METHODS = {
-    "classification": ["sk_margin", "sk_badge", "sk_clue", "sk_falcun", "sk_typiclust"],
-    "regression": ["sk_igs", "sk_typiclust", "bm_lcmd", "bm_lcmd_predictions", "bm_maxdet"],
+    "classification": ["sk_margin", "sk_badge", "sk_falcun"],
+    "regression": ["sk_igs", "bm_lcmd", "bm_lcmd_predictions", "bm_maxdet"],
 }

@@ -220,6 +220,14 @@ def test_variances_of_estimators_are_theirs(engine, metric):
     assert len(both.run(max_iter=2).iterations) == 2
 
 
+def test_an_estimator_may_call_a_number_steps():
+    from rose.surrogates import MLPs
+
+    learner = SeqUQLearner(pool=Pool(np.zeros((4, 2)), initial=2))
+    learner.models(networks=MLPs())  # whose steps of learning are no pipeline's
+    assert set(learner.estimators) == {"networks"}
+
+
 def test_what_one_member_cannot_do_is_said_before_anything_runs(engine):
     words = SeqUQLearner(engine, pool=Pool(["CCO", "CCC", "CCN", "COC"] * 5, initial=[0, 1]))
 

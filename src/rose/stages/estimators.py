@@ -277,8 +277,8 @@ def estimator_task(estimators: Mapping[str, Any]) -> str | None:
 
 def _last_step(estimator: Any) -> Any:
     """Return what predicts: the last step of a pipeline, else the estimator itself."""
-    steps = getattr(estimator, "steps", None)
-    return _last_step(steps[-1][1]) if steps else estimator
+    steps = getattr(estimator, "steps", None)  # of a pipeline; other estimators call a number so
+    return _last_step(steps[-1][1]) if steps and isinstance(steps, (list, tuple)) else estimator
 
 
 def _takes_codes(estimator: Any) -> bool:
