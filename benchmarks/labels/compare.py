@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -62,6 +63,18 @@ def jobs(options: argparse.Namespace, done: set[Job]) -> Iterator[Job]:
                     yield name, seed, group
 
 
+def end_with_parent() -> None:
+    """Let a worker end when what started it is gone, however that ended."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run(job: Job) -> list[dict[str, Any]]:
     """Run one job in a process of its own."""
     import logging
@@ -85,7 +98,10 @@ def work(options: argparse.Namespace, path: Path) -> None:
     done = {(one["problem"], one["seed"], one["group"]) for one in read(path) if "took" in one}
     waiting, deadline = jobs(options, done), time.monotonic() + 60 * options.minutes
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=context) as pool, path.open("a") as file:
+    with (
+        ProcessPoolExecutor(options.processes, mp_context=context, initializer=end_with_parent) as pool,
+        path.open("a") as file,
+    ):
         running: set[Future[list[dict[str, Any]]]] = set()
         while True:
             while len(running) < options.processes and time.monotonic() < deadline:

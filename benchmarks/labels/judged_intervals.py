@@ -18,13 +18,13 @@ LEVEL = 0.9
 
 
 def judged(problem: Any, result: Any, crossed: bool) -> Iterator[dict[str, Any]]:
-    """Yield a record for each way to calibrate, where this ROSE has intervals; `crossed`: by ten refits, too."""
+    """Yield a record of a way to calibrate, where this ROSE has intervals; `crossed`: by ten refits instead."""
     if "level" not in inspect.signature(result.predict).parameters:
         return
     calibration = problem.X_test[::2], problem.y_test[::2]
     ways: dict[str, dict[str, Any]] = {"intervals": {"calibration": calibration}}
     if crossed:
-        ways["intervals-cv"] = {"pool": problem.X}
+        ways = {"intervals-cv": {"pool": problem.X}}
     for name, options in ways.items():
         try:
             with warnings.catch_warnings():

@@ -228,6 +228,13 @@ def test_an_estimator_may_call_a_number_steps():
     assert set(learner.estimators) == {"networks"}
 
 
+def test_a_surrogate_of_classes_alone_classifies():
+    from rose.stages.estimators import estimator_task
+    from rose.surrogates.process_classifier import ProcessClassifier
+
+    assert estimator_task({"process": ProcessClassifier()}) == "classification"  # it has no task to say
+
+
 def test_what_one_member_cannot_do_is_said_before_anything_runs(engine):
     words = SeqUQLearner(engine, pool=Pool(["CCO", "CCC", "CCN", "COC"] * 5, initial=[0, 1]))
 

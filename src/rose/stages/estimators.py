@@ -80,8 +80,8 @@ def classifies(estimator: Any) -> bool:
     """Return whether an estimator is a classifier: it says so, or has probabilities."""
     from sklearn.base import is_classifier
 
-    if has_members(estimator):
-        return getattr(estimator, "task_", getattr(estimator, "task", None)) == "classification"
+    if has_members(estimator) and hasattr(estimator, "task"):  # which may be open until it is fitted
+        return bool(getattr(estimator, "task_", estimator.task) == "classification")
     return bool(is_classifier(estimator)) or hasattr(estimator, "predict_proba")
 
 
