@@ -138,6 +138,7 @@ def members() -> list[str]:
 def no_op_learner(engine: Any, run_dir: str | None, fails: bool = False) -> ParallelUQLearner:
     """A learner whose stages do nothing; `fails`: but for the choice, which raises."""
     learner = ParallelUQLearner(engine, run_dir=run_dir)
+    learner.reports = False  # written at the end: what it costs is measured by page.py
 
     @learner.simulation_task(as_executable=False)
     def simulate(*args: Any, **kwargs: Any) -> int:

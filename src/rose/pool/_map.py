@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rose.pool._coordinates import Coordinates, given_coordinates
+from rose.pool._coordinates import Coordinates
 from rose.pool.pool import Pool
 from rose.store import Run
 
@@ -19,9 +19,9 @@ _NUMBERS = 4_000_000  # that are looked at, at most: wide candidates are fewer
 _PROJECTED = 4_096  # numbers in a candidate for which the projection itself is noted
 
 
-async def note_map(run: Run, pool: Pool, own: Coordinates | None) -> None:
+async def note_map(run: Run, pool: Pool) -> None:
     """Note the map of a pool, once for each size that it has."""
-    near = given_coordinates(pool.features) or own
+    near = pool.near
     if run.temporary or near is None or (await run.journal.meta(NOTE) or {}).get("count") == len(pool):
         return
     await run.journal.note(NOTE, await asyncio.to_thread(pool_map, pool, near))

@@ -13,7 +13,6 @@ from rose.loop import checks
 from rose.loop.identity import check_configured
 from rose.loop.protocol import RunRequest
 from rose.pool._checks import Ensembles, LabelCheck, check_query_sizes, check_scoring
-from rose.pool._coordinates import Coordinates
 from rose.pool.ensemble.columns import task_of_labels
 from rose.pool.judging.holdout import check_holdout_metric
 from rose.pool.pool import Pool
@@ -34,7 +33,6 @@ class Variant:
         registered: their stages, criterion and rule.
         request: what was asked for.
         pool: the candidates.
-        own: what the candidates themselves are as coordinates; None: they are no numbers.
         acquisition: how a batch is chosen, unless a configuration says otherwise.
 
     Raises:
@@ -48,7 +46,6 @@ class Variant:
         registered: Registered,
         request: RunRequest,
         pool: Pool,
-        own: Coordinates | None,
         acquisition: str,
     ) -> None:
         checks.check_stages(registered.stages, ("simulation", "training", "prediction"))
@@ -57,13 +54,12 @@ class Variant:
                 "no uncertainty rule: call learner.uncertainty_quantification(uq_metric_name=..., query_size=...)"
             )
         self.names = names
-        _check_numbers(registered, own)
+        _check_numbers(registered, pool)
         self.registered = registered = decided(registered, _task_said(registered, pool))
         self.rule: UncertaintyRule = self.registered.rule  # type: ignore[assignment]  # as above
         self.stages = registered.all_stages()
         self._request = request
         self._pool = pool
-        self._own = own
         self._acquisition = acquisition
         self.known = self._ensembles()
         self._check_criterion(registered.criterion)
@@ -98,8 +94,8 @@ class Variant:
             passes=passes,
             task=task,
             variances=gives_variances(prediction),
-            features=self._pool.features is not None or (self._own is not None and self._own.narrow),
-            own=self._own is not None,
+            features=self._pool.features is not None or (self._pool.own is not None and self._pool.own.narrow),
+            own=self._pool.own is not None,
             classes=prediction.classes,
             estimators=is_of_estimators(prediction),
             zeros=is_of_estimators(prediction) and gives_zeros(self.registered.estimators),
@@ -179,10 +175,10 @@ def _task_said(registered: Registered, pool: Pool) -> str | None:
     return None if labels is None else task_of_labels(labels) or "classification"
 
 
-def _check_numbers(registered: Registered, own: Coordinates | None) -> None:
+def _check_numbers(registered: Registered, pool: Pool) -> None:
     """Check that candidates are numbers where surrogates of ours learn from them as they are."""
     ours = [name for name, one in registered.estimators.items() if type(one).__module__.startswith("rose.surrogates")]
-    if ours and own is None:
+    if ours and pool.own is None:
         raise ConfigurationError(
             f"model {ours[0]!r} learns from numbers, and the candidates are none: give Pool an array [N, F], models() "
             "an estimator that takes them, as a pipeline that turns them into numbers, or a training function"

@@ -19,13 +19,13 @@ from rose.loop.state import StopReason
 from rose.pool._coordinates import Coordinates
 from rose.pool.labelling.labelled_set import LabelledSet
 from rose.pool.pool import Pool
+from rose.pool.start import LHS, first_of
 from rose.stages.config import LearnerConfig, UQLearnerConfig
 
 Kind = Literal["random", "lhs"]
 
 NAME = "control"
 _MOST = 2  # times the labels of the workflow that held most: beyond, the control has shown enough
-_TRIES = 50  # Latin hypercubes of a batch, of which the one is taken that lies farthest from what is labelled
 
 
 def with_controls(request: RunRequest, control: bool | str) -> RunRequest:
@@ -65,8 +65,8 @@ def _config(config: LearnerConfig) -> LearnerConfig:
     return made.model_copy(update={"acquisition": "random"})
 
 
-def check_controls(request: RunRequest, pool: Pool, near: Coordinates | None) -> None:
-    """Check that a control can be compared with, and can choose; `near` is where candidates lie, if that is known.
+def check_controls(request: RunRequest, pool: Pool) -> None:
+    """Check that a control can be compared with, and can choose.
 
     Raises:
         ConfigurationError: if there is nothing to compare by, or nothing to fill.
@@ -78,7 +78,7 @@ def check_controls(request: RunRequest, pool: Pool, near: Coordinates | None) ->
                 "Pool(X, holdout=(X_test, y_test)), or the learner a stop criterion that measures how good the models "
                 "are; or leave control= out"
             )
-        if one.kind == "lhs" and near is None:
+        if one.kind == "lhs" and pool.near is None:
             raise ConfigurationError(
                 f"workflow {name!r}: control='lhs' spreads over numbers, which the candidates are not: give the pool "
                 "features, Pool(X, features=...), or use control='random'"
@@ -207,56 +207,8 @@ class Compared:
         if self.control is None or self.control.near is None:
             return None
         taken = np.concatenate([labelled.indices, labelled.pending])
-        return await asyncio.to_thread(spread, self.control.near, labelled.candidates, taken, k, seed)
+        return await asyncio.to_thread(first_of, LHS, self.control.near, labelled.candidates, k, seed, taken)
 
     def end(self) -> None:
         """Take note that it has ended."""
         self.progress.end(self.name)
-
-
-def spread(near: Coordinates, candidates: np.ndarray, taken: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Return `k` candidates by a Latin hypercube over the pool's quantiles, that lies far from what is taken.
-
-    McKay, Beckman and Conover 1979; of 50 draws the one whose nearest points are farthest apart (maximin, Johnson,
-    Moore and Ylvisaker 1990), each point then the nearest candidate that is left.
-
-    Args:
-        near: where candidates lie.
-        candidates: `[N]` pool indices of those that may be chosen.
-        taken: `[L]` pool indices of those that are labelled, or being so.
-        k: how many, at most N.
-        seed: of the draws.
-    """
-    rng = np.random.default_rng(seed)
-    free = _standardised(near.of(np.concatenate([candidates, taken])))
-    there, old = free[: len(candidates)], free[len(candidates) :]
-    ordered = np.sort(free, axis=0)
-    best, widest = there[:0], -1.0
-    for _ in range(_TRIES if k else 0):
-        cells = np.stack([rng.permutation(k) for _ in range(free.shape[1])], axis=1)
-        places = (cells + rng.random(cells.shape)) / k * (len(free) - 1)
-        points = np.take_along_axis(ordered, places.astype(np.int64), axis=0)
-        apart = _nearest(points, old)
-        if apart > widest:
-            best, widest = points, apart
-    chosen: list[int] = []
-    left = np.ones(len(there), dtype=bool)
-    for point in best:
-        far = np.where(left, ((there - point) ** 2).sum(axis=1), np.inf)
-        chosen.append(int(far.argmin()))
-        left[chosen[-1]] = False
-    return np.asarray(candidates[chosen])
-
-
-def _standardised(points: np.ndarray) -> np.ndarray:
-    flat = np.nan_to_num(np.asarray(points, dtype=np.float64).reshape(len(points), -1))
-    spread_of = flat.std(axis=0)
-    return np.asarray((flat - flat.mean(axis=0)) / np.where(spread_of > 0, spread_of, 1.0))
-
-
-def _nearest(points: np.ndarray, old: np.ndarray) -> float:
-    """Return the least squared distance between new points, and of one to an old one."""
-    everything = np.concatenate([points, old])
-    far = ((points[:, None] - everything[None]) ** 2).sum(axis=2)
-    far[np.arange(len(points)), np.arange(len(points))] = np.inf
-    return float(far.min()) if far.size > 1 else 0.0

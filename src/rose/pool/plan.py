@@ -13,7 +13,7 @@ from rose.errors import ConfigurationError
 from rose.loop.changes import Code, Unsaid, code_of, identity_of, simulation_identity
 from rose.loop.protocol import Loop, RunRequest
 from rose.loop.schedule import Rounds, Schedule
-from rose.pool._coordinates import Coordinates, given_coordinates, own_coordinates
+from rose.pool._coordinates import Coordinates
 from rose.pool._identity import describe_pool
 from rose.pool._learning import Learning, SharedPool
 from rose.pool._looking import Looker
@@ -65,14 +65,12 @@ class PoolPlan:
         self._acquisition = acquisition
         self._schedule = schedule
         self._distances: Coordinates | None = None  # what the acquisition measures in
-        self._own = own_coordinates(pool.source, len(pool))
         _check_budget(pool, request.limits.budget)
-        self._near = given_coordinates(pool.features) or self._own
-        check_controls(request, pool, self._near)
+        check_controls(request, pool)
         self._of: dict[str, Variant] = {}
         self.variants: dict[str, Stage] = {}
         for names, registered in request.by_stages():
-            variant = Variant(names, registered, request, pool, self._own, acquisition)
+            variant = Variant(names, registered, request, pool, acquisition)
             self._of |= dict.fromkeys(names, variant)
             where = "" if len(names) == len(request.names) else f"workflow {names[0]!r}: "
             self.variants |= {where + name: stage for name, stage in variant.options.items()}
@@ -91,8 +89,9 @@ class PoolPlan:
             named["control"] = control.kind
         acquisition = self._acquisition
         named |= {"acquisition": Unsaid(AUTO, before="diverse") if acquisition == AUTO else acquisition}
+        own = self._pool.own
         if self._pool.features is None:
-            near = CANDIDATES if self._own is not None and self._own.narrow else PREDICTIONS
+            near = CANDIDATES if own is not None and own.narrow else PREDICTIONS
             named[_FEATURES] = Unsaid(near, before=PREDICTIONS)
         return named | describe_pool(self._pool)
 
@@ -101,10 +100,9 @@ class PoolPlan:
         assert runner.run is not None
         begun = await runner.run.journal.meta("identity") or {}
         self._acquisition = begun.get("acquisition", self._acquisition)
-        self._distances = given_coordinates(self._pool.features)
-        if self._distances is None and begun.get(_FEATURES) == CANDIDATES:
-            self._distances = self._own
-        await note_map(runner.run, self._pool, self._own)
+        measures = self._pool.features is not None or begun.get(_FEATURES) == CANDIDATES
+        self._distances = self._pool.near if measures else None
+        await note_map(runner.run, self._pool)
         configs = self.request.configs.values()
         asks_index = any("index" in bind_simulation(self._simulation, config).names for config in configs)
         await correct(runner.run, self._pool, asks_index, self.request.names)
@@ -142,9 +140,9 @@ class PoolPlan:
         assert runner.run is not None
         request, variant = self.request, self._of[name]
         criterion, how = variant.registered.criterion, request.controls.get(name)
-        control = Control(how.of, progress, self._near if how.kind == "lhs" else None) if how else None
+        control = Control(how.of, progress, self._pool.near if how.kind == "lhs" else None) if how else None
         seeded_as = how.of[0] if how else None
-        near = self._distances, self._own
+        near = self._distances, self._pool.own
         notices = Notices(name)
         chooser = Chooser(runner, variant.stages.get("active_learn"), *near, variant.known.samples == 1, notices)
         ensemble = Ensemble(

@@ -98,9 +98,10 @@ class Pool:
         self.block = block
         self.asked = initial  # as the user said it
         self.features = None if features is None else _check_features(features, len(self.X))
-        self._near = given_coordinates(self.features) or own_coordinates(self.source, len(self.X))
+        self.own = own_coordinates(self.source, len(self.X))  # None: candidates are no numbers
+        self.near = given_coordinates(self.features) or self.own
         self.says_start = start is not None
-        self.start = check_start(start, self._near)
+        self.start = check_start(start, self.near)
         self.initial = self._initial(initial, self.seed)
         self.extra: Extra | None = None if extra is None else open_extra(extra, self.X, allow_nan)
         self.holdout = None if holdout is None else _check_holdout(holdout, self.X, allow_nan)
@@ -154,7 +155,7 @@ class Pool:
                 raise PoolError(f"initial={initial} must be from 1 to the number of candidates, {n}")
             others = np.delete(np.arange(n), np.array(sorted(self.known), dtype=np.int64))
             lacking = min(max(0, int(initial) - len(given)), len(others))
-            more = first_of(self.start, self._near, others, lacking, seed, given)
+            more = first_of(self.start, self.near, others, lacking, seed, given)
             return np.concatenate([given, more]).astype(np.int64)
         indices = np.asarray(initial)
         if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in "iu":

@@ -14,7 +14,7 @@ from rose.errors import PoolError, near_miss
 from rose.pool._coordinates import Coordinates
 
 STARTS = ("maximin", "lhs", "stratified", "random")
-RANDOM = "random"
+LHS, RANDOM, _DEFAULT = "lhs", "random", "stratified"
 
 _LOOKED_AT = 20_000  # candidates that are looked at; of larger pools, so many drawn by the seed
 _CLUSTERED = 4_000  # ... and in clustering
@@ -39,11 +39,8 @@ def check_start(start: str | None, near: Coordinates | None) -> str:
             "Pool(features=), or start='random'"
         )
     if start is None:
-        return DEFAULT if near is not None and near.narrow else RANDOM
+        return _DEFAULT if near is not None and near.narrow else RANDOM
     return start
-
-
-DEFAULT = "stratified"
 
 
 def first_of(
@@ -74,8 +71,8 @@ def first_of(
     here, ranks = slice(len(among)), _ranks(rows)
     if start == "stratified":
         chosen = _stratified(rows[here], rows[len(among) :], count, rng)
-    elif start == "lhs":
-        chosen = _nearest(ranks[here], _latin_hypercube(count, near.width, rng))
+    elif start == LHS:
+        chosen = _nearest(ranks[here], _latin_hypercube(count, ranks[len(among) :], rng))
     else:
         chosen = _farthest(ranks[here], ranks[len(among) :], count)
     found: np.ndarray = among[chosen]
@@ -108,13 +105,18 @@ def _farthest(points: np.ndarray, known: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def _latin_hypercube(count: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def _latin_hypercube(count: int, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return of several the one whose points lie farthest apart, and from those known (Johnson et al. 1990)."""
+    width = known.shape[1]
+
     def draw() -> np.ndarray:
         strata = np.stack([rng.permutation(count) for _ in range(width)], axis=1)
         return np.asarray((strata + rng.random((count, width))) / count)
 
     def apart(design: np.ndarray) -> float:
-        return min((float(_squared(design[i + 1 :], design[i]).min()) for i in range(count - 1)), default=0.0)
+        every = np.concatenate([design, known])
+        pairs = range(min(count, len(every) - 1))
+        return min((float(_squared(every[i + 1 :], every[i]).min()) for i in pairs), default=0.0)
 
     return max((draw() for _ in range(_DESIGNS)), key=apart)
 

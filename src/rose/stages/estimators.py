@@ -255,9 +255,10 @@ def estimator_task(estimators: Mapping[str, Any]) -> str | None:
     Raises:
         ConfigurationError: if a classifier gives no probabilities, or both kinds are mixed.
     """
-    open_, estimators = undecided(estimators), {n: e for n, e in estimators.items() if n not in undecided(estimators)}
-    if open_ and not estimators:
+    either = undecided(estimators)
+    if either and len(either) == len(estimators):
         return None
+    estimators = {name: one for name, one in estimators.items() if name not in either}
     classifiers = {name for name, estimator in estimators.items() if classifies(estimator)}
     if classifiers and classifiers != set(estimators):
         others = ", ".join(sorted(set(estimators) - classifiers))

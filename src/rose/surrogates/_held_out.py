@@ -11,9 +11,9 @@ Floats = NDArray[np.float64]
 
 
 def bootstraps(n: int, count: int, seed: int) -> list[NDArray[np.int64]]:
-    """Draw `count` samples of `n` with replacement, each of which leaves something out where there is more than one."""
+    """Draw `count` samples of `n` with replacement, as many each."""
     rng = np.random.default_rng(seed)
-    return [rng.integers(n, size=n) if n > 1 else np.zeros(1, dtype=np.int64) for _ in range(count)]
+    return [rng.integers(n, size=n) for _ in range(count)]
 
 
 def left_out_moments(predictions: Floats, drawn: Sequence[NDArray[np.int64]]) -> tuple[Floats, Floats, Floats]:

@@ -46,6 +46,30 @@ def as_values(y: Any, n: int) -> Floats:
     return values
 
 
+def check_members(members: Any, least: int) -> None:
+    """Check how many members an ensemble is to have.
+
+    Raises:
+        ConfigurationError: if that is no whole number, or less than `least`.
+    """
+    if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < least:
+        raise ConfigurationError(f"members={members!r} must be a whole number of {least} or more")
+
+
+def at_most(most: int, seed: int, rows: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return samples and their labels, of more than `most` so many that are drawn by the seed."""
+    if len(rows) <= most:
+        return rows, values
+    some = np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))
+    return rows[some], values[some]
+
+
+def moments(values: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each column; 0 where all is the same but for rounding."""
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    return centre, np.where(spread > 1e-12 * np.abs(centre), spread, 0.0)
+
+
 @dataclass(frozen=True)
 class Box:
     """Bring inputs to where they are about one wide, whatever their units; those that never change stay at 0."""
@@ -56,9 +80,8 @@ class Box:
     @classmethod
     def of(cls, X: Floats) -> Box:
         """Return that of some samples; uniform ones fill [-1/2, 1/2]."""
-        centre, spread = X.mean(axis=0), X.std(axis=0)
-        varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
-        return cls(centre, np.where(varies, spread * np.sqrt(12), np.inf))
+        centre, spread = moments(X)
+        return cls(centre, np.where(spread > 0.0, spread * np.sqrt(12), np.inf))
 
     def __call__(self, X: Floats) -> Floats:
         """Return `[n, F]` samples as they lie in it."""

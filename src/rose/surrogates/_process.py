@@ -57,7 +57,6 @@ class Process:
     kernel: Kernel
     X: Floats
     Y: Floats
-    evidence: float
     seed: int
 
     @cached_property
@@ -162,9 +161,9 @@ def fit_process(
             if best is None or value < best[0]:
                 best = value, kind, found
     assert best is not None
-    value, kind, theta = best
+    _, kind, theta = best
     kernel = Kernel(kind, np.exp(theta[:-2]) * np.ones(inputs), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
-    return Process(kernel, X, Y, -value, seed)
+    return Process(kernel, X, Y, seed)
 
 
 def thirds_left_out(

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from rose.errors import ConfigurationError
 from rose.surrogates._classes import Classes
-from rose.surrogates._inputs import Floats, as_rows, as_values, seed_of
+from rose.surrogates._inputs import Floats, as_rows, as_values, check_members, seed_of
 from rose.surrogates.gaussian_process import GaussianProcess
 from rose.surrogates.mlps import MLPs
 from rose.surrogates.process_classifier import ProcessClassifier
@@ -60,8 +60,7 @@ class Auto(BaseEstimator):  # type: ignore[misc]
         """
         if self.task not in (None, *_TASKS):
             raise ConfigurationError(f"task={self.task!r} is none of {', '.join(map(repr, _TASKS))}")
-        if isinstance(self.members, bool) or not isinstance(self.members, (int, np.integer)) or self.members < 8:
-            raise ConfigurationError(f"members={self.members!r} must be a whole number of 8 or more predictions")
+        check_members(self.members, 8)
         rows, seed = as_rows(X), seed_of(self.random_state)
         self.task_ = self.task or ("regression" if np.asarray(y).dtype.kind == "f" else "classification")
         self.n_features_in_, self.vector_ = rows.shape[1], self.task_ == "regression" and np.ndim(y) == 2

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from rose.errors import ConfigurationError
-from rose.surrogates._inputs import Box, Floats, as_rows, as_values, seed_of
+from rose.surrogates._inputs import Box, Floats, as_rows, as_values, at_most, check_members, moments, seed_of
 from rose.surrogates._process import Process, fit_process, thirds_left_out
 
 _KINDS = {"auto": ("matern", "rbf"), "matern": ("matern",), "rbf": ("rbf",)}
@@ -59,20 +59,16 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if self.kernel not in _KINDS:
             raise ConfigurationError(f"kernel={self.kernel!r} is none of {', '.join(map(repr, _KINDS))}")
-        if isinstance(self.members, bool) or not isinstance(self.members, (int, np.integer)) or self.members < 2:
-            raise ConfigurationError(f"members={self.members!r} must be a whole number of 2 or more draws")
-        rows = as_rows(X)
-        values, seed = as_values(y, len(rows)), seed_of(self.random_state)
+        check_members(self.members, 2)
+        rows, seed = as_rows(X), seed_of(self.random_state)
         self.n_features_in_, self.vector_ = rows.shape[1], np.ndim(y) == 2
-        if len(rows) > self.most:
-            some = np.sort(np.random.default_rng(seed).choice(len(rows), self.most, replace=False))
-            rows, values = rows[some], values[some]
+        rows, values = at_most(self.most, seed, rows, as_values(y, len(rows)))
         self.box_ = Box.of(rows)
-        self.centre_, spread = values.mean(axis=0), values.std(axis=0)
-        self.scale_ = np.where(spread > 1e-12 * np.maximum(np.abs(self.centre_), 1e-300), spread, 1.0)
-        self._decompose((values - self.centre_) / self.scale_)
-        kinds = _KINDS[self.kernel]
-        scores = ((values - self.centre_) / self.scale_) @ self.axes_.T / self.sizes_
+        self.centre_, spread = moments(values)
+        self.scale_ = np.where(spread > 0.0, spread, 1.0)
+        values = (values - self.centre_) / self.scale_
+        self._decompose(values)
+        kinds, scores = _KINDS[self.kernel], values @ self.axes_.T / self.sizes_
         self.processes_: list[Process] = [
             fit_process(self.box_(rows), scores[:, [at]], kinds, self.restarts, seed + at)
             for at in range(scores.shape[1])

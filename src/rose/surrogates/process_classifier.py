@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from rose.errors import ConfigurationError
 from rose.surrogates._classes import Classes
-from rose.surrogates._inputs import Box, Floats, as_rows, seed_of
+from rose.surrogates._inputs import Box, Floats, as_rows, at_most, check_members, seed_of
 from rose.surrogates._process import fit_process, thirds_left_out
 
 _TEMPERATURES = np.geomspace(0.03, 3.0, 30)
@@ -49,11 +49,10 @@ class ProcessClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ConfigurationError: if the samples are no finite numbers, or there are not as many labels.
         """
         rows, seed = as_rows(X), seed_of(self.random_state)
+        check_members(self.members, 2)
         known = Classes.of(y, len(rows))
-        self.classes_, ones = known.names, known.ones
-        if len(rows) > self.most:
-            some = np.sort(np.random.default_rng(seed).choice(len(rows), self.most, replace=False))
-            rows, ones = rows[some], ones[some]
+        self.classes_ = known.names
+        rows, ones = at_most(self.most, seed, rows, known.ones)
         self.n_features_in_, self.box_ = rows.shape[1], Box.of(rows)
         self.centre_ = ones.mean(axis=0)
         alike = rows.shape[1] > _MANY

@@ -11,10 +11,9 @@ import numpy as np
 from rose.errors import ConfigurationError
 from rose.loop.saved.prediction import Labelled
 from rose.pool.candidates.taking import take
-from rose.pool.ensemble import passes
 from rose.pool.ensemble.columns import column_of_each
 from rose.pool.ensemble.predictions import Predicted
-from rose.pool.ensemble.truth import mean_probabilities, mean_values, total_std
+from rose.pool.ensemble.truth import mean_probabilities, mean_values, member_mean, total_std
 from rose.scoring.calibration.cross import CrossScores, folds_of, likelihood_ratios
 from rose.scoring.calibration.holdout import ValueScores, scale
 from rose.stages.estimators import FitEstimator
@@ -75,7 +74,7 @@ def _intervals(
     for out, one in held:
         (truth[out], mean[out]), std[out] = mean_values(one, y[out]), total_std(one)
     errors = ValueScores.of(truth, mean, std)
-    means = [np.asarray(np.mean(passes.means(one.ordered), axis=0, dtype=np.float64)) for one in new]
+    means = [member_mean(one) for one in new]
     shape, columns = means[0].shape, (len(means[0]), -1)
     units = [scale(total_std(one).reshape(columns), errors.floor) for one in new]
     means = [one.reshape(columns) for one in means]

@@ -18,9 +18,9 @@ from rose.loop.saved.prediction import Asked, Prediction
 from rose.pool.candidates.frames import is_frame
 from rose.pool.ensemble._refitting import cross_intervals
 from rose.pool.ensemble.members import Ensemble, RoundId
-from rose.pool.ensemble.passes import Passed, mapped, means
+from rose.pool.ensemble.passes import Passed, mapped
 from rose.pool.ensemble.predictions import Predicted, predict, usable
-from rose.pool.ensemble.truth import intervals, scores_against
+from rose.pool.ensemble.truth import intervals, member_mean, scores_against
 from rose.pool.scoring_rule import Scoring, score_passes
 from rose.scoring import Metric, get_metric
 from rose.scoring.calibration.holdout import Scores, scores_of
@@ -98,7 +98,7 @@ class Predictor:
             raise PredictionError(
                 f"the uncertainty {self.metric_name!r} is a task of the run, which has ended; use `.models`"
             )
-        mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+        mean = member_mean(predicted)
         scores = score_passes(predicted.ordered, metric, self.reduction)
         several = predicted.task == "regression" and mean.ndim == 2
         each = _of_each_output(predicted.ordered, metric, mean.shape[1]) if several else None

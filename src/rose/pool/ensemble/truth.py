@@ -15,10 +15,14 @@ from rose.scoring.calibration.holdout import ClassScores, Scores, ValueScores
 from rose.scoring.calibration.quantiles import check_level
 
 
+def member_mean(predicted: Predicted) -> np.ndarray:
+    """Return the members' mean, float64."""
+    return np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+
+
 def mean_probabilities(predicted: Predicted) -> np.ndarray:
     """Return the members' mean, `[n, C]` float64, with rows that sum to 1 to the last digits."""
-    mean = np.mean(means(predicted.ordered), axis=0, dtype=np.float64)
-    mean = np.maximum(mean, 0.0)
+    mean = np.maximum(member_mean(predicted), 0.0)
     return np.asarray(mean / mean.sum(axis=1, keepdims=True))
 
 
@@ -28,7 +32,7 @@ def mean_values(predicted: Predicted, y_test: np.ndarray) -> tuple[np.ndarray, n
     Raises:
         PredictionError: if labels are no numbers, or of another shape.
     """
-    mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+    mean = member_mean(predicted)
     if y_test.dtype.kind not in "fiub":
         raise PredictionError(f"the hold-out's labels are {y_test.dtype}, but the ensemble predicts numbers")
     if y_test.shape != mean.shape:
@@ -86,6 +90,6 @@ def intervals(asked: Asked, predicted: Predicted, scores: Scores) -> dict[str, A
         return {"level": level, "sets": scores.sets(level, mean_probabilities(predicted), asked.by_class)}
     if asked.by_class:
         raise ConfigurationError("by_class=True: the ensemble predicts values, not classes")
-    mean = np.asarray(np.mean(means(predicted.ordered), axis=0, dtype=np.float64))
+    mean = member_mean(predicted)
     lower, upper = scores.intervals(level, mean, total_std(predicted))
     return {"level": level, "lower": lower, "upper": upper}

@@ -34,11 +34,6 @@ class Audit:
     def __len__(self) -> int:
         return len(self.indices)
 
-    @property
-    def paid(self) -> int:
-        """Return how many labels it took."""
-        return len(self.indices)
-
     def upcoming(self, count: int) -> list[int]:
         """Return the next `count` candidates (fewer where there are no more), uniformly from those that are free."""
         taken = set(self.labeller.labelled.taken.tolist())

@@ -20,7 +20,7 @@ import numpy as np
 
 from rose.pool.stopping._audit import Audit
 from rose.pool.stopping._bounds import sizes, spent_by
-from rose.pool.stopping._foresight import foreseen, kept
+from rose.pool.stopping._foresight import LAST, foreseen
 from rose.pool.stopping._said import Said
 from rose.pool.stopping.rules import Certified
 from rose.stages.config import LearnerConfig
@@ -55,7 +55,7 @@ class Certification:
     def learn(self, off: np.ndarray, doubt: np.ndarray) -> None:
         """Take note of how far predictions of candidates were off that have labels now."""
         pairs = np.stack([off, doubt], axis=1).tolist()
-        self.pairs = kept([*self.pairs, *pairs])
+        self.pairs = [*self.pairs, *pairs][-LAST:]
 
     def looks_now(self, doubt: np.ndarray, classes: bool, labels: int) -> bool:
         """Tell whether it is time to look, of an ensemble with such `doubt` of the pool that has so many labels."""

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_LAST = 30  # predictions that are looked back at
+LAST = 30  # predictions that are looked back at
 _SAME = 5  # predictions as good as these stand for what the ensemble claims
-
-
-def kept(pairs: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Return the last ones."""
-    return [list(pair) for pair in pairs[-_LAST:]]
 
 
 def foreseen(doubt: np.ndarray, pairs: Sequence[Sequence[float]], classes: bool) -> float:

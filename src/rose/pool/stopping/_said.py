@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rose.pool.ensemble.passes import means, variances
 from rose.pool.ensemble.predictions import Predicted
-from rose.pool.ensemble.truth import mean_probabilities
+from rose.pool.ensemble.truth import mean_probabilities, member_mean, total_std
 from rose.stages.parsing import plain
 
 _KEPT = 4096  # numbers of a prediction that are kept to be compared with the next one
@@ -37,13 +36,8 @@ class Said(NamedTuple):
             guess = mean.argmax(axis=1)
             names = range(mean.shape[1]) if predicted.classes is None else predicted.classes
             return cls(guess, 1.0 - mean[np.arange(len(mean)), guess], [plain(name) for name in names])
-        passes, count = predicted.ordered, len(means(predicted.ordered)[0])
-        values = np.mean(means(passes), axis=0, dtype=np.float64).reshape(count, -1)
-        spread = np.var(means(passes), axis=0, dtype=np.float64).reshape(count, -1)
-        own = variances(passes)
-        if own is not None:
-            spread = spread + np.mean(own, axis=0, dtype=np.float64).reshape(count, -1)
-        return cls(values, np.sqrt(spread))
+        mean = member_mean(predicted)
+        return cls(mean.reshape(len(mean), -1), total_std(predicted).reshape(len(mean), -1))
 
     def at(self, rows: slice | np.ndarray) -> Said:
         """Return what is said of some of the candidates."""

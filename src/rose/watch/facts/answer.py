@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rose.store import describe_seconds
-from rose.watch.facts.curves import Curve, figure, main_measure
+from rose.watch.facts.curves import Curve, counted, figure, main_measure
 from rose.watch.facts.provenance import Provenance
 from rose.watch.facts.time import Time
 from rose.watch.facts.worth import Worth, worth
@@ -113,15 +113,6 @@ def _headline(savings: Sequence[Worth]) -> tuple[float, float, str] | None:
         return None
     main = savings[0].main
     return main.saved.mean, main.saved.mean / main.control_labels, savings[0].workflow
-
-
-def counted(count: int, what: str) -> str:
-    """Return how many there are of something.
-
-    >>> counted(1, "task"), counted(2000, "task")
-    ('1 task', '2,000 tasks')
-    """
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _reached(curve: Curve, measure: str | None, candidates: int | None) -> str:

@@ -102,6 +102,15 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "task"), counted(2000, "task")
+    ('1 task', '2,000 tasks')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def operator_of(settings: Mapping[str, object]) -> str | None:
     """Return the operator of the stop criterion that settings tell of; None: there is none."""
     told = str(settings.get("criterion", "")).rsplit(" ", 2)  # name, operator, threshold

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rose.watch.facts.curves import Curve, is_higher_better, main_measure
+from rose.watch.facts.curves import Curve, counted, is_higher_better, main_measure
 from rose.watch.facts.provenance import Provenance
 
 _SURE = 0.95
@@ -157,7 +157,7 @@ class Paired:
             return f"{self.metric}: nothing was measured at a number of labels that all workflows have reached"
         better = "higher" if self.higher_is_better else "lower"
         span = f"{int(self.labels[0])} to {int(self.labels[-1])} labels"
-        return f"{self.metric} ({better} is better), {_counted(self.seeds)}, {span}"
+        return f"{self.metric} ({better} is better), {counted(self.seeds, 'seed')}, {span}"
 
     def table(self) -> list[tuple[str, str, str, str]]:
         """Return the heads and the rows of the table as texts; none where nothing can be compared."""
@@ -166,7 +166,7 @@ class Paired:
         last, name = int(self.labels[-1]), self.control
         lines = [("", f"at {last} labels", f"difference to {name}", f"labels saved to reach {name}'s")]
         for row in self.rows():
-            saved = "" if row.saved is None else f"{row.saved} in {row.reached} of {_counted(self.seeds)}"
+            saved = "" if row.saved is None else f"{row.saved} in {row.reached} of {counted(self.seeds, 'seed')}"
             lines.append((row.name, str(row.quality), "" if row.difference is None else str(row.difference), saved))
         return lines
 
@@ -204,7 +204,3 @@ def _by_seed(groups: Mapping[str, Sequence[Curve]], provenance: Provenance) -> d
 def _measured(curve: Curve, measure: str) -> dict[int, float]:
     pairs = zip(curve.points, curve.values(measure), strict=True)
     return {p.labels: value for p, value in pairs if p.labels is not None and value is not None and np.isfinite(value)}
-
-
-def _counted(seeds: int) -> str:
-    return "1 seed" if seeds == 1 else f"{seeds} seeds"

@@ -84,14 +84,9 @@ class Worth:
         """Return it in plain JSON, the bounds of an interval None where there is one seed."""
         told = asdict(self) | {"helped": self.helped, "text": str(self)}
         for saving, plain in zip(self.savings, told["savings"], strict=True):
-            bounds = {name: None if math.isnan(value) else value for name, value in saved_of(saving).items()}
-            plain["saved"] = bounds
+            told_of = saving.saved._asdict()
+            plain["saved"] = {name: None if math.isnan(value) else value for name, value in told_of.items()}
         return told
-
-
-def saved_of(saving: Saving) -> dict[str, float]:
-    """Return an interval by its names."""
-    return saving.saved._asdict()
 
 
 def worth(groups: Mapping[str, Sequence[Curve]], told: Provenance) -> list[Worth]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import htpy as h
 
-from rose.watch.facts.answer import Answer, counted, seconds
-from rose.watch.facts.curves import Curve, figure, main_measure
+from rose.watch.facts.answer import Answer, seconds
+from rose.watch.facts.curves import Curve, counted, figure, main_measure
 from rose.watch.facts.time import Time
 from rose.watch.fragments.tables import safe
 

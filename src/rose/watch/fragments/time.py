@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import htpy as h
 
-from rose.watch.facts.answer import counted, seconds
+from rose.watch.facts.answer import seconds
+from rose.watch.facts.curves import counted
 from rose.watch.facts.time import CriticalPath, Gantt, Time
 from rose.watch.fragments import _svg as svg
 from rose.watch.fragments.answer import role_class, role_legend
