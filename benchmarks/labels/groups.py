@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import judged_intervals
@@ -19,6 +17,8 @@ from rose.acquisition import get_acquisition, register_acquisition
 from rose.benchmarks import Problem, load
 from rose.engine import ThreadEngine
 from rose.metrics import MODEL_ACCURACY, ROOT_MEAN_SQUARED_ERROR_RMSE
+from rose.surrogates import GaussianProcess, MLPs, Trees
+from rose.surrogates.process_classifier import ProcessClassifier
 
 FIRST, STEP, LAST = 20, 20, 100
 CANDIDATES = 1000
@@ -26,8 +26,6 @@ ROUNDS = list(range(FIRST, LAST + 1, STEP))
 FEW = 2  # seeds of what is dear
 SAME_DESIGN = (40, 100)  # labels at which the surrogates are compared
 Record = dict[str, Any]  # what is kept of a method: its name, labels, quality by round and what it cost
-AUTO = find_spec("rose.surrogates") is not None
-STARTS = "start" in inspect.signature(Pool).parameters
 
 
 @register_acquisition("before", needs=("scores", "mc_preds"), uses=("pending",), stochastic=True)
@@ -42,17 +40,9 @@ def standardised(X: np.ndarray) -> np.ndarray:
 
 
 def pool_of(problem: Problem, seed: int, start: str | None, initial: Any = FIRST, **options: Any) -> Pool:
-    if start is not None and STARTS:
+    if start is not None:
         options["start"] = start
     return Pool(problem.X, initial=initial, seed=seed, holdout=problem.holdout, **options)
-
-
-def stand_ins(task: str) -> dict[str, Any]:
-    """Models for a ROSE that has no surrogates of its own: only to try this program."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    forest = RandomForestClassifier if task == "classification" else RandomForestRegressor
-    return {f"forest{at}": forest(10) for at in range(3)}
 
 
 def members(task: str) -> dict[str, Any]:
@@ -71,8 +61,6 @@ def learn(
     began = time.process_time()
     learner = ParallelUQLearner(ThreadEngine(1), pool=pool)
     learner.simulation_task(as_executable=False)(lambda index: problem.simulate(index))
-    if models is None and not AUTO:
-        models = stand_ins(problem.task)
     learner.models(**(models or {}))
     classify = problem.task == "classification"
     learner.uncertainty_quantification(query_size=STEP)
@@ -156,11 +144,6 @@ def latin(problem: Problem, seed: int) -> Iterator[Record]:
 
 def same_design(problem: Problem, seed: int) -> Iterator[Record]:
     """`Auto` and each surrogate by itself on the same random designs."""
-    if not AUTO:
-        return
-    from rose.surrogates import GaussianProcess, MLPs, Trees
-    from rose.surrogates.process_classifier import ProcessClassifier
-
     process = GaussianProcess() if problem.task == "regression" else ProcessClassifier()
     order = np.random.default_rng([seed, 7]).permutation(len(problem.X))
     made: dict[str, Any] = {"Auto": None, "process": {"process": process}}

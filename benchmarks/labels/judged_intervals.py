@@ -5,7 +5,6 @@ Half of the test set calibrates, the other half judges; and from the labels alon
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from rose.errors import RoseError
+from rose.scoring.calibration.conformal import conformal_intervals
+from rose.scoring.calibration.holdout import interval_score
 
 LEVEL = 0.9
 
 
 def judged(problem: Any, result: Any, crossed: bool) -> Iterator[dict[str, Any]]:
-    """Yield a record of a way to calibrate, where this ROSE has intervals; `crossed`: by ten refits instead."""
-    if "level" not in inspect.signature(result.predict).parameters:
-        return
+    """Yield a record of a way to calibrate; `crossed`: by ten refits instead."""
     calibration = problem.X_test[::2], problem.y_test[::2]
     ways: dict[str, dict[str, Any]] = {"intervals": {"calibration": calibration}}
     if crossed:
@@ -42,7 +41,8 @@ def judged(problem: Any, result: Any, crossed: bool) -> Iterator[dict[str, Any]]
 def _judged(found: Any, y: np.ndarray) -> dict[str, float]:
     if found.sets is None:
         inside = (found.lower <= y) & (y <= found.upper)
-        return {"coverage": float(inside.mean()), "score": interval_score(found.lower, found.upper, y)}
+        score = interval_score(y, found.lower, found.upper, LEVEL).mean()
+        return {"coverage": float(inside.mean()), "score": float(score)}
     names = np.arange(found.sets.shape[1]) if found.classes is None else np.asarray(found.classes)
     return {
         "coverage": float((found.sets & (names[None] == y[:, None])).any(axis=1).mean()),
@@ -50,14 +50,7 @@ def _judged(found: Any, y: np.ndarray) -> dict[str, float]:
     }
 
 
-def interval_score(lower: np.ndarray, upper: np.ndarray, y: np.ndarray) -> float:
-    """The mean width, and by 2 / (1 - level) how far outside the truth is (Gneiting and Raftery 2007)."""
-    outside = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
-    return float(np.mean(upper - lower + 2 / (1 - LEVEL) * outside))
-
-
 def _plain(mean: np.ndarray, truth: np.ndarray, new: np.ndarray, y: np.ndarray) -> float:
     """The score of intervals that are as wide everywhere: split conformal prediction of |error|."""
-    place = min(len(truth), int(np.ceil((len(truth) + 1) * LEVEL))) - 1
-    half = np.sort(np.abs(truth - mean))[place]
-    return interval_score(new - half, new + half, y)
+    lower, upper = conformal_intervals(truth, mean, level=LEVEL)(new)
+    return float(interval_score(y, lower, upper, LEVEL).mean())

@@ -20,6 +20,7 @@ from .cluster import WITH_US, missing, slurm
 PROGRAM = Path(__file__).with_name("learn.py")
 SOURCE = Path(rose.__file__).parents[1]
 KEPT = "limited"  # the name of a job that runs beside all tests
+SETTLED = 3.0  # seconds in which the end of a job's last start arrives everywhere
 LONG = 90.0  # seconds for what must come: it takes a few where the machine is free
 
 
@@ -69,6 +70,7 @@ class Job:
 
     def __init__(self, machine: Slurm, number: str, folder: Path) -> None:
         self.machine, self.number, self.folder = machine, number, folder
+        self._pending: float | None = None  # since when it has been seen to be so
 
     def field(self, name: str) -> str:
         """What `scontrol show job` says, e.g. of JobState, BatchHost or Restarts."""
@@ -87,10 +89,17 @@ class Job:
         await_(met_or_failed, f"{what} (job {self.number})", self.machine)
 
     def start_now(self, *changes: str) -> None:
-        """Do not wait the two minutes that Slurm lets pass before it starts a job again.
+        """Do not wait the two minutes that Slurm lets pass before it starts a job that is pending again.
 
-        To be repeated until it runs: Slurm sets that time once more when the last start has ended.
+        To be repeated until it runs: Slurm sets that time once more when the last start has ended. Some seconds have to
+        pass all the same: the end of the last start would be taken for that of the new one.
         """
+        if self.field("JobState") != "PENDING":
+            self._pending = None
+            return
+        self._pending = self._pending or time.monotonic()
+        if time.monotonic() < self._pending + SETTLED:
+            return
         change = ["scontrol", "update", f"jobid={self.number}", "StartTime=now", *changes]
         self.machine.run(*change, check=False)  # it may have started meanwhile
 
@@ -98,10 +107,8 @@ class Job:
         """Start it at once, as often as it is requeued, until it is in this state."""
 
         def so() -> bool:
-            state = self.field("JobState")
-            if state == "PENDING":
-                self.start_now(*changes)
-            return state == until
+            self.start_now(*changes)
+            return self.field("JobState") == until
 
         self.wait_for(so, until)
 

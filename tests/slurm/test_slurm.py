@@ -115,11 +115,12 @@ def test_dask_jobqueue_and_a_node_that_is_taken_down(mended: Slurm, tmp_path: Pa
         _, busy, _ = (tmp_path / "simulated").read_text().splitlines()[-1].split()  # the next one waits there
         mended.run("scontrol", "update", f"nodename={busy}", "state=down", "reason=test")
 
+        seen: dict[str, Job] = {}
+
         def restarted() -> bool:
             jobs = [line.split() for line in mended.run(*workers).stdout.splitlines()]
-            for number, state in jobs:
-                if state == "PENDING":
-                    Job(mended, number, tmp_path).start_now()
+            for number, _ in jobs:
+                seen.setdefault(number, Job(mended, number, tmp_path)).start_now()
             return "RUNNING" in {state for _, state in jobs}
 
         await_(restarted, "a worker to be started again on the other node", mended)
@@ -181,8 +182,7 @@ def test_a_job_at_its_time_limit(machine: Slurm, limited: Job, expected: dict[st
     codes = limited.folder / "codes"
 
     def warned() -> bool:
-        if limited.field("JobState") == "PENDING":
-            limited.start_now()
+        limited.start_now()
         return held(limited.folder, 2) and codes.exists() and "143" in codes.read_text().split()
 
     limited.wait_for(warned, "the warning before its time limit")

@@ -6,9 +6,8 @@ import numpy as np
 
 from rose import metrics
 from rose.errors import ConfigurationError, PredictionError, near_miss
-from rose.pool.ensemble.columns import column_of_each
 from rose.pool.ensemble.predictions import Predicted
-from rose.pool.ensemble.truth import mean_probabilities, mean_values
+from rose.pool.ensemble.truth import mean_values, true_columns
 
 CLASSIFICATION = (metrics.MODEL_ACCURACY, metrics.F1_SCORE, metrics.PRECISION, metrics.RECALL)
 REGRESSION = (
@@ -61,9 +60,8 @@ def holdout_metric(name: str, y_test: np.ndarray, predicted: Predicted) -> float
             metrics.R2_SCORE: sk.r2_score,
         }
         return float(functions[name](*mean_values(predicted, y_test)))
-    mean = mean_probabilities(predicted)
-    truth, _ = column_of_each(y_test, predicted.classes, mean.shape[1], "the hold-out")
-    guess = mean.argmax(axis=1)
+    probabilities, truth, _ = true_columns(predicted, y_test)
+    guess = probabilities.argmax(axis=1)
     if name == metrics.MODEL_ACCURACY:
         return float(sk.accuracy_score(truth, guess))
     function = {metrics.F1_SCORE: sk.f1_score, metrics.PRECISION: sk.precision_score, metrics.RECALL: sk.recall_score}
