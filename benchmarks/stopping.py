@@ -1,5 +1,7 @@
 """Measure the rules of `stop_when` on problems whose answers are known: `python benchmarks/stopping.py [--seeds 2]`.
 
+The model is one Gaussian process or forest of scikit-learn's, which is quick; with `--auto` it is the default.
+
 For each problem and seed one workflow runs to its budget; the errors of its last ensemble give the error that the
 certified stop is asked for (of classes, the share). Then a workflow runs with that rule. In both, a stop criterion that
 knows all labels and never ends anything says what an oracle sees in each iteration. It prints, of all problems:
@@ -26,18 +28,21 @@ from sklearn.preprocessing import StandardScaler
 
 from rose import Pool, SeqUQLearner, ThreadEngine
 from rose.benchmarks import Problem, load, problems
+from rose.surrogates import Auto
 
-QUERY, BUDGET, SHARE, CONFIDENCE = 10, 200, 0.9, 0.95
+INITIAL, QUERY, SHARE, CONFIDENCE = 20, 10, 0.9, 0.95
 STABLE, PATIENCE, LEVEL = 0.02, 3, 1.15
 
 
-def learner_of(problem: Problem, seed: int, bad: Any) -> SeqUQLearner:
+def learner_of(problem: Problem, seed: int, bad: Any, auto: bool) -> SeqUQLearner:
     """Return a learner whose stop criterion is what `bad` makes of the predictions of all candidates."""
     scale = StandardScaler().fit(problem.X)
     X = scale.transform(problem.X)
-    learner = SeqUQLearner(ThreadEngine(1), pool=Pool(X, initial=20, seed=seed))
+    learner = SeqUQLearner(ThreadEngine(1), pool=Pool(X, initial=INITIAL, seed=seed))
     learner.simulation_task(as_executable=False)(lambda index: problem.simulate(index))
-    if problem.task == "regression":
+    if auto:
+        learner.models(m=Auto(task=problem.task))
+    elif problem.task == "regression":
         kernel = ConstantKernel(1.0) * Matern(np.ones(X.shape[1]), (0.05, 1e3), nu=2.5) + WhiteKernel(1e-3, (1e-9, 1.0))
         learner.models(m=GaussianProcessRegressor(kernel, normalize_y=True, random_state=0))
     else:
@@ -51,35 +56,35 @@ def learner_of(problem: Problem, seed: int, bad: Any) -> SeqUQLearner:
     return learner
 
 
-def one(name: str, seed: int, final: float) -> dict[str, Any]:
+def one(name: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Return what happened in the two workflows of one problem with one seed."""
     problem = load(name, seed=seed)
     values = problem.task == "regression"
-    budget = min(BUDGET, len(problem.X) // 2)
+    budget = min(given.budget, len(problem.X) // 2)
 
     def error(predicted: Any) -> float:
         off = predicted - problem.y if values else predicted != problem.y
         return float(np.sqrt(np.mean(np.square(off.astype(float)))))
 
-    learner = learner_of(problem, seed, error)
+    learner = learner_of(problem, seed, error, given.auto)
     learner.stop_when(stable=STABLE, patience=10**6)
     whole = learner.run(budget=budget)
     predicted = whole.models["m"].predict(StandardScaler().fit_transform(problem.X))
     found: dict[str, Any] = {"name": name, "seed": seed, "task": problem.task}
     found |= stability(whole.iterations, values)
     if values:
-        within, share = float(np.quantile(np.abs(predicted - problem.y), final)), SHARE
+        within, share = float(np.quantile(np.abs(predicted - problem.y), given.final)), SHARE
     else:
         within, share = 1.0, round(1.0 - float(np.clip(3.0 * np.mean(predicted != problem.y), 0.1, 0.4)), 2)
 
     def bad(predicted: Any) -> float:
         return float(np.mean(np.abs(predicted - problem.y) > within if values else predicted != problem.y))
 
-    learner = learner_of(problem, seed, bad)
+    learner = learner_of(problem, seed, bad, given.auto)
     learner.stop_when(error=within if values else None, share=share, confidence=CONFIDENCE)
     result = learner.run(budget=2 * budget)
     true = [one["metric"] <= 1.0 - share for one in result.iterations]
-    reached = [len(learner.pool.initial) + QUERY * place for place, holds in enumerate(true) if holds]
+    reached = [INITIAL + QUERY * place for place, holds in enumerate(true) if holds]
     found |= {"certified": result.stop_reason == "certified", "true": true[-1]}
     found |= {"labels": result.iterations[-1]["labels"]}
     return found | {"oracle": reached[0] if reached else None, "share": share}
@@ -120,6 +125,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--final", type=float, default=0.98, help="which quantile of the last errors is asked for")
+    parser.add_argument("--auto", action="store_true", help="with the default's model, which takes longer")
+    parser.add_argument("--budget", type=int, default=200, help="labels at most")
     parser.add_argument("--out", type=Path, default=Path("stopping.jsonl"))
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -129,7 +136,7 @@ def main() -> None:
         for name in problems():
             if (name, seed) in done or len(load(name, seed=seed).X) < 200:
                 continue
-            found.append(one(name, seed, given.final))
+            found.append(one(name, seed, given))
             with given.out.open("a") as file:
                 file.write(json.dumps(found[-1]) + "\n")
             print(found[-1], flush=True)

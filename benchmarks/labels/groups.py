@@ -151,7 +151,7 @@ def same_design(problem: Problem, seed: int) -> Iterator[Record]:
     for name, models in made.items():
         parts = []
         for n in SAME_DESIGN:
-            n = min(n, len(order) - 1)
+            n = min(n, len(order) - STEP)  # as many are asked for after it
             pool = pool_of(problem, seed, None, order[:n])
             parts += learn(problem, pool, {f"design: {name}": UQLearnerConfig()}, models, rounds=1)[0]
         yield _joined(parts)

@@ -154,7 +154,7 @@ def test_features_and_predictions_must_be_finite(method: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e20, 1e35])
-@pytest.mark.parametrize("method", ["kcenter", "lcmd", "maxdet", "badge", "diverse", "facility_location"])
+@pytest.mark.parametrize("method", ["kcenter", "lcmd", "maxdet", "badge", "diverse", "exploring", "facility_location"])
 def test_units_change_nothing(method: str, scale: float) -> None:
     rng = np.random.default_rng(0)
     x, p = rng.normal(size=(40, 3)), rng.dirichlet(np.ones(3), size=(4, 40))

@@ -44,4 +44,4 @@ def test_one_member_goes_by_features_and_scores() -> None:
     assert np.diff(spread).min() >= 4
     low = acquire(np.where(np.arange(N) < 20, 1.0, 1e-6), 4, features=x, method="alc", labelled=[0])
     assert (low < 20).all()
-    assert for_task("auto", "classification").name == "facility_location"
+    assert for_task("auto", "classification").name == "exploring"

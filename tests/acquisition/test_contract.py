@@ -12,8 +12,8 @@ from rose.testing import AcquisitionContract
 from tests.acquisition.conftest import use_plain
 
 BUILT_IN = [
-    "alc", "auto", "badge", "batchbald", "diverse", "facility_location", "kcenter", "lcmd", "maxdet", "power", "random",
-    "softmax", "softrank", "top_k",
+    "alc", "auto", "badge", "batchbald", "diverse", "exploring", "facility_location", "kcenter", "lcmd", "maxdet",
+    "power", "random", "softmax", "softrank", "top_k",
 ]  # fmt: skip
 COMPILED = ["batchbald", "kcenter", "lcmd"]
 

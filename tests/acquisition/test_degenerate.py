@@ -20,7 +20,7 @@ ONE = RNG.dirichlet(np.ones(3), size=(1, N))
 ALIKE = np.repeat(ONE, 3, axis=0)
 SCORES = np.arange(N) / N
 X = RNG.normal(size=(N, 2))
-DISTANCES = ["diverse", "facility_location", "kcenter", "lcmd", "maxdet"]
+DISTANCES = ["diverse", "exploring", "facility_location", "kcenter", "lcmd", "maxdet"]
 
 
 @pytest.mark.parametrize("predictions", [ONE, ONE[:, :, 0]])

@@ -121,12 +121,12 @@ def test_a_labels_file_that_has_grown_is_welcome(program: Program, tmp_path: Pat
 
     write(3, 7)
     first = program(1, initial=6, labels=file)["w"]
-    write(3, 7, 20, 21)
+    write(3, 7, 30, 31)
     second = program(3, initial=6, labels=file)["w"]
     assert second.indices[:6].tolist() == first.indices.tolist()
     assert [i["labels"] for i in second.iterations] == [6, 10, 12]
-    assert second.indices[8:10].tolist() == [20, 21]
-    assert not {20, 21} & set(program.simulated())
+    assert second.indices[8:10].tolist() == [30, 31]
+    assert not {30, 31} & set(program.simulated())
     np.testing.assert_allclose(second.labels, X[second.indices, 0] ** 2)
     ran = program.trained()
     assert set(ran.values()) == {1}
@@ -134,10 +134,10 @@ def test_a_labels_file_that_has_grown_is_welcome(program: Program, tmp_path: Pat
     assert again == second
     assert again.indices.tolist() == second.indices.tolist()
     assert program.trained() == ran
-    write(3, 7, 20, 21, 22)
+    write(3, 7, 30, 31, 32)
     both = program(4, names=("w", "new"), initial=6, labels=file)
-    assert both["w"].indices[12:].tolist()[-1] == 22
-    assert both["new"].indices[:9].tolist() == [*first.indices.tolist(), 20, 21, 22]
+    assert both["w"].indices[12:].tolist()[-1] == 32
+    assert both["new"].indices[:9].tolist() == [*first.indices.tolist(), 30, 31, 32]
     assert set(Counter(program.simulated()).values()) == {1}
     with pytest.raises(ChangedRunError, match=r"Pool\(initial=\) has changed"):
         program(4, initial=7, labels=file)

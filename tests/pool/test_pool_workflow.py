@@ -317,7 +317,7 @@ def test_regression_with_functions_and_with_estimators(engine):
     assert mean[0] == pytest.approx(1.25, abs=0.05)
     assert uncertainty[0] >= 0
     learner = regressor(engine, holdout=(np.array([[0.0], [0.5]]), np.array([1.0, 1.25])))
-    learner.models(a=GaussianProcessRegressor(alpha=1e-6), b=GaussianProcessRegressor(alpha=1e-4))
+    learner.models(a=GaussianProcessRegressor(alpha=1e-6, optimizer=None), b=GaussianProcessRegressor(alpha=1e-4))
     learner.as_stop_criterion(ROOT_MEAN_SQUARED_ERROR_RMSE, threshold=0.01)
     assert learner.run(max_iter=5).stop_reason == StopReason.CRITERION_MET
 

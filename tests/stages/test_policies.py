@@ -124,7 +124,7 @@ def test_without_the_policy_a_failure_ends_the_run_and_resuming_tries_again(tmp_
     log, repaired = tmp_path / "log", tmp_path / "repaired"
 
     def run() -> Any:
-        fails = lambda index: not repaired.exists() and index % 4 == 0  # noqa: E731
+        fails = lambda index: not repaired.exists() and index % 2 == 1  # noqa: E731
         return fragile(ThreadEngine(2), log, fails, tmp_path / "run", on_failure="raise").run(TWO, max_iter=2)
 
     with pytest.raises(RunFailedError, match="ArithmeticError: did not converge") as failed:

@@ -8,6 +8,7 @@ Arrays in, indices out: no files, no workflow. `acquisitions()` lists the method
 
 from rose.acquisition.by_task import AUTO, for_task
 from rose.acquisition.choose import acquire
+from rose.acquisition.exploring import exploring  # noqa: F401  (it registers)
 from rose.acquisition.methods import (  # noqa: F401  (they register)
     alc,
     badge,

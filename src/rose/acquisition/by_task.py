@@ -9,7 +9,7 @@ from rose.acquisition.registry import Acquisition, get_acquisition, register_acq
 
 AUTO = "auto"
 
-_FOR = {"regression": "alc", "classification": "facility_location"}
+_FOR = {"regression": "alc", "classification": "exploring"}
 
 
 @register_acquisition(
@@ -23,7 +23,7 @@ _FOR = {"regression": "alc", "classification": "facility_location"}
     reference="docs/guide/choosing.md",
 )
 def auto(problem: Problem) -> Index:
-    """Choose by what serves the task: "alc" for values, "facility_location" for classes.
+    """Choose by what serves the task: "alc" for values, "exploring" for classes.
 
     >>> from rose.acquisition import acquire
     >>> x = [[0.0], [0.4], [0.5], [0.6], [1.0], [9.0]]
@@ -39,7 +39,7 @@ def for_task(method: str | Acquisition, task: str | None) -> Acquisition:
     """Return a method by name, and for "auto" what it stands for where the task is known.
 
     >>> [for_task("auto", task).name for task in ("classification", "regression", None)]
-    ['facility_location', 'alc', 'auto']
+    ['exploring', 'alc', 'auto']
     """
     found = get_acquisition(method)
     return get_acquisition(_FOR[task]) if found.name == AUTO and task in _FOR else found

@@ -18,9 +18,10 @@ Floats = NDArray[np.float64]
 
 _FEATURES = 1024  # random features of the prior's draws
 _TUNED = 400  # samples by which the kernel is tuned, at most
+_FIRST, _FINISHED, _STEPS = 12, 2, 100  # steps from every start, how many of them go on, and for how many steps
 _FOLDS = 3  # as much is left out as a bootstrap leaves out
 _LEAST = 1e-7  # of the noise's variance, where values have variance 1
-_BOUNDS = {"length": (-3.5, 7.0), "signal": (-7.0, 9.0)}
+_BOUNDS = {"length": (-3.5, 7.0), "signal": (-7.0, 12.0)}
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def fit_process(
     seed: int,
     alike: bool = False,
     noise: float = _LEAST,
+    like: Kernel | None = None,
 ) -> Process:
     """Find the kernel of the largest posterior density, and condition on all values.
 
@@ -141,29 +143,51 @@ def fit_process(
         X: `[n, F]` inputs, of about unit width each.
         Y: `[n, C]` values of about unit variance.
         kinds: of kernels, to be tried in turn.
-        restarts: how many more starts there are than one, drawn by the seed.
+        restarts: how many more starts there are for each kind than the usual ones, drawn by the seed.
         alike: whether all inputs have the same length, as where there are more of them than labels.
         noise: the least variance of the noise.
+        like: a kernel that the search starts from, too.
         seed: of the starts, the samples by which the kernel is tuned if there are many, and the draws.
     """
     rng = np.random.default_rng(seed)
     some = np.sort(rng.choice(len(X), _TUNED, replace=False)) if len(X) > _TUNED else np.arange(len(X))
     inputs = X.shape[1]
-    usual = np.array([*np.full(1 if alike else inputs, _usual_length(inputs)), 0.0, math.log(1e-3)])
     best: tuple[float, str, Floats] | None = None
-    for number, kind in enumerate(kinds):
-        starts = [usual if best is None else best[2]]
-        if number == 0:
-            steps = np.array([*np.ones(len(usual) - 2), 0.5, 2.0])
-            starts += [usual + rng.normal(0, 1.0, len(usual)) * steps for _ in range(restarts)]
-        for start in starts:
-            value, found = _tuned(kind, X[some], Y[some], start, noise)
+    for kind in kinds:
+        starts = _starts(inputs, alike, like, restarts, rng)
+        if best is not None:
+            starts += [best[2], *_smoother(best[2])]
+        begun = sorted(
+            (_tuned(kind, X[some], Y[some], start, noise, _FIRST) for start in starts), key=lambda one: one[0]
+        )
+        for _, start in begun[:_FINISHED]:
+            value, found = _tuned(kind, X[some], Y[some], start, noise, _STEPS)
             if best is None or value < best[0]:
                 best = value, kind, found
     assert best is not None
     _, kind, theta = best
     kernel = Kernel(kind, np.exp(theta[:-2]) * np.ones(inputs), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
     return Process(kernel, X, Y, seed)
+
+
+def _starts(inputs: int, alike: bool, like: Kernel | None, restarts: int, rng: np.random.Generator) -> list[Floats]:
+    """Return the logarithms of lengths, signal and noise that the search for a kernel starts from."""
+    usual = np.array([*np.full(1 if alike else inputs, _usual_length(inputs)), 0.0, math.log(1e-3)])
+    steps = np.array([*np.ones(len(usual) - 2), 0.5, 2.0])
+    drawn = [usual + rng.normal(0, 1.0, len(usual)) * steps for _ in range(restarts)]
+    if like is not None:
+        lengths = np.log(like.lengths[:1] if alike else like.lengths)
+        return [usual, np.array([*lengths, math.log(like.signal), math.log(like.noise)]), *drawn]
+    return [usual, usual + np.array([*np.full(len(usual) - 2, 0.7), 2.0, math.log(1e-3)]), *drawn]
+
+
+def _smoother(theta: Floats) -> list[Floats]:
+    """Return starts for a smoother kernel than the one that was found: of a large signal, and nearly without noise.
+
+    An RBF kernel has narrow optima there, where it is close to polynomials, and from elsewhere they are missed.
+    """
+    lengths, signal = theta[:-2], theta[-2] + 4.0
+    return [np.array([*(lengths - 0.5), signal, -12.0]), np.array([*lengths, signal, -15.0])]
 
 
 def thirds_left_out(
@@ -181,19 +205,19 @@ def thirds_left_out(
     fold = np.random.default_rng(seed).permutation(len(Y)) % _FOLDS
     for at in range(_FOLDS):
         out = fold == at
-        others = fit_process(X[~out], Y[~out], kinds, 0, seed, alike, noise)
+        others = fit_process(X[~out], Y[~out], kinds, 0, seed, alike, noise, process.kernel)
         mean[out], variance[out] = others.mean(X[out]), others.variance(X[out]) + others.kernel.noise
     return mean, variance
 
 
-def _tuned(kind: str, X: Floats, Y: Floats, start: Floats, noise: float) -> tuple[float, Floats]:
-    """Return the smallest negative log posterior that is found from a start, and where."""
+def _tuned(kind: str, X: Floats, Y: Floats, start: Floats, noise: float, steps: int) -> tuple[float, Floats]:
+    """Return the smallest negative log posterior that is found from a start in so many steps, and where."""
     from scipy.optimize import minimize
 
     limits = [_BOUNDS["length"]] * (len(start) - 2) + [_BOUNDS["signal"], (math.log(noise), 2.0)]
     start = np.clip(start, *np.array(limits).T)
     done = minimize(
-        _objective, start, args=(kind, X, Y), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 100}
+        _objective, start, args=(kind, X, Y), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps}
     )
     return float(done.fun), np.asarray(done.x)
 

@@ -23,7 +23,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         kernel: "matern" (5/2), "rbf", or "auto": whichever explains the labels better.
         members: how many draws of the posterior `predict_members` gives.
-        restarts: starts of the search for the kernel beside the usual one, by the seed.
+        restarts: starts of the search for each kernel beside the usual ones, by the seed.
         most: labels beyond this number are left out, by the seed: the cost grows with their cube.
         kept: the share of the outputs' variance that their principal components keep.
         random_state: the seed of all that; None: 0.
