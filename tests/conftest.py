@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable, Generator
 
 import pytest
+import scipy.linalg  # noqa: F401  # so that its threads are limited, too
 from hypothesis import settings  # early: Python 3.11.7 cannot compile it late in a session (gh-106905)
+from threadpoolctl import threadpool_limits
 
 from rose.engine import Engine, LocalEngine, ThreadEngine
 from tests.warm import either_engine, engine, warmth  # noqa: F401  # fixtures
@@ -15,6 +17,8 @@ MakeEngine = Callable[[], Engine]
 settings.register_profile("short", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=500, deadline=None, print_blob=True)
 os.environ.setdefault("ROSE_REPORT", "0")  # hundreds of runs have directories; the reports' own tests write theirs
+# There are as many such processes as cores: more threads in each spin, and to fit a small matrix then takes minutes.
+threadpool_limits(1)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
 

@@ -1,8 +1,8 @@
 """Choose the candidates that are simulated first, before there is a model to ask: spread over the pool.
 
 "maximin" is farthest-first from the middle (Gonzalez 1985; Kennard and Stone 1969), "lhs" what lies nearest to a Latin
-hypercube (McKay, Beckman and Conover 1979), "stratified" one candidate drawn from each of as many clusters. All but the
-last measure in ranks: each coordinate is as wide as the pool is there, whatever its scale and its outliers.
+hypercube (McKay, Beckman and Conover 1979), "stratified" one candidate of each of as many clusters. All but the last
+measure in ranks: each coordinate is as wide as the pool is there, whatever its scale and its outliers.
 """
 
 from __future__ import annotations
@@ -132,14 +132,11 @@ def _nearest(points: np.ndarray, design: np.ndarray) -> np.ndarray:
 
 
 def _stratified(points: np.ndarray, known: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return one point drawn from each cluster; if there are too few, then what is farthest from them.
-
-    A drawn one, since what is nearest to a cluster's centre is hardly ever at the rim, where classes may differ.
-    """
-    cluster, _ = kmeans(points, count, np.ones(len(points)), rng, fixed=known)
-    drawn = rng.permutation(len(points))
-    found, first = np.unique(cluster[drawn], return_index=True)
-    chosen = drawn[np.sort(first[found >= 0])]
+    """Return of each cluster the point nearest to its centre; if there are too few, then what is farthest from them."""
+    cluster, distance = kmeans(points, count, np.ones(len(points)), rng, fixed=known)
+    by_distance = np.argsort(distance, kind="stable")
+    found, first = np.unique(cluster[by_distance], return_index=True)
+    chosen = by_distance[np.sort(first[found >= 0])]
     if len(chosen) == count:
         return np.asarray(chosen)
     rest = np.setdiff1d(np.arange(len(points)), chosen)

@@ -71,7 +71,7 @@ class ProcessClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if np.isnan(mean).any():  # too few labels to tell
             self.temperature_, self._held = 0.3, (np.full(mean.shape, np.nan),) * 2
             return
-        losses = [-np.mean(np.log(np.sum(ones * told(mean, variance, at), axis=1) + 1e-12)) for at in _TEMPERATURES]
+        losses = [_loss(ones, told(mean, variance, at)) for at in _TEMPERATURES]
         self.temperature_ = float(_TEMPERATURES[int(np.argmin(losses))])
         strict = told(mean, variance, self.temperature_)
         self._held = strict, told(*self.process_.one_left_out(), self.temperature_)
@@ -100,6 +100,15 @@ class ProcessClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if rows.shape[1] != self.n_features_in_:
             raise ConfigurationError(f"X has {rows.shape[1]} features, but {self.n_features_in_} were learned from")
         return self.box_(rows)
+
+
+def _loss(ones: Floats, told: Floats) -> float:
+    """Return the negative log likelihood of labels, and of half a label that is of any class and anywhere beside.
+
+    Without that, labels that are all foreseen would make it as sure as it can be.
+    """
+    told = told + 1e-12
+    return float(-np.sum(np.log(np.sum(ones * told, axis=1))) - 0.5 * np.mean(np.log(told)))
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:
