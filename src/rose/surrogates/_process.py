@@ -173,12 +173,15 @@ def fit_process(
 def _starts(inputs: int, alike: bool, like: Kernel | None, restarts: int, rng: np.random.Generator) -> list[Floats]:
     """Return the logarithms of lengths, signal and noise that the search for a kernel starts from."""
     usual = np.array([*np.full(1 if alike else inputs, _usual_length(inputs)), 0.0, math.log(1e-3)])
-    steps = np.array([*np.ones(len(usual) - 2), 0.5, 2.0])
-    drawn = [usual + rng.normal(0, 1.0, len(usual)) * steps for _ in range(restarts)]
+    count = len(usual) - 2
+    drawn = [
+        np.array([*(usual[:count] + rng.normal(0.5, 0.8, count)), rng.normal(1.5, 1.0), rng.uniform(-15.0, -6.0)])
+        for _ in range(restarts)
+    ]
     if like is not None:
         lengths = np.log(like.lengths[:1] if alike else like.lengths)
         return [usual, np.array([*lengths, math.log(like.signal), math.log(like.noise)]), *drawn]
-    return [usual, usual + np.array([*np.full(len(usual) - 2, 0.7), 2.0, math.log(1e-3)]), *drawn]
+    return [usual, usual + np.array([*np.full(count, 0.7), 2.0, math.log(1e-3)]), *drawn]
 
 
 def _smoother(theta: Floats) -> list[Floats]:

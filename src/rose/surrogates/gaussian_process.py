@@ -11,6 +11,7 @@ from rose.errors import ConfigurationError
 from rose.surrogates._inputs import Box, Floats, as_rows, as_values, at_most, check_members, moments, seed_of
 from rose.surrogates._process import Process, fit_process, thirds_left_out
 
+_LOOKED = 800  # labels times starts of a search
 _KINDS = {"auto": ("matern", "rbf"), "matern": ("matern",), "rbf": ("rbf",)}
 
 
@@ -23,7 +24,8 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         kernel: "matern" (5/2), "rbf", or "auto": whichever explains the labels better.
         members: how many draws of the posterior `predict_members` gives.
-        restarts: starts of the search for each kernel beside the usual ones, by the seed.
+        restarts: starts of the search for each kernel beside the usual ones, by the seed; None: the more the fewer
+            labels there are (800 / n, from 1 to 12), since these leave more of it open and are searched quickly.
         most: labels beyond this number are left out, by the seed: the cost grows with their cube.
         kept: the share of the outputs' variance that their principal components keep.
         random_state: the seed of all that; None: 0.
@@ -39,7 +41,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         kernel: str = "auto",
         members: int = 64,
-        restarts: int = 1,
+        restarts: int | None = None,
         most: int = 2000,
         kept: float = 0.999,
         random_state: Any = None,
@@ -69,9 +71,9 @@ class GaussianProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         values = (values - self.centre_) / self.scale_
         self._decompose(values)
         kinds, scores = _KINDS[self.kernel], values @ self.axes_.T / self.sizes_
+        restarts = int(np.clip(_LOOKED // len(rows), 1, 12)) if self.restarts is None else self.restarts
         self.processes_: list[Process] = [
-            fit_process(self.box_(rows), scores[:, [at]], kinds, self.restarts, seed + at)
-            for at in range(scores.shape[1])
+            fit_process(self.box_(rows), scores[:, [at]], kinds, restarts, seed + at) for at in range(scores.shape[1])
         ]
         self._foresee(seed)
         return self
