@@ -17,7 +17,7 @@ MakeEngine = Callable[[], Engine]
 settings.register_profile("short", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("deep", max_examples=500, deadline=None, print_blob=True)
 os.environ.setdefault("ROSE_REPORT", "0")  # hundreds of runs have directories; the reports' own tests write theirs
-# There are as many such processes as cores: more threads in each spin, and to fit a small matrix then takes minutes.
+# There are more such processes than cores: more threads in each spin, and to fit a small matrix then takes minutes.
 threadpool_limits(1)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 

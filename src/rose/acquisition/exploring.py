@@ -29,7 +29,7 @@ from rose.acquisition.registry import register_acquisition
 def exploring(problem: Problem, *, explore: float = 0.25, beta: float = 20.0, width: float = 0.3) -> Index:
     """Choose by "facility_location", and a share of the labels by "kcenter": farthest from all that is known.
 
-    Of every label that was ever asked for, the share is `explore`, also where batches are of one. Without features all
+    The share is of all labels so far, so that batches of one explore as often as large ones. Without features all
     are chosen by "facility_location": far by the predictions is where these differ already. With a budget, each part
     has its share of it first.
 
